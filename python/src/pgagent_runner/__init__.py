@@ -1,0 +1,1 @@
+"""The runner of pgagent, the job scheduler for PostgreSQL."""
