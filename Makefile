@@ -1,0 +1,96 @@
+# GNU make. The extension's scripts are built by cat; nothing but `install` and
+# `uninstall` writes outside this directory, and only `demo`, `test` and their
+# kin may install missing Debian packages (dev/setup says which).
+#
+#   PG_CONFIG=...  the server to use (default: the newest one found)
+#   DESTDIR=...    put before every path that `install` writes
+
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
+
+TABLES = $(patsubst %,sql/tables/%.sql, \
+	schema agent job schedule timezone log)
+FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
+	version calendar next_run check triggers agent run step access dump dictionary)
+
+# The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
+OLD_VERSIONS = 3.4 4.0 4.1 4.2
+DELTA = sql/upgrade/4.2--$(EXTVERSION).sql sql/tables/timezone.sql
+
+INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
+UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
+ADOPTION_SCRIPTS = extension/pgagent--unpackaged.sql \
+	extension/pgagent--unpackaged--$(EXTVERSION).sql
+SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS)
+EXTENSION_FILES = extension/pgagent.control $(SCRIPTS)
+
+BIN = build/venv/bin
+CONFIG = python/pyproject.toml
+PYTHON_CODE = python/src $(wildcard dev/*.py bench/*.py)
+
+.DELETE_ON_ERROR:
+.PHONY: help all install uninstall demo test lint format bench dist clean \
+	machine peers
+
+help: ## List what there is to do
+	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+all: $(SCRIPTS) ## Build the extension's scripts
+
+$(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
+	@cat $^ >$@
+
+$(UPGRADE_SCRIPTS): sql/upgrade.head.sql $(DELTA) $(FUNCTIONS)
+	@cat $^ >$@
+
+extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
+		sql/upgrade/unpackaged--4.2.sql $(DELTA) $(FUNCTIONS)
+	@cat $^ >$@
+
+extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
+	@cat $^ >$@
+
+install: all ## Install the extension's files into the server (as root)
+	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
+	install -d "$$directory" && \
+	install -m 644 $(EXTENSION_FILES) "$$directory"
+	@echo "Next, in a database:   CREATE EXTENSION pgagent;"
+	@echo "The runner:            pipx install ./python"
+
+uninstall: ## Remove the extension's files from the server (as root)
+	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
+	rm -f $(notdir $(EXTENSION_FILES))
+
+demo: machine all ## Try it: a throw-away server with a runner and jobs
+	$(BIN)/python dev/demo.py
+
+test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
+	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
+
+lint: machine all ## Check the code
+	$(BIN)/ruff check --config $(CONFIG) .
+	$(BIN)/ruff format --config $(CONFIG) --check .
+	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
+	$(BIN)/lint-imports --config $(CONFIG)
+	$(BIN)/pgspot $(SCRIPTS)
+	$(BIN)/codespell --skip './build,./.git' .
+
+format: machine ## Format the Python code
+	$(BIN)/ruff check --config $(CONFIG) --fix-only .
+	$(BIN)/ruff format --config $(CONFIG) .
+
+bench: machine peers all ## Measure against the peers
+	$(BIN)/python bench/run.py
+
+dist: ## Pack the committed tree for PGXN
+	mkdir -p build
+	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
+		-o build/pgagent-$(EXTVERSION).zip HEAD
+
+clean: ## Remove everything that was built
+	rm -rf build extension/*--*.sql python/src/*.egg-info
+
+machine:
+	@dev/setup
+
+peers: machine
+	@dev/peers

@@ -1,0 +1,79 @@
+"""A copy of the server's prefix that can be added to.
+
+PostgreSQL looks for its files relative to its own resolved path. Real copies of
+the server's programs amid links to everything else therefore make a complete
+installation, and what is added to it never reaches the system's.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "build/peers/root"
+
+_RESOLVE_THEMSELVES = ("postgres", "initdb", "pg_ctl", "pg_config")
+
+
+@dataclass(frozen=True)
+class Farm:
+    """Where the copy has its programs, and the libraries they need to be told of."""
+
+    bindir: Path
+    library_path: str
+
+
+def pg_config(what: str) -> Path:
+    """Ask the server in use for one of its directories, such as `bindir`."""
+    command = [ROOT / "dev/pg_config", f"--{what}"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Path(answer.stdout.strip())
+
+
+def plant(target: Path) -> Farm:
+    """Build the copy below `target`, with the peers' and our own extension files.
+
+    Everything of ours is copied, not linked: the server may run as a user who
+    cannot look into the checkout.
+    """
+    origins = [pg_config(what) for what in ("bindir", "sharedir", "pkglibdir")]
+    prefix = Path(os.path.commonpath(origins))
+    bindir, share, lib = (target / origin.relative_to(prefix) for origin in origins)
+    for origin in (*origins, origins[1] / "extension"):
+        _link_entries(origin, target / origin.relative_to(prefix))
+    _replace((origins[0] / name for name in _RESOLVE_THEMSELVES), bindir)
+
+    peer_libraries = target / "peers"
+    peer_libraries.mkdir()
+    _replace(PEERS.glob("usr/lib/*-linux-*/**/*.so*"), peer_libraries)
+    _replace(PEERS.glob(f"usr/lib/postgresql/{_major()}/lib/*.so"), lib)
+    extension = share / "extension"
+    _replace(PEERS.glob(f"usr/share/postgresql/{_major()}/extension/*"), extension)
+    _replace(PEERS.glob("usr/share/postgresql/*/extension/pgagent*"), extension)
+    _replace((ROOT / "extension").iterdir(), extension)
+    return Farm(bindir, f"{peer_libraries}:{pg_config('libdir')}")
+
+
+def _major() -> str:
+    """The server's major version, as it appears in the names of Debian's paths."""
+    command = [ROOT / "dev/pg_config", "--version"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    return answer.stdout.removeprefix("PostgreSQL ").partition(".")[0]
+
+
+def _link_entries(origin: Path, directory: Path) -> None:
+    directory.unlink(missing_ok=True)
+    directory.mkdir(parents=True)
+    for entry in origin.iterdir():
+        (directory / entry.name).symlink_to(entry)
+
+
+def _replace(files: Iterable[Path], directory: Path) -> None:
+    for file in filter(Path.is_file, files):
+        copy = directory / file.name
+        # Writing through a link would change the system's own file.
+        copy.unlink(missing_ok=True)
+        shutil.copy(file, copy)

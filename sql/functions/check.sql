@@ -1,0 +1,166 @@
+-- check.sql: what may be written into the tables that people edit.
+--
+-- The essence of an error stands in MESSAGE and DETAIL: pgAdmin shows no HINT.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_refuse(p_where text, p_problem text, p_detail text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'pgagent: %: %', p_where, p_problem
+        USING ERRCODE = 'invalid_parameter_value', DETAIL = p_detail;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
+'Raises 22023 (invalid_parameter_value): pgagent: TABLE.COLUMN: PROBLEM, with the detail.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_check_field(
+    p_column text, p_field boolean[], p_size integer
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_where CONSTANT text := 'pga_schedule.' || p_column;
+BEGIN
+    IF p_field IS NULL THEN
+        RETURN;     -- the column's NOT NULL says it
+    ELSIF array_ndims(p_field) > 1 THEN
+        PERFORM pgagent.pga_refuse(v_where, 'must be one-dimensional, has ' || array_ndims(p_field) || ' dimensions',
+            format('%s booleans in one dimension are wanted.', p_size));
+    ELSIF cardinality(p_field) <> p_size THEN
+        PERFORM pgagent.pga_refuse(v_where, format('has %s elements, %s wanted', cardinality(p_field), p_size),
+            format('The value is %s, with the lower bound %s.', p_field, COALESCE(array_lower(p_field, 1), 1)));
+    ELSIF array_lower(p_field, 1) <> 1 THEN
+        PERFORM pgagent.pga_refuse(v_where, 'lower bound must be 1, is ' || array_lower(p_field, 1),
+            'Elements are numbered from 1.');
+    ELSIF array_position(p_field, NULL) IS NOT NULL THEN
+        PERFORM pgagent.pga_refuse(v_where, format('element %s is NULL', array_position(p_field, NULL)),
+            format('%s booleans, true or false, are wanted.', p_size));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_field(text, boolean[], integer) IS
+'Raises 22023 unless the array in column p_column of pga_schedule has p_size elements, numbered from 1, none NULL.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_check_timezone(p_timezone text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_known boolean := true;
+BEGIN
+    -- PostgreSQL also takes POSIX specifications, in which UTC+3 lies west of Greenwich.
+    -- They have a digit; of the names few do, and listing those takes 30 ms.
+    IF p_timezone ~ '[^A-Za-z_/+-]' THEN
+        v_known := EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = p_timezone);
+    ELSE
+        BEGIN
+            PERFORM now() AT TIME ZONE p_timezone;
+        EXCEPTION WHEN invalid_parameter_value THEN
+            v_known := false;
+        END;
+    END IF;
+
+    IF NOT v_known THEN
+        PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone', format('unknown time zone "%s"', p_timezone),
+            'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.');
+    ELSIF EXISTS (SELECT FROM pg_timezone_abbrevs AS a
+                  WHERE a.abbrev = upper(p_timezone) AND a.utc_offset <> interval '0') THEN
+        PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone',
+            format('"%s" is an abbreviation: one offset all the year round', p_timezone),
+            'A name of the IANA time zone database is wanted, such as Europe/Berlin, which knows when clocks change.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_timezone(text) IS
+'Raises 22023 unless this is a name in the server''s IANA time zone database.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_check()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NEW;
+    END IF;
+    IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
+        NEW.jscmonthdays := NEW.jscmonthdays || false;     -- pgAdmin 8.5 left out the last day
+    END IF;
+    PERFORM pgagent.pga_check_field('jscminutes', NEW.jscminutes, 60),
+            pgagent.pga_check_field('jschours', NEW.jschours, 24),
+            pgagent.pga_check_field('jscweekdays', NEW.jscweekdays, 7),
+            pgagent.pga_check_field('jscmonthdays', NEW.jscmonthdays, 32),
+            pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
+
+    IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
+        PERFORM pgagent.pga_refuse('pga_schedule.jscstart',
+            CASE WHEN isfinite(NEW.jscstart) THEN 'start later than the year 9999' ELSE 'start must be finite' END,
+            format('The value is %s.', NEW.jscstart));
+    ELSIF NEW.jscend = '-infinity' THEN
+        PERFORM pgagent.pga_refuse('pga_schedule.jscend', 'end before start',
+            format('The end is %s, the start %s.', NEW.jscend, NEW.jscstart));
+    END IF;
+    IF TG_OP = 'INSERT' OR NEW.jsctimezone IS DISTINCT FROM OLD.jsctimezone THEN
+        PERFORM pgagent.pga_check_timezone(NEW.jsctimezone);
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_check() IS
+'Trigger: refuses a malformed schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_exception_check()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NEW;
+    ELSIF NEW.jexdate IS NULL AND NEW.jextime IS NULL THEN
+        PERFORM pgagent.pga_refuse('pga_exception', 'date or time wanted',
+            'An exception is a date (jexdate), a time of day (jextime) or both; here both are NULL.');
+    ELSIF NOT isfinite(NEW.jexdate) THEN
+        PERFORM pgagent.pga_refuse('pga_exception.jexdate', 'date must be finite',
+            format('The value is %s.', NEW.jexdate));
+    ELSIF NEW.jextime = '24:00' THEN
+        PERFORM pgagent.pga_refuse('pga_exception.jextime', 'time out of range: 24:00:00',
+            'Midnight is 00:00; times go up to 23:59.');
+    ELSIF NEW.jextime <> date_trunc('minute', NEW.jextime)::time THEN
+        RAISE NOTICE 'pgagent: pga_exception.jextime: % is taken as %, schedules have no seconds',
+            NEW.jextime, date_trunc('minute', NEW.jextime)::time;
+        NEW.jextime := date_trunc('minute', NEW.jextime)::time;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_exception_check() IS
+'Trigger: refuses an exception that excepts nothing or no day of the calendar with 22023; cuts off seconds with a NOTICE.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_check()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NEW;
+    ELSIF NEW.jstkind NOT IN ('s', 'b') THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstkind', format('unknown kind "%s"', NEW.jstkind),
+            's (SQL) or b (batch) is wanted.');
+    ELSIF NEW.jstonerror NOT IN ('f', 's', 'i') THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstonerror', format('unknown answer to an error, "%s"', NEW.jstonerror),
+            'f (fail), s (success) or i (ignore) is wanted.');
+    ELSIF NEW.jstkind = 's' AND NEW.jstdbname = '' AND NEW.jstconnstr = '' THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep', 'database or connection string wanted',
+            format('The SQL step "%s" names neither (jstdbname, jstconnstr).', NEW.jstname));
+    ELSIF NEW.jstkind = 'b' AND (NEW.jstdbname <> '' OR NEW.jstconnstr <> '') THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep', 'a batch step has no database',
+            format('The step "%s" is of kind b, yet jstdbname is "%s" and jstconnstr has %s characters.',
+                   NEW.jstname, NEW.jstdbname, length(NEW.jstconnstr)));
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobstep_check() IS
+'Trigger: says in words what the constraints of pga_jobstep refuse, with 22023.';
+

@@ -1,0 +1,136 @@
+-- dictionary.sql: what each table, column, index, constraint and sequence is.
+
+COMMENT ON SCHEMA pgagent IS 'pgAgent job scheduler';
+
+COMMENT ON TABLE pgagent.pga_jobagent IS
+'The agents that are running: one row for each, written and deleted by themselves or by those that find them dead.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagpid IS 'Process id of the agent''s session on this server; what pga_job.jobagentid refers to.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jaglogintime IS 'When the agent registered.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagstation IS 'Host name of the agent: it executes jobs whose jobhostagent is this name or empty.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, for a process id alone comes again. NULL if unknown.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent is taken for alive unless it renews; NULL for pgAgent''s own daemon, which has no lease.';
+COMMENT ON INDEX pgagent.pga_jobagent_pkey IS 'One agent a session.';
+
+COMMENT ON TABLE pgagent.pga_jobclass IS
+'Classes of jobs, for people to sort them by; the scheduler makes no difference.';
+COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
+COMMENT ON COLUMN pgagent.pga_jobclass.jclname IS 'Its name, unique.';
+COMMENT ON INDEX pgagent.pga_jobclass_pkey IS 'Ids of classes.';
+COMMENT ON INDEX pgagent.pga_jobclass_name IS 'No two classes of one name.';
+COMMENT ON SEQUENCE pgagent.pga_jobclass_jclid_seq IS 'Ids of job classes.';
+
+COMMENT ON TABLE pgagent.pga_job IS
+'Jobs: what runs at the times of its schedules, step by step.';
+COMMENT ON COLUMN pgagent.pga_job.jobid IS 'Id of the job.';
+COMMENT ON COLUMN pgagent.pga_job.jobjclid IS 'Its class.';
+COMMENT ON COLUMN pgagent.pga_job.jobname IS 'Its name; need not be unique.';
+COMMENT ON COLUMN pgagent.pga_job.jobdesc IS 'A description.';
+COMMENT ON COLUMN pgagent.pga_job.jobhostagent IS 'Host name of the only agent that may execute the job, exactly as in pga_jobagent.jagstation; empty: any.';
+COMMENT ON COLUMN pgagent.pga_job.jobenabled IS 'Whether schedules start the job. A disabled job still runs once when jobnextrun is set.';
+COMMENT ON COLUMN pgagent.pga_job.jobcreated IS 'When the job was created.';
+COMMENT ON COLUMN pgagent.pga_job.jobchanged IS 'When the job, a step, a schedule or an exception of it was last changed.';
+COMMENT ON COLUMN pgagent.pga_job.jobagentid IS 'Agent that currently executes this job; NULL: none. Written by agents only.';
+COMMENT ON COLUMN pgagent.pga_job.jobnextrun IS 'When the job is due, kept by triggers. Set it to now() to run the job at once, to NULL to have it computed from the schedules.';
+COMMENT ON COLUMN pgagent.pga_job.joblastrun IS 'When the last run began.';
+COMMENT ON INDEX pgagent.pga_job_pkey IS 'Ids of jobs.';
+COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
+COMMENT ON INDEX pgagent.pga_job_agent IS 'The jobs that an agent holds.';
+COMMENT ON CONSTRAINT pga_job_jobjclid_fkey ON pgagent.pga_job IS 'A class that is in use can''t be deleted.';
+COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
+COMMENT ON SEQUENCE pgagent.pga_job_jobid_seq IS 'Ids of jobs.';
+
+COMMENT ON TABLE pgagent.pga_jobstep IS
+'Steps of jobs, executed in the order of their names.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstid IS 'Id of the step.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstjobid IS 'The job it belongs to.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstname IS 'Its name: steps are executed in the order of names, those of one name in the order of ids.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstdesc IS 'A description.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstenabled IS 'Whether it is executed.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstkind IS 'Kind of step: s=SQL, b=batch.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstcode IS 'SQL commands, sent as one query; or a script, run by the interpreter that its first line names (#!), else by /bin/sh.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstconnstr IS 'For SQL: a libpq connection string to any database; empty: jstdbname says where. Goes before jstdbname.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstdbname IS 'For SQL: a database on the agent''s own server; empty: jstconnstr says where.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstonerror IS 'What a failure does: f=the job fails and stops, s=the step counts as succeeded, i=the failure is logged and ignored.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jscnextrun IS 'Not used; pgAdmin reads it.';
+COMMENT ON INDEX pgagent.pga_jobstep_pkey IS 'Ids of steps.';
+COMMENT ON INDEX pgagent.pga_jobstep_jobid IS 'The steps of a job.';
+COMMENT ON CONSTRAINT pga_jobstep_jstjobid_fkey ON pgagent.pga_jobstep IS 'Steps go with their job.';
+COMMENT ON CONSTRAINT pga_jobstep_jstkind_check ON pgagent.pga_jobstep IS 'SQL or batch.';
+COMMENT ON CONSTRAINT pga_jobstep_check ON pgagent.pga_jobstep IS 'Only SQL steps have a connection string, and they have it or a database.';
+COMMENT ON CONSTRAINT pga_jobstep_check1 ON pgagent.pga_jobstep IS 'Only SQL steps have a database, and they have it or a connection string.';
+COMMENT ON CONSTRAINT pga_jobstep_jstonerror_check ON pgagent.pga_jobstep IS 'Fail, succeed or ignore.';
+COMMENT ON SEQUENCE pgagent.pga_jobstep_jstid_seq IS 'Ids of steps.';
+
+COMMENT ON TABLE pgagent.pga_schedule IS
+'Schedules of jobs: a job runs at the times of all its enabled schedules. A time matches if minute, hour, weekday, day and month all do; a field in which nothing is selected matches always.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscid IS 'Id of the schedule.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscjobid IS 'The job that it starts.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscname IS 'Its name.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscdesc IS 'A description.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscenabled IS 'Whether it starts the job.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscstart IS 'It does not start the job before; -infinity: no limit.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscend IS 'It does not start the job after; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscminutes IS 'The minutes of the hour, 0 to 59.';
+COMMENT ON COLUMN pgagent.pga_schedule.jschours IS 'The hours of the day, 0 to 23. A schedule that selects all or none follows the clock when it is put forward or back; one that names its hours runs once for each.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscweekdays IS 'The days of the week, Sunday first.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscmonthdays IS 'The days of the month, 1 to 31; the 32nd is the last day, whichever it is.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscmonths IS 'The months, January first.';
+COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
+COMMENT ON INDEX pgagent.pga_schedule_pkey IS 'Ids of schedules.';
+COMMENT ON INDEX pgagent.pga_jobschedule_jobid IS 'The schedules of a job.';
+COMMENT ON CONSTRAINT pga_schedule_jscjobid_fkey ON pgagent.pga_schedule IS 'Schedules go with their job.';
+COMMENT ON CONSTRAINT pga_schedule_jscminutes_size ON pgagent.pga_schedule IS '60 minutes.';
+COMMENT ON CONSTRAINT pga_schedule_jschours_size ON pgagent.pga_schedule IS '24 hours.';
+COMMENT ON CONSTRAINT pga_schedule_jscweekdays_size ON pgagent.pga_schedule IS '7 weekdays.';
+COMMENT ON CONSTRAINT pga_schedule_jscmonthdays_size ON pgagent.pga_schedule IS '31 days and the last.';
+COMMENT ON CONSTRAINT pga_schedule_jscmonths_size ON pgagent.pga_schedule IS '12 months.';
+COMMENT ON SEQUENCE pgagent.pga_schedule_jscid_seq IS 'Ids of schedules.';
+
+COMMENT ON TABLE pgagent.pga_exception IS
+'Exceptions: when a schedule does not start its job although its fields match.';
+COMMENT ON COLUMN pgagent.pga_exception.jexid IS 'Id of the exception.';
+COMMENT ON COLUMN pgagent.pga_exception.jexscid IS 'The schedule.';
+COMMENT ON COLUMN pgagent.pga_exception.jexdate IS 'The date, in the schedule''s time zone; NULL: every day.';
+COMMENT ON COLUMN pgagent.pga_exception.jextime IS 'The time of day, to the minute; NULL: the whole day.';
+COMMENT ON INDEX pgagent.pga_exception_pkey IS 'Ids of exceptions.';
+COMMENT ON INDEX pgagent.pga_exception_jexscid IS 'The exceptions of a schedule.';
+COMMENT ON INDEX pgagent.pga_exception_datetime IS 'No exception twice in one schedule.';
+COMMENT ON CONSTRAINT pga_exception_jexscid_fkey ON pgagent.pga_exception IS 'Exceptions go with their schedule.';
+COMMENT ON SEQUENCE pgagent.pga_exception_jexid_seq IS 'Ids of exceptions.';
+
+COMMENT ON TABLE pgagent.pga_joblog IS
+'Runs of jobs, past and present.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgid IS 'Id of the run.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgjobid IS 'The job.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstatus IS 'Status of the run: r=running, s=successfully finished, f=failed, i=no steps to execute, d=aborted.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstart IS 'When the run began.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgduration IS 'How long it took; NULL while it is running.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgagentid IS 'The agent that executed it: its pga_jobagent.jagpid at that time.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstation IS 'The host of that agent.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgscheduled IS 'When the run was due.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run ended as it did; NULL after success.';
+COMMENT ON INDEX pgagent.pga_joblog_pkey IS 'Ids of runs.';
+COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
+COMMENT ON INDEX pgagent.pga_joblog_running IS 'The runs under way.';
+COMMENT ON CONSTRAINT pga_joblog_jlgjobid_fkey ON pgagent.pga_joblog IS 'Runs go with their job.';
+COMMENT ON CONSTRAINT pga_joblog_jlgstatus_check ON pgagent.pga_joblog IS 'The five letters.';
+COMMENT ON SEQUENCE pgagent.pga_joblog_jlgid_seq IS 'Ids of runs.';
+
+COMMENT ON TABLE pgagent.pga_jobsteplog IS
+'Steps of runs, past and present.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslid IS 'Id of this row.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljlgid IS 'The run.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljstid IS 'The step.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstatus IS 'Status of the step: r=running, s=successfully finished, f=failed stopping job, i=ignored failure, d=aborted.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: for SQL the number of rows that the last command touched, -1 after an error; for batch the exit code of the script, -N if signal N killed it.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
+COMMENT ON INDEX pgagent.pga_jobsteplog_pkey IS 'Ids of rows.';
+COMMENT ON INDEX pgagent.pga_jobsteplog_jslid IS 'The steps of a run.';
+COMMENT ON INDEX pgagent.pga_jobsteplog_jstid IS 'The runs of a step, the latest first.';
+COMMENT ON CONSTRAINT pga_jobsteplog_jsljlgid_fkey ON pgagent.pga_jobsteplog IS 'They go with their run.';
+COMMENT ON CONSTRAINT pga_jobsteplog_jsljstid_fkey ON pgagent.pga_jobsteplog IS 'They go with their step.';
+COMMENT ON CONSTRAINT pga_jobsteplog_jslstatus_check ON pgagent.pga_jobsteplog IS 'The five letters.';
+COMMENT ON SEQUENCE pgagent.pga_jobsteplog_jslid_seq IS 'Ids of the steps of runs.';
+

@@ -1,0 +1,224 @@
+-- next_run.sql: from a schedule's local times to the instant at which it runs next.
+-- Reads pga_schedule and pga_exception; writes nothing.
+--
+-- The rule for the nights on which clocks change, that of Vixie's cron (Debian's cron(8)):
+--   * A schedule that names its hours runs once for each of its local times: at the
+--     first instant after the gap if clocks skip it, at the first of the two if it comes
+--     twice.
+--   * A schedule of every hour goes by the clock: nothing in a gap, both times in an
+--     overlap.
+-- Exceptions, weekday, day and month are judged on the schedule's own local time, also
+-- when the run itself is shifted out of a gap.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_default_timezone()
+RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT substring(pg_get_expr(d.adbin, d.adrelid) FROM '^''([^'']*)''')
+    FROM pg_attrdef AS d
+    JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = 'pgagent.pga_schedule'::regclass AND a.attname = 'jsctimezone'
+$$;
+COMMENT ON FUNCTION pgagent.pga_default_timezone() IS
+'The time zone of schedules that name none: the default of the column pga_schedule.jsctimezone. Another one: ALTER TABLE pgagent.pga_schedule ALTER COLUMN jsctimezone SET DEFAULT ''Europe/Berlin''.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_zone_change(
+    p_timezone text, p_low timestamptz, p_high timestamptz
+)
+RETURNS timestamptz LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_low timestamptz := p_low;
+    v_high timestamptz := p_high;
+    v_middle timestamptz;
+BEGIN
+    WHILE v_high - v_low > interval '1 second' LOOP
+        v_middle := date_trunc('second', v_low + (v_high - v_low) / 2, 'UTC');
+        IF (v_middle AT TIME ZONE p_timezone) - (v_high AT TIME ZONE p_timezone)
+           = v_middle - v_high THEN
+            v_high := v_middle;
+        ELSE
+            v_low := v_middle;
+        END IF;
+    END LOOP;
+    RETURN v_high;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_zone_change(text, timestamptz, timestamptz) IS
+'The first instant after p_low, to the second, from which on the zone has the offset to UTC that it has at p_high. The offsets of the two must differ.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_zone_instant(p_timezone text, p_local timestamp)
+RETURNS timestamptz LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- In a gap PostgreSQL counts with the offset before it, in an overlap with the one after.
+    v_instant CONSTANT timestamptz := p_local AT TIME ZONE p_timezone;
+    v_day_before CONSTANT timestamptz := v_instant - interval '24 hours';
+    v_earlier timestamptz;
+BEGIN
+    IF v_day_before AT TIME ZONE p_timezone = p_local - interval '24 hours' THEN
+        RETURN v_instant;
+    ELSIF v_instant AT TIME ZONE p_timezone <> p_local THEN
+        RETURN pgagent.pga_zone_change(p_timezone, v_day_before, v_instant);
+    END IF;
+    v_earlier := v_day_before + (p_local - (v_day_before AT TIME ZONE p_timezone));
+    RETURN CASE
+        WHEN v_earlier < v_instant AND v_earlier AT TIME ZONE p_timezone = p_local THEN v_earlier
+        ELSE v_instant
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_zone_instant(text, timestamp) IS
+'The first instant at which clocks in the zone show p_local, or have passed it: the end of the gap where they skip it.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_zone_local(p_timezone text, p_instant timestamptz)
+RETURNS timestamp LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_local CONSTANT timestamp := p_instant AT TIME ZONE p_timezone;
+    v_day_before CONSTANT timestamptz := p_instant - interval '24 hours';
+    v_change timestamptz;
+    v_skipped interval;             -- by clocks, at the change; negative where set back
+BEGIN
+    v_skipped := (v_local - (v_day_before AT TIME ZONE p_timezone)) - interval '24 hours';
+    IF v_skipped = interval '0' THEN
+        RETURN v_local;
+    END IF;
+    v_change := pgagent.pga_zone_change(p_timezone, v_day_before, p_instant);
+    IF v_skipped > interval '0' AND v_change = p_instant THEN
+        RETURN v_local - v_skipped;
+    ELSIF v_skipped < interval '0' AND p_instant < v_change - v_skipped THEN
+        RETURN (v_change AT TIME ZONE p_timezone) - v_skipped;
+    END IF;
+    RETURN v_local;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_zone_local(text, timestamptz) IS
+'The first local time whose pga_zone_instant() is not before p_instant: its inverse.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_next_run(
+    p_schedule_id integer, p_start timestamptz, p_end timestamptz,
+    p_minutes boolean[], p_hours boolean[], p_weekdays boolean[], p_monthdays boolean[],
+    p_months boolean[], p_timezone text, p_after timestamptz
+)
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_minutes CONSTANT boolean[] := pgagent.pga_calendar_field(p_minutes, 60);
+    v_hours CONSTANT boolean[] := pgagent.pga_calendar_field(p_hours, 24);
+    v_weekdays CONSTANT boolean[] := pgagent.pga_calendar_field(p_weekdays, 7);
+    v_monthdays CONSTANT boolean[] := pgagent.pga_calendar_field(p_monthdays, 32);
+    v_months CONSTANT boolean[] := pgagent.pga_calendar_field(p_months, 12);
+    v_every_hour CONSTANT boolean := array_position(v_hours, false) IS NULL;
+    v_low timestamptz := greatest(
+        date_trunc('minute', p_start, 'UTC'),
+        date_trunc('minute', p_after + interval '1 minute', 'UTC'),
+        '0001-01-03 00:00 UTC'
+    );
+    v_end CONSTANT timestamptz := least(p_end, '9999-12-30 00:00 UTC');
+    v_from timestamp;
+    v_until timestamp;
+    v_slot timestamp;
+    v_next timestamptz;
+    v_day_after timestamptz;
+    v_dates date[];
+    v_times time[];
+    v_slots timestamp[];
+    v_last_exception date;
+BEGIN
+    IF p_start IS NULL OR p_after IS NULL OR v_low > v_end THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        v_from := v_low AT TIME ZONE p_timezone;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RETURN NULL;    -- a zone that the server's time zone data no longer has
+    END;
+
+    SELECT array_agg(e.jexdate ORDER BY e.jexdate) FILTER (WHERE e.jextime IS NULL),
+           array_agg(e.jextime) FILTER (WHERE e.jexdate IS NULL),
+           array_agg(e.jexdate + e.jextime ORDER BY e.jexdate, e.jextime)
+               FILTER (WHERE e.jexdate IS NOT NULL AND e.jextime IS NOT NULL),
+           max(e.jexdate)
+    INTO v_dates, v_times, v_slots, v_last_exception
+    FROM pgagent.pga_exception AS e
+    WHERE e.jexscid = p_schedule_id
+          AND (e.jexdate IS NULL OR e.jexdate BETWEEN v_from::date - 2 AND '9999-12-31')
+          AND (e.jextime IS NULL OR e.jextime < '24:00');
+
+    IF (v_times IS NOT NULL OR array_position(v_monthdays, true) >= 30)
+       AND pgagent.pga_calendar_never(v_minutes, v_hours, v_monthdays, v_months, v_times) THEN
+        RETURN NULL;
+    END IF;
+
+    -- 29 February falls on a given weekday once in 40 years at the latest.
+    v_until := least(
+        v_end AT TIME ZONE 'UTC' + interval '1 day',
+        greatest(v_from, v_last_exception) + interval '41 years'
+    );
+
+    IF NOT v_every_hour THEN
+        v_slot := pgagent.pga_calendar_next(
+            v_minutes, v_hours, v_weekdays, v_monthdays, v_months,
+            pgagent.pga_zone_local(p_timezone, v_low), v_until, v_dates, v_times, v_slots
+        );
+        v_low := pgagent.pga_zone_instant(p_timezone, v_slot);
+        RETURN CASE WHEN v_low <= v_end THEN v_low END;
+    END IF;
+
+    LOOP
+        v_from := v_low AT TIME ZONE p_timezone;
+        v_slot := pgagent.pga_calendar_next(
+            v_minutes, v_hours, v_weekdays, v_monthdays, v_months,
+            v_from, v_until, v_dates, v_times, v_slots
+        );
+        v_next := v_low + (v_slot - v_from);
+        v_day_after := v_low + interval '24 hours';
+
+        -- Local times come in the order of instants up to the next change of clocks only.
+        IF v_day_after AT TIME ZONE p_timezone <> v_from + interval '24 hours' THEN
+            v_low := pgagent.pga_zone_change(p_timezone, v_low, v_day_after);
+            CONTINUE WHEN v_next IS NULL OR v_next >= v_low;
+        ELSIF v_next > v_day_after THEN
+            v_next := pgagent.pga_zone_instant(p_timezone, v_slot);
+            v_low := v_next;
+            CONTINUE WHEN v_next AT TIME ZONE p_timezone <> v_slot;
+        END IF;
+        RETURN CASE WHEN v_next <= v_end THEN v_next END;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_next_run(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[], text, timestamptz) IS
+'The first instant, a whole minute, at which a schedule with these fields runs: not before p_start, after the minute of p_after, not after p_end (NULL: no end), in the zone p_timezone, without the exceptions of schedule p_schedule_id. NULL if there is none; a zone that the server does not know has none. Raises nothing, whatever the arrays hold, and does not depend on the session''s settings.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_next_schedule(
+    integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]
+)
+RETURNS timestamptz LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgagent.pga_next_run($1, $2, $3, $4, $5, $6, $7, $8, COALESCE(
+        (SELECT s.jsctimezone FROM pgagent.pga_schedule AS s WHERE s.jscid = $1),
+        pgagent.pga_default_timezone()
+    ), now())
+$$;
+COMMENT ON FUNCTION pgagent.pga_next_schedule(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]) IS
+'When a schedule runs next: its id, start, end, minutes, hours, weekdays, days of the month and months. Kept from pgAgent 4.2; the time zone is that of the schedule with this id, or the default of new schedules if there is none. Returns what pga_next_run() does for now().';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(p_job_id integer)
+RETURNS timestamptz LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(pgagent.pga_next_run(
+        s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
+        s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
+    ))
+    FROM pgagent.pga_schedule AS s
+    WHERE s.jscjobid = p_job_id AND s.jscenabled
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_next_run(integer) IS
+'When the job with this id runs next by all its enabled schedules together; NULL if by none.';

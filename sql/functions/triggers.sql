@@ -1,0 +1,288 @@
+-- triggers.sql: keep jobnextrun true, in the transaction that changes what it depends on,
+-- and tell runners. They write pga_job only, only the row of the job concerned, and never
+-- in a subtransaction: pgAdmin finds the row that it has just inserted by its xmin.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF pgagent.pga_restoring() THEN
+            NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
+        END IF;
+    ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
+        -- A claim. pgAgent's daemon works off a list that may be out of date.
+        IF OLD.jobnextrun <= now() THEN
+            RETURN NEW;
+        END IF;
+        RETURN NULL;
+    ELSE
+        IF OLD.jobenabled AND NOT NEW.jobenabled THEN
+            NEW.jobnextrun := NULL;
+        ELSIF NEW.jobenabled AND NEW.jobnextrun IS NULL THEN
+            NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid);
+        END IF;
+        IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
+           IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
+            NEW.jobchanged := now();
+        END IF;
+        IF OLD.jobagentid IS NOT NULL
+           OR (NEW.jobnextrun, NEW.jobhostagent) IS NOT DISTINCT FROM (OLD.jobnextrun, OLD.jobhostagent) THEN
+            RETURN NEW;     -- nothing to wake a runner for: it has just finished this job itself
+        END IF;
+    END IF;
+
+    IF NEW.jobnextrun IS NOT NULL THEN
+        PERFORM pg_notify('pgagent', '');
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A job under way gets its next run when it has finished.
+    UPDATE pgagent.pga_job
+    SET jobnextrun = CASE WHEN jobenabled AND jobagentid IS NULL THEN NULL ELSE jobnextrun END,
+        jobchanged = now()
+    WHERE jobid = p_job_id
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_recompute(integer) IS
+'Has the trigger of pga_job compute the next run of this job anew, because a part of it has changed.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM pgagent.pga_job_recompute(OLD.jscjobid);
+    END IF;
+    IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND NEW.jscjobid <> OLD.jscjobid) THEN
+        PERFORM pgagent.pga_job_recompute(NEW.jscjobid);
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.jscenabled THEN
+        PERFORM pgagent.pga_schedule_warn(NEW.jscid);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_trigger() IS
+'Trigger: computes the job''s next run anew whenever a schedule changes.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_exception_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_schedules integer[];
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NULL;
+    END IF;
+    v_schedules := CASE TG_OP
+        WHEN 'INSERT' THEN ARRAY[NEW.jexscid]
+        WHEN 'DELETE' THEN ARRAY[OLD.jexscid]
+        ELSE ARRAY[OLD.jexscid, NEW.jexscid]
+    END;
+    PERFORM pgagent.pga_job_recompute(j.jscjobid) FROM (
+        SELECT DISTINCT s.jscjobid FROM pgagent.pga_schedule AS s WHERE s.jscid = ANY (v_schedules)
+    ) AS j;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pgagent.pga_schedule_warn(NEW.jexscid);
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_exception_trigger() IS
+'Trigger: computes the job''s next run anew whenever an exception changes.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_warn(p_schedule_id integer)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT s.jscname INTO v_name
+    FROM pgagent.pga_schedule AS s
+    WHERE s.jscid = p_schedule_id AND s.jscenabled
+          AND pgagent.pga_next_run(
+              s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
+              s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
+          ) IS NULL;
+    IF FOUND THEN
+        RAISE NOTICE 'pgagent: schedule "%" never runs from now on', v_name
+            USING DETAIL = 'No date and time after now and up to its end matches all its fields and none of its exceptions.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_warn(integer) IS
+'Raises a NOTICE if this schedule is enabled and never runs (again).';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pgagent.pga_restoring() THEN
+        UPDATE pgagent.pga_job SET jobchanged = now()
+        WHERE jobid = CASE TG_OP WHEN 'DELETE' THEN OLD.jstjobid ELSE NEW.jstjobid END;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobstep_trigger() IS
+'Trigger: the job has changed when one of its steps has.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobagent_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        RETURN NULL;    -- no agent of the dumped server is one of this server
+    END IF;
+    SELECT s.backend_start INTO NEW.jagbackendstart
+    FROM pg_stat_activity AS s WHERE s.pid = NEW.jagpid;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobagent_trigger() IS
+'Trigger: completes the identity of an agent, whichever program registers: a process id alone comes again.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobclass_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A dump brings all classes; CREATE EXTENSION has made the five stock ones already,
+    -- one of which may have been renamed.
+    IF pgagent.pga_restoring() THEN
+        DELETE FROM pgagent.pga_jobclass AS c
+        WHERE c.jclname = NEW.jclname AND c.jclid <> NEW.jclid
+              AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobjclid = c.jclid);
+        UPDATE pgagent.pga_jobclass SET jclname = NEW.jclname WHERE jclid = NEW.jclid;
+        IF FOUND THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobclass_trigger() IS
+'Trigger: a class from a dump takes the place of the stock class with its id or name.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_joblog_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job pgagent.pga_job;
+BEGIN
+    IF pgagent.pga_restoring() THEN
+        IF NEW.jlgstatus = 'r' THEN
+            NEW.jlgstatus := 'd';
+            NEW.jlgmessage := 'was running when the database was dumped';
+        END IF;
+        RETURN NEW;
+    END IF;
+
+    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid;
+    -- What pgAgent's daemon writes when another agent was faster is not a run.
+    IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)) THEN
+        RETURN NULL;
+    END IF;
+    NEW.jlgagentid := v_job.jobagentid;
+    NEW.jlgscheduled := v_job.jobnextrun;
+    SELECT a.jagstation INTO NEW.jlgstation
+    FROM pgagent.pga_jobagent AS a WHERE a.jagpid = v_job.jobagentid;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after losing a race.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.jslstatus := 'd';
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobsteplog_trigger() IS
+'Trigger: a step that was running when the database was dumped was aborted.';
+
+-- Made anew rather than replaced: PostgreSQL 13 has no CREATE OR REPLACE TRIGGER.
+DROP TRIGGER IF EXISTS pga_job_trigger ON pgagent.pga_job;
+CREATE TRIGGER pga_job_trigger BEFORE INSERT OR UPDATE ON pgagent.pga_job
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_trigger();
+COMMENT ON TRIGGER pga_job_trigger ON pgagent.pga_job IS 'Keeps the job''s next run true.';
+
+DROP TRIGGER IF EXISTS pga_jobstep_check ON pgagent.pga_jobstep;
+CREATE TRIGGER pga_jobstep_check BEFORE INSERT OR UPDATE ON pgagent.pga_jobstep
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobstep_check();
+COMMENT ON TRIGGER pga_jobstep_check ON pgagent.pga_jobstep IS 'Refuses a malformed step, in words.';
+
+DROP TRIGGER IF EXISTS pga_jobstep_trigger ON pgagent.pga_jobstep;
+CREATE TRIGGER pga_jobstep_trigger AFTER INSERT OR UPDATE OR DELETE ON pgagent.pga_jobstep
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobstep_trigger();
+COMMENT ON TRIGGER pga_jobstep_trigger ON pgagent.pga_jobstep IS 'Keeps the job''s jobchanged true.';
+
+DROP TRIGGER IF EXISTS pga_schedule_check ON pgagent.pga_schedule;
+CREATE TRIGGER pga_schedule_check BEFORE INSERT OR UPDATE ON pgagent.pga_schedule
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_schedule_check();
+COMMENT ON TRIGGER pga_schedule_check ON pgagent.pga_schedule IS 'Refuses a malformed schedule.';
+
+DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
+CREATE TRIGGER pga_schedule_trigger AFTER INSERT OR UPDATE OR DELETE ON pgagent.pga_schedule
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_schedule_trigger();
+COMMENT ON TRIGGER pga_schedule_trigger ON pgagent.pga_schedule IS
+'Computes the job''s next run anew whenever a schedule changes.';
+
+DROP TRIGGER IF EXISTS pga_exception_check ON pgagent.pga_exception;
+CREATE TRIGGER pga_exception_check BEFORE INSERT OR UPDATE ON pgagent.pga_exception
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_exception_check();
+COMMENT ON TRIGGER pga_exception_check ON pgagent.pga_exception IS 'Refuses a malformed exception.';
+
+DROP TRIGGER IF EXISTS pga_exception_trigger ON pgagent.pga_exception;
+CREATE TRIGGER pga_exception_trigger AFTER INSERT OR UPDATE OR DELETE ON pgagent.pga_exception
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_exception_trigger();
+COMMENT ON TRIGGER pga_exception_trigger ON pgagent.pga_exception IS
+'Computes the job''s next run anew whenever an exception changes.';
+
+DROP TRIGGER IF EXISTS pga_jobagent_trigger ON pgagent.pga_jobagent;
+CREATE TRIGGER pga_jobagent_trigger BEFORE INSERT ON pgagent.pga_jobagent
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobagent_trigger();
+COMMENT ON TRIGGER pga_jobagent_trigger ON pgagent.pga_jobagent IS 'Completes an agent''s identity.';
+
+DROP TRIGGER IF EXISTS pga_jobclass_trigger ON pgagent.pga_jobclass;
+CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobclass_trigger();
+COMMENT ON TRIGGER pga_jobclass_trigger ON pgagent.pga_jobclass IS
+'Lets a dump''s classes take the place of the stock ones.';
+
+DROP TRIGGER IF EXISTS pga_joblog_trigger ON pgagent.pga_joblog;
+CREATE TRIGGER pga_joblog_trigger BEFORE INSERT ON pgagent.pga_joblog
+    FOR EACH ROW WHEN (NEW.jlgagentid IS NULL OR pgagent.pga_restoring())
+    EXECUTE FUNCTION pgagent.pga_joblog_trigger();
+COMMENT ON TRIGGER pga_joblog_trigger ON pgagent.pga_joblog IS
+'Completes what pgAgent''s daemon logs, and closes runs that come from a dump.';
+
+DROP TRIGGER IF EXISTS pga_jobsteplog_trigger ON pgagent.pga_jobsteplog;
+CREATE TRIGGER pga_jobsteplog_trigger BEFORE INSERT ON pgagent.pga_jobsteplog
+    FOR EACH ROW WHEN (NEW.jslstatus = 'r' AND pgagent.pga_restoring())
+    EXECUTE FUNCTION pgagent.pga_jobsteplog_trigger();
+COMMENT ON TRIGGER pga_jobsteplog_trigger ON pgagent.pga_jobsteplog IS
+'Closes steps that come from a dump.';
+

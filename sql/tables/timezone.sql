@@ -1,0 +1,30 @@
+-- timezone.sql: the time zone of schedules, pga_schedule.jsctimezone, and its default.
+--
+-- The default is fixed once, when the column comes to be: what "daily at 9" means must
+-- not depend on which client happens to save the schedule. It is taken from what the
+-- database's sessions get by default, not from the settings that this session brought.
+DO $$
+DECLARE
+    v_zone text;
+BEGIN
+    SELECT regexp_replace(c, '^[^=]*=', '') INTO v_zone
+    FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c
+    WHERE s.setrole = 0 AND c ILIKE 'timezone=%' AND s.setdatabase IN (
+        0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    )
+    ORDER BY s.setdatabase DESC LIMIT 1;
+
+    IF v_zone IS NULL AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') THEN
+        SELECT f.setting INTO v_zone
+        FROM pg_show_all_file_settings() AS f
+        WHERE lower(f.name) = 'timezone' AND f.applied
+        ORDER BY f.seqno DESC LIMIT 1;
+    END IF;
+
+    EXECUTE format(
+        'ALTER TABLE pgagent.pga_schedule ADD COLUMN jsctimezone text NOT NULL DEFAULT %L',
+        COALESCE(v_zone, current_setting('TimeZone'))
+    );
+END;
+$$;
+

@@ -1,0 +1,2 @@
+-- Upgrades the extension pgagent. Built from sql/ by `make`; do not edit.
+\echo Use "ALTER EXTENSION pgagent UPDATE" to load this file. \quit

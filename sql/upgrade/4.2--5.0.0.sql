@@ -1,0 +1,61 @@
+-- 4.2--5.0.0.sql: from the tables of pgAgent 3.4 to 4.2, which are the same, to those of 5.0.0.
+
+SET search_path = pg_catalog, pg_temp;
+
+-- Rows are changed here without the triggers of either version looking on.
+ALTER TABLE pgagent.pga_job DISABLE TRIGGER pga_job_trigger;
+
+ALTER TABLE pgagent.pga_jobagent
+    ADD COLUMN jagbackendstart timestamptz,
+    ADD COLUMN jaglease timestamptz;
+
+ALTER TABLE pgagent.pga_joblog
+    ALTER COLUMN jlgid TYPE bigint,
+    ADD COLUMN jlgagentid integer,
+    ADD COLUMN jlgstation text,
+    ADD COLUMN jlgscheduled timestamptz,
+    ADD COLUMN jlgmessage text;
+ALTER TABLE pgagent.pga_jobsteplog
+    ALTER COLUMN jslid TYPE bigint,
+    ALTER COLUMN jsljlgid TYPE bigint;
+ALTER SEQUENCE pgagent.pga_joblog_jlgid_seq AS bigint;
+ALTER SEQUENCE pgagent.pga_jobsteplog_jslid_seq AS bigint;
+
+CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
+    WHERE jobagentid IS NULL AND jobnextrun IS NOT NULL;
+CREATE INDEX pga_job_agent ON pgagent.pga_job (jobagentid) WHERE jobagentid IS NOT NULL;
+DROP INDEX pgagent.pga_exception_datetime;
+CREATE UNIQUE INDEX pga_exception_datetime ON pgagent.pga_exception (jexscid, jexdate, jextime);
+DROP INDEX pgagent.pga_joblog_jobid;
+CREATE INDEX pga_joblog_jobid ON pgagent.pga_joblog (jlgjobid, jlgid DESC) INCLUDE (jlgstatus);
+CREATE INDEX pga_joblog_running ON pgagent.pga_joblog (jlgjobid) WHERE jlgstatus = 'r';
+CREATE INDEX pga_jobsteplog_jstid ON pgagent.pga_jobsteplog (jsljstid, jslid DESC);
+
+-- A daemon of 4.2 may be running right now: its runs stay its own, under its full identity.
+UPDATE pgagent.pga_jobagent AS a SET jagbackendstart = s.backend_start
+FROM pg_stat_activity AS s WHERE s.pid = a.jagpid;
+UPDATE pgagent.pga_joblog AS l
+SET jlgagentid = a.jagpid, jlgstation = a.jagstation, jlgscheduled = j.jobnextrun
+FROM pgagent.pga_job AS j JOIN pgagent.pga_jobagent AS a ON a.jagpid = j.jobagentid
+WHERE l.jlgstatus = 'r' AND j.jobid = l.jlgjobid;
+
+-- From now on a next run of a disabled job is a wish.
+UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE NOT jobenabled AND jobnextrun IS NOT NULL;
+
+-- 4.2 did not dump the sequences: after a restore they lag behind.
+SELECT setval(format('pgagent.%I_%I_seq', t.name, t.id), t.latest)
+FROM (
+    SELECT 'pga_jobclass', 'jclid', max(jclid)::bigint FROM pgagent.pga_jobclass
+    UNION ALL SELECT 'pga_job', 'jobid', max(jobid) FROM pgagent.pga_job
+    UNION ALL SELECT 'pga_jobstep', 'jstid', max(jstid) FROM pgagent.pga_jobstep
+    UNION ALL SELECT 'pga_schedule', 'jscid', max(jscid) FROM pgagent.pga_schedule
+    UNION ALL SELECT 'pga_exception', 'jexid', max(jexid) FROM pgagent.pga_exception
+    UNION ALL SELECT 'pga_joblog', 'jlgid', max(jlgid) FROM pgagent.pga_joblog
+    UNION ALL SELECT 'pga_jobsteplog', 'jslid', max(jslid) FROM pgagent.pga_jobsteplog
+) AS t (name, id, latest)
+WHERE t.latest > COALESCE(
+    pg_sequence_last_value(format('pgagent.%I_%I_seq', t.name, t.id)::regclass), 0
+);
+
+ALTER TABLE pgagent.pga_job ENABLE TRIGGER pga_job_trigger;
+

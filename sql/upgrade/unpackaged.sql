@@ -1,0 +1,3 @@
+-- An installation of pgAgent by its plain script, without CREATE EXTENSION, is taken over by
+--     CREATE EXTENSION pgagent VERSION 'unpackaged'; ALTER EXTENSION pgagent UPDATE;
+-- This file is the first half: it has nothing to create.

@@ -1,0 +1,65 @@
+"""One private server per session, one database per test.
+
+`conn` and `dsn` lead to a database with the extension as it is built here,
+`conn_42` and `dsn_42` to one with pgAgent 4.2's.
+"""
+
+import os
+
+import psycopg
+import pytest
+from cluster import LIBPQ, Cluster
+from pytest_postgresql import factories
+from support import peer
+
+
+@pytest.fixture(scope="session")
+def cluster(request):
+    """The session's server; a test that stops or reconfigures one makes its own."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in filter(LIBPQ.match, list(os.environ)):
+            monkeypatch.delenv(name)
+        # A worker of autovacuum in the template would delay the next test.
+        with Cluster({"max_connections": "100", "autovacuum": "off"}) as server:
+            request.config.option.postgresql_host = server.host
+            request.config.option.postgresql_port = server.port
+            yield server
+
+
+def create_pgagent(*, host, port, user, dbname, **_):
+    with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
+        conn.execute("CREATE EXTENSION pgagent")
+
+
+def create_pgagent_42(*, host, port, user, dbname, **_):
+    peer("usr/share/postgresql/*/extension/pgagent--4.2.sql")
+    with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
+        conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
+
+
+template = factories.postgresql_noproc(dbname="test", load=[create_pgagent])
+template_42 = factories.postgresql_noproc(dbname="test_42", load=[create_pgagent_42])
+database = factories.postgresql("template")
+database_42 = factories.postgresql("template_42")
+
+
+@pytest.fixture
+def dsn(cluster, database):
+    return cluster.conninfo(database.info.dbname)
+
+
+@pytest.fixture
+def conn(dsn):
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def dsn_42(cluster, database_42):
+    return cluster.conninfo(database_42.info.dbname)
+
+
+@pytest.fixture
+def conn_42(dsn_42):
+    with psycopg.connect(dsn_42, autocommit=True) as connection:
+        yield connection
