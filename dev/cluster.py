@@ -32,7 +32,7 @@ _STOP = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
-_SCRATCH = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_SCRATCH = {"fsync": "off", "full_page_writes": "off"}
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
@@ -127,7 +127,7 @@ class Cluster:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._server = subprocess.Popen(
-                self._as_server("postgres", "-D", self.data, environ=self.environ),
+                self._as_server("postgres", f"-D{self.data}", environ=self.environ),
                 cwd=self.directory,
                 env=self._server_environ(),
                 stdin=subprocess.DEVNULL,
@@ -158,9 +158,10 @@ class Cluster:
         (self.directory / "password").write_text(self.password)
         self._give_to_owner()
         command = [
-            *("initdb", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"),
-            *("--username", self.user, "--pwfile", self.directory / "password"),
-            *("--auth-local=trust", "--auth-host=scram-sha-256", "-D", self.data),
+            *("initdb", f"--pgdata={self.data}", "--no-sync"),
+            *("--encoding=UTF8", "--locale=C.UTF-8", f"--username={self.user}"),
+            *("--auth-local=trust", "--auth-host=scram-sha-256"),
+            f"--pwfile={self.directory / 'password'}",
         ]
         subprocess.run(
             self._as_server(*command),
@@ -182,15 +183,15 @@ class Cluster:
             subprocess.run(command, check=True)
 
     def _as_server(
-        self, program: str, *arguments: str | Path, environ: Mapping[str, str] = {}
-    ) -> list[str | Path]:
+        self, program: str, *arguments: str, environ: Mapping[str, str] = {}
+    ) -> list[str]:
         drop = ["setpriv", "--pdeathsig=INT"]
         if os.geteuid() == 0:
             uid, gid = self._owner.pw_uid, self._owner.pw_gid
             drop += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
         # What a preloaded library creates before the drop would stay root's.
         then = ["env", *(f"{name}={value}" for name, value in environ.items())]
-        return [*drop, *then, self.bindir / program, *arguments]
+        return [*drop, *then, str(self.bindir / program), *arguments]
 
     def _server_environ(self) -> dict[str, str]:
         return {
@@ -220,7 +221,7 @@ class Cluster:
 
 
 def _server_user() -> pwd.struct_passwd:
-    """The user to run the server as: this one, but never root."""
+    """Return the user to run the server as: this one, but never root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())
     try:

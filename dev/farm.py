@@ -26,11 +26,11 @@ class Farm:
     library_path: str
 
 
-def pg_config(what: str) -> Path:
-    """Ask the server in use for one of its directories, such as `bindir`."""
-    command = [ROOT / "dev/pg_config", f"--{what}"]
+def pg_config(option: str) -> str:
+    """Ask the pg_config of the server in use, such as for its `--bindir`."""
+    command = [str(ROOT / "dev/pg_config"), option]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Path(answer.stdout.strip())
+    return answer.stdout.strip()
 
 
 def plant(target: Path) -> Farm:
@@ -39,7 +39,7 @@ def plant(target: Path) -> Farm:
     Everything of ours is copied, not linked: the server may run as a user who
     cannot look into the checkout.
     """
-    origins = [pg_config(what) for what in ("bindir", "sharedir", "pkglibdir")]
+    origins = [Path(pg_config(f"--{d}dir")) for d in ("bin", "share", "pkglib")]
     prefix = Path(os.path.commonpath(origins))
     bindir, share, lib = (target / origin.relative_to(prefix) for origin in origins)
     for origin in (*origins, origins[1] / "extension"):
@@ -54,14 +54,12 @@ def plant(target: Path) -> Farm:
     _replace(PEERS.glob(f"usr/share/postgresql/{_major()}/extension/*"), extension)
     _replace(PEERS.glob("usr/share/postgresql/*/extension/pgagent*"), extension)
     _replace((ROOT / "extension").iterdir(), extension)
-    return Farm(bindir, f"{peer_libraries}:{pg_config('libdir')}")
+    return Farm(bindir, f"{peer_libraries}:{pg_config('--libdir')}")
 
 
 def _major() -> str:
-    """The server's major version, as it appears in the names of Debian's paths."""
-    command = [ROOT / "dev/pg_config", "--version"]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return answer.stdout.removeprefix("PostgreSQL ").partition(".")[0]
+    """Return the server's major version, as Debian's paths have it."""
+    return pg_config("--version").removeprefix("PostgreSQL ").partition(".")[0]
 
 
 def _link_entries(origin: Path, directory: Path) -> None:

@@ -5,6 +5,7 @@
 """
 
 import os
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -50,7 +51,7 @@ def dsn(cluster, database):
 
 @pytest.fixture
 def conn(dsn):
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         yield connection
 
 
@@ -61,5 +62,5 @@ def dsn_42(cluster, database_42):
 
 @pytest.fixture
 def conn_42(dsn_42):
-    with psycopg.connect(dsn_42, autocommit=True) as connection:
+    with closing(psycopg.connect(dsn_42, autocommit=True)) as connection:
         yield connection

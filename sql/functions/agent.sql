@@ -33,7 +33,13 @@ BEGIN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
-    RETURN pgagent.pga_agent_sweep();
+    BEGIN
+        -- The sign of life must not wait for somebody's lock on pga_job.
+        PERFORM set_config('lock_timeout', '1s', true);
+        RETURN pgagent.pga_agent_sweep();
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN 0;
+    END;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS

@@ -57,11 +57,11 @@ class Step:
 
     id: int
     name: str
-    kind: StepKind
+    kind: str  # a StepKind, unless the row is a bad one
     code: str
     database: str  # a database on the agent's own server, or ''
     conninfo: str  # a libpq connection string to anywhere, or ''; wins over database
-    on_error: OnError
+    on_error: str  # an OnError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,11 @@ class Outcome:
 
     `result` is stored in `pga_jobsteplog.jslresult`: the number of rows that the
     last SQL command touched (-1 if the step failed), or the exit code of a script
-    (-N if signal N killed it). `output` is stored in `jsloutput`.
+    (-N if signal N killed it). `output` is stored in `jsloutput`. `reason` says in one
+    sentence why the step did not succeed.
     """
 
     ending: Ending
     result: int
     output: str
+    reason: str = ""

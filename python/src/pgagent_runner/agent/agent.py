@@ -1,0 +1,141 @@
+"""The agent's own thread: connect, claim what is due, watch, and stop in good order."""
+
+import logging
+import random
+import time
+
+from pgagent_runner.agent.crew import Crew
+from pgagent_runner.agent.options import AgentOptions
+from pgagent_runner.agent.waker import Waker
+from pgagent_runner.catalog import (
+    Catalog,
+    CatalogError,
+    CatalogLostError,
+    Ledger,
+    NotRegisteredError,
+)
+from pgagent_runner.steps import StepSettings
+
+log = logging.getLogger(__name__)
+
+# Seconds.
+LEASE = 20.0  # how long the agent counts as alive after a heartbeat
+HEARTBEAT = 5.0
+FIRST_RETRY = 0.1  # until the first attempt to reconnect; then doubled
+LOCKED_RETRY = 0.1  # until another look at a due job that somebody has locked
+
+LEDGER_SESSIONS = 4
+
+
+class Agent:
+    """An agent: `run()` it in one thread, `stop()` it from a signal handler."""
+
+    def __init__(self, options: AgentOptions) -> None:
+        """Prepare; nothing is connected yet."""
+        self._options = options
+        self._waker = Waker()
+        self._next_beat = 0.0
+        self._retry = FIRST_RETRY
+        self._stops = 0
+
+    def stop(self) -> None:
+        """Ask to stop: running jobs may end in peace; asked again, they are aborted."""
+        self._stops += 1
+        self._waker.wake()
+
+    def run(self) -> None:
+        """Serve until asked to stop, whatever becomes of the database meanwhile."""
+        options = self._options
+        while not self._stops:
+            try:
+                with Catalog(options.conninfo, options.station, LEASE) as catalog:
+                    self._serve(catalog)
+            except CatalogError as e:
+                delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311
+                log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
+                self._retry = min(2 * self._retry, options.retry)
+                self._waker.wait(delay)
+        log.info("stopped")
+
+    def _serve(self, catalog: Catalog) -> None:
+        """Work under one registration, until asked to stop or until it is lost."""
+        options = self._options
+        ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers))
+        settings = StepSettings(
+            server_conninfo=catalog.server_conninfo,
+            output_limit=options.output_limit,
+            environment=options.environment,
+        )
+        self._retry = FIRST_RETRY
+        crew = Crew(options.workers, ledger, settings, on_end=self._waker.wake)
+        log.info('agent on host "%s" serves %s', options.station, catalog.where)
+        try:
+            self._work(catalog, crew)
+            self._drain(catalog, crew)
+            catalog.leave()
+        finally:
+            # If the registration is lost, others take the runs for dead and may start
+            # the jobs anew: nothing of these may go on.
+            crew.abort("the agent lost its registration")
+            ledger.close()
+            crew.dismiss()
+
+    def _work(self, catalog: Catalog, crew: Crew) -> None:
+        """Beat, claim what is due and wait, in turn, until asked to stop."""
+        next_look = 0.0
+        while not self._stops:
+            self._beat(catalog)
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + self._look(catalog, crew)
+            until = min(self._next_beat, next_look)
+            if self._waker.wait(until - time.monotonic(), catalog):
+                catalog.take_notifications()
+                next_look = 0.0
+
+    def _drain(self, catalog: Catalog, crew: Crew) -> None:
+        """Let running jobs end; abort them when time is up or patience is."""
+        deadline = time.monotonic() + self._options.grace
+        if not crew.idle:
+            log.info("stopping: running jobs have %g s to end", self._options.grace)
+        while not crew.idle:
+            self._beat(catalog)
+            if self._stops > 1 or time.monotonic() >= deadline:
+                crew.abort("the agent was stopped")
+                deadline = self._next_beat
+            until = min(self._next_beat, deadline)
+            if self._waker.wait(until - time.monotonic(), catalog):
+                catalog.take_notifications()
+
+    def _beat(self, catalog: Catalog) -> None:
+        """Renew the lease, if it is time to."""
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + HEARTBEAT
+        if aborted := catalog.heartbeat():
+            log.warning("aborted %s runs of agents that are gone", aborted)
+
+    def _look(self, catalog: Catalog, crew: Crew) -> float:
+        """Start what is due and can start; return the seconds until the next look.
+
+        A worker that becomes free, and a change of any job, bring it forward.
+        """
+        poll = self._options.poll
+        if not crew.free:
+            return poll
+        try:
+            runs = catalog.claim(crew.free)
+            for run in runs:
+                crew.start(run)
+            if not crew.free:
+                return poll
+            due = catalog.seconds_until_due()
+        except (CatalogLostError, NotRegisteredError):
+            raise
+        except CatalogError as e:
+            log.error("could not look for due jobs: %s", e)  # noqa: TRY400
+            return poll
+        if due is None:
+            return poll
+        if due == 0 and not runs:
+            return min(LOCKED_RETRY, poll)
+        return min(due, poll)

@@ -1,0 +1,33 @@
+"""What a user can choose about an agent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """The options of an agent; all times are in seconds."""
+
+    conninfo: str = field(repr=False)
+    """The database that holds the catalogue, as libpq takes it."""
+
+    station: str
+    """The name of this host: jobs may be bound to it by their `jobhostagent`."""
+
+    workers: int = 16
+    """How many jobs run at the same time."""
+
+    poll: float = 10.0
+    """The longest time between two looks for due jobs: the safety net."""
+
+    retry: float = 30.0
+    """The longest time between two attempts to reconnect."""
+
+    grace: float = 30.0
+    """How long running jobs may go on when the agent is asked to stop."""
+
+    output_limit: int = 1024 * 1024
+    """Bytes of a step's output that are kept."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The environment of batch steps."""

@@ -1,0 +1,42 @@
+"""Waiting that a signal, another thread or a notification ends."""
+
+import contextlib
+import select
+import socket
+from typing import Protocol
+
+
+class HasFileno(Protocol):
+    """Something that can be waited for: it gets readable."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
+class Waker:
+    """Ends the waiting of one thread, from any other or from a signal handler."""
+
+    def __init__(self) -> None:
+        """Open the socket pair."""
+        self._reader, self._writer = socket.socketpair()
+        self._reader.settimeout(0)
+        self._writer.settimeout(0)
+
+    def wake(self) -> None:
+        """End the waiting under way, or else the next one."""
+        with contextlib.suppress(BlockingIOError):  # full of wake-ups already
+            self._writer.send(b"\0")
+
+    def wait(self, seconds: float, other: HasFileno | None = None) -> bool:
+        """Wait to be woken, for `other` to be readable, or for `seconds`.
+
+        Return False if nothing but time has passed.
+        """
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        if other is not None:
+            poll.register(other.fileno(), select.POLLIN)
+        woken = bool(poll.poll(max(seconds, 0) * 1000))
+        with contextlib.suppress(BlockingIOError):
+            self._reader.recv(4096)
+        return woken

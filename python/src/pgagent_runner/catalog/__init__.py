@@ -1,0 +1,24 @@
+"""The schema pgagent: a method for each of its functions. Nobody else speaks to it."""
+
+from pgagent_runner.catalog.catalog import Catalog
+from pgagent_runner.catalog.errors import (
+    CatalogError,
+    CatalogLostError,
+    NotRegisteredError,
+    NotRunningError,
+    StepGoneError,
+)
+from pgagent_runner.catalog.ledger import Ledger
+from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
+
+__all__ = [
+    "Catalog",
+    "CatalogError",
+    "CatalogLostError",
+    "Ledger",
+    "NotRegisteredError",
+    "NotRunningError",
+    "StepGoneError",
+    "merge_conninfo",
+    "parse_conninfo",
+]

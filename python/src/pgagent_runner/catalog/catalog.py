@@ -1,0 +1,125 @@
+"""The session of an agent: it registers, claims runs and is woken through it."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import LiteralString, Self
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pgagent_runner.catalog.session import (
+    Row,
+    connect,
+    parse_conninfo,
+    translated_errors,
+)
+from pgagent_runner.model import Run, Step
+
+
+class Catalog:
+    """A registered agent: its row in `pga_jobagent` lives no longer than this session.
+
+    Every method raises `CatalogLostError` when the session is lost,
+    `NotRegisteredError` when the agent has been declared dead, and `CatalogError` for
+    any other refusal. Not for use by several threads.
+    """
+
+    def __init__(self, conninfo: str, station: str, lease: float) -> None:
+        """Connect and register as an agent on host `station`.
+
+        The agent counts as alive for `lease` seconds after each heartbeat.
+        """
+        self._conninfo = conninfo
+        self._station = station
+        self._lease = lease
+        self._notified = False
+        # Somebody's lock on pga_job must not keep the heartbeat waiting.
+        self._connection = connect(conninfo, lock_timeout=lease / 4)
+        self._connection.add_notify_handler(self._note)
+        try:
+            self._call("LISTEN pgagent")
+            self._agent_id: int = self._call(
+                "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s))",
+                station,
+                lease,
+            )[0][0]
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the registered agent."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the session; other agents will find this one gone."""
+        self._connection.close()
+
+    @property
+    def where(self) -> str:
+        """The database, server and user of this session, for people."""
+        info = self._connection.info
+        return f'database "{info.dbname}" on {info.host}:{info.port} as {info.user}'
+
+    @property
+    def server_conninfo(self) -> str:
+        """How to reach any database of the very server that this session is on."""
+        info = self._connection.info
+        parameters = parse_conninfo(self._conninfo)
+        if "hostaddr" in parameters:
+            parameters["hostaddr"] = info.hostaddr
+        parameters |= {"host": info.host, "port": info.port, "user": info.user}
+        return make_conninfo("", **parameters)
+
+    def heartbeat(self) -> int:
+        """Renew the lease and bury dead agents; return how many runs that aborted."""
+        swept: int = self._call(
+            "SELECT pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))",
+            self._agent_id,
+            self._lease,
+        )[0][0]
+        return swept
+
+    def claim(self, limit: int) -> list[Run]:
+        """Claim at most `limit` due runs, the longest due first."""
+        query: LiteralString = "SELECT * FROM pgagent.pga_run_claim(%s, %s)"
+        return list(_runs(self._call(query, self._agent_id, limit)))
+
+    def seconds_until_due(self) -> float | None:
+        """Return the time until a run is due, 0 if one is, None if none will be."""
+        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s)"
+        due: float | None = self._call(query, self._station)[0][0]
+        return due
+
+    def leave(self) -> None:
+        """End this agent; runs of it that are still open are aborted."""
+        self._call("SELECT pgagent.pga_agent_leave(%s)", self._agent_id)
+
+    def fileno(self) -> int:
+        """Return the socket; it gets readable when a notification arrives."""
+        return self._connection.fileno()
+
+    def take_notifications(self) -> bool:
+        """Return whether jobs have changed since the last call; does not wait."""
+        pgconn = self._connection.pgconn
+        with translated_errors(self._connection):
+            pgconn.consume_input()
+            while pgconn.notifies() is not None:
+                self._notified = True
+        notified, self._notified = self._notified, False
+        return notified
+
+    def _note(self, _: psycopg.Notify) -> None:
+        self._notified = True
+
+    def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
+        with translated_errors(self._connection):
+            cursor = self._connection.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+def _runs(rows: Iterable[Row]) -> Iterator[Run]:
+    """Gather the rows of `pga_run_claim`, one for each step, into runs."""
+    for (run_id, job_id, name), steps in itertools.groupby(rows, lambda row: row[:3]):
+        known = tuple(Step(*row[3:]) for row in steps if row[3] is not None)
+        yield Run(run_id, job_id, name, known)

@@ -1,0 +1,100 @@
+"""A session with the catalogue: how it is opened, and what its errors mean."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
+
+Row = tuple[Any, ...]
+Connection = psycopg.Connection[Row]
+
+# What a session of ours needs, whatever the role, the database or the user's
+# environment prescribe; settings that this server does not have are left out.
+_SETTINGS = """
+    SELECT pg_catalog.set_config(s.name, s.value, false)
+    FROM (VALUES
+        ('search_path', 'pg_catalog, pg_temp'),
+        ('client_min_messages', 'error'),
+        ('default_transaction_isolation', 'read committed'),
+        ('statement_timeout', '0'),
+        ('idle_in_transaction_session_timeout', '0'),
+        ('idle_session_timeout', '0'),
+        ('lock_timeout', %s)
+    ) AS s (name, value)
+    WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL
+"""
+
+_DEFAULTS = {
+    "connect_timeout": 10,
+    "fallback_application_name": "pgagent",
+    # A peer that is gone without a word is noticed within 11 s.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
+
+
+class _TextLoader(Loader):
+    """Text of a database that does not know its encoding may hold any bytes."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")
+
+
+def parse_conninfo(conninfo: str) -> dict[str, Any]:
+    """Return the parameters of a libpq connection string or URI.
+
+    Raises ValueError with libpq's reason, which may quote a part of the string.
+    """
+    try:
+        return dict(conninfo_to_dict(conninfo))
+    except psycopg.ProgrammingError as e:
+        raise ValueError(str(e).strip()) from e
+
+
+def merge_conninfo(conninfo: str, defaults: Mapping[str, Any]) -> str:
+    """Return the connection string with those of the `defaults` that it does not set.
+
+    Defaults that are None are left out. Raises ValueError as `parse_conninfo` does.
+    """
+    known = {k: v for k, v in defaults.items() if v is not None}
+    return make_conninfo("", **(known | parse_conninfo(conninfo)))
+
+
+def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
+    """Open a session with the catalogue, in autocommit mode.
+
+    A statement waits at most `lock_timeout` seconds for a lock; 0 is for ever.
+    Raises CatalogLostError with libpq's reason.
+    """
+    try:
+        connection: Connection = psycopg.connect(
+            merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
+        )
+        connection.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+    except psycopg.Error as e:
+        raise CatalogLostError(str(e).strip()) from e
+    for name in ("text", "name", "bpchar"):
+        connection.adapters.register_loader(name, _TextLoader)
+    return connection
+
+
+@contextlib.contextmanager
+def translated_errors(connection: Connection) -> Iterator[None]:
+    """Turn the driver's errors on this session into ours."""
+    try:
+        yield
+    except psycopg.Error as e:
+        message = e.diag.message_primary or str(e).strip()
+        if e.diag.message_detail:
+            message = f"{message} ({e.diag.message_detail})"
+        if connection.closed:
+            raise CatalogLostError(message) from e
+        raise BY_SQLSTATE.get(e.sqlstate or "", CatalogError)(message) from e

@@ -1,0 +1,7 @@
+"""Steps: executing one step of a job, an SQL session or a process group."""
+
+from pgagent_runner.steps.batch import batch_environment
+from pgagent_runner.steps.executor import StepExecutor
+from pgagent_runner.steps.settings import StepSettings
+
+__all__ = ["StepExecutor", "StepSettings", "batch_environment"]

@@ -1,0 +1,171 @@
+"""Batch steps: a script in a private directory, run as a process group."""
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pgagent_runner.model import Run, Step
+from pgagent_runner.steps.cancel import Cancellation
+from pgagent_runner.steps.errors import StepAbortedError, StepError
+from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.process import (
+    ProcessGroup,
+    describe_signal,
+    start,
+    supervised,
+)
+from pgagent_runner.steps.settings import StepSettings
+
+_INHERITED = frozenset(
+    ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR")
+)
+
+# The kernel takes no variable above 128 KiB, and a character has up to 4 bytes.
+_LONGEST_NAME = 16 * 1024
+
+_DRAIN_TIME = 5.0  # seconds that a background process may hold the output open
+
+_NOT_FOUND = 127  # the shell's exit codes
+_NOT_EXECUTABLE = 126
+
+
+def batch_environment(
+    environ: Mapping[str, str], extra_names: Iterable[str] = ()
+) -> dict[str, str]:
+    """Select what batch steps may see: the usual names, `LC_*` and the extra ones.
+
+    Nothing that libpq reads (`PG*`) is passed on, not even by an extra name.
+    """
+    allowed = _INHERITED.union(extra_names)
+    return {
+        name: value
+        for name, value in environ.items()
+        if (name in allowed or name.startswith("LC_")) and not name.startswith("PG")
+    }
+
+
+def run_script(
+    step: Step,
+    run: Run,
+    settings: StepSettings,
+    cancellation: Cancellation,
+    output: BoundedOutput,
+) -> int:
+    """Run the step's script and return 0, its exit code.
+
+    Raise StepError with any other code (-N for signal N), StepAbortedError when
+    cancelled, OSError if the system has no room for it.
+    """
+    code = _normalized(step.code)
+    with _script_file(code, settings.environment.get("TMPDIR")) as path:
+        command = [*_interpreter(code), os.fsencode(path)]
+        environment = _environment(step, run, settings.environment)
+        with supervised(_start(command, environment), output) as group:
+            _wait(group, settings.kill_grace, cancellation, output)
+            exit_code = group.exit_code
+    if exit_code < 0:
+        raise StepError(f"killed by {describe_signal(-exit_code)}", exit_code)
+    if exit_code > 0:
+        raise StepError(result=exit_code)
+    return exit_code
+
+
+def _wait(
+    group: ProcessGroup,
+    kill_grace: float,
+    cancellation: Cancellation,
+    output: BoundedOutput,
+) -> None:
+    """See the script to its end, and its output to the end or as long as allowed."""
+    try:
+        group.wait_for_exit(cancellation)
+        drained = group.drain(_DRAIN_TIME, cancellation)
+    except StepAbortedError as aborted:
+        group.terminate(kill_grace)
+        raise StepAbortedError(str(aborted), group.exit_code) from None
+    if not drained:
+        group.terminate(kill_grace)
+        output.line(
+            "a background process held the output open after the script had ended;"
+            " the process group was terminated"
+        )
+
+
+def _normalized(code: str) -> bytes:
+    """Undo what editors on Windows do to a script."""
+    data = code.encode(errors="surrogateescape")
+    return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+
+
+def _interpreter(code: bytes) -> list[bytes]:
+    """Read the first line as the kernel does: a program and at most one argument."""
+    first_line = code.partition(b"\n")[0]
+    if first_line.startswith(b"#!"):
+        words = first_line[2:].strip(b" \t").split(maxsplit=1)
+        if words:
+            return words
+    return [b"/bin/sh"]
+
+
+def _environment(
+    step: Step, run: Run, inherited: Mapping[str, str]
+) -> dict[bytes, bytes]:
+    own = {
+        "PGAGENT_JOB_ID": str(run.job_id),
+        "PGAGENT_JOB_NAME": run.job_name,
+        "PGAGENT_RUN_ID": str(run.id),
+        "PGAGENT_STEP_ID": str(step.id),
+        "PGAGENT_STEP_NAME": step.name,
+    }
+    # As bytes, since the locale's encoding may not know every character of a name.
+    return {
+        os.fsencode(name): os.fsencode(value) for name, value in inherited.items()
+    } | {
+        name.encode(): value.replace("\0", "")[:_LONGEST_NAME].encode(
+            errors="surrogateescape"
+        )
+        for name, value in own.items()
+    }
+
+
+@contextmanager
+def _script_file(code: bytes, parent: str | None) -> Iterator[Path]:
+    """Give the path of a file that nobody else can read, and remove it at the end."""
+    directory = Path(tempfile.mkdtemp(prefix="pgagent-", dir=parent))
+    path = directory / "script"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(code)
+        yield path
+    finally:
+        _remove(directory, path)
+
+
+def _remove(directory: Path, path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+    try:
+        directory.rmdir()
+    except OSError:  # the script has put something there
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _start(
+    command: list[bytes], environment: Mapping[bytes, bytes]
+) -> subprocess.Popen[bytes]:
+    interpreter = command[0].decode(errors="backslashreplace")
+    try:
+        return start(command, environment)
+    except FileNotFoundError:
+        raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ENOEXEC):
+            raise
+        reason = f"interpreter {interpreter}: {error.strerror}"
+        raise StepError(reason, _NOT_EXECUTABLE) from None

@@ -1,0 +1,169 @@
+"""Opening a session at the target of an SQL step."""
+
+import math
+import random
+import re
+import select
+import time
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
+
+from pgagent_runner.model import Run, Step
+from pgagent_runner.steps.cancel import Cancellation, wait_ready
+from pgagent_runner.steps.errors import StepError
+from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.settings import StepSettings
+
+Parameters = dict[str, str | int | None]
+
+# A network that swallows packets is noticed within a minute, not within hours.
+_KEEPALIVES: Parameters = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+# libpq does not give the SQLSTATE (53300) of a refused connection. The fourth is
+# PgBouncer's, the last that of a Unix socket whose queue is full.
+_SHORTAGE = re.compile(
+    "too many clients already"
+    "|remaining connection slots are reserved"
+    "|too many connections for (role|database)"
+    "|no more connections allowed"
+    "|Resource temporarily unavailable"
+)
+_FIRST_DELAY = 0.1  # seconds
+_LONGEST_DELAY = 5.0  # seconds
+
+# What libpq quotes from a malformed connection string may be part of a password.
+_QUOTED = re.compile('(missing "=" after |)".*"', re.DOTALL)
+
+
+def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Parameters:
+    """Give the libpq parameters of the step's target; raise StepError if it has none.
+
+    The connection string wins over the database, and is parsed by libpq alone.
+    """
+    if not step.conninfo and not step.database:
+        raise StepError("the step names neither a database nor a connection string")
+    try:
+        if step.conninfo:
+            target = conninfo_to_dict(step.conninfo)
+        else:
+            target = conninfo_to_dict(settings.server_conninfo, dbname=step.database)
+    except (psycopg.Error, UnicodeError) as error:
+        reason = _QUOTED.sub(r'\1"…"', str(error)).strip()
+        raise StepError(f"the connection string is malformed: {reason}") from None
+    return {
+        **_KEEPALIVES,
+        "connect_timeout": settings.connect_timeout,
+        "fallback_application_name": f"pgagent job {run.job_id} run {run.id}",
+        **target,
+        "client_encoding": "UTF8",
+    }
+
+
+def connect(
+    parameters: Parameters, cancellation: Cancellation, output: BoundedOutput
+) -> pq.abc.PGconn:
+    """Open a connection, waiting for a free one as long as it takes.
+
+    Raise StepError if the server cannot be reached or refuses for another reason,
+    StepAbortedError when cancelled.
+    """
+    delay = _FIRST_DELAY
+    while True:
+        try:
+            return _connect_once(parameters, cancellation)
+        except psycopg.Error as error:
+            reason = str(error).strip()
+            if not _SHORTAGE.search(reason):
+                raise StepError(_failure(parameters, reason)) from None
+            if delay == _FIRST_DELAY:
+                output.line(f"waiting for a free connection: {reason}")
+        cancellation.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 (jitter)
+        delay = min(2 * delay, _LONGEST_DELAY)
+
+
+def describe_target(values: Mapping[str, object]) -> str:
+    """Give the line that tells where a step ran; `values` may hold secrets."""
+    shown = {name: values.get(name) for name in ("host", "port", "dbname", "user")}
+    return "target: " + make_conninfo("", **{k: str(v) for k, v in shown.items() if v})
+
+
+def _connect_once(parameters: Parameters, cancellation: Cancellation) -> pq.abc.PGconn:
+    """Try each host and address in turn; raise psycopg.Error when all have failed.
+
+    psycopg's own loop could not be cancelled, and libpq's knows no time-out.
+    """
+    timeout = _timeout(parameters)
+    failures = []
+    for attempt in conninfo_attempts(parameters):
+        pgconn = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
+        try:
+            _poll_until_connected(pgconn, timeout, cancellation)
+        except psycopg.Error as error:
+            pgconn.finish()
+            failures.append(str(error).strip())
+        except BaseException:
+            pgconn.finish()
+            raise
+        else:
+            pgconn.nonblocking = 1
+            return pgconn
+    raise psycopg.OperationalError("\n".join(failures))
+
+
+def _timeout(parameters: Parameters) -> float:
+    """Give the seconds per attempt; as in libpq, zero or less means no limit."""
+    try:
+        seconds = int(parameters["connect_timeout"] or 0)
+    except ValueError:
+        raise psycopg.ProgrammingError("connect_timeout is not a number") from None
+    return seconds if seconds > 0 else math.inf
+
+
+def _poll_until_connected(
+    pgconn: pq.abc.PGconn, timeout: float, cancellation: Cancellation
+) -> None:
+    deadline = time.monotonic() + timeout
+    while pgconn.status != pq.ConnStatus.BAD:
+        state = pgconn.connect_poll()
+        if state == pq.PollingStatus.OK:
+            return
+        if state == pq.PollingStatus.FAILED:
+            break
+        reading = state == pq.PollingStatus.READING
+        events = {
+            pgconn.socket: select.POLLIN if reading else select.POLLOUT,
+            cancellation.fileno(): select.POLLIN,
+        }
+        if not wait_ready(events, deadline - time.monotonic()):
+            raise psycopg.OperationalError(f"no connection within {timeout} s")
+        cancellation.check()
+    raise psycopg.OperationalError(
+        pgconn.error_message.decode(errors="backslashreplace")
+    )
+
+
+def _failure(parameters: Parameters, reason: str) -> str:
+    """Say why and where, unless that could show a part of a password.
+
+    libpq splits `postgresql://user:p@ss/word@host/db` at the first "@" or "/".
+    """
+    if any("@" in str(parameters.get(name)) for name in ("host", "port", "dbname")):
+        return (
+            "could not connect; the reason is not shown, since it may hold a part of"
+            ' a password: in a URI, "@", ":" and "/" inside a password must be'
+            " written %40, %3A and %2F"
+        )
+    defaults = {
+        option.keyword.decode(): option.val.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.val
+    }
+    return f"could not connect: {reason}\n{describe_target({**defaults, **parameters})}"

@@ -1,0 +1,24 @@
+"""What the steps of every run have in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """How this runner executes steps."""
+
+    server_conninfo: str = field(repr=False)
+    """The agent's own server, password included: for steps that name a database."""
+
+    output_limit: int = 1024 * 1024
+    """Bytes of a step's output that are kept."""
+
+    connect_timeout: int = 10
+    """Seconds, for connection strings that set none."""
+
+    kill_grace: float = 5.0
+    """Seconds between asking a step to stop and making it stop."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The environment of batch steps: see `batch_environment`."""
