@@ -71,7 +71,7 @@ def run_script(
     if exit_code < 0:
         raise StepError(f"killed by {describe_signal(-exit_code)}", exit_code)
     if exit_code > 0:
-        raise StepError(result=exit_code)
+        raise StepError("", exit_code, reason=f"exit code {exit_code}")
     return exit_code
 
 

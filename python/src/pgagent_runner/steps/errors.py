@@ -2,12 +2,17 @@
 
 
 class StepError(Exception):
-    """The step failed, for the reason given in its text, if it needs one."""
+    """The step failed.
 
-    def __init__(self, text: str = "", result: int = -1) -> None:
-        """Take the text for the step's output and the number for its result."""
+    Its text is added to the step's output, `result` is the step's result, and
+    `reason`, by default the first line of the text, says in one sentence why.
+    """
+
+    def __init__(self, text: str, result: int = -1, reason: str = "") -> None:
+        """Take what the outcome will tell."""
         super().__init__(text)
         self.result = result
+        self.reason = reason or text.partition("\n")[0]
 
 
 class StepAbortedError(StepError):

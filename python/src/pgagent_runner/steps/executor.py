@@ -44,15 +44,15 @@ class StepExecutor:
         try:
             self._cancellation.check()
             result = self._dispatch(step, output)
-        except StepAbortedError as aborted:
-            output.line(str(aborted))
-            return Outcome(Ending.ABORTED, aborted.result, output.text())
-        except StepError as failure:
-            output.line(str(failure))
-            return Outcome(Ending.FAILED, failure.result, output.text())
+        except StepError as error:
+            aborted = isinstance(error, StepAbortedError)
+            ending = Ending.ABORTED if aborted else Ending.FAILED
+            output.line(str(error))
+            return Outcome(ending, error.result, output.text(), error.reason)
         except (OSError, MemoryError) as error:
-            output.line(str(error) or "out of memory")
-            return Outcome(Ending.FAILED, -1, output.text())
+            reason = str(error) or "out of memory"
+            output.line(reason)
+            return Outcome(Ending.FAILED, -1, output.text(), reason)
         return Outcome(Ending.SUCCEEDED, result, output.text())
 
     def cancel(self, reason: str) -> None:

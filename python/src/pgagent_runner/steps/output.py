@@ -65,6 +65,10 @@ class BoundedOutput:
 
 def _without_cut_character(data: bytearray) -> bytearray:
     start = 0
-    while start < min(_LONGEST_CUT_CHARACTER, len(data)) and data[start] & 0xC0 == 0x80:
+    while start < min(_LONGEST_CUT_CHARACTER, len(data)) and _continues(data[start]):
         start += 1
     return data[start:]
+
+
+def _continues(byte: int) -> bool:
+    return byte & 0b1100_0000 == 0b1000_0000  # noqa: PLR2004 (as UTF-8 defines it)

@@ -6,11 +6,13 @@ from psycopg import pq
 
 from pgagent_runner.model import Run, Step
 from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.connect import Parameters, connect, connection_parameters
+from pgagent_runner.steps.connect import connect, connection_parameters
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings
+
+Target = tuple[tuple[str, str | int | None], ...]
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 
@@ -33,7 +35,7 @@ class SqlSteps:
         self._settings = settings
         self._run = run
         self._cancellation = cancellation
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[Target, Session] = {}
 
     def execute(self, step: Step, output: BoundedOutput) -> int:
         """Execute the step and give the number of rows its last command touched.
@@ -63,8 +65,8 @@ class SqlSteps:
 
     def _session(self, step: Step, output: BoundedOutput) -> Session:
         parameters = connection_parameters(step, self._settings, self._run)
-        key = tuple(parameters.items())
-        session = self._sessions.get(key)
+        target = tuple(parameters.items())
+        session = self._sessions.get(target)
         if session is not None:
             session.report_notices_to(output)
             if session.is_usable():
@@ -73,7 +75,7 @@ class SqlSteps:
             output.line("the session of the earlier steps was lost; this is a new one")
         pgconn = connect(parameters, self._cancellation, output)
         session = Session(pgconn, self._cancellation, self._settings.kill_grace)
-        self._sessions[key] = session
+        self._sessions[target] = session
         session.report_notices_to(output)
         return session
 

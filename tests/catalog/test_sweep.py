@@ -1,0 +1,159 @@
+"""The end of agents: their runs are aborted, with a reason, by whoever finds them."""
+
+import psycopg
+import pytest
+from jobs import add_job, add_schedule, job, runs, step_runs
+from support import poll
+from transitions import (
+    claim,
+    claim_rows,
+    finish_run,
+    heartbeat,
+    leave,
+    register,
+    start_step,
+    sweep,
+)
+
+
+def agents(conn):
+    return [row[0] for row in conn.execute("SELECT jagpid FROM pgagent.pga_jobagent")]
+
+
+def hold_a_run(conn, session):
+    """Have an agent hold a run with a step under way; return the job's id."""
+    job_id = add_job(conn, "SELECT 1")
+    add_schedule(conn, job_id)
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+    ((run_id, _, _, step_id, *_),) = claim_rows(session)
+    start_step(session, run_id, step_id)
+    return job_id
+
+
+def close(conn, session):
+    """End a session, and wait until the server knows."""
+    pid = session.info.backend_pid
+    session.close()
+    poll(
+        lambda: conn.execute(
+            "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", [pid]
+        ).fetchone()[0]
+    )
+
+
+def let_the_lease_run_out(conn, session):
+    conn.execute(
+        "UPDATE pgagent.pga_jobagent SET jaglease = now() - interval '1 s'"
+        " WHERE jagpid = %s",
+        [session.info.backend_pid],
+    )
+
+
+def test_what_a_dead_agent_held_is_aborted_with_the_reason(conn, agent, other):
+    job_id = hold_a_run(conn, agent)
+    pid = agent.info.backend_pid
+    close(conn, agent)
+
+    assert heartbeat(other) == 1
+
+    reason = (
+        f"aborted: agent {pid} on here is gone: its connection to the database ended"
+    )
+    assert runs(conn) == [("d", reason)]
+    assert step_runs(conn) == [("step 01", "d", None, reason)]
+    assert job(conn, job_id, "jobagentid") is None
+    assert job(conn, job_id, "jobnextrun > now()")
+    assert agents(conn) == [other.info.backend_pid]
+
+
+def test_an_agent_that_lives_is_not_swept(conn, agent, other):
+    hold_a_run(conn, agent)
+
+    assert sweep(other) == 0
+    assert [status for status, _ in runs(conn)] == ["r"]
+
+
+def test_an_agent_whose_lease_has_run_out_is_dead(conn, agent, other):
+    hold_a_run(conn, agent)
+    let_the_lease_run_out(conn, agent)
+
+    assert sweep(other) == 1
+
+    ((status, message),) = runs(conn)
+    assert status == "d"
+    assert message.endswith("it has not shown a sign of life for too long")
+
+
+def test_an_agent_that_was_declared_dead_can_do_nothing_more(conn, agent, other):
+    hold_a_run(conn, agent)
+    ((run_id,),) = conn.execute("SELECT jlgid FROM pgagent.pga_joblog")
+    let_the_lease_run_out(conn, agent)
+    sweep(other)
+
+    for deed in (heartbeat, claim):
+        with pytest.raises(psycopg.Error, match="is not registered") as e:
+            deed(agent)
+        assert e.value.sqlstate == "PGA03"
+    with pytest.raises(psycopg.Error, match="is not running"):
+        finish_run(agent, run_id)
+    assert [status for status, _ in runs(conn)] == ["d"]
+
+
+def test_a_process_id_that_came_again_is_not_the_agent(conn, agent, other):
+    """A session with the dead agent's process id, begun later."""
+    hold_a_run(conn, agent)
+    conn.execute(
+        "UPDATE pgagent.pga_jobagent SET jagbackendstart = jagbackendstart - interval '1 h'"
+        " WHERE jagpid = %s",
+        [agent.info.backend_pid],
+    )
+
+    assert sweep(other) == 1
+
+
+def test_registering_under_the_process_id_of_a_dead_agent_buries_it(conn, agent):
+    job_id = hold_a_run(conn, agent)
+
+    register(agent)
+
+    assert agents(conn) == [agent.info.backend_pid]
+    assert [status for status, _ in runs(conn)] == ["d"]
+    assert job(conn, job_id, "jobagentid") is None
+
+
+def test_a_daemon_of_pgagent_4_counts_as_alive_while_it_is_connected(conn, dsn, other):
+    with psycopg.connect(dsn, autocommit=True) as daemon:
+        daemon.execute(
+            "INSERT INTO pgagent.pga_jobagent (jagpid, jagstation)"
+            " VALUES (pg_backend_pid(), 'old')"
+        )
+        assert sweep(other) == 0
+        assert len(agents(conn)) == 2
+    poll(lambda: sweep(other) == 0 and len(agents(conn)) == 1)
+
+
+def test_a_run_that_nobody_holds_is_aborted(conn, agent, other):
+    hold_a_run(conn, agent)
+    conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL")
+
+    assert sweep(other) == 1
+    assert runs(conn) == [("d", "aborted: no agent held it any more")]
+
+
+def test_an_agent_that_leaves_takes_its_row_along(conn, agent):
+    hold_a_run(conn, agent)
+
+    leave(agent)
+
+    assert agents(conn) == []
+    ((status, message),) = runs(conn)
+    assert (status, message.rpartition(": ")[2]) == ("d", "it was stopped")
+
+
+def test_a_lock_on_the_jobs_does_not_stop_the_heart(conn, agent, other):
+    hold_a_run(conn, agent)
+    close(conn, agent)
+    with conn.transaction():
+        conn.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+        assert heartbeat(other) == 0
+    assert heartbeat(other) == 1
