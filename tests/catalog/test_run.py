@@ -89,7 +89,7 @@ def test_a_step_is_logged_from_start_to_end(conn, agent, run):
     assert step_runs(conn) == [("step 01", "i", 3, "said so")]
 
 
-def test_a_step_is_finished_once(conn, agent, run):
+def test_a_step_is_finished_once(agent, run):
     step_log_id = start_step(agent, run[0], run[2])
     finish_step(agent, step_log_id)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
-from pgagent_runner.model import Run
+from pgagent_runner.model import Run, RunStatus
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import StepExecutor, StepSettings
 
@@ -44,7 +44,11 @@ class Crew:
 
     def start(self, run: Run) -> None:
         """Have a free worker execute this run."""
-        executor = StepExecutor(self._settings, run)
+        try:
+            executor = StepExecutor(self._settings, run)
+        except OSError as e:  # no file descriptor left
+            self._ledger.finish_run(run.id, RunStatus.FAILED, str(e))
+            return
         with self._lock:
             self._running[run.id] = executor
         self._threads.submit(self._work, run, executor)

@@ -36,11 +36,10 @@ _SHORTAGE = re.compile(
     "|no more connections allowed"
     "|Resource temporarily unavailable"
 )
+_QUOTED = re.compile('(missing "=" after |)".*"', re.DOTALL)
+
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 5.0  # seconds
-
-# What libpq quotes from a malformed connection string may be part of a password.
-_QUOTED = re.compile('(missing "=" after |)".*"', re.DOTALL)
 
 
 def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Parameters:
@@ -50,13 +49,14 @@ def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Param
     """
     if not step.conninfo and not step.database:
         raise StepError("the step names neither a database nor a connection string")
+    given = step.conninfo or settings.server_conninfo
     try:
         if step.conninfo:
-            target = conninfo_to_dict(step.conninfo)
+            target = conninfo_to_dict(given)
         else:
-            target = conninfo_to_dict(settings.server_conninfo, dbname=step.database)
+            target = conninfo_to_dict(make_conninfo(given, dbname=step.database))
     except (psycopg.Error, UnicodeError) as error:
-        reason = _QUOTED.sub(r'\1"…"', str(error)).strip()
+        reason = _without_secrets(given, error)
         raise StepError(f"the connection string is malformed: {reason}") from None
     return {
         **_KEEPALIVES,
@@ -148,6 +148,15 @@ def _poll_until_connected(
     raise psycopg.OperationalError(
         pgconn.error_message.decode(errors="backslashreplace")
     )
+
+
+def _without_secrets(conninfo: str, error: Exception) -> str:
+    """Hide what libpq quotes if it may be a part of a password."""
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8"
+    if "password" in conninfo or "://" in conninfo:
+        return _QUOTED.sub(r'\1"…"', str(error)).strip()
+    return str(error).strip()
 
 
 def _failure(parameters: Parameters, reason: str) -> str:

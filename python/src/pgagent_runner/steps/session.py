@@ -32,11 +32,17 @@ class Session:
         self._cancellation = cancellation
         self._kill_grace = kill_grace
         self._stop_by = math.inf
+        self._is_broken = False
 
     @property
     def lost(self) -> bool:
         """Whether the connection has been found broken."""
-        return self._pgconn.status != pq.ConnStatus.OK
+        return self._is_broken or self._pgconn.status != pq.ConnStatus.OK
+
+    @property
+    def error_text(self) -> str:
+        """What libpq has to say about the last query, all of it."""
+        return self._pgconn.error_message.decode(errors="backslashreplace")
 
     @property
     def target(self) -> str:
@@ -60,26 +66,23 @@ class Session:
         return not self.lost
 
     def query(self, text: bytes) -> Iterator[pq.abc.PGresult]:
-        """Send one simple query and yield its results as they come.
+        """Send one simple query and yield its results, errors too, as they come.
 
-        Errors are results, also those of a connection that breaks. Results of COPY
-        must be answered by `copy_out` or `refuse_copy` before the next one.
+        If the connection breaks, they end early and the session is `lost`. A COPY
+        must be answered by `copy_out` or `refuse_copy` before the next result.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
-        # What cannot be sent is explained by the result that follows.
-        with suppress(psycopg.OperationalError):
-            self._pgconn.send_query(text)
-            if capabilities.has_stream_chunked():
-                self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
-            else:
-                self._pgconn.set_single_row_mode()
-            self._flush()
-        while (result := self._next_result()) is not None:
-            yield result
+        try:
+            self._send(text)
+            while (result := self._next_result()) is not None:
+                yield result
+        except psycopg.Error:
+            self._is_broken = True
 
     def copy_out(self) -> Iterator[memoryview]:
         """Yield the data of COPY TO STDOUT."""
-        with suppress(psycopg.OperationalError):
+        # What breaks here is found again by the next result.
+        with suppress(psycopg.Error):
             while True:
                 size, data = self._pgconn.get_copy_data(1)
                 if size > 0:
@@ -91,7 +94,7 @@ class Session:
 
     def refuse_copy(self, reason: str) -> None:
         """Let COPY FROM STDIN fail."""
-        with suppress(psycopg.OperationalError):
+        with suppress(psycopg.Error):
             while self._pgconn.put_copy_end(reason.encode()) == 0:
                 self._wait(select.POLLOUT)
             self._flush()
@@ -108,6 +111,14 @@ class Session:
         """End the session; the server rolls back what is not committed."""
         self._connection.close()
 
+    def _send(self, text: bytes) -> None:
+        self._pgconn.send_query(text)
+        if capabilities.has_stream_chunked():
+            self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
+        else:
+            self._pgconn.set_single_row_mode()
+        self._flush()
+
     def _flush(self) -> None:
         while self._pgconn.flush() != 0:
             self._wait(select.POLLIN | select.POLLOUT)
@@ -119,12 +130,10 @@ class Session:
         self._pgconn.consume_input()
 
     def _next_result(self) -> pq.abc.PGresult | None:
-        # Whatever breaks here is told by get_result.
-        with suppress(psycopg.OperationalError):
-            while self._pgconn.is_busy():
-                self._receive()
-            while self._pgconn.notifies():
-                pass  # of a LISTEN: nobody is there to hear it
+        while self._pgconn.is_busy():
+            self._receive()
+        while self._pgconn.notifies():
+            pass  # of a LISTEN: nobody is there to hear it
         return self._pgconn.get_result()
 
     def _wait(self, events: int) -> None:

@@ -47,7 +47,7 @@ class SqlSteps:
         for result in session.query(step.code.encode(errors="surrogateescape")):
             answer.take(result)
         if session.lost:
-            answer.problems.insert(0, _CONNECTION_LOST)
+            answer.problems = [_CONNECTION_LOST, session.error_text.rstrip()]
         elif session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
@@ -93,9 +93,10 @@ class _Answer:
     def take(self, result: pq.abc.PGresult) -> None:
         match result.status:
             case pq.ExecStatus.COMMAND_OK | pq.ExecStatus.TUPLES_OK:
-                self._finish_statement(result)
-            case pq.ExecStatus.SINGLE_TUPLE | pq.ExecStatus.TUPLES_CHUNK:
-                pass  # the command tag will tell how many there were
+                self._note_command(result)
+                self.statements += 1
+            case pq.ExecStatus.TUPLES_CHUNK | pq.ExecStatus.SINGLE_TUPLE:
+                self._note_command(result)
             case pq.ExecStatus.COPY_OUT:
                 for data in self.session.copy_out():
                     self.output.write(data)
@@ -106,10 +107,11 @@ class _Answer:
             case _:
                 self._fail(result)
 
-    def _finish_statement(self, result: pq.abc.PGresult) -> None:
-        self.statements += 1
-        self.rows = result.command_tuples or 0
-        self.output.line((result.command_status or b"").decode())
+    def _note_command(self, result: pq.abc.PGresult) -> None:
+        # The tag comes with the last rows, or after them if those fill a chunk.
+        if tag := result.command_status:
+            self.rows = result.command_tuples or 0
+            self.output.line(tag.decode())
 
     def _fail(self, result: pq.abc.PGresult) -> None:
         self.problems.append(message(result).rstrip())
