@@ -4,6 +4,8 @@
 -- (Sunday first), days of the month 1-31 and "the last day" as the 32nd, months.
 -- Element n + 1 stands for minute, hour or weekday n. All fields must match.
 
+-- A field in its normal form has one dimension, elements 1 to n, and one of them is true.
+
 CREATE OR REPLACE FUNCTION pgagent.pga_calendar_field(p_field boolean[], p_size integer)
 RETURNS boolean[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -14,18 +16,15 @@ BEGIN
     IF array_ndims(v_field) > 1 THEN
         v_field := ARRAY(SELECT unnest(v_field));
     END IF;
+    v_field := ARRAY(SELECT v_field[i] FROM generate_series(1, p_size) AS i);
     IF array_position(v_field, true) IS NULL THEN
         RETURN array_fill(true, ARRAY[p_size]);
     END IF;
-    IF array_lower(v_field, 1) = 1 AND array_upper(v_field, 1) = p_size
-       AND array_position(v_field, NULL) IS NULL THEN
-        RETURN v_field;
-    END IF;
-    RETURN ARRAY(SELECT COALESCE(v_field[i], false) FROM generate_series(1, p_size) AS i);
+    RETURN v_field;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_calendar_field(boolean[], integer) IS
-'The field p_field of a schedule in its normal form: one dimension, elements 1 to p_size, none NULL (NULL counts as false), and where nothing is selected everything is.';
+'The field p_field of a schedule in its normal form, whatever shape it was stored in: one dimension, elements 1 to p_size, and where nothing is selected everything is. NULL counts as false.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_calendar_never(
     p_minutes boolean[], p_hours boolean[], p_monthdays boolean[], p_months boolean[],
@@ -38,13 +37,11 @@ DECLARE
     v_first_day CONSTANT integer := array_position(p_monthdays, true);
 BEGIN
     -- A day that none of the months has: 30 February, or the 31st of short months.
-    IF (v_first_day = 31 OR v_first_day = 30) AND NOT p_monthdays[32] THEN
-        IF NOT (p_months[1] OR p_months[3] OR p_months[5] OR p_months[7] OR p_months[8]
-                OR p_months[10] OR p_months[12]) THEN
-            IF v_first_day = 31 OR NOT (p_months[4] OR p_months[6] OR p_months[9] OR p_months[11]) THEN
-                RETURN true;
-            END IF;
-        END IF;
+    IF v_first_day = 30 AND p_monthdays[32] IS NOT TRUE
+           AND array_positions(p_months, true) <@ ARRAY[2]
+       OR v_first_day = 31 AND p_monthdays[32] IS NOT TRUE
+           AND array_positions(p_months, true) <@ ARRAY[2, 4, 6, 9, 11] THEN
+        RETURN true;
     END IF;
 
     -- Every time of day excepted on every day.
@@ -151,7 +148,7 @@ BEGIN
 
             v_date := make_date(v_year, v_month, v_day);
             v_found := extract(dow FROM v_date)::integer + 1;
-            IF NOT p_weekdays[v_found] THEN
+            IF p_weekdays[v_found] IS NOT TRUE THEN
                 -- Straight to the next selected weekday, next week's if need be.
                 v_day := v_day - v_found + COALESCE(
                     array_position(p_weekdays, true, v_found),

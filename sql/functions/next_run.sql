@@ -58,10 +58,10 @@ DECLARE
     v_day_before CONSTANT timestamptz := v_instant - interval '24 hours';
     v_earlier timestamptz;
 BEGIN
-    IF v_day_before AT TIME ZONE p_timezone = p_local - interval '24 hours' THEN
-        RETURN v_instant;
-    ELSIF v_instant AT TIME ZONE p_timezone <> p_local THEN
+    IF v_instant AT TIME ZONE p_timezone <> p_local THEN
         RETURN pgagent.pga_zone_change(p_timezone, v_day_before, v_instant);
+    ELSIF v_day_before AT TIME ZONE p_timezone = p_local - interval '24 hours' THEN
+        RETURN v_instant;
     END IF;
     v_earlier := v_day_before + (p_local - (v_day_before AT TIME ZONE p_timezone));
     RETURN CASE
@@ -99,6 +99,53 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_zone_local(text, timestamptz) IS
 'The first local time whose pga_zone_instant() is not before p_instant: its inverse.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_zone_next(
+    p_minutes boolean[], p_hours boolean[], p_weekdays boolean[], p_monthdays boolean[],
+    p_months boolean[], p_timezone text, p_low timestamptz, p_until timestamp,
+    p_except_dates date[], p_except_times time[], p_except_slots timestamp[]
+)
+RETURNS timestamptz LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_every_hour CONSTANT boolean := cardinality(array_positions(p_hours, true)) = 24;
+    v_low timestamptz := p_low;
+    v_from timestamp;
+    v_slot timestamp;
+    v_next timestamptz;
+    v_day_after timestamptz;
+BEGIN
+    LOOP
+        v_from := CASE
+            WHEN v_every_hour THEN v_low AT TIME ZONE p_timezone
+            ELSE pgagent.pga_zone_local(p_timezone, v_low)
+        END;
+        v_slot := pgagent.pga_calendar_next(
+            p_minutes, p_hours, p_weekdays, p_monthdays, p_months, v_from, p_until,
+            p_except_dates, p_except_times, p_except_slots
+        );
+        IF NOT v_every_hour THEN
+            RETURN pgagent.pga_zone_instant(p_timezone, v_slot);
+        END IF;
+
+        -- Local times come in the order of instants up to the next change of clocks only.
+        v_next := v_low + (v_slot - v_from);
+        v_day_after := v_low + interval '24 hours';
+        IF v_day_after AT TIME ZONE p_timezone <> v_from + interval '24 hours' THEN
+            v_low := pgagent.pga_zone_change(p_timezone, v_low, v_day_after);
+            CONTINUE WHEN v_next IS NULL OR v_next >= v_low;
+        ELSIF v_next > v_day_after THEN
+            v_next := pgagent.pga_zone_instant(p_timezone, v_slot);
+            v_low := v_next;
+            CONTINUE WHEN v_next AT TIME ZONE p_timezone <> v_slot;     -- a gap
+        END IF;
+        RETURN v_next;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_zone_next(boolean[], boolean[], boolean[], boolean[], boolean[], text, timestamptz, timestamp, date[], time[], timestamp[]) IS
+'The first instant from p_low on at which these fields, each in its normal form, match in the zone, without the exceptions, by the rule for changes of clocks; NULL if no local time up to p_until does.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_next_run(
     p_schedule_id integer, p_start timestamptz, p_end timestamptz,
     p_minutes boolean[], p_hours boolean[], p_weekdays boolean[], p_monthdays boolean[],
@@ -108,13 +155,32 @@ RETURNS timestamptz LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_minutes CONSTANT boolean[] := pgagent.pga_calendar_field(p_minutes, 60);
-    v_hours CONSTANT boolean[] := pgagent.pga_calendar_field(p_hours, 24);
-    v_weekdays CONSTANT boolean[] := pgagent.pga_calendar_field(p_weekdays, 7);
-    v_monthdays CONSTANT boolean[] := pgagent.pga_calendar_field(p_monthdays, 32);
-    v_months CONSTANT boolean[] := pgagent.pga_calendar_field(p_months, 12);
-    v_every_hour CONSTANT boolean := array_position(v_hours, false) IS NULL;
-    v_low timestamptz := greatest(
+    v_minutes CONSTANT boolean[] := CASE
+        WHEN array_position(p_minutes, true) IS NULL THEN array_fill(true, ARRAY[60])
+        WHEN array_dims(p_minutes) = '[1:60]' THEN p_minutes
+        ELSE pgagent.pga_calendar_field(p_minutes, 60)
+    END;
+    v_hours CONSTANT boolean[] := CASE
+        WHEN array_position(p_hours, true) IS NULL THEN array_fill(true, ARRAY[24])
+        WHEN array_dims(p_hours) = '[1:24]' THEN p_hours
+        ELSE pgagent.pga_calendar_field(p_hours, 24)
+    END;
+    v_weekdays CONSTANT boolean[] := CASE
+        WHEN array_position(p_weekdays, true) IS NULL THEN array_fill(true, ARRAY[7])
+        WHEN array_dims(p_weekdays) = '[1:7]' THEN p_weekdays
+        ELSE pgagent.pga_calendar_field(p_weekdays, 7)
+    END;
+    v_monthdays CONSTANT boolean[] := CASE
+        WHEN array_position(p_monthdays, true) IS NULL THEN array_fill(true, ARRAY[32])
+        WHEN array_dims(p_monthdays) = '[1:32]' THEN p_monthdays
+        ELSE pgagent.pga_calendar_field(p_monthdays, 32)
+    END;
+    v_months CONSTANT boolean[] := CASE
+        WHEN array_position(p_months, true) IS NULL THEN array_fill(true, ARRAY[12])
+        WHEN array_dims(p_months) = '[1:12]' THEN p_months
+        ELSE pgagent.pga_calendar_field(p_months, 12)
+    END;
+    v_low CONSTANT timestamptz := greatest(
         date_trunc('minute', p_start, 'UTC'),
         date_trunc('minute', p_after + interval '1 minute', 'UTC'),
         '0001-01-03 00:00 UTC'
@@ -122,9 +188,7 @@ DECLARE
     v_end CONSTANT timestamptz := least(p_end, '9999-12-30 00:00 UTC');
     v_from timestamp;
     v_until timestamp;
-    v_slot timestamp;
     v_next timestamptz;
-    v_day_after timestamptz;
     v_dates date[];
     v_times time[];
     v_slots timestamp[];
@@ -139,16 +203,18 @@ BEGIN
         RETURN NULL;    -- a zone that the server's time zone data no longer has
     END;
 
-    SELECT array_agg(e.jexdate ORDER BY e.jexdate) FILTER (WHERE e.jextime IS NULL),
-           array_agg(e.jextime) FILTER (WHERE e.jexdate IS NULL),
-           array_agg(e.jexdate + e.jextime ORDER BY e.jexdate, e.jextime)
-               FILTER (WHERE e.jexdate IS NOT NULL AND e.jextime IS NOT NULL),
-           max(e.jexdate)
-    INTO v_dates, v_times, v_slots, v_last_exception
-    FROM pgagent.pga_exception AS e
-    WHERE e.jexscid = p_schedule_id
-          AND (e.jexdate IS NULL OR e.jexdate BETWEEN v_from::date - 2 AND '9999-12-31')
-          AND (e.jextime IS NULL OR e.jextime < '24:00');
+    IF EXISTS (SELECT FROM pgagent.pga_exception AS e WHERE e.jexscid = p_schedule_id) THEN
+        SELECT array_agg(e.jexdate ORDER BY e.jexdate) FILTER (WHERE e.jextime IS NULL),
+               array_agg(e.jextime) FILTER (WHERE e.jexdate IS NULL AND e.jextime IS NOT NULL),
+               array_agg(e.jexdate + e.jextime ORDER BY e.jexdate, e.jextime)
+                   FILTER (WHERE e.jexdate IS NOT NULL AND e.jextime IS NOT NULL),
+               max(e.jexdate)
+        INTO v_dates, v_times, v_slots, v_last_exception
+        FROM pgagent.pga_exception AS e
+        WHERE e.jexscid = p_schedule_id
+              AND (e.jexdate IS NULL OR e.jexdate BETWEEN v_from::date - 2 AND '9999-12-31')
+              AND (e.jextime IS NULL OR e.jextime < '24:00');
+    END IF;
 
     IF (v_times IS NOT NULL OR array_position(v_monthdays, true) >= 30)
        AND pgagent.pga_calendar_never(v_minutes, v_hours, v_monthdays, v_months, v_times) THEN
@@ -161,35 +227,11 @@ BEGIN
         greatest(v_from, v_last_exception) + interval '41 years'
     );
 
-    IF NOT v_every_hour THEN
-        v_slot := pgagent.pga_calendar_next(
-            v_minutes, v_hours, v_weekdays, v_monthdays, v_months,
-            pgagent.pga_zone_local(p_timezone, v_low), v_until, v_dates, v_times, v_slots
-        );
-        v_low := pgagent.pga_zone_instant(p_timezone, v_slot);
-        RETURN CASE WHEN v_low <= v_end THEN v_low END;
-    END IF;
-
-    LOOP
-        v_from := v_low AT TIME ZONE p_timezone;
-        v_slot := pgagent.pga_calendar_next(
-            v_minutes, v_hours, v_weekdays, v_monthdays, v_months,
-            v_from, v_until, v_dates, v_times, v_slots
-        );
-        v_next := v_low + (v_slot - v_from);
-        v_day_after := v_low + interval '24 hours';
-
-        -- Local times come in the order of instants up to the next change of clocks only.
-        IF v_day_after AT TIME ZONE p_timezone <> v_from + interval '24 hours' THEN
-            v_low := pgagent.pga_zone_change(p_timezone, v_low, v_day_after);
-            CONTINUE WHEN v_next IS NULL OR v_next >= v_low;
-        ELSIF v_next > v_day_after THEN
-            v_next := pgagent.pga_zone_instant(p_timezone, v_slot);
-            v_low := v_next;
-            CONTINUE WHEN v_next AT TIME ZONE p_timezone <> v_slot;
-        END IF;
-        RETURN CASE WHEN v_next <= v_end THEN v_next END;
-    END LOOP;
+    v_next := pgagent.pga_zone_next(
+        v_minutes, v_hours, v_weekdays, v_monthdays, v_months, p_timezone, v_low, v_until,
+        v_dates, v_times, v_slots
+    );
+    RETURN CASE WHEN v_next <= v_end THEN v_next END;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_next_run(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[], text, timestamptz) IS

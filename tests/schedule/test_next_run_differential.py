@@ -89,8 +89,8 @@ def adversarial(rng: Random) -> Schedule:
 
 
 def around(rng: Random, local: datetime) -> Schedule:
-    """Schedules for the hours around a local time."""
-    hours = [(local.hour + hour) % 24 for hour in (-2, -1, 0, 0, 1, 1, 2)]
+    """Schedules for the hour of a local time, and its neighbours."""
+    hours = [(local.hour + hour) % 24 for hour in (-1, 0, 0, 0, 0, 1)]
     any_day = rng.random() < 0.6
     return Schedule(
         minutes=rng.choice([NOTHING, QUARTERS, some(rng, range(60), 3)]),
@@ -162,14 +162,14 @@ def near_a_change(rng: Random) -> Case:
     change = rng.choice(
         [change for change in oracle.stretches(zone) if 1980 < change.begin.year < 2045]
     )
-    hours = rng.choice([(-3, 3), (-30, 3), (-72, 24)])
+    hours = rng.choice([(-1, 1), (-3, 3), (-24, 3), (-72, 24)])
     after = change.begin.replace(tzinfo=UTC) + timedelta(
         seconds=rng.randint(hours[0] * 3600, hours[1] * 3600)
     )
-    local = change.begin + rng.choice([change.offset, change.offset_before])
-    schedule = rng.choice(
-        [around(rng, local), around(rng, local), cron(rng.choice(EVERYDAY))]
-    )
+    skipped_or_repeated = change.begin + min(change.offset, change.offset_before)
+    schedule = around(rng, skipped_or_repeated)
+    if rng.random() < 0.2:
+        schedule = cron(rng.choice(EVERYDAY))
     return case(rng, replace(schedule, zone=zone), after)
 
 

@@ -81,12 +81,17 @@ def connect(
             return _connect_once(parameters, cancellation)
         except psycopg.Error as error:
             reason = str(error).strip()
-            if not _SHORTAGE.search(reason):
+            if not is_shortage(reason):
                 raise StepError(_failure(parameters, reason)) from None
             if delay == _FIRST_DELAY:
                 output.line(f"waiting for a free connection: {reason}")
         cancellation.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 (jitter)
         delay = min(2 * delay, _LONGEST_DELAY)
+
+
+def is_shortage(reason: str) -> bool:
+    """Tell whether a connection failed only because there were too many."""
+    return _SHORTAGE.search(reason) is not None
 
 
 def describe_target(values: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 from pgagent_runner.steps.cancel import Cancellation, wait_ready
@@ -18,7 +19,7 @@ from pgagent_runner.steps.output import BoundedOutput
 
 _PIPE_SIZE = 64 * 1024
 _KILL_TIME = 1.0  # seconds until the killed processes of a group have vanished
-_POLL_INTERVAL = 0.01  # seconds; a process group, unlike a process, ends silently
+_POLL_INTERVAL = 0.02  # seconds; a process group, unlike a process, ends silently
 
 
 def start(
@@ -140,7 +141,7 @@ class ProcessGroup:
         if not self._has_ended:
             return False
         self._process.wait()  # until here, its zombie keeps the group's number taken
-        return not self._signal(0)
+        return not (self._signal(0) and _has_living_member(self._process.pid))
 
     def _signal(self, number: int) -> bool:
         """Send a signal to the group; tell whether there is any process in it."""
@@ -151,6 +152,21 @@ class ProcessGroup:
         except PermissionError:  # there is one, of another user
             return True
         return True
+
+
+def _has_living_member(group: int) -> bool:
+    """Tell whether the group, which exists, is more than zombies.
+
+    Those stay where nobody reaps orphans, as in many containers. Without Linux'
+    /proc, the answer is yes.
+    """
+    states = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process that ends meanwhile
+            fields = path.read_bytes().rpartition(b")")[2].split()
+            if int(fields[2]) == group:
+                states.add(fields[0])
+    return states != {b"Z"}
 
 
 def describe_signal(number: int) -> str:

@@ -1,0 +1,415 @@
+"""Batch steps: scripts, their output, and all that they leave behind."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from pgagent_runner.model import Ending, Run, Step
+from pgagent_runner.steps import StepExecutor, StepSettings, batch_environment
+from support import poll
+
+RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
+GRACE = 0.3
+
+
+def batch_step(code, name="step"):
+    return Step(5, name, "b", code, "", "", "f")
+
+
+@contextmanager
+def executor_for(run=RUN, **settings):
+    environment = batch_environment(os.environ) | settings.pop("environment", {})
+    defaults = {"kill_grace": GRACE, "environment": environment} | settings
+    with StepExecutor(StepSettings("", **defaults), run) as executor:
+        yield executor
+
+
+@pytest.fixture
+def executor(tmp_path):
+    with executor_for(environment={"TMPDIR": str(tmp_path)}) as executor:
+        yield executor
+
+
+@pytest.fixture
+def execute(executor):
+    return lambda code: executor.execute(batch_step(code))
+
+
+def group_exists(group):
+    """Tell whether a process of this group is left, zombies apart."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if fields[0] != "Z" and fields[2] == group.strip():
+                return True
+    return False
+
+
+@contextmanager
+def cancelled_when(executor, condition, reason="the agent stops"):
+    """Cancel from another thread as soon as the condition holds."""
+
+    def wait_and_cancel():
+        poll(condition)
+        executor.cancel(reason)
+
+    thread = threading.Thread(target=wait_and_cancel)
+    thread.start()
+    yield
+    thread.join()
+
+
+# --- what a script is, and how it ends
+
+
+@pytest.mark.parametrize(
+    ("code", "ending", "result", "output"),
+    [
+        ("echo hello", Ending.SUCCEEDED, 0, "hello\n"),
+        ("exit 3", Ending.FAILED, 3, ""),
+        ("exit 300", Ending.FAILED, 44, ""),
+        ("echo out; echo err >&2; echo out", Ending.SUCCEEDED, 0, "out\nerr\nout\n"),
+        ("", Ending.SUCCEEDED, 0, ""),
+        ("kill -9 $$", Ending.FAILED, -9, "killed by signal 9 (SIGKILL)\n"),
+        ("kill -40 $$", Ending.FAILED, -40, "killed by signal 40\n"),
+        ("cat; tty", Ending.FAILED, 1, "not a tty\n"),
+        ("#!/bin/sh -e\nfalse\necho no", Ending.FAILED, 1, ""),
+        ("#! /bin/sh\t -e \nfalse\necho no", Ending.FAILED, 1, ""),
+        ("#!/bin/echo one two\n", Ending.SUCCEEDED, 0, "one two SCRIPT\n"),
+        ("#!/usr/bin/env sh\necho $0", Ending.SUCCEEDED, 0, "SCRIPT\n"),
+        ("#!/usr/bin/env -S sh -e\nfalse\necho no", Ending.FAILED, 1, ""),
+        ("#!\necho sh", Ending.SUCCEEDED, 0, "sh\n"),
+        ("#!/bin/sh\r\nif true\r\nthen echo ok\r\nfi\r\n", Ending.SUCCEEDED, 0, "ok\n"),
+        ("\ufeff#!/bin/sh -e\nfalse\necho no", Ending.FAILED, 1, ""),
+        ("printf 'a\\0b\\377'", Ending.SUCCEEDED, 0, "a\\x00b\\xff"),
+        ("printf '\udcff'", Ending.SUCCEEDED, 0, "\\xff"),
+        ("echo '€'", Ending.SUCCEEDED, 0, "€\n"),
+    ],
+)
+def test_a_script_ends_as_it_says(execute, code, ending, result, output):
+    outcome = execute(code)
+    assert re.sub(r"\S+/script", "SCRIPT", outcome.output) == output
+    assert (outcome.ending, outcome.result) == (ending, result)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("exit 3", "exit code 3"),
+        ("kill -15 $$", "killed by signal 15 (SIGTERM)"),
+        ("#!/no/such/program -x", "interpreter /no/such/program not found"),
+        ("exit 0", ""),
+    ],
+)
+def test_a_failure_has_a_reason_in_one_sentence(execute, code, reason):
+    assert execute(code).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "result", "output"),
+    [
+        ("/no/such/program", 127, "interpreter /no/such/program not found\n"),
+        ("/etc/hostname", 126, "interpreter /etc/hostname: Permission denied\n"),
+        ("/\udcff", 127, "interpreter /\\xff not found\n"),
+    ],
+)
+def test_an_unusable_interpreter_is_named(execute, interpreter, result, output):
+    outcome = execute(f"#!{interpreter}\n")
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, result)
+    assert outcome.output == output
+
+
+def test_an_unknown_kind_of_step_fails(executor):
+    outcome = executor.execute(Step(5, "step", "x", "", "", "", "f"))
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
+    assert outcome.reason == 'unknown step kind "x"; allowed: s (SQL), b (batch)'
+
+
+# --- what a script sees
+
+
+def test_the_environment_is_an_allow_list():
+    environ = {"PATH": "/bin", "LC_TIME": "C", "PGPASSWORD": "x", "TOKEN": "x"}
+    environ |= {"EXTRA": "1", "PGHOST": "x", "TMPDIR": "/t"}
+    assert batch_environment(environ, ["EXTRA", "PGHOST", "ABSENT"]) == {
+        "PATH": "/bin",
+        "LC_TIME": "C",
+        "TMPDIR": "/t",
+        "EXTRA": "1",
+    }
+
+
+def test_a_script_sees_nothing_else_of_the_environment(monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    monkeypatch.setenv("TOKEN", "secret")
+    with StepExecutor(StepSettings("", environment={"PATH": "/bin"}), RUN) as executor:
+        outcome = executor.execute(batch_step("env"))
+    assert "secret" not in outcome.output
+    assert "PATH=/bin\n" in outcome.output
+
+
+def test_a_script_learns_what_it_belongs_to():
+    run = Run(id=7, job_id=3, job_name="naïve $(id) ✓", steps=())
+    with executor_for(run) as executor:
+        output = executor.execute(batch_step("env", name="step 'two'")).output
+    assert set(output.splitlines()) >= {
+        "PGAGENT_JOB_ID=3",
+        "PGAGENT_JOB_NAME=naïve $(id) ✓",
+        "PGAGENT_RUN_ID=7",
+        "PGAGENT_STEP_ID=5",
+        "PGAGENT_STEP_NAME=step 'two'",
+    }
+
+
+@pytest.mark.parametrize("name", ["x" * 1_000_000, "€" * 1_000_000, "a\0b"])
+def test_an_odd_job_name_keeps_no_script_from_running(name):
+    with executor_for(Run(id=7, job_id=3, job_name=name, steps=())) as executor:
+        assert executor.execute(batch_step("true")).ending is Ending.SUCCEEDED
+
+
+def test_a_script_runs_where_the_runner_runs_with_its_umask(execute):
+    umask = os.umask(0o022)
+    os.umask(umask)
+    cwd, mask = execute("pwd -P; umask").output.split()
+    assert (cwd, int(mask, 8)) == (str(Path.cwd().resolve()), umask)
+
+
+def test_a_script_inherits_no_file_descriptor(execute):
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)
+    try:
+        output = execute("exec ls /proc/self/fd").output
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    assert output.split() == ["0", "1", "2", "3"]  # ls has opened the fourth
+
+
+def test_a_script_leads_its_own_session(execute):
+    pid, session = execute("echo $$; cut -d ' ' -f 6 /proc/$$/stat").output.split()
+    assert pid == session
+
+
+# --- its file
+
+
+def test_nobody_else_can_read_a_script(execute):
+    umask = os.umask(0)
+    try:
+        output = execute('stat -c %a "$0" "$(dirname "$0")"').output
+    finally:
+        os.umask(umask)
+    assert output.split() == ["600", "700"]
+
+
+@pytest.mark.parametrize(
+    "code", ["true", "exit 1", "kill -9 $$", "#!/no", 'mkdir -p "${0%/*}/sub/dir"']
+)
+def test_a_scripts_directory_is_removed(execute, tmp_path, code):
+    execute(code)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_directory_lies_where_tmpdir_says(execute, tmp_path):
+    assert execute('echo "$0"').output.startswith(f"{tmp_path}/")
+
+
+def test_a_missing_directory_for_temporary_files_fails_the_step():
+    with executor_for(environment={"TMPDIR": "/no/such/directory"}) as executor:
+        outcome = executor.execute(batch_step("true"))
+    assert outcome.ending is Ending.FAILED
+    assert "No such file or directory: '/no/such/directory/" in outcome.output
+
+
+# --- its output
+
+
+def test_output_beyond_the_limit_is_left_out_in_the_middle():
+    with executor_for(output_limit=100) as executor:
+        output = executor.execute(batch_step("seq 100000; echo end")).output
+    assert output.startswith("1\n2\n3\n")
+    assert output.endswith("100000\nend\n")
+    assert "bytes omitted" in output
+
+
+def test_a_gigabyte_of_output_costs_no_memory():
+    program = """if True:
+        import resource, sys
+        from pgagent_runner.model import Run, Step
+        from pgagent_runner.steps import StepExecutor, StepSettings
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with StepExecutor(StepSettings(""), Run(1, 1, "", ())) as executor:
+            before = peak()
+            step = Step(1, "", "b", "exec head -c 1000000000 /dev/zero", "", "", "f")
+            result = executor.execute(step).result
+        print(result, peak() - before)
+    """
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    result, kilobytes = run.stdout.split()
+    assert result == "0"
+    assert int(kilobytes) < 40 * 1024
+
+
+def test_the_output_of_a_script_that_has_closed_it_is_complete(execute):
+    outcome = execute("echo before; exec >/dev/null 2>&1; sleep 0.05; exit 4")
+    assert (outcome.output, outcome.result) == ("before\n", 4)
+
+
+# --- background processes
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Let background processes hold the output for a short time only."""
+    monkeypatch.setattr("pgagent_runner.steps.batch._DRAIN_TIME", 0.3)
+
+
+HELD = "a background process held the output open after the script had ended"
+
+
+def test_a_background_process_with_output_of_its_own_is_left_alone(execute):
+    outcome = execute("sleep 60 >/dev/null 2>&1 & echo $!")
+    pid = int(outcome.output)
+    assert outcome.ending is Ending.SUCCEEDED
+    os.kill(pid, signal.SIGKILL)  # which shows that it is there
+
+
+def test_a_background_process_may_end_its_output_soon_after(execute):
+    outcome = execute("(sleep 0.1; echo late) & echo early")
+    assert (outcome.ending, outcome.output) == (Ending.SUCCEEDED, "early\nlate\n")
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "background", ["sleep 60", "sh -c 'trap \"\" TERM; sleep 60; sleep 60'"]
+)
+def test_a_background_process_that_keeps_the_output_is_ended(execute, background):
+    outcome = execute(f"{background} & echo $$")
+    pid = outcome.output.split()[0]
+    assert (outcome.ending, outcome.result) == (Ending.SUCCEEDED, 0)
+    assert HELD in outcome.output
+    poll(lambda: not group_exists(pid))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_background_process_that_keeps_writing_is_ended(execute):
+    outcome = execute("yes & exit 2")
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, 2)
+    assert HELD in outcome.output
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_background_process_in_another_session_holds_no_step_up(execute):
+    outcome = execute("setsid sleep 60 & echo $!")
+    pid = int(outcome.output.split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert HELD in outcome.output
+
+
+# --- cancelling
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sleep 60",
+        "sleep 60 & wait",
+        "exec >/dev/null 2>&1; sleep 60",
+        "trap '' TERM; while :; do sleep 60; done",
+        "yes",
+        "sleep 60 & exit 0",
+        "sh -c 'trap \"\" TERM; exec >/dev/null 2>&1; sleep 60' & sleep 60",
+    ],
+)
+def test_a_cancelled_script_leaves_nothing_of_its_group(executor, tmp_path, code):
+    pid_file = tmp_path / "pid"
+    started = f"echo $$ >{pid_file}.new; mv {pid_file}.new {pid_file}"
+    with cancelled_when(executor, pid_file.exists):
+        outcome = executor.execute(batch_step(f"{started}\n{code}"))
+    assert (outcome.ending, outcome.reason) == (Ending.ABORTED, "the agent stops")
+    assert outcome.output.endswith("the agent stops\n")
+    assert not group_exists(pid_file.read_text())
+    assert list(tmp_path.iterdir()) == [pid_file]
+
+
+def test_a_cancelled_script_may_say_a_last_word(executor, tmp_path):
+    code = f"trap 'echo bye; exit 0' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+    with cancelled_when(executor, (tmp_path / "ready").exists):
+        outcome = executor.execute(batch_step(code))
+    assert (outcome.ending, outcome.output) == (
+        Ending.ABORTED,
+        "bye\nthe agent stops\n",
+    )
+
+
+def test_nothing_starts_after_a_cancellation(execute, executor, tmp_path):
+    executor.cancel("first")
+    executor.cancel("second")
+    outcome = execute(f"touch {tmp_path}/trace")
+    assert (outcome.ending, outcome.output) == (Ending.ABORTED, "first\n")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_closed_executor_can_be_cancelled(tmp_path):
+    with executor_for() as executor:
+        pass
+    executor.cancel("too late")
+
+
+# --- a system without room
+
+
+def open_files():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_two_hundred_steps_leave_no_file_open(execute):
+    before = open_files()
+    for _ in range(200):
+        execute("true")
+    poll(lambda: threading.active_count() == 1)
+    assert open_files() == before
+
+
+@contextmanager
+def limit_of_open_files(spare):
+    """Leave so many file descriptors to this process."""
+    lowest = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("spare", range(5))
+def test_a_lack_of_file_descriptors_fails_the_step(execute, tmp_path, spare):
+    before = open_files()
+    with limit_of_open_files(spare):
+        outcome = execute("true")
+    assert outcome.ending is Ending.FAILED
+    assert "Too many open files" in outcome.output
+    assert list(tmp_path.iterdir()) == []
+    assert open_files() == before
+
+
+def test_a_script_larger_than_a_file_may_be_fails_the_step(execute, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        outcome = execute("#" * 101)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert outcome.output == "[Errno 27] File too large\n"
+    assert list(tmp_path.iterdir()) == []
