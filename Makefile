@@ -30,6 +30,7 @@ PYTHON_CODE = python/src dev tests $(wildcard bench/*.py)
 PGSPOT_OPTIONS = --ignore PS002
 
 .DELETE_ON_ERROR:
+$(SCRIPTS): Makefile
 .PHONY: help all install uninstall demo test lint format bench dist clean \
 	machine peers
 
@@ -38,18 +39,20 @@ help: ## List what there is to do
 
 all: $(SCRIPTS) ## Build the extension's scripts
 
+# A fresh install must not take over a function that somebody has put there before.
 $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
-	@cat $^ >$@
+	@cat $(filter %.sql,$^) | \
+	sed 's/^CREATE OR REPLACE FUNCTION/CREATE FUNCTION/' >$@
 
 $(UPGRADE_SCRIPTS): sql/upgrade.head.sql $(DELTA) $(FUNCTIONS)
-	@cat $^ >$@
+	@cat $(filter %.sql,$^) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTA) $(FUNCTIONS)
-	@cat $^ >$@
+	@cat $(filter %.sql,$^) >$@
 
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
-	@cat $^ >$@
+	@cat $(filter %.sql,$^) >$@
 
 install: all ## Install the extension's files into the server (as root)
 	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \

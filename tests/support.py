@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "build/peers"
 
 T = TypeVar("T")
 
@@ -30,12 +31,9 @@ def peer(pattern: str) -> Path:
 
     An asterisk may stand for the name of the architecture.
     """
-    peers = ROOT / "build/peers"
-    found = next(peers.glob(f"root/{pattern}"), None)
+    found = next((PEERS / "root").glob(pattern), None)
     if found is None:
-        missing = peers / "missing"
-        why = missing.read_text() if missing.exists() else "Run dev/peers."
-        unavailable(f"{pattern} is not below build/peers/root. {why}".strip())
+        unavailable(f"{pattern} is not below build/peers/root")
     return found
 
 
@@ -43,12 +41,15 @@ def need_extension(conn, name: str) -> None:
     """Create an extension of another package, if its files could be had."""
     known = "SELECT FROM pg_available_extensions WHERE name = %s"
     if conn.execute(known, (name,)).fetchone() is None:
-        unavailable(f"The server has no extension {name} (see build/peers/missing).")
+        unavailable(f"the server has no extension {name}")
     conn.execute(f'CREATE EXTENSION "{name}"')
 
 
-def unavailable(reason: str) -> NoReturn:
+def unavailable(what: str) -> NoReturn:
     """Skip the test, but fail it where everything has to be there."""
+    missing = PEERS / "missing"
+    names = missing.read_text().split() if missing.exists() else ["anything yet"]
+    reason = f"{what}; dev/peers could not fetch {', '.join(names) or 'it'}"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

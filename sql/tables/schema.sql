@@ -2,7 +2,7 @@
 --
 -- Everything below is resolved in pg_catalog alone: objects that somebody put into
 -- another schema beforehand can't be mistaken for PostgreSQL's own.
-SET search_path = pg_catalog, pg_temp;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- CREATE EXTENSION takes a schema pgagent that is already there. Its owner could drop
 -- what is in it, so a stranger's is refused; a dump brings the one it had.

@@ -1,6 +1,6 @@
 -- 4.2--5.0.0.sql: from the tables of pgAgent 3.4 to 4.2, which are the same, to those of 5.0.0.
 
-SET search_path = pg_catalog, pg_temp;
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Rows are changed here without the triggers of either version looking on.
 ALTER TABLE pgagent.pga_job DISABLE TRIGGER pga_job_trigger;

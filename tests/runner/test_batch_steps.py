@@ -26,7 +26,11 @@ def batch_step(code, name="step"):
 @contextmanager
 def executor_for(run=RUN, **settings):
     environment = batch_environment(os.environ) | settings.pop("environment", {})
-    defaults = {"kill_grace": GRACE, "environment": environment} | settings
+    defaults = {
+        "kill_grace": GRACE,
+        "drain_time": GRACE,
+        "environment": environment,
+    } | settings
     with StepExecutor(StepSettings("", **defaults), run) as executor:
         yield executor
 
@@ -116,7 +120,7 @@ def test_a_failure_has_a_reason_in_one_sentence(execute, code, reason):
     ("interpreter", "result", "output"),
     [
         ("/no/such/program", 127, "interpreter /no/such/program not found\n"),
-        ("/etc/hostname", 126, "interpreter /etc/hostname: Permission denied\n"),
+        ("/tmp", 126, "interpreter /tmp: Permission denied\n"),
         ("/\udcff", 127, "interpreter /\\xff not found\n"),
     ],
 )
@@ -267,12 +271,6 @@ def test_the_output_of_a_script_that_has_closed_it_is_complete(execute):
 # --- background processes
 
 
-@pytest.fixture
-def hasty(monkeypatch):
-    """Let background processes hold the output for a short time only."""
-    monkeypatch.setattr("pgagent_runner.steps.batch._DRAIN_TIME", 0.3)
-
-
 HELD = "a background process held the output open after the script had ended"
 
 
@@ -288,7 +286,6 @@ def test_a_background_process_may_end_its_output_soon_after(execute):
     assert (outcome.ending, outcome.output) == (Ending.SUCCEEDED, "early\nlate\n")
 
 
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     "background", ["sleep 60", "sh -c 'trap \"\" TERM; sleep 60; sleep 60'"]
 )
@@ -300,14 +297,12 @@ def test_a_background_process_that_keeps_the_output_is_ended(execute, background
     poll(lambda: not group_exists(pid))
 
 
-@pytest.mark.usefixtures("hasty")
 def test_a_background_process_that_keeps_writing_is_ended(execute):
     outcome = execute("yes & exit 2")
     assert (outcome.ending, outcome.result) == (Ending.FAILED, 2)
     assert HELD in outcome.output
 
 
-@pytest.mark.usefixtures("hasty")
 def test_a_background_process_in_another_session_holds_no_step_up(execute):
     outcome = execute("setsid sleep 60 & echo $!")
     pid = int(outcome.output.split()[0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,6 +14,10 @@ Exclusion = tuple[date | None, time | None]
 NOTHING: Values = frozenset()
 LAST = 32
 """The month day that stands for the last one."""
+
+NEXT_RUN = """pgagent.pga_next_run(
+    jscid, jscstart, jscend, jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths,
+    jsctimezone, {})"""
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
@@ -141,13 +145,35 @@ def answers(
         for setting in settings:
             cursor.execute(f"SET LOCAL {setting}".encode())
         cursor.execute(
-            """SELECT extract(epoch FROM pgagent.pga_next_run(
-                          jscid, jscstart, jscend, jscminutes, jschours, jscweekdays,
-                          jscmonthdays, jscmonths, jsctimezone, after))::bigint
-                 FROM pgagent.pga_schedule JOIN pg_temp.question USING (jscid)
-                ORDER BY jscid"""
+            f"""SELECT extract(epoch FROM {NEXT_RUN.format("after")})::bigint
+                  FROM pgagent.pga_schedule JOIN pg_temp.question USING (jscid)
+                 ORDER BY jscid""".encode()
         )
-        return [at and datetime.fromtimestamp(at, UTC) for (at,) in cursor]
+        return [_instant(epoch) for (epoch,) in cursor]
+
+
+def chain(
+    conn: psycopg.Connection[Any], schedule: Schedule, begin: datetime, end: datetime
+) -> list[datetime | None]:
+    """Return the runs from begin until before end, each computed after the last."""
+    with conn.transaction(force_rollback=True), conn.cursor() as cursor:
+        _store(cursor, [Case(schedule, begin - timedelta(minutes=1))])
+        cursor.execute(
+            f"""WITH RECURSIVE run (at) AS (
+                    SELECT {NEXT_RUN.format("after")}
+                      FROM pgagent.pga_schedule JOIN pg_temp.question USING (jscid)
+                     UNION ALL
+                    SELECT {NEXT_RUN.format("at")}
+                      FROM run, pgagent.pga_schedule WHERE at < %(end)s)
+                SELECT extract(epoch FROM at)::bigint FROM run WHERE at < %(end)s
+            """.encode(),
+            {"end": end},
+        )
+        return [_instant(epoch) for (epoch,) in cursor]
+
+
+def _instant(epoch: int | None) -> datetime | None:
+    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
 
 
 def _store(cursor: psycopg.Cursor[Any], cases: Sequence[Case]) -> None:

@@ -28,8 +28,6 @@ _INHERITED = frozenset(
 # The kernel takes no variable above 128 KiB, and a character has up to 4 bytes.
 _LONGEST_NAME = 16 * 1024
 
-_DRAIN_TIME = 5.0  # seconds that a background process may hold the output open
-
 _NOT_FOUND = 127  # the shell's exit codes
 _NOT_EXECUTABLE = 126
 
@@ -66,7 +64,7 @@ def run_script(
         command = [*_interpreter(code), os.fsencode(path)]
         environment = _environment(step, run, settings.environment)
         with supervised(_start(command, environment), output) as group:
-            _wait(group, settings.kill_grace, cancellation, output)
+            _wait(group, settings, cancellation, output)
             exit_code = group.exit_code
     if exit_code < 0:
         raise StepError(f"killed by {describe_signal(-exit_code)}", exit_code)
@@ -77,19 +75,19 @@ def run_script(
 
 def _wait(
     group: ProcessGroup,
-    kill_grace: float,
+    settings: StepSettings,
     cancellation: Cancellation,
     output: BoundedOutput,
 ) -> None:
     """See the script to its end, and its output to the end or as long as allowed."""
     try:
         group.wait_for_exit(cancellation)
-        drained = group.drain(_DRAIN_TIME, cancellation)
+        drained = group.drain(settings.drain_time, cancellation)
     except StepAbortedError as aborted:
-        group.terminate(kill_grace)
+        group.terminate(settings.kill_grace)
         raise StepAbortedError(str(aborted), group.exit_code) from None
     if not drained:
-        group.terminate(kill_grace)
+        group.terminate(settings.kill_grace)
         output.line(
             "a background process held the output open after the script had ended;"
             " the process group was terminated"

@@ -20,5 +20,8 @@ class StepSettings:
     kill_grace: float = 5.0
     """Seconds between asking a step to stop and making it stop."""
 
+    drain_time: float = 5.0
+    """Seconds that a background process may hold a script's output open."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps: see `batch_environment`."""

@@ -12,7 +12,7 @@ from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings
 
-Target = tuple[tuple[str, str | int | None], ...]
+Target = frozenset[tuple[str, str | int | None]]
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 
@@ -65,7 +65,7 @@ class SqlSteps:
 
     def _session(self, step: Step, output: BoundedOutput) -> Session:
         parameters = connection_parameters(step, self._settings, self._run)
-        target = tuple(parameters.items())
+        target = frozenset(parameters.items())
         session = self._sessions.get(target)
         if session is not None:
             session.report_notices_to(output)

@@ -1,0 +1,606 @@
+"""SQL steps: their sessions, what comes back, and what can go wrong."""
+
+import select
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import psycopg
+import pytest
+from pgagent_runner.model import Ending, Run, Step
+from pgagent_runner.steps import StepExecutor, StepSettings
+from pgagent_runner.steps.connect import is_shortage
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from support import poll
+
+RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
+LEFT_OPEN = "the step left a transaction open; it has been rolled back"
+
+
+def sql_step(code, database="", conninfo=""):
+    return Step(5, "step", "s", code, database, conninfo, "f")
+
+
+@contextmanager
+def executor_for(dsn, **settings):
+    with StepExecutor(StepSettings(dsn, kill_grace=0.3, **settings), RUN) as executor:
+        yield executor
+
+
+@pytest.fixture
+def server(cluster):
+    """The conninfo of a database in which the tests leave nothing."""
+    return cluster.conninfo()
+
+
+@pytest.fixture
+def watcher(server):
+    with closing(psycopg.connect(server, autocommit=True)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def executor(server):
+    with executor_for(server) as executor:
+        yield executor
+
+
+@pytest.fixture
+def execute(executor):
+    return lambda code: executor.execute(sql_step(code, "postgres"))
+
+
+@pytest.fixture
+def execute_at(executor):
+    """Execute a trifle at a target of one's own."""
+    return lambda **target: executor.execute(sql_step("SELECT 1", **target))
+
+
+def step_sessions(conn):
+    return [
+        pid
+        for (pid,) in conn.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pgagent job %'"
+        )
+    ]
+
+
+def running(conn, text):
+    return conn.execute(
+        "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE %s"
+        " AND pid <> pg_backend_pid()",
+        [f"%{text}%"],
+    ).fetchone()
+
+
+# --- what comes back
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "output"),
+    [
+        ("SELECT 1", 1, "SELECT 1\n"),
+        ("SELECT generate_series(1, 1000)", 1000, "SELECT 1000\n"),
+        ("SELECT generate_series(1, 1001)", 1001, "SELECT 1001\n"),
+        ("SELECT 1 WHERE false", 0, "SELECT 0\n"),
+        ("SELECT", 1, "SELECT 1\n"),
+        ("CREATE TEMP TABLE t ()", 0, "CREATE TABLE\n"),
+        ("CREATE TEMP TABLE t AS SELECT 1 AS x", 1, "SELECT 1\n"),
+        (
+            "CREATE TEMP TABLE t (x int); INSERT INTO t VALUES (1), (2); TABLE t;"
+            " UPDATE t SET x = 3 WHERE x = 1; DELETE FROM t",
+            2,
+            "CREATE TABLE\nINSERT 0 2\nSELECT 2\nUPDATE 1\nDELETE 2\n",
+        ),
+        ("SELECT 1;;", 1, "SELECT 1\n"),
+        ("VACUUM pg_am", 0, "VACUUM\n"),
+        ("LISTEN c; NOTIFY c; SELECT 1", 1, "LISTEN\nNOTIFY\nSELECT 1\n"),
+        ("COMMIT", 0, "WARNING:  there is no transaction in progress\nCOMMIT\n"),
+        ("DO $$ BEGIN RAISE NOTICE 'grün'; END $$", 0, "NOTICE:  grün\nDO\n"),
+        (
+            "DO $$ BEGIN RAISE WARNING 'w' USING DETAIL = 'd', HINT = 'h'; END $$;"
+            " SELECT 1",
+            1,
+            "WARNING:  w\nDETAIL:  d\nHINT:  h\nDO\nSELECT 1\n",
+        ),
+        ("COPY (VALUES (1), (2)) TO STDOUT", 2, "1\n2\nCOPY 2\n"),
+        (
+            "COPY (SELECT 'é') TO STDOUT (ENCODING LATIN1); SELECT 1",
+            1,
+            "\\xe9\nCOPY 1\nSELECT 1\n",
+        ),
+    ],
+)
+def test_the_output_is_psqls_and_the_result_that_of_the_last_command(
+    execute, code, result, output
+):
+    outcome = execute(code)
+    assert outcome.output == output
+    assert (outcome.ending, outcome.result) == (Ending.SUCCEEDED, result)
+    assert outcome.reason == ""
+
+
+def test_binary_data_becomes_text(execute):
+    output = execute("COPY (SELECT 1) TO STDOUT (FORMAT binary)").output
+    assert output.startswith("PGCOPY\n\\xff\r\n\\x00\\x00")
+
+
+def test_a_flood_of_notices_is_bounded(server):
+    code = "DO $$ BEGIN FOR i IN 1..9999 LOOP RAISE NOTICE '%', i; END LOOP; END $$"
+    with executor_for(server, output_limit=100) as executor:
+        output = executor.execute(sql_step(code, "postgres")).output
+    assert output.startswith("NOTICE:  1\n")
+    assert "bytes omitted" in output
+    assert output.endswith("NOTICE:  9999\nDO\n")
+
+
+def test_rows_cost_no_memory(server):
+    program = f"""if True:
+        import resource
+        from pgagent_runner.model import Run, Step
+        from pgagent_runner.steps import StepExecutor, StepSettings
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        def step(rows):
+            code = f"SELECT repeat('x', 1000) FROM generate_series(1, {{rows}})"
+            return Step(1, "", "s", code, "postgres", "", "f")
+        with StepExecutor(StepSettings({server!r}), Run(1, 1, "", ())) as executor:
+            executor.execute(step(1000))
+            before = peak()
+            result = executor.execute(step(100000)).result
+        print(result, peak() - before)
+    """
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    result, kilobytes = run.stdout.split()
+    assert result == "100000"
+    assert int(kilobytes) < 10 * 1024  # of 100 MB
+
+
+def test_a_text_of_megabytes_is_sent_whole(execute):
+    assert execute(f"SELECT 1/(length('{'x' * 2_000_000}') / 2000000)").result == 1
+
+
+def test_bytes_that_are_not_utf_8_reach_a_database_that_takes_them(watcher, executor):
+    kind = "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
+    watcher.execute(f"CREATE DATABASE ascii {kind}")
+    code = "DO $$ BEGIN RAISE NOTICE '% \udcff', octet_length('\udcff'); END $$"
+    outcome = executor.execute(sql_step(code, "ascii"))
+    watcher.execute("DROP DATABASE ascii WITH (FORCE)")
+    assert outcome.output == "NOTICE:  1 \\xff\nDO\n"
+
+
+# --- transactions
+
+
+@pytest.fixture
+def execute_here(dsn, conn):
+    """Execute an SQL text in the test's own database, `conn`."""
+    with executor_for(dsn) as executor:
+        yield lambda code: executor.execute(sql_step(code, conn.info.dbname))
+
+
+def exists(conn, table):
+    return conn.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()[0]
+
+
+def test_the_statements_of_a_step_are_one_transaction(watcher, execute):
+    assert execute("CREATE TABLE t (); SELECT 1/0").ending is Ending.FAILED
+    assert not exists(watcher, "t")
+
+
+def test_a_step_may_commit_on_its_own(conn, execute_here):
+    execute_here("BEGIN; CREATE TABLE t (); COMMIT; SELECT 1/0")
+    assert exists(conn, "t")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "BEGIN; CREATE TABLE t ()",
+        "BEGIN; CREATE TABLE t (); SELECT 1/0",
+        "BEGIN; ROLLBACK AND CHAIN; CREATE TABLE t ()",
+    ],
+)
+def test_a_transaction_left_open_is_rolled_back(watcher, execute, code):
+    outcome = execute(code)
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
+    assert LEFT_OPEN in outcome.output
+    assert execute("SELECT 1").ending is Ending.SUCCEEDED
+    assert not exists(watcher, "t")
+
+
+# --- failures
+
+
+@pytest.fixture
+def target(server):
+    where = conninfo_to_dict(server)
+    return "target: host={host} port={port} dbname=postgres user={user}\n".format(
+        **where
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "output"),
+    [
+        ("SELECT 1/0", "ERROR:  division by zero\nSQLSTATE: 22012\n"),
+        (
+            "SELECT 1;\nSELECT 1/0; SELECT 2",
+            "SELECT 1\nERROR:  division by zero\nSQLSTATE: 22012\nin statement 2\n",
+        ),
+        (
+            "SELECT 1;\n  SELEC 2",
+            'ERROR:  syntax error at or near "SELEC"\n'
+            "LINE 2:   SELEC 2\n"
+            "          ^\n"
+            "SQLSTATE: 42601\n",
+        ),
+        (
+            "SELECT lenght('x')",
+            "ERROR:  function lenght(unknown) does not exist\n"
+            "LINE 1: SELECT lenght('x')\n"
+            "               ^\n"
+            "HINT:  No function matches the given name and argument types."
+            " You might need to add explicit type casts.\n"
+            "SQLSTATE: 42883\n",
+        ),
+        (
+            "CREATE TEMP TABLE t (x int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+            "INSERT INTO t VALUES (1), (1)",
+            "CREATE TABLE\n"
+            'ERROR:  duplicate key value violates unique constraint "t_x_key"\n'
+            "DETAIL:  Key (x)=(1) already exists.\n"
+            "SQLSTATE: 23505\n"
+            "in statement 2\n",
+        ),
+        (
+            "DO $$ BEGIN RAISE 'ours' USING ERRCODE = 'PGX01'; END $$",
+            "ERROR:  ours\n"
+            "CONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n"
+            "SQLSTATE: PGX01\n",
+        ),
+        ("", "the step contains no SQL statement\n"),
+        (" ;-- nothing\n/* at all */ ;", "the step contains no SQL statement\n"),
+        (
+            "CREATE TEMP TABLE t (x int); COPY t FROM STDIN; SELECT 1",
+            "CREATE TABLE\n"
+            "ERROR:  COPY from stdin failed:"
+            " COPY FROM STDIN is not possible in a job step\n"
+            "CONTEXT:  COPY t, line 1\n"
+            "SQLSTATE: 57014\n"
+            "in statement 2\n",
+        ),
+        ("BEGIN", f"BEGIN\n{LEFT_OPEN}\n"),
+    ],
+)
+def test_a_failure_is_told_as_psql_would_and_where(execute, target, code, output):
+    outcome = execute(code)
+    assert outcome.output == output + target
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
+    assert outcome.reason in outcome.output.splitlines()
+    assert outcome.reason != ""
+
+
+def test_a_connection_lost_in_the_middle_leaves_a_doubt(execute, target):
+    outcome = execute("SELECT 1; SELECT pg_terminate_backend(pg_backend_pid())")
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
+    assert outcome.reason == (
+        "the connection was lost while the step was running;"
+        " whether its last statement took effect is unknown"
+    )
+    assert "server closed the connection unexpectedly" in outcome.output
+    assert "due to administrator command" in outcome.output
+    assert outcome.output.endswith(target)
+
+
+def test_a_connection_lost_in_a_copy_is_noticed(watcher, execute):
+    code = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1e9)) TO STDOUT"
+    with ThreadPoolExecutor() as threads:
+        future = threads.submit(execute, code)
+        (pid,) = poll(lambda: running(watcher, "COPY"))
+        watcher.execute("SELECT pg_terminate_backend(%s)", [pid])
+    assert "the connection was lost" in future.result().reason
+
+
+# --- sessions
+
+
+def test_the_steps_of_a_run_share_a_session(watcher, execute):
+    execute("CREATE TEMP TABLE t AS SELECT 1; CREATE ROLE r; SET ROLE r")
+    try:
+        execute("RESET ROLE")
+        assert execute("TABLE t").output == "SELECT 1\n"
+        assert len(step_sessions(watcher)) == 1
+    finally:
+        watcher.execute("DROP ROLE r")
+
+
+def test_two_runs_share_nothing(server, execute):
+    execute("CREATE TEMP TABLE t ()")
+    with executor_for(server) as other:
+        assert other.execute(sql_step("TABLE t", "postgres")).ending is Ending.FAILED
+
+
+def test_each_target_has_its_session(watcher, server, execute, execute_at):
+    execute("SELECT 1")
+    execute_at(conninfo=make_conninfo(server, options="-cwork_mem=1MB"))
+    assert len(step_sessions(watcher)) == 2
+
+
+def test_the_sessions_end_with_the_executor(watcher, server):
+    with executor_for(server) as executor:
+        executor.execute(sql_step("SELECT 1", "postgres"))
+        assert len(step_sessions(watcher)) == 1
+    poll(lambda: step_sessions(watcher) == [])
+
+
+def test_a_session_is_opened_only_for_its_first_step(watcher, executor):
+    assert executor is not None
+    assert step_sessions(watcher) == []
+
+
+def test_a_session_lost_between_two_steps_is_opened_again(watcher, execute):
+    execute("SELECT 1")
+    (pid,) = step_sessions(watcher)
+    watcher.execute("SELECT pg_terminate_backend(%s)", [pid])
+    outcome = execute("SELECT 2")
+    assert outcome.ending is Ending.SUCCEEDED
+    assert "the session of the earlier steps was lost" in outcome.output
+
+
+def test_a_session_lost_in_a_step_is_opened_again_by_the_next(execute):
+    execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert execute("SELECT 2").ending is Ending.SUCCEEDED
+
+
+def test_a_session_says_what_it_works_for(execute):
+    assert (
+        execute(
+            "SELECT 1 / (current_setting('application_name') = 'pgagent job 3 run 7')::int"
+        ).ending
+        is Ending.SUCCEEDED
+    )
+
+
+def test_a_session_speaks_utf_8(server, execute_at):
+    conninfo = make_conninfo(server, client_encoding="LATIN1")
+    assert execute_at(conninfo=conninfo).ending is Ending.SUCCEEDED
+
+
+def test_the_password_is_not_shown_with_the_settings():
+    assert "secret" not in repr(StepSettings("password=secret"))
+
+
+# --- targets
+
+
+def test_the_connection_string_wins_over_the_database(server, execute_at):
+    assert execute_at(database="no such", conninfo=server).ending is Ending.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "name", ["a=b", "postgresql://host/x", "x host=elsewhere", "it's", "back\\slash"]
+)
+def test_a_database_name_is_taken_literally(execute_at, name):
+    outcome = execute_at(database=name)
+    assert f'FATAL:  database "{name}" does not exist' in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("step_target", "reason"),
+    [
+        ({}, "the step names neither a database nor a connection string"),
+        ({"database": "no such"}, 'database "no such" does not exist'),
+        ({"database": "\udcff"}, "it is not UTF-8"),
+        ({"conninfo": "\udcff=1"}, "it is not UTF-8"),
+        ({"conninfo": "nonsense"}, 'missing "=" after "nonsense"'),
+        ({"conninfo": "nonsense=1"}, 'invalid connection option "nonsense"'),
+        ({"conninfo": "host=/no/such"}, "No such file or directory"),
+        ({"conninfo": "host=127.0.0.1 port=1"}, "Connection refused"),
+        ({"conninfo": "host=a,b port=1,2,3"}, "could not match"),
+        ({"conninfo": "host=no.such.invalid"}, "failed to resolve host"),
+        ({"conninfo": "host=/no/such connect_timeout=x"}, "is not a number"),
+        ({"conninfo": "service=none"}, 'definition of service "none" not found'),
+    ],
+)
+def test_a_target_that_cannot_be_reached_fails_the_step(
+    execute_at, step_target, reason
+):
+    outcome = execute_at(**step_target)
+    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
+    assert reason in outcome.reason
+
+
+def test_the_next_host_is_tried(server, execute_at):
+    where = conninfo_to_dict(server)
+    several = where | {"host": f"/no/such,{where['host']}"}
+    assert execute_at(conninfo=make_conninfo("", **several)).result == 1
+
+
+def test_all_hosts_that_failed_are_told(execute_at):
+    output = execute_at(conninfo="host=/no/1,/no/2 dbname=d user=u").output
+    assert "/no/1/.s.PGSQL" in output
+    assert "/no/2/.s.PGSQL" in output
+    assert output.endswith("target: host=/no/1,/no/2 port=5432 dbname=d user=u\n")
+
+
+@pytest.mark.parametrize(
+    "conninfo",
+    [
+        "host=127.0.0.1 port=1 password=geheim",
+        "password=top geheim",
+        "password='geheim",
+        "password='top' geheim=1",
+        "password=geheim nonsense=1",
+        "postgresql://u:geheim@h:x:y/d",
+        "postgresql://u:geheim%zz@h/d",
+        "postgresql://u:top@geheim@127.0.0.1:1/d",
+        "postgresql://u:top/geheim@127.0.0.1:1/d",
+        "postgresql://u:geheim@[::1/d",
+        'postgresql://u:"geheim"%@h/d',
+    ],
+)
+def test_no_password_is_shown(execute_at, conninfo):
+    outcome = execute_at(conninfo=conninfo)
+    assert outcome.ending is Ending.FAILED
+    assert "geheim" not in outcome.output
+    assert outcome.output != ""
+
+
+@contextmanager
+def silent_server():
+    """Give the conninfo of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        yield f"host=127.0.0.1 port={port} sslmode=disable gssencmode=disable", server
+
+
+@pytest.mark.parametrize("own", ["", " connect_timeout=1"])
+def test_a_server_that_does_not_answer_is_given_up(server, own):
+    default = 60 if own else 1
+    with (
+        executor_for(server, connect_timeout=default) as executor,
+        silent_server() as (
+            conninfo,
+            _,
+        ),
+    ):
+        outcome = executor.execute(sql_step("SELECT 1", conninfo=conninfo + own))
+    assert outcome.reason == "could not connect: no connection within 1 s"
+
+
+# --- a shortage of connections
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("FATAL:  sorry, too many clients already", True),
+        ("FATAL:  remaining connection slots are reserved for superusers", True),
+        ('FATAL:  too many connections for role "x"', True),
+        ('FATAL:  too many connections for database "x"', True),
+        ("FATAL:  no more connections allowed (max_client_conn)", True),
+        ('FATAL:  database "x" does not exist', False),
+        ("Connection refused", False),
+    ],
+)
+def test_a_shortage_is_told_from_other_refusals(reason, expected):
+    assert is_shortage(reason) is expected
+
+
+@pytest.fixture
+def crowded(watcher, server):
+    """A conninfo whose only connection is taken, and what takes it."""
+    role = "crowded"
+    watcher.execute(f'CREATE ROLE "{role}" LOGIN CONNECTION LIMIT 1')
+    crowded = make_conninfo(server, user=role)
+    with closing(psycopg.connect(crowded)) as holder:
+        yield crowded, holder
+    poll(lambda: running_sessions_of(watcher, role) == 0)
+    watcher.execute(f'DROP ROLE "{role}"')
+
+
+def running_sessions_of(watcher, role):
+    return watcher.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = %s", [role]
+    ).fetchone()[0]
+
+
+def was_refused(cluster, role):
+    refusal = f'too many connections for role "{role}"'
+    return refusal in cluster.log.read_text(errors="replace")
+
+
+def test_a_shortage_of_connections_only_delays_a_step(cluster, server, crowded):
+    conninfo, holder = crowded
+    role = holder.info.user
+    with executor_for(server) as executor, ThreadPoolExecutor() as threads:
+        step = sql_step("SELECT 1", conninfo=conninfo)
+        future = threads.submit(executor.execute, step)
+        poll(lambda: was_refused(cluster, role))
+        holder.close()
+        outcome = future.result()
+    assert (outcome.ending, outcome.result) == (Ending.SUCCEEDED, 1)
+    assert outcome.output.startswith("waiting for a free connection: ")
+
+
+def test_a_step_that_waits_for_a_connection_can_be_cancelled(cluster, server, crowded):
+    conninfo, holder = crowded
+    role = holder.info.user
+    with (
+        executor_for(server) as executor,
+        cancelled_when(executor, lambda: was_refused(cluster, role)),
+    ):
+        outcome = executor.execute(sql_step("SELECT 1", conninfo=conninfo))
+    assert outcome.ending is Ending.ABORTED
+
+
+# --- cancelling
+
+
+@contextmanager
+def cancelled_when(executor, condition, reason="the agent stops"):
+    """Cancel from another thread as soon as the condition holds."""
+
+    def wait_and_cancel():
+        poll(condition)
+        executor.cancel(reason)
+
+    thread = threading.Thread(target=wait_and_cancel)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "SELECT 1; SELECT pg_sleep(60)",
+        "SELECT generate_series(1, 1e12)",
+        "COPY (SELECT generate_series(1, 1e12)) TO STDOUT",
+        "BEGIN; SELECT pg_sleep(60)",
+    ],
+)
+def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, code):
+    with cancelled_when(executor, lambda: running(watcher, code[:20])):
+        outcome = execute(code)
+    assert (outcome.ending, outcome.result) == (Ending.ABORTED, -1)
+    assert outcome.reason == "the agent stops"
+    assert "the agent stops\nERROR:  canceling statement due to user request\n" in (
+        outcome.output
+    )
+    assert running(watcher, code[:20]) is None
+
+
+def test_a_statement_that_cannot_be_cancelled_is_abandoned(watcher, executor, execute):
+    code = """DO $$ BEGIN LOOP
+        BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
+    END LOOP; END $$"""
+    with cancelled_when(executor, lambda: running(watcher, "query_canceled")):
+        outcome = execute(code)
+    assert outcome.ending is Ending.ABORTED
+    assert "the server did not stop within 0.3 s" in outcome.output
+    (pid,) = running(watcher, "query_canceled")
+    watcher.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def test_a_connection_attempt_can_be_cancelled(executor, execute_at):
+    with silent_server() as (conninfo, server):
+
+        def is_tried():
+            return select.select([server], [], [], 0)[0]
+
+        with cancelled_when(executor, is_tried):
+            outcome = execute_at(conninfo=conninfo)
+    assert (outcome.ending, outcome.reason) == (Ending.ABORTED, "the agent stops")
+
+
+def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
+    executor.cancel("the agent stops")
+    outcome = execute("CREATE TABLE t ()")
+    assert (outcome.ending, outcome.output) == (Ending.ABORTED, "the agent stops\n")
+    assert step_sessions(watcher) == []
