@@ -27,12 +27,12 @@ Agent = Callable[[Cluster], list[str]]
 
 
 def our_runner(cluster: Cluster) -> list[str]:
-    """The command line of this project's runner."""
+    """Return the command line of this project's runner."""
     return [str(ROOT / "build/venv/bin/pgagent"), "run", cluster.conninfo("bench")]
 
 
 def old_daemon(cluster: Cluster) -> list[str]:
-    """The command line of pgAgent 4.2's daemon, at its fastest."""
+    """Return that of pgAgent 4.2's daemon, at its fastest."""
     daemon = next((ROOT / "build/peers/root").glob("usr/bin/pgagent"))
     libraries = f"LD_LIBRARY_PATH={cluster.library_path}"
     return ["env", libraries, str(daemon), "-f", "-t", "1", cluster.conninfo("bench")]
@@ -60,9 +60,7 @@ def main() -> None:
 
 
 @contextmanager
-def running(
-    agent: Agent, cluster: Cluster, conn: psycopg.Connection
-) -> Iterator[None]:
+def running(agent: Agent, cluster: Cluster, conn: psycopg.Connection) -> Iterator[None]:
     """Run an agent, alone, until it has registered and the block is done."""
     process = subprocess.Popen(
         agent(cluster),
@@ -110,7 +108,7 @@ def burst_rate(conn: psycopg.Connection) -> float:
 
 
 def add_jobs(conn: psycopg.Connection, count: int, due: str) -> None:
-    """Create jobs with one step, due at the SQL expression `due` (of their number i)."""
+    """Create jobs with one step, due at an SQL expression (of their number i)."""
     with conn.transaction():
         conn.execute(
             "INSERT INTO pgagent.pga_job (jobjclid, jobname)"

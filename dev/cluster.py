@@ -163,13 +163,16 @@ class Cluster:
             *("--auth-local=trust", "--auth-host=scram-sha-256"),
             f"--pwfile={self.directory / 'password'}",
         ]
-        subprocess.run(
+        initdb = subprocess.run(
             self._as_server(*command),
-            check=True,
+            check=False,
             cwd=self.directory,
             env=self._server_environ(),
             capture_output=True,
+            text=True,
         )
+        if initdb.returncode != 0:
+            raise RuntimeError(f"initdb failed:\n{initdb.stderr}")
 
     def _remove(self) -> None:
         if hasattr(self, "_server"):

@@ -54,7 +54,8 @@ def plant(target: Path) -> Farm:
     _replace(PEERS.glob(f"usr/share/postgresql/{_major()}/extension/*"), extension)
     _replace(PEERS.glob("usr/share/postgresql/*/extension/pgagent*"), extension)
     _replace((ROOT / "extension").iterdir(), extension)
-    return Farm(bindir, f"{peer_libraries}:{pg_config('--libdir')}")
+    known = os.environ.get("LD_LIBRARY_PATH", "")
+    return Farm(bindir, f"{peer_libraries}:{pg_config('--libdir')}:{known}".rstrip(":"))
 
 
 def _major() -> str:

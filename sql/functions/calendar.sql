@@ -71,9 +71,8 @@ DECLARE
 BEGIN
     LOOP
         v_found := array_position(p_hours, true, v_hour);
-        IF v_found IS NULL THEN
-            RETURN NULL;
-        ELSIF v_found > v_hour THEN
+        EXIT WHEN v_found IS NULL;
+        IF v_found > v_hour THEN
             v_hour := v_found;
             v_minute := 1;
         END IF;
@@ -89,6 +88,7 @@ BEGIN
             v_minute := v_minute + 1;
         END IF;
     END LOOP;
+    RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_calendar_time(boolean[], boolean[], integer, time[]) IS
@@ -103,10 +103,10 @@ RETURNS timestamp LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_year integer := extract(year FROM p_from);
-    v_month integer := extract(month FROM p_from);
-    v_day integer := extract(day FROM p_from);
-    v_last_year CONSTANT integer := extract(year FROM p_until);
+    v_year integer := extract(year FROM p_from)::integer;
+    v_month integer := extract(month FROM p_from)::integer;
+    v_day integer := extract(day FROM p_from)::integer;
+    v_last_year CONSTANT integer := extract(year FROM p_until)::integer;
     v_length integer;               -- of the month, in days
     v_date date;
     v_time integer;                 -- minutes since midnight
@@ -167,7 +167,7 @@ BEGIN
 
             v_time := CASE
                 WHEN v_date > p_from::date THEN 0
-                ELSE extract(hour FROM p_from) * 60 + extract(minute FROM p_from)
+                ELSE (extract(hour FROM p_from) * 60 + extract(minute FROM p_from))::integer
             END;
             LOOP
                 v_time := pgagent.pga_calendar_time(p_minutes, p_hours, v_time, p_except_times);

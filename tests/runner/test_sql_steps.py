@@ -26,7 +26,7 @@ def sql_step(code, database="", conninfo=""):
 
 @contextmanager
 def executor_for(dsn, **settings):
-    with StepExecutor(StepSettings(dsn, kill_grace=0.3, **settings), RUN) as executor:
+    with StepExecutor(StepSettings(dsn, **settings), RUN) as executor:
         yield executor
 
 
@@ -90,8 +90,10 @@ def running(conn, text):
         ("CREATE TEMP TABLE t ()", 0, "CREATE TABLE\n"),
         ("CREATE TEMP TABLE t AS SELECT 1 AS x", 1, "SELECT 1\n"),
         (
-            "CREATE TEMP TABLE t (x int); INSERT INTO t VALUES (1), (2); TABLE t;"
-            " UPDATE t SET x = 3 WHERE x = 1; DELETE FROM t",
+            (
+                "CREATE TEMP TABLE t (x int); INSERT INTO t VALUES (1), (2); TABLE t;"
+                " UPDATE t SET x = 3 WHERE x = 1; DELETE FROM t"
+            ),
             2,
             "CREATE TABLE\nINSERT 0 2\nSELECT 2\nUPDATE 1\nDELETE 2\n",
         ),
@@ -101,8 +103,10 @@ def running(conn, text):
         ("COMMIT", 0, "WARNING:  there is no transaction in progress\nCOMMIT\n"),
         ("DO $$ BEGIN RAISE NOTICE 'grün'; END $$", 0, "NOTICE:  grün\nDO\n"),
         (
-            "DO $$ BEGIN RAISE WARNING 'w' USING DETAIL = 'd', HINT = 'h'; END $$;"
-            " SELECT 1",
+            (
+                "DO $$ BEGIN RAISE WARNING 'w' USING DETAIL = 'd', HINT = 'h'; END $$;"
+                " SELECT 1"
+            ),
             1,
             "WARNING:  w\nDETAIL:  d\nHINT:  h\nDO\nSELECT 1\n",
         ),
@@ -234,45 +238,57 @@ def target(server):
         ),
         (
             "SELECT 1;\n  SELEC 2",
-            'ERROR:  syntax error at or near "SELEC"\n'
-            "LINE 2:   SELEC 2\n"
-            "          ^\n"
-            "SQLSTATE: 42601\n",
+            (
+                'ERROR:  syntax error at or near "SELEC"\n'
+                "LINE 2:   SELEC 2\n"
+                "          ^\n"
+                "SQLSTATE: 42601\n"
+            ),
         ),
         (
             "SELECT lenght('x')",
-            "ERROR:  function lenght(unknown) does not exist\n"
-            "LINE 1: SELECT lenght('x')\n"
-            "               ^\n"
-            "HINT:  No function matches the given name and argument types."
-            " You might need to add explicit type casts.\n"
-            "SQLSTATE: 42883\n",
+            (
+                "ERROR:  function lenght(unknown) does not exist\n"
+                "LINE 1: SELECT lenght('x')\n"
+                "               ^\n"
+                "HINT:  No function matches the given name and argument types."
+                " You might need to add explicit type casts.\n"
+                "SQLSTATE: 42883\n"
+            ),
         ),
         (
-            "CREATE TEMP TABLE t (x int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
-            "INSERT INTO t VALUES (1), (1)",
-            "CREATE TABLE\n"
-            'ERROR:  duplicate key value violates unique constraint "t_x_key"\n'
-            "DETAIL:  Key (x)=(1) already exists.\n"
-            "SQLSTATE: 23505\n"
-            "in statement 2\n",
+            (
+                "CREATE TEMP TABLE t (x int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
+                "INSERT INTO t VALUES (1), (1)"
+            ),
+            (
+                "CREATE TABLE\n"
+                'ERROR:  duplicate key value violates unique constraint "t_x_key"\n'
+                "DETAIL:  Key (x)=(1) already exists.\n"
+                "SQLSTATE: 23505\n"
+                "in statement 2\n"
+            ),
         ),
         (
             "DO $$ BEGIN RAISE 'ours' USING ERRCODE = 'PGX01'; END $$",
-            "ERROR:  ours\n"
-            "CONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n"
-            "SQLSTATE: PGX01\n",
+            (
+                "ERROR:  ours\n"
+                "CONTEXT:  PL/pgSQL function inline_code_block line 1 at RAISE\n"
+                "SQLSTATE: PGX01\n"
+            ),
         ),
         ("", "the step contains no SQL statement\n"),
         (" ;-- nothing\n/* at all */ ;", "the step contains no SQL statement\n"),
         (
             "CREATE TEMP TABLE t (x int); COPY t FROM STDIN; SELECT 1",
-            "CREATE TABLE\n"
-            "ERROR:  COPY from stdin failed:"
-            " COPY FROM STDIN is not possible in a job step\n"
-            "CONTEXT:  COPY t, line 1\n"
-            "SQLSTATE: 57014\n"
-            "in statement 2\n",
+            (
+                "CREATE TABLE\n"
+                "ERROR:  COPY from stdin failed:"
+                " COPY FROM STDIN is not possible in a job step\n"
+                "CONTEXT:  COPY t, line 1\n"
+                "SQLSTATE: 57014\n"
+                "in statement 2\n"
+            ),
         ),
         ("BEGIN", f"BEGIN\n{LEFT_OPEN}\n"),
     ],
@@ -415,6 +431,12 @@ def test_a_target_that_cannot_be_reached_fails_the_step(
     assert reason in outcome.reason
 
 
+def test_a_step_does_not_stream_the_log(server, executor):
+    conninfo = make_conninfo(server, replication="database")
+    outcome = executor.execute(sql_step("START_REPLICATION 0/0", conninfo=conninfo))
+    assert "syntax error" in outcome.reason
+
+
 def test_the_next_host_is_tried(server, execute_at):
     where = conninfo_to_dict(server)
     several = where | {"host": f"/no/such,{where['host']}"}
@@ -484,6 +506,10 @@ def test_a_server_that_does_not_answer_is_given_up(server, own):
         ('FATAL:  too many connections for role "x"', True),
         ('FATAL:  too many connections for database "x"', True),
         ("FATAL:  no more connections allowed (max_client_conn)", True),
+        (
+            "connection to server on socket failed: Resource temporarily unavailable",
+            True,
+        ),
         ('FATAL:  database "x" does not exist', False),
         ("Connection refused", False),
     ],
@@ -576,12 +602,15 @@ def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, co
     assert running(watcher, code[:20]) is None
 
 
-def test_a_statement_that_cannot_be_cancelled_is_abandoned(watcher, executor, execute):
+def test_a_statement_that_cannot_be_cancelled_is_abandoned(watcher, server):
     code = """DO $$ BEGIN LOOP
         BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
     END LOOP; END $$"""
-    with cancelled_when(executor, lambda: running(watcher, "query_canceled")):
-        outcome = execute(code)
+    with (
+        executor_for(server, kill_grace=0.3) as executor,
+        cancelled_when(executor, lambda: running(watcher, "query_canceled")),
+    ):
+        outcome = executor.execute(sql_step(code, "postgres"))
     assert outcome.ending is Ending.ABORTED
     assert "the server did not stop within 0.3 s" in outcome.output
     (pid,) = running(watcher, "query_canceled")

@@ -221,22 +221,20 @@ def assert_same(
     assert not differing, f"{len(differing)} differences\n" + "\n".join(shown)
 
 
-def test_ten_thousand_schedules_in_utc(conn: Connection) -> None:
-    assert_same(conn, cases(anywhere, 10_000))
+def test_ten_thousand_schedules_in_utc(asking):
+    assert_same(asking, cases(anywhere, 10_000))
 
 
-def test_three_thousand_schedules_near_a_change_of_clocks(conn: Connection) -> None:
-    assert_same(conn, cases(near_a_change, 3_000))
+def test_three_thousand_schedules_near_a_change_of_clocks(asking):
+    assert_same(asking, cases(near_a_change, 3_000))
 
 
 @pytest.mark.parametrize("settings", [FOREIGN_SESSION, FAR_AHEAD])
-def test_the_session_does_not_matter(
-    conn: Connection, settings: tuple[str, ...]
-) -> None:
-    assert_same(conn, cases(near_a_change, 500) + cases(anywhere, 500), settings)
+def test_the_session_does_not_matter(asking, settings):
+    assert_same(asking, cases(near_a_change, 500) + cases(anywhere, 500), settings)
 
 
-def test_the_oracle_agrees_with_a_walk_minute_by_minute() -> None:
+def test_the_oracle_agrees_with_a_walk_minute_by_minute():
     for schedule, after in cases(near_a_change, 100):
         begin = after.replace(second=0) + oracle.MINUTE
         walked = oracle.runs(schedule, begin, begin + 3 * oracle.DAY)

@@ -58,6 +58,7 @@ def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Param
     except (psycopg.Error, UnicodeError) as error:
         reason = _without_secrets(given, error)
         raise StepError(f"the connection string is malformed: {reason}") from None
+    target.pop("replication", None)  # whose COPY has no end
     return {
         **_KEEPALIVES,
         "connect_timeout": settings.connect_timeout,

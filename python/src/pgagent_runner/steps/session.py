@@ -59,10 +59,17 @@ class Session:
         """Let the server's notices appear in this output."""
         self._pgconn.notice_handler = lambda notice: output.line(message(notice))
 
+    def accept_any_bytes(self) -> None:
+        """Let a database that takes any bytes take them from this session too.
+
+        It would refuse those that are not UTF-8 from a client that speaks UTF-8.
+        """
+        if self._pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+            self._run(b"SET client_encoding = 'SQL_ASCII'")
+
     def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle."""
-        for _ in self.query(b""):
-            pass
+        self._run(b"")
         return not self.lost
 
     def query(self, text: bytes) -> Iterator[pq.abc.PGresult]:
@@ -103,13 +110,16 @@ class Session:
         """End a transaction that was left open; tell whether there was one."""
         if self._pgconn.transaction_status not in _OPEN:
             return False
-        for _ in self.query(b"ROLLBACK"):
-            pass
+        self._run(b"ROLLBACK")
         return True
 
     def close(self) -> None:
         """End the session; the server rolls back what is not committed."""
         self._connection.close()
+
+    def _run(self, command: bytes) -> None:
+        for _ in self.query(command):
+            pass
 
     def _send(self, text: bytes) -> None:
         self._pgconn.send_query(text)

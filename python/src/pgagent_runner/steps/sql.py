@@ -77,6 +77,7 @@ class SqlSteps:
         session = Session(pgconn, self._cancellation, self._settings.kill_grace)
         self._sessions[target] = session
         session.report_notices_to(output)
+        session.accept_any_bytes()
         return session
 
 

@@ -1,0 +1,84 @@
+"""What the documentation says is true of what it documents."""
+
+import re
+from contextlib import closing
+
+import psycopg
+import pytest
+from jobs import add_job, runs
+from support import ROOT
+from transitions import claim_rows, finish_run, finish_step, register, start_step
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def sql_blocks(page):
+    return re.findall(r"```sql\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
+    create, define, run_now = sql_blocks("README.md")
+    assert create == "CREATE EXTENSION pgagent;\n"
+
+    conn.execute(define)
+
+    assert conn.execute(
+        "SELECT to_char(jobnextrun AT TIME ZONE 'Europe/Berlin', 'HH24:MI:SS')"
+        " FROM pgagent.pga_job WHERE jobname = 'nightly'"
+    ).fetchone() == ("02:30:00",)
+    conn.execute(run_now)
+    register(conn)
+    assert [row[4:7] for row in claim_rows(conn)] == [
+        ("1 clean up", "s", "VACUUM (ANALYZE)"),
+        ("2 report", "b", "#!/bin/sh\ndf -h /"),
+    ]
+
+
+@pytest.fixture
+def a_role_of_the_docs(conn):
+    """Create a role as docs/security.md says; it is dropped afterwards."""
+    created = []
+
+    def create(block):
+        conn.execute(block)
+        created.append(re.search(r"CREATE ROLE (\w+)", block)[1])
+        return created[0]
+
+    yield create
+    for role in created:
+        conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_docs):
+    runner, _ = sql_blocks("docs/security.md")
+    role = a_role_of_the_docs(runner)
+    add_job(conn, "SELECT 1")
+
+    with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:
+        register(session)
+        ((run_id, _, _, step_id, *_),) = claim_rows(session)
+        finish_step(session, start_step(session, run_id, step_id))
+        finish_run(session, run_id)
+
+    assert runs(conn) == [("s", None)]
+
+
+def test_the_runners_role_of_the_docs_cannot_change_jobs(conn, dsn, a_role_of_the_docs):
+    runner, _ = sql_blocks("docs/security.md")
+    role = a_role_of_the_docs(runner)
+    add_job(conn, "SELECT 1")
+
+    with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:
+        for deed in (
+            "UPDATE pgagent.pga_jobstep SET jstcode = ''",
+            "UPDATE pgagent.pga_job SET jobname = ''",
+            "DELETE FROM pgagent.pga_job",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(deed)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
