@@ -19,7 +19,8 @@ DEADLINE_SECONDS = 30.0
 
 RESULTS = """
 SELECT jobname AS job, jstname AS step, jstkind AS kind, jslstatus AS status,
-       round(extract(epoch FROM jslduration) * 1000) AS ms, btrim(jsloutput, E'\\n') AS output
+       round(extract(epoch FROM jslduration) * 1000) AS ms,
+       btrim(jsloutput, E'\\n') AS output
   FROM pgagent.pga_jobsteplog
   JOIN pgagent.pga_joblog ON jlgid = jsljlgid
   JOIN pgagent.pga_job ON jobid = jlgjobid
@@ -35,17 +36,19 @@ SELECT count(*) FROM pgagent.pga_job
 
 def main() -> None:
     """Start everything, show the first runs, and tell where to look further."""
-    with Cluster(tcp=True) as cluster:
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as conn:
-            conn.execute("CREATE EXTENSION pgagent")
-            print("A private PostgreSQL is up. Its runner says:\n", flush=True)
-            with runner(cluster):
-                conn.execute((DEV / "demo.sql").read_bytes())
-                wait_for_all_jobs(conn)
-                show(cluster, RESULTS)
-                tell_where(cluster)
-                if sys.stdout.isatty():
-                    signal.pause()
+    with (
+        Cluster(tcp=True) as cluster,
+        psycopg.connect(cluster.conninfo(), autocommit=True) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pgagent")
+        print("A private PostgreSQL is up. Its runner says:\n", flush=True)
+        with runner(cluster):
+            conn.execute((DEV / "demo.sql").read_bytes())
+            wait_for_all_jobs(conn)
+            show(cluster, RESULTS)
+            tell_where(cluster)
+            if sys.stdout.isatty():
+                signal.pause()
 
 
 @contextmanager
@@ -72,7 +75,8 @@ def wait_for_all_jobs(conn: psycopg.Connection) -> None:
 
 def show(cluster: Cluster, query: str) -> None:
     """Print a query's result as psql does."""
-    command = ["psql", "--no-psqlrc", "--pset=footer=off", f"--command={query}"]
+    options = ("--no-psqlrc", "--pset=footer=off", "--pset=pager=off")
+    command = ["psql", *options, f"--command={query}"]
     print(flush=True)
     subprocess.run(command, check=True, env=cluster.client_environ())
 

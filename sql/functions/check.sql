@@ -65,8 +65,10 @@ BEGIN
     IF NOT v_known THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone', format('unknown time zone "%s"', p_timezone),
             'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.');
-    ELSIF EXISTS (SELECT FROM pg_timezone_abbrevs AS a
-                  WHERE a.abbrev = upper(p_timezone) AND a.utc_offset <> interval '0') THEN
+    ELSIF strpos(p_timezone, '/') = 0 AND EXISTS (
+        SELECT FROM pg_timezone_abbrevs AS a
+        WHERE a.abbrev = upper(p_timezone) AND a.utc_offset <> interval '0'
+    ) THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone',
             format('"%s" is an abbreviation: one offset all the year round', p_timezone),
             'A name of the IANA time zone database is wanted, such as Europe/Berlin, which knows when clocks change.');
@@ -87,11 +89,17 @@ BEGIN
     IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
         NEW.jscmonthdays := NEW.jscmonthdays || false;     -- pgAdmin 8.5 left out the last day
     END IF;
-    PERFORM pgagent.pga_check_field('jscminutes', NEW.jscminutes, 60),
-            pgagent.pga_check_field('jschours', NEW.jschours, 24),
-            pgagent.pga_check_field('jscweekdays', NEW.jscweekdays, 7),
-            pgagent.pga_check_field('jscmonthdays', NEW.jscmonthdays, 32),
-            pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
+    IF (array_dims(NEW.jscminutes), array_dims(NEW.jschours), array_dims(NEW.jscweekdays),
+        array_dims(NEW.jscmonthdays), array_dims(NEW.jscmonths))
+       IS DISTINCT FROM ('[1:60]', '[1:24]', '[1:7]', '[1:32]', '[1:12]')
+       OR array_position(NEW.jscminutes || NEW.jschours || NEW.jscweekdays || NEW.jscmonthdays
+                         || NEW.jscmonths, NULL) IS NOT NULL THEN
+        PERFORM pgagent.pga_check_field('jscminutes', NEW.jscminutes, 60),
+                pgagent.pga_check_field('jschours', NEW.jschours, 24),
+                pgagent.pga_check_field('jscweekdays', NEW.jscweekdays, 7),
+                pgagent.pga_check_field('jscmonthdays', NEW.jscmonthdays, 32),
+                pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
+    END IF;
 
     IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jscstart',

@@ -251,16 +251,21 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_next_schedule(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]) IS
 'When a schedule runs next: its id, start, end, minutes, hours, weekdays, days of the month and months. Kept from pgAgent 4.2; the time zone is that of the schedule with this id, or the default of new schedules if there is none. Returns what pga_next_run() does for now().';
 
+-- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends.
 CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(p_job_id integer)
-RETURNS timestamptz LANGUAGE sql STABLE
+RETURNS timestamptz LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT min(pgagent.pga_next_run(
-        s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
-        s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
-    ))
-    FROM pgagent.pga_schedule AS s
-    WHERE s.jscjobid = p_job_id AND s.jscenabled
+BEGIN
+    RETURN (
+        SELECT min(pgagent.pga_next_run(
+            s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
+            s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
+        ))
+        FROM pgagent.pga_schedule AS s
+        WHERE s.jscjobid = p_job_id AND s.jscenabled
+    );
+END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_next_run(integer) IS
 'When the job with this id runs next by all its enabled schedules together; NULL if by none.';

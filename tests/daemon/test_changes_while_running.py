@@ -1,17 +1,8 @@
 """What happens to a run whose job is changed or deleted meanwhile."""
 
-import pytest
 from jobs import add_job, add_schedule, add_step, batch, job, runs, step_runs
 
 from .runner_process import ended_runs, running_step
-
-
-@pytest.fixture
-def gate(tmp_path):
-    """The code of a batch step that runs until the gate is opened, and the opener."""
-    path = tmp_path / "gate"
-    code = f"until test -e {path}; do sleep 0.02; done"
-    return code, path.touch
 
 
 def test_a_step_edited_while_the_job_runs_keeps_the_claimed_text(conn, runner, gate):

@@ -22,7 +22,7 @@ CROSS JOIN (VALUES
 ) AS step (name, kind, code, dbname, connstr, onerror);
 
 INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscend, jscminutes, jschours)
-SELECT n, 'daily', '2024-01-01 UTC', CASE n % 4 WHEN 0 THEN '2099-01-01 UTC'::timestamptz END,
+SELECT n, 'daily', '2024-01-01 UTC'::timestamptz, CASE n % 4 WHEN 0 THEN '2099-01-01 UTC'::timestamptz END,
        ARRAY(SELECT i = n % 60 FROM generate_series(0, 59) AS i),
        ARRAY(SELECT i = n % 24 FROM generate_series(0, 23) AS i)
 FROM generate_series(1, 200) AS n WHERE n % 10 <> 3
@@ -72,9 +72,9 @@ UPDATE pgagent.pga_job SET jobagentid = 2147483647 WHERE jobid = 2;
 
 INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart, jlgduration)
 SELECT n, status, '2024-03-03 03:03:03.333 UTC', '1 minute 0.5 seconds'
-FROM generate_series(1, 30) AS n, unnest('{s,f,i,d}'::"char"[]) AS status
-UNION ALL
-SELECT n, 'r', '2024-07-07 07:07:01 UTC', NULL FROM generate_series(1, 2) AS n;
+FROM generate_series(1, 30) AS n, unnest('{s,f,i,d}'::text[]) AS status;
+INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstart) VALUES
+    (1, '2024-07-07 07:07:01 UTC'), (2, '2024-07-07 07:07:02 UTC');
 
 INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslresult, jslstart, jslduration, jsloutput)
 SELECT l.jlgid, s.jstid, l.jlgstatus, s.jstid - 1, l.jlgstart, l.jlgduration, E'äöü\n\\.\n' || s.jstcode

@@ -1,10 +1,9 @@
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 
 import psycopg
 import pytest
 
-BUSY_42 = (Path(__file__).parent / "busy_42.sql").read_text()
+from .contents import BUSY_42
 
 
 @pytest.fixture
@@ -16,28 +15,33 @@ def agent_42(dsn_42):
 
 
 @pytest.fixture
-def new_database(cluster):
-    """Make empty databases: `new_database("name", owner="role")` gives a session."""
+def administration(cluster):
+    """A superuser's session elsewhere."""
+    with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as session:
+        yield session
 
-    @contextmanager
-    def administration():
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as session:
-            yield session
 
-    made = []
+@pytest.fixture
+def alice(administration):
+    """An ordinary role."""
+    administration.execute("CREATE ROLE alice LOGIN")
+    yield "alice"
+    administration.execute("DROP ROLE alice")
+
+
+@pytest.fixture
+def new_database(cluster, administration):
+    """Make empty databases: `new_database("name", owner)` gives the owner's session."""
+    made = {}
 
     def make(name, owner="postgres"):
-        with administration() as session:
-            known = "SELECT FROM pg_roles WHERE rolname = %s"
-            if session.execute(known, [owner]).fetchone() is None:
-                session.execute(f"CREATE ROLE {owner} LOGIN")
-            session.execute(f"CREATE DATABASE {name} OWNER {owner}")
-        made.append((name, psycopg.connect(cluster.conninfo(name), autocommit=True)))
-        return made[-1][1]
+        administration.execute(f"CREATE DATABASE {name} OWNER {owner}")
+        made[name] = psycopg.connect(
+            cluster.conninfo(name), user=owner, autocommit=True
+        )
+        return made[name]
 
     yield make
-    for _, session in made:
+    for name, session in made.items():
         session.close()
-    with administration() as session:
-        for name, _ in made:
-            session.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        administration.execute(f"DROP DATABASE {name} WITH (FORCE)")

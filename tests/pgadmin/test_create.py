@@ -47,11 +47,14 @@ $$;"""
         JOB_NODE,
     )
 
-    assert node.items() >= {
-        "jobname": r"""it's $%{}[]()&*^!@""`\/#""",
-        "jobenabled": False,
-        "jobdesc": "on one host",
-    }.items()
+    assert (
+        node.items()
+        >= {
+            "jobname": r"""it's $%{}[]()&*^!@""`\/#""",
+            "jobenabled": False,
+            "jobdesc": "on one host",
+        }.items()
+    )
     ids = [row["jobid"] for row in send(pgadmin, JOB_NODES)]
     assert ids == [neighbours[0], node["jobid"], neighbours[1]]
     properties = send_for_row(pgadmin, JOB.format(node["jobid"]))
@@ -112,11 +115,19 @@ $$;"""
 
     assert node["jobname"] == "nightly"
     rows = send(pgadmin, STEPS.format(node["jobid"]))
-    assert [
-        tuple(row.values())[2:-1] for row in rows
-    ] == [
+    assert [tuple(row.values())[2:-1] for row in rows] == [
         ("1 local", "here", True, True, "SELECT 1;", True, "", "postgres", "f"),
-        ("2 remote", "", False, True, "SELECT 2;", False, "host=db2 dbname=sales", "", "s"),
+        (
+            "2 remote",
+            "",
+            False,
+            True,
+            "SELECT 2;",
+            False,
+            "host=db2 dbname=sales",
+            "",
+            "s",
+        ),
         ("3 batch", "", True, False, "exit 0", True, "", "", "i"),
     ]
     nodes = send(pgadmin, STEP_NODES.format(node["jobid"]))
@@ -182,10 +193,10 @@ def test_a_schedule_added_to_a_job_is_found_and_sets_its_next_run(conn, pgadmin)
 
     node = create(pgadmin, _add_schedule(job_id), SCHEDULE_NODE)
 
-    assert node.items() >= {"jscjobid": job_id, "jscname": "weekly"}.items()
+    assert node.items() >= {"jscjobid": job_id, "jscname": "monthly"}.items()
     assert send(pgadmin, SCHEDULE_NODES.format(job_id)) == [node]
     properties = send_for_row(pgadmin, JOB.format(job_id))
-    assert properties["jobnextrun"] == utc("2040-01-01 12:15")  # a Sunday
+    assert properties["jobnextrun"] == utc("2040-01-05 12:15")
     assert properties["jobchanged"] > properties["jobcreated"]
 
 
@@ -197,21 +208,23 @@ def test_month_days_without_the_last_one_are_completed(conn, pgadmin):
 
     stored = send_for_row(pgadmin, SCHEDULES.format(job_id))["jscmonthdays"]
     assert stored == [False] * 30 + [True, False]
-    assert job(conn, job_id, "jobnextrun") == utc("2040-06-30 12:15")
+    assert job(conn, job_id, "jobnextrun") == utc("2040-01-31 12:15")
 
 
 def test_a_refused_schedule_leaves_nothing_behind(conn, pgadmin):
     job_id = add_job(conn, due=None)
     one_too_many = monthdays().replace("}", ",f}")
 
-    with pytest.raises(psycopg.Error, match=r"jscmonthdays: has 33 elements, 32 wanted"):
+    with pytest.raises(
+        psycopg.Error, match=r"jscmonthdays: has 33 elements, 32 wanted"
+    ):
         create(pgadmin, _add_schedule(job_id, one_too_many), SCHEDULE_NODE)
 
     assert send(pgadmin, SCHEDULE_NODES.format(job_id)) == []
     assert send_for_row(pgadmin, JOB_NODE.format(job_id))["jobid"] == job_id
 
 
-def _add_schedule(job_id, days=monthdays()):
+def _add_schedule(job_id, days=monthdays(5)):
     return (
         f"""
 DO $$
@@ -222,11 +235,11 @@ INSERT INTO pgagent.pga_schedule(
     jscjobid, jscname, jscdesc, jscenabled,
     jscstart,     jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths
 ) VALUES (
-    {job_id}, 'weekly'::text, ''::text, true,
+    {job_id}, 'monthly'::text, ''::text, true,
     '2040-01-01 00:00:00 +00:00'::timestamp with time zone,
     {minutes(15)},
     {hours(12)},
-    {weekdays(1)},
+    {weekdays()},
     {days},
     {months()}
 ) RETURNING jscid INTO scid;

@@ -71,7 +71,7 @@ def next_run(schedule: Schedule, after: datetime) -> datetime | None:
 
 def runs(schedule: Schedule, begin: datetime, end: datetime) -> list[datetime]:
     """Return every run from begin until before end, from the definition."""
-    shown, gaps = _clock(schedule.zone, begin.date() - 2 * DAY, end.date() + 3 * DAY)
+    shown, gaps = _clock(schedule.zone, begin.date() - 2 * DAY, end.date() + 2 * DAY)
     found: set[datetime] = set()
     for slot in _steps(min(shown), max(shown), MINUTE):
         times = shown.get(slot, [])
@@ -116,9 +116,9 @@ def is_slot(schedule: Schedule, local: datetime) -> bool:
     """Whether all fields match a local minute and no exception removes it."""
     day, at = local.date(), local.time()
     return (
-        runs_on(schedule, day)
+        local.minute in (schedule.minutes or range(60))
         and local.hour in (schedule.hours or range(24))
-        and local.minute in (schedule.minutes or range(60))
+        and runs_on(schedule, day)
         and not {(None, at), (day, at)} & schedule.exclusions
     )
 
@@ -163,8 +163,11 @@ def _minutes_to_change(zone: str, at: datetime) -> int:
 def _first_slot(
     schedule: Schedule, begin: datetime, until: datetime
 ) -> datetime | None:
-    day = begin.date()
-    while day <= until.date():
+    day, last = begin.date(), until.date()
+    while day <= last:
+        if schedule.months and day.month not in schedule.months:
+            day = (day.replace(day=1) + 31 * DAY).replace(day=1)
+            continue
         if runs_on(schedule, day):
             for at in schedule.times:
                 slot = datetime.combine(day, at)
@@ -191,4 +194,6 @@ def _steps(begin: datetime, end: datetime, step: timedelta) -> Iterator[datetime
 
 def _offset(zone: str, at: datetime) -> timedelta:
     place = zoneinfo.ZoneInfo(zone)
-    return place.fromutc(at.replace(tzinfo=place)).replace(tzinfo=None) - at
+    offset = place.fromutc(at.replace(tzinfo=place)).utcoffset()
+    assert offset is not None
+    return offset

@@ -108,7 +108,7 @@ def exclusions(
 ) -> frozenset[Exclusion]:
     """Exclude days, times and single slots, most of them ones that would run."""
     found: set[Exclusion] = set()
-    for _ in range(rng.choice([1, 1, 2, 5, 20])):
+    for _ in range(rng.choice([1, 1, 2, 5])):
         soon = oracle.next_run(
             replace(schedule, exclusions=frozenset(found)),
             after + timedelta(days=rng.choice([0, 0, 0, 1, 7])),
@@ -237,7 +237,8 @@ def test_the_session_does_not_matter(asking, settings):
 def test_the_oracle_agrees_with_a_walk_minute_by_minute():
     for schedule, after in cases(near_a_change, 100):
         begin = after.replace(second=0) + oracle.MINUTE
-        walked = oracle.runs(schedule, begin, begin + 3 * oracle.DAY)
+        end = begin + oracle.DAY
+        walked = oracle.runs(schedule, begin, end)
         run = oracle.next_run(schedule, after)
-        soon = run if run and run < begin + 3 * oracle.DAY else None
+        soon = run if run and run < end else None
         assert next(iter(walked), None) == soon, (schedule, after)

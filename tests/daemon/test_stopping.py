@@ -1,0 +1,127 @@
+"""Stopping a runner: in good order, within the time it was given."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+from jobs import add_job, batch, job, runs, step_runs
+from support import poll
+
+from .runner_process import Runner, agents, ended_runs, running_step
+
+LONG = {
+    "sql": "SELECT pg_sleep(60)",
+    "batch": batch("echo $$; sleep 60 & sleep 60; echo unreachable"),
+}
+STOPPED = "the agent was stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_runner_stops_at_once(conn, runner, number):
+    assert len(agents(conn)) == 1
+    start = time.monotonic()
+
+    assert runner.stop(number) == 0
+
+    assert time.monotonic() - start < 1
+    assert agents(conn) == []
+
+
+def test_a_step_that_ends_in_time_succeeds(conn, dsn, gate):
+    code, open_gate = gate
+    job_id = add_job(conn, batch(code), "SELECT 1")
+    with Runner("--grace", "30", dsn) as runner:
+        running_step(conn)
+
+        runner.send(signal.SIGTERM)
+        runner.says("stopping")
+        open_gate()
+
+        assert runner.ended() == 0
+    assert runs(conn, job_id) == [("s", None)]
+    assert agents(conn) == []
+
+
+def test_no_job_starts_after_the_request_to_stop(conn, dsn, gate):
+    code, open_gate = gate
+    add_job(conn, batch(code))
+    with Runner("--grace", "30", dsn) as runner:
+        running_step(conn)
+        runner.send(signal.SIGTERM)
+        runner.says("stopping")
+
+        late = add_job(conn, "SELECT 1")
+        open_gate()
+
+        assert runner.ended() == 0
+    assert runs(conn, late) == []
+    assert job(conn, late, "jobnextrun <= now() AND jobagentid IS NULL")
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_step_that_does_not_end_in_time_is_aborted(conn, dsn, kind):
+    job_id = add_job(conn, LONG[kind], "SELECT 1")
+    with Runner("--grace", "0.3", dsn) as runner:
+        running_step(conn)
+
+        assert runner.stop() == 0
+
+    assert_aborted(conn, job_id)
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_the_second_request_stops_at_once(conn, dsn, kind):
+    job_id = add_job(conn, LONG[kind], "SELECT 1")
+    with Runner("--grace", "600", dsn) as runner:
+        running_step(conn)
+        runner.send(signal.SIGINT)
+        runner.says("stopping")
+
+        assert runner.stop(signal.SIGINT, deadline=3) == 0
+
+    assert_aborted(conn, job_id)
+
+
+def test_sixteen_runs_are_stopped_together(conn, dsn):
+    for _ in range(16):
+        add_job(conn, batch("sleep 60"))
+    running = "SELECT count(*) FROM pgagent.pga_jobsteplog WHERE jslstatus = 'r'"
+    with Runner("--grace", "0", dsn) as runner:
+        poll(lambda: conn.execute(running).fetchone() == (16,))
+
+        assert runner.stop(deadline=3) == 0
+
+    assert ended_runs(conn, count=16) == 16 * "d"
+
+
+def test_a_runner_that_waits_for_a_mute_server_stops_at_once(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        server.settimeout(10)
+        with Runner(f"host={tmp_path} dbname=x user=x") as runner:
+            server.accept()
+
+            assert runner.stop(deadline=3) == 0
+
+
+def assert_aborted(conn, job_id):
+    """Assert that the run ended as aborted, and that nothing of it goes on."""
+    ((status, message),) = runs(conn, job_id)
+    assert (status, message) == ("d", f'aborted in step "step 01": {STOPPED}')
+    ((_, status, _, output),) = step_runs(conn, job_id)
+    assert status == "d"
+    assert STOPPED in output
+    if output[0].isdigit():
+        with pytest.raises(ProcessLookupError):
+            os.killpg(int(output.split()[0]), 0)
+    poll(
+        lambda: not conn.execute(
+            "SELECT FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+            ["%pg_sleep%"],
+        ).fetchall()
+    )
+    assert agents(conn) == []
+    assert job(conn, job_id, "jobagentid") is None

@@ -1,0 +1,114 @@
+"""An upgrade keeps every row, and ends where a fresh installation begins."""
+
+import psycopg
+import pytest
+from support import peer, poll
+from transitions import register, sweep
+
+from .contents import BUSY_42, add_everywhere, columns, contents
+from .members import definitions, members
+
+PLAIN_SCRIPT = "usr/share/postgresql/*/extension/pgagent--4.2.sql"
+
+UPGRADE = "ALTER EXTENSION pgagent UPDATE"
+ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
+
+any_old_version = pytest.mark.parametrize("version", ["3.4", "4.0", "4.1", "4.2"])
+
+
+def pretend(conn, version):
+    """Have the extension be of an older version: their tables are those of 4.2."""
+    conn.execute("UPDATE pg_extension SET extversion = %s", [version])
+
+
+def install_without_extension(conn):
+    """Install pgAgent 4.2 as people did before there were extensions."""
+    script = peer(PLAIN_SCRIPT).read_text()
+    lines = [line for line in script.splitlines() if "_config_dump(" not in line]
+    conn.execute("CREATE SCHEMA pgagent")
+    conn.execute("\n".join(lines))
+
+
+def assert_nothing_is_lost(conn, upgrade):
+    of, before = columns(conn), contents(conn)
+
+    conn.execute(upgrade)
+
+    for job in before["pga_job"]:
+        if job["jobenabled"] == "false":
+            job["jobnextrun"] = None  # it would have been a wish from now on
+    assert contents(conn, of) == before
+
+
+@any_old_version
+def test_an_upgrade_keeps_every_row(conn, conn_42, agent_42, version):
+    pretend(conn_42, version)
+    assert_nothing_is_lost(conn_42, UPGRADE)
+    assert definitions(conn_42) == definitions(conn)
+
+
+@any_old_version
+def test_an_upgrade_ends_where_a_fresh_installation_begins(conn, conn_42, version):
+    pretend(conn_42, version)
+    conn_42.execute(UPGRADE)
+    assert members(conn_42) == members(conn)
+
+
+def test_a_plain_installation_is_adopted_with_every_row(conn, new_database):
+    plain = new_database("plain")
+    install_without_extension(plain)
+    plain.execute(BUSY_42)
+    assert_nothing_is_lost(plain, ADOPT)
+    assert definitions(plain) == definitions(conn)
+
+
+def test_an_adoption_ends_where_a_fresh_installation_begins(conn, new_database):
+    plain = new_database("plain")
+    install_without_extension(plain)
+    plain.execute(ADOPT)
+    assert members(plain) == members(conn)
+
+
+def test_sequences_that_lagged_behind_go_on_after_the_last_id(conn_42, agent_42):
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        add_everywhere(conn_42)
+    conn_42.execute(UPGRADE)
+    add_everywhere(conn_42)
+
+
+def test_an_untouched_sequence_still_begins_with_1(conn_42):
+    conn_42.execute(UPGRADE)
+    conn_42.execute("INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'a')")
+    assert conn_42.execute("SELECT jobid FROM pgagent.pga_job").fetchall() == [(1,)]
+
+
+def test_a_run_under_way_stays_its_agents_until_that_is_gone(conn_42, agent_42):
+    pid = agent_42.info.backend_pid
+    conn_42.execute(UPGRADE)
+    register(conn_42)
+
+    # Only the run of the agent that was dead already is aborted.
+    assert sweep(conn_42) == 1
+    running = "SELECT jlgjobid, jlgagentid, jlgstation, jlgscheduled::text FROM pgagent.pga_joblog WHERE jlgstatus = 'r'"
+    assert conn_42.execute(running).fetchall() == [
+        (1, pid, "here", "2024-07-07 07:07:00+00")
+    ]
+
+    agent_42.close()
+    assert poll(lambda: sweep(conn_42)) == 1
+    assert conn_42.execute(running).fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "install",
+    ["CREATE EXTENSION pgagent", f"CREATE EXTENSION pgagent VERSION '4.2'; {UPGRADE}"],
+    ids=["fresh", "upgrade"],
+)
+def test_an_ordinary_owner_of_a_database_needs_no_superuser(
+    conn, alice, new_database, install
+):
+    theirs = new_database("theirs", alice)
+    theirs.execute(install)
+    ours = [line.replace("postgres", alice) for line in members(conn)]
+    assert members(theirs) == sorted(ours)
+    add_everywhere(theirs)
