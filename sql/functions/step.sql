@@ -18,13 +18,13 @@ BEGIN
     RETURNING l.jslid INTO v_step_log_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'step % does not exist', p_step_id
-            USING ERRCODE = 'PGA04', DETAIL = 'It was deleted after the run had been claimed.';
+            USING ERRCODE = 'PGA02', DETAIL = 'It was deleted after the run had been claimed.';
     END IF;
     RETURN v_step_log_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_start(bigint, integer) IS
-'Logs that a step of a running run starts. Returns the id of its row in pga_jobsteplog. Raises PGA01 if the run is not running (any more), PGA04 if the step was deleted.';
+'Logs that a step of a running run starts. Returns the id of its row in pga_jobsteplog. Raises PGA01 if the run is not running (any more), PGA02 if the step was deleted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
     p_step_log_id bigint, p_status text, p_result integer, p_output text

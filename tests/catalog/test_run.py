@@ -115,4 +115,4 @@ def test_a_deleted_step_does_not_start(conn, agent, run):
     with pytest.raises(psycopg.Error, match=f"step {run[2]} does not exist") as e:
         start_step(agent, run[0], run[2])
 
-    assert e.value.sqlstate == "PGA04"
+    assert e.value.sqlstate == "PGA02"

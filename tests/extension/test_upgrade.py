@@ -13,13 +13,6 @@ PLAIN_SCRIPT = "usr/share/postgresql/*/extension/pgagent--4.2.sql"
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
 ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
 
-any_old_version = pytest.mark.parametrize("version", ["3.4", "4.0", "4.1", "4.2"])
-
-
-def pretend(conn, version):
-    """Have the extension be of an older version: their tables are those of 4.2."""
-    conn.execute("UPDATE pg_extension SET extversion = %s", [version])
-
 
 def install_without_extension(conn):
     """Install pgAgent 4.2 as people did before there were extensions."""
@@ -27,6 +20,10 @@ def install_without_extension(conn):
     lines = [line for line in script.splitlines() if "_config_dump(" not in line]
     conn.execute("CREATE SCHEMA pgagent")
     conn.execute("\n".join(lines))
+
+
+def default_timezone(conn):
+    return conn.execute("SELECT pgagent.pga_default_timezone()").fetchone()[0]
 
 
 def assert_nothing_is_lost(conn, upgrade):
@@ -40,16 +37,15 @@ def assert_nothing_is_lost(conn, upgrade):
     assert contents(conn, of) == before
 
 
-@any_old_version
+@pytest.mark.parametrize("version", ["3.4", "4.0", "4.1", "4.2"])
 def test_an_upgrade_keeps_every_row(conn, conn_42, agent_42, version):
-    pretend(conn_42, version)
+    # The older versions had the same tables, and other functions.
+    conn_42.execute("UPDATE pg_extension SET extversion = %s", [version])
     assert_nothing_is_lost(conn_42, UPGRADE)
     assert definitions(conn_42) == definitions(conn)
 
 
-@any_old_version
-def test_an_upgrade_ends_where_a_fresh_installation_begins(conn, conn_42, version):
-    pretend(conn_42, version)
+def test_an_upgrade_ends_where_a_fresh_installation_begins(conn, conn_42):
     conn_42.execute(UPGRADE)
     assert members(conn_42) == members(conn)
 
@@ -112,3 +108,20 @@ def test_an_ordinary_owner_of_a_database_needs_no_superuser(
     ours = [line.replace("postgres", alice) for line in members(conn)]
     assert members(theirs) == sorted(ours)
     add_everywhere(theirs)
+
+
+@pytest.mark.parametrize("role", ["postgres", "alice"])
+def test_schedules_are_by_default_in_the_databases_time_zone(alice, new_database, role):
+    ours = new_database("ours", role)
+    ours.execute("ALTER DATABASE ours SET timezone = 'America/New_York'")
+    ours.execute("SET timezone = 'Asia/Tokyo'")
+    ours.execute("CREATE EXTENSION pgagent")
+    assert default_timezone(ours) == "America/New_York"
+
+
+@pytest.mark.parametrize("role", ["postgres", "alice"])
+def test_schedules_are_by_default_in_the_servers_time_zone(alice, new_database, role):
+    ours = new_database("ours", role)
+    ours.execute("SET timezone = 'Asia/Tokyo'")
+    ours.execute(f"CREATE EXTENSION pgagent VERSION '4.2'; {UPGRADE}")
+    assert default_timezone(ours) == "UTC"

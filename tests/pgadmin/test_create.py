@@ -191,7 +191,7 @@ $$;"""
 def test_a_schedule_added_to_a_job_is_found_and_sets_its_next_run(conn, pgadmin):
     job_id = add_job(conn, due=None)
 
-    node = create(pgadmin, _add_schedule(job_id), SCHEDULE_NODE)
+    node = create(pgadmin, _add_schedule(job_id, monthdays(5)), SCHEDULE_NODE)
 
     assert node.items() >= {"jscjobid": job_id, "jscname": "monthly"}.items()
     assert send(pgadmin, SCHEDULE_NODES.format(job_id)) == [node]
@@ -224,7 +224,7 @@ def test_a_refused_schedule_leaves_nothing_behind(conn, pgadmin):
     assert send_for_row(pgadmin, JOB_NODE.format(job_id))["jobid"] == job_id
 
 
-def _add_schedule(job_id, days=monthdays(5)):
+def _add_schedule(job_id, days):
     return (
         f"""
 DO $$

@@ -16,12 +16,9 @@ def test_steps_are_known_to_have_connection_strings(pgadmin):
     assert send(pgadmin, STEPS_HAVE_CONNECTION_STRINGS) == [{"has_connstr": True}]
 
 
-def test_the_node_is_hidden_from_a_role_without_rights(dsn, outsider):
-    with (
-        closing(psycopg.connect(dsn, autocommit=True, user=outsider)) as session,
-        pytest.raises(psycopg.errors.InsufficientPrivilege),
-    ):
-        send(session, NODE_IS_SHOWN)
+def test_the_node_is_hidden_from_a_role_without_rights(outsider):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        send(outsider, NODE_IS_SHOWN)
 
 
 def test_the_node_is_hidden_where_the_extension_is_not(cluster):

@@ -42,9 +42,9 @@ def test_a_schedule_is_dropped_and_with_it_the_next_run(conn, pgadmin):
 def test_a_job_is_dropped_with_its_history(conn, pgadmin, agent, neighbours):
     job_id = add_job(conn)
     step_id = add_step(conn, job_id, batch("true"))
-    add_schedule(conn, job_id)
     ((run_id, _),) = claim(agent)
     finish_step(agent, start_step(agent, run_id, step_id))
+    add_schedule(conn, job_id)
 
     send(pgadmin, f"DELETE FROM pgagent.pga_job WHERE jobid={job_id}::integer;")
 

@@ -79,7 +79,7 @@ def test_a_step_is_moved(conn, pgadmin, columns, kind, connection):
         f"""
 UPDATE pgagent.pga_jobstep
 SET
-    {columns}, 
+    {columns},
     jstname='moved'::text,
     jstenabled=false,
     jstdesc='away',

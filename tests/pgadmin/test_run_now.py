@@ -53,6 +53,17 @@ def test_a_disabled_job_that_was_run_now_runs_once(conn, pgadmin, agent):
     assert claim(agent) == []
 
 
+def test_a_job_that_is_run_now_while_it_runs_runs_again(conn, pgadmin, agent):
+    job_id = add_job(conn)
+    ((run_id, _),) = claim(agent)
+
+    send(pgadmin, RUN_NOW.format(job_id))
+    assert claim(agent) == []
+    finish_run(agent, run_id)
+
+    _run_once(agent, job_id)
+
+
 def test_the_grid_shows_the_agent_and_the_last_status(conn, pgadmin, agent):
     job_id = add_job(conn, name="job", jobjclid=2)
     ((run_id, _),) = claim(agent)

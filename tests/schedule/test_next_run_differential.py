@@ -22,6 +22,7 @@ from .schedules import (
     Schedule,
     Values,
     answers,
+    chain,
     cron,
     instant,
 )
@@ -242,3 +243,11 @@ def test_the_oracle_agrees_with_a_walk_minute_by_minute():
         run = oracle.next_run(schedule, after)
         soon = run if run and run < end else None
         assert next(iter(walked), None) == soon, (schedule, after)
+
+
+def test_every_run_around_a_change_is_what_the_walk_finds(asking):
+    for schedule, after in cases(near_a_change, 40):
+        begin = after.replace(hour=0, minute=0, second=0)
+        end = begin + 2 * oracle.DAY
+        walked = oracle.runs(schedule, begin, end)
+        assert chain(asking, schedule, begin, end) == walked, schedule

@@ -68,7 +68,10 @@ def _execute_steps(
             continue
         outcome = executor.execute(step)
         status = _step_status(step, outcome)
-        recorder.finish_step(step_log_id, status, outcome)
+        try:
+            recorder.finish_step(step_log_id, status, outcome)
+        except StepGoneError as e:
+            log.warning("run %s: step %s can't be recorded: %s", run.id, step.name, e)
         log.debug("run %s: step %s: %s", run.id, step.name, status.name.lower())
         if status is StepStatus.FAILED:
             return RunStatus.FAILED, f'step "{step.name}" failed: {outcome.reason}'

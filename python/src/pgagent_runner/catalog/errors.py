@@ -3,8 +3,8 @@
 CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had
 ├── NotRegisteredError  PGA03   this agent has been declared dead
-├── NotRunningError     PGA01   the run, or (PGA02) the step of it, has been closed
-└── StepGoneError       PGA04   the step was deleted before it could start
+├── NotRunningError     PGA01   the run has been closed by somebody else, or deleted
+└── StepGoneError       PGA02   the step, or its row in the log, was deleted or closed
 """
 
 
@@ -21,16 +21,15 @@ class NotRegisteredError(CatalogError):
 
 
 class NotRunningError(CatalogError):
-    """The run or step was closed by somebody else, or deleted."""
+    """The run was closed by somebody else, or its job was deleted."""
 
 
 class StepGoneError(CatalogError):
-    """The step was deleted before it could start."""
+    """The step, or its row in the log, was deleted, or closed by somebody else."""
 
 
 BY_SQLSTATE: dict[str, type[CatalogError]] = {
     "PGA01": NotRunningError,
-    "PGA02": NotRunningError,
+    "PGA02": StepGoneError,
     "PGA03": NotRegisteredError,
-    "PGA04": StepGoneError,
 }

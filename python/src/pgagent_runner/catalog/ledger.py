@@ -67,7 +67,7 @@ class Ledger:
     def finish_step(
         self, step_log_id: int, status: StepStatus, outcome: Outcome
     ) -> None:
-        """Record how a step ended; raises `NotRunningError` if it has been closed."""
+        """Record how a step ended; raises `StepGoneError` if its row is gone."""
         self._record(
             "SELECT pgagent.pga_step_finish(%s, %s, %s, %s)",
             (step_log_id, status.value, outcome.result, outcome.output),
