@@ -33,8 +33,8 @@ def test_pages_are_read_from_indexes(conn):
     grid = _plan(conn, GRID)
     assert "Index Only Scan using pga_joblog_jobid" in grid
     assert "Seq Scan on pga_joblog" not in grid
-    assert "using pga_joblog_jobid" in _plan(conn, JOB_STATISTICS.format(1))
-    assert "using pga_jobsteplog_jstid" in _plan(conn, STEP_STATISTICS.format(1))
+    assert "pga_joblog_jobid" in _plan(conn, JOB_STATISTICS.format(1))
+    assert "pga_jobsteplog_jstid" in _plan(conn, STEP_STATISTICS.format(1))
 
 
 def _plan(conn, query):
