@@ -5,7 +5,7 @@
 -- whom he grants it (docs/security.md).
 
 REVOKE ALL ON FUNCTION
-    pgagent.pga_agent_register(text, interval),
+    pgagent.pga_agent_register(text, interval, boolean),
     pgagent.pga_agent_heartbeat(integer, interval),
     pgagent.pga_agent_leave(integer),
     pgagent.pga_agent_sweep(),

@@ -7,7 +7,9 @@
 --
 -- Locks are taken in one order everywhere: the job, then its run, then its steps.
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(p_station text, p_lease interval)
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(
+    p_station text, p_lease interval, p_starting boolean DEFAULT true
+)
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -16,11 +18,17 @@ BEGIN
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now');
     INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease)
     VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease);
+    IF p_starting THEN
+        UPDATE pgagent.pga_job AS j SET jobnextrun = now()
+        WHERE j.jobenabled AND j.jobagentid IS NULL AND j.jobhostagent IN ('', p_station)
+              AND EXISTS (SELECT FROM pgagent.pga_schedule AS s
+                          WHERE s.jscjobid = j.jobid AND s.jscenabled AND s.jscreboot);
+    END IF;
     RETURN pg_backend_pid();
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval) IS
-'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out. Returns its id, the session''s process id.';
+COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean) IS
+'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. Returns its id, the session''s process id.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(p_agent_id integer, p_lease interval)
 RETURNS integer LANGUAGE plpgsql

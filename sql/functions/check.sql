@@ -101,6 +101,17 @@ BEGIN
                 pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
     END IF;
 
+    -- Whoever edits the fields, as pgAdmin does, wants them to count.
+    IF TG_OP = 'UPDATE' AND (NEW.jscevery, NEW.jscat, NEW.jscreboot)
+           IS NOT DISTINCT FROM (OLD.jscevery, OLD.jscat, OLD.jscreboot)
+       AND (NEW.jscminutes, NEW.jschours, NEW.jscweekdays, NEW.jscmonthdays, NEW.jscmonths)
+           IS DISTINCT FROM
+           (OLD.jscminutes, OLD.jschours, OLD.jscweekdays, OLD.jscmonthdays, OLD.jscmonths) THEN
+        NEW.jscevery := NULL;
+        NEW.jscat := NULL;
+        NEW.jscreboot := false;
+    END IF;
+
     IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jscstart',
             CASE WHEN isfinite(NEW.jscstart) THEN 'start later than the year 9999' ELSE 'start must be finite' END,

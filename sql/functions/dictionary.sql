@@ -32,6 +32,8 @@ COMMENT ON COLUMN pgagent.pga_job.jobchanged IS 'When the job, a step, a schedul
 COMMENT ON COLUMN pgagent.pga_job.jobagentid IS 'Agent that currently executes this job; NULL: none. Written by agents only.';
 COMMENT ON COLUMN pgagent.pga_job.jobnextrun IS 'When the job is due, kept by triggers. Set it to now() to run the job at once, to NULL to have it computed from the schedules.';
 COMMENT ON COLUMN pgagent.pga_job.joblastrun IS 'When the last run began.';
+COMMENT ON COLUMN pgagent.pga_job.jobrunid IS 'The id that run_job() has promised for the next run; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_job.jobfromstep IS 'The step from which the next run begins, if run_job() was told so; NULL: the first.';
 COMMENT ON INDEX pgagent.pga_job_pkey IS 'Ids of jobs.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON INDEX pgagent.pga_job_agent IS 'The jobs that an agent holds.';
@@ -75,6 +77,9 @@ COMMENT ON COLUMN pgagent.pga_schedule.jschours IS 'The hours of the day, 0 to 2
 COMMENT ON COLUMN pgagent.pga_schedule.jscweekdays IS 'The days of the week, Sunday first.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscmonthdays IS 'The days of the month, 1 to 31; the 32nd is the last day, whichever it is.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscmonths IS 'The months, January first.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscevery IS 'If set, the schedule starts the job at jscstart and every so long after it, whatever the fields select; a change of the fields empties it.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscat IS 'If set, the schedule starts the job once, then, and is disabled; a change of the fields empties it.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscreboot IS 'If true, the schedule starts the job whenever an agent starts; a change of the fields resets it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
 COMMENT ON INDEX pgagent.pga_schedule_pkey IS 'Ids of schedules.';
 COMMENT ON INDEX pgagent.pga_jobschedule_jobid IS 'The schedules of a job.';
@@ -83,6 +88,9 @@ COMMENT ON CONSTRAINT pga_schedule_jscminutes_size ON pgagent.pga_schedule IS '6
 COMMENT ON CONSTRAINT pga_schedule_jschours_size ON pgagent.pga_schedule IS '24 hours.';
 COMMENT ON CONSTRAINT pga_schedule_jscweekdays_size ON pgagent.pga_schedule IS '7 weekdays.';
 COMMENT ON CONSTRAINT pga_schedule_jscmonthdays_size ON pgagent.pga_schedule IS '31 days and the last.';
+COMMENT ON CONSTRAINT pga_schedule_jscevery_check ON pgagent.pga_schedule IS 'Not more often than every second.';
+COMMENT ON CONSTRAINT pga_schedule_jscat_check ON pgagent.pga_schedule IS 'A time that comes.';
+COMMENT ON CONSTRAINT pga_schedule_kind_check ON pgagent.pga_schedule IS 'A schedule of one kind.';
 COMMENT ON CONSTRAINT pga_schedule_jscmonths_size ON pgagent.pga_schedule IS '12 months.';
 COMMENT ON SEQUENCE pgagent.pga_schedule_jscid_seq IS 'Ids of schedules.';
 

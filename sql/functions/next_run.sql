@@ -156,29 +156,34 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_minutes CONSTANT boolean[] := CASE
+        WHEN array_dims(p_minutes) IS DISTINCT FROM '[1:60]'
+        THEN pgagent.pga_calendar_field(p_minutes, 60)
         WHEN array_position(p_minutes, true) IS NULL THEN array_fill(true, ARRAY[60])
-        WHEN array_dims(p_minutes) = '[1:60]' THEN p_minutes
-        ELSE pgagent.pga_calendar_field(p_minutes, 60)
+        ELSE p_minutes
     END;
     v_hours CONSTANT boolean[] := CASE
+        WHEN array_dims(p_hours) IS DISTINCT FROM '[1:24]'
+        THEN pgagent.pga_calendar_field(p_hours, 24)
         WHEN array_position(p_hours, true) IS NULL THEN array_fill(true, ARRAY[24])
-        WHEN array_dims(p_hours) = '[1:24]' THEN p_hours
-        ELSE pgagent.pga_calendar_field(p_hours, 24)
+        ELSE p_hours
     END;
     v_weekdays CONSTANT boolean[] := CASE
+        WHEN array_dims(p_weekdays) IS DISTINCT FROM '[1:7]'
+        THEN pgagent.pga_calendar_field(p_weekdays, 7)
         WHEN array_position(p_weekdays, true) IS NULL THEN array_fill(true, ARRAY[7])
-        WHEN array_dims(p_weekdays) = '[1:7]' THEN p_weekdays
-        ELSE pgagent.pga_calendar_field(p_weekdays, 7)
+        ELSE p_weekdays
     END;
     v_monthdays CONSTANT boolean[] := CASE
+        WHEN array_dims(p_monthdays) IS DISTINCT FROM '[1:32]'
+        THEN pgagent.pga_calendar_field(p_monthdays, 32)
         WHEN array_position(p_monthdays, true) IS NULL THEN array_fill(true, ARRAY[32])
-        WHEN array_dims(p_monthdays) = '[1:32]' THEN p_monthdays
-        ELSE pgagent.pga_calendar_field(p_monthdays, 32)
+        ELSE p_monthdays
     END;
     v_months CONSTANT boolean[] := CASE
+        WHEN array_dims(p_months) IS DISTINCT FROM '[1:12]'
+        THEN pgagent.pga_calendar_field(p_months, 12)
         WHEN array_position(p_months, true) IS NULL THEN array_fill(true, ARRAY[12])
-        WHEN array_dims(p_months) = '[1:12]' THEN p_months
-        ELSE pgagent.pga_calendar_field(p_months, 12)
+        ELSE p_months
     END;
     v_low CONSTANT timestamptz := greatest(
         date_trunc('minute', p_start, 'UTC'),
@@ -251,21 +256,3 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_next_schedule(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]) IS
 'When a schedule runs next: its id, start, end, minutes, hours, weekdays, days of the month and months. Kept from pgAgent 4.2; the time zone is that of the schedule with this id, or the default of new schedules if there is none. Returns what pga_next_run() does for now().';
 
--- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends.
-CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(p_job_id integer)
-RETURNS timestamptz LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT min(pgagent.pga_next_run(
-            s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
-            s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
-        ))
-        FROM pgagent.pga_schedule AS s
-        WHERE s.jscjobid = p_job_id AND s.jscenabled
-    );
-END;
-$$;
-COMMENT ON FUNCTION pgagent.pga_job_next_run(integer) IS
-'When the job with this id runs next by all its enabled schedules together; NULL if by none.';

@@ -24,19 +24,21 @@ BEGIN
     RETURN QUERY
     WITH due AS (
         -- A disabled job has a next run only if somebody asked for one.
-        SELECT j.jobid, j.jobnextrun
+        SELECT j.jobid, j.jobnextrun, j.jobrunid, j.jobfromstep
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND j.jobhostagent IN ('', v_station)
         ORDER BY j.jobnextrun, j.jobid
         LIMIT p_limit
         FOR NO KEY UPDATE SKIP LOCKED
     ), claimed AS (
-        UPDATE pgagent.pga_job AS j SET jobagentid = p_agent_id, joblastrun = now()
+        UPDATE pgagent.pga_job AS j
+        SET jobagentid = p_agent_id, joblastrun = now(), jobrunid = NULL, jobfromstep = NULL
         FROM due WHERE j.jobid = due.jobid
-        RETURNING j.jobid, j.jobname, due.jobnextrun
+        RETURNING j.jobid, j.jobname, due.jobnextrun, due.jobrunid, due.jobfromstep
     ), opened AS (
-        INSERT INTO pgagent.pga_joblog AS l (jlgjobid, jlgagentid, jlgstation, jlgscheduled)
-        SELECT c.jobid, p_agent_id, v_station, c.jobnextrun
+        INSERT INTO pgagent.pga_joblog AS l (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
+        SELECT COALESCE(c.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')),
+               c.jobid, p_agent_id, v_station, c.jobnextrun
         FROM claimed AS c ORDER BY c.jobnextrun, c.jobid
         RETURNING l.jlgid, l.jlgjobid
     )
@@ -45,8 +47,10 @@ BEGIN
            s.jstdbname::text, s.jstconnstr, s.jstonerror::text
     FROM opened AS o
     JOIN claimed AS c ON c.jobid = o.jlgjobid
+    LEFT JOIN pgagent.pga_jobstep AS f ON f.jstid = c.jobfromstep
     LEFT JOIN pgagent.pga_jobstep AS s ON s.jstjobid = c.jobid AND s.jstenabled
-    ORDER BY o.jlgid, s.jstname, s.jstid;
+        AND COALESCE((s.jstname, s.jstid) >= (f.jstname, f.jstid), true)
+    ORDER BY c.jobnextrun, o.jlgid, s.jstname, s.jstid;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
@@ -87,6 +91,10 @@ BEGIN
              FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id),
             'It is not in the log: its job was deleted.');
     END IF;
+
+    -- What was to start the job once has done so.
+    UPDATE pgagent.pga_schedule SET jscenabled = false
+    WHERE jscjobid = v_run.jlgjobid AND jscenabled AND jscat <= v_run.jlgstart;
 
     -- A next run that was set while the job ran is somebody's wish, and stays.
     UPDATE pgagent.pga_job

@@ -115,10 +115,7 @@ BEGIN
     SELECT s.jscname INTO v_name
     FROM pgagent.pga_schedule AS s
     WHERE s.jscid = p_schedule_id AND s.jscenabled
-          AND pgagent.pga_next_run(
-              s.jscid, s.jscstart, s.jscend, s.jscminutes, s.jschours, s.jscweekdays,
-              s.jscmonthdays, s.jscmonths, s.jsctimezone, now()
-          ) IS NULL;
+          AND NOT s.jscreboot AND pgagent.pga_schedule_next(s, now()) IS NULL;
     IF FOUND THEN
         RAISE NOTICE 'pgagent: schedule "%" never runs from now on', v_name
             USING DETAIL = 'No date and time after now and up to its end matches all its fields and none of its exceptions.';
@@ -223,6 +220,22 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_jobsteplog_trigger() IS
 'Trigger: a step that was running when the database was dumped was aborted.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_restore_trigger()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format(
+        'SELECT setval(%1$L, max(%2$I)) FROM pgagent.%3$I
+         HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
+        format('pgagent.%I_%I_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
+    );
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_restore_trigger() IS
+'Trigger: has the sequence of a restored table go on after its largest id; dumps of pgAgent 4.2 do not hold the sequences. Its argument is the column.';
+
 -- Made anew rather than replaced: PostgreSQL 13 has no CREATE OR REPLACE TRIGGER.
 DROP TRIGGER IF EXISTS pga_job_trigger ON pgagent.pga_job;
 CREATE TRIGGER pga_job_trigger BEFORE INSERT OR UPDATE ON pgagent.pga_job
@@ -285,4 +298,29 @@ CREATE TRIGGER pga_jobsteplog_trigger BEFORE INSERT ON pgagent.pga_jobsteplog
     EXECUTE FUNCTION pgagent.pga_jobsteplog_trigger();
 COMMENT ON TRIGGER pga_jobsteplog_trigger ON pgagent.pga_jobsteplog IS
 'Closes steps that come from a dump.';
+
+DO $$
+DECLARE
+    v_table record;
+BEGIN
+    FOR v_table IN
+        SELECT t.name, t.id FROM (VALUES
+            ('pga_jobclass', 'jclid'), ('pga_job', 'jobid'), ('pga_jobstep', 'jstid'),
+            ('pga_schedule', 'jscid'), ('pga_exception', 'jexid'),
+            ('pga_joblog', 'jlgid'), ('pga_jobsteplog', 'jslid')
+        ) AS t (name, id)
+    LOOP
+        EXECUTE format('DROP TRIGGER IF EXISTS pga_restore_trigger ON pgagent.%I', v_table.name);
+        EXECUTE format(
+            'CREATE TRIGGER pga_restore_trigger AFTER INSERT ON pgagent.%I FOR EACH STATEMENT
+             WHEN (pgagent.pga_restoring()) EXECUTE FUNCTION pgagent.pga_restore_trigger(%L)',
+            v_table.name, v_table.id
+        );
+        EXECUTE format(
+            'COMMENT ON TRIGGER pga_restore_trigger ON pgagent.%I IS %L',
+            v_table.name, 'Puts the sequence right after a restore.'
+        );
+    END LOOP;
+END;
+$$;
 

@@ -13,7 +13,10 @@ CREATE TABLE pgagent.pga_job (
     jobagentid integer
         REFERENCES pgagent.pga_jobagent (jagpid) ON DELETE SET NULL ON UPDATE RESTRICT,
     jobnextrun timestamptz,
-    joblastrun timestamptz
+    joblastrun timestamptz,
+    -- Since 5.0.0
+    jobrunid bigint,
+    jobfromstep integer
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)

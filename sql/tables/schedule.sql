@@ -23,8 +23,15 @@ CREATE TABLE pgagent.pga_schedule (
         CONSTRAINT pga_schedule_jscmonthdays_size CHECK (array_upper(jscmonthdays, 1) = 32),
     jscmonths boolean[12] NOT NULL
         DEFAULT '{f,f,f,f,f,f,f,f,f,f,f,f}'
-        CONSTRAINT pga_schedule_jscmonths_size CHECK (array_upper(jscmonths, 1) = 12)
-    -- and jsctimezone: timezone.sql
+        CONSTRAINT pga_schedule_jscmonths_size CHECK (array_upper(jscmonths, 1) = 12),
+    -- Since 5.0.0; timezone.sql adds one more.
+    jscevery interval
+        CONSTRAINT pga_schedule_jscevery_check CHECK (jscevery >= interval '1 second'),
+    jscat timestamptz
+        CONSTRAINT pga_schedule_jscat_check CHECK (isfinite(jscat)),
+    jscreboot boolean NOT NULL DEFAULT false,
+    CONSTRAINT pga_schedule_kind_check
+        CHECK (num_nonnulls(jscevery, jscat, nullif(jscreboot, false)) <= 1)
 );
 CREATE INDEX pga_jobschedule_jobid ON pgagent.pga_schedule (jscjobid);
 

@@ -23,7 +23,7 @@ BEGIN
 
     EXECUTE format(
         'ALTER TABLE pgagent.pga_schedule ADD COLUMN jsctimezone text NOT NULL DEFAULT %L',
-        COALESCE(v_zone, current_setting('TimeZone'))
+        COALESCE(v_zone, (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'TimeZone'))
     );
 END;
 $$;

@@ -9,6 +9,19 @@ ALTER TABLE pgagent.pga_jobagent
     ADD COLUMN jagbackendstart timestamptz,
     ADD COLUMN jaglease timestamptz;
 
+ALTER TABLE pgagent.pga_job
+    ADD COLUMN jobrunid bigint,
+    ADD COLUMN jobfromstep integer;
+
+ALTER TABLE pgagent.pga_schedule
+    ADD COLUMN jscevery interval
+        CONSTRAINT pga_schedule_jscevery_check CHECK (jscevery >= interval '1 second'),
+    ADD COLUMN jscat timestamptz
+        CONSTRAINT pga_schedule_jscat_check CHECK (isfinite(jscat)),
+    ADD COLUMN jscreboot boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT pga_schedule_kind_check
+        CHECK (num_nonnulls(jscevery, jscat, nullif(jscreboot, false)) <= 1);
+
 ALTER TABLE pgagent.pga_joblog
     ALTER COLUMN jlgid TYPE bigint,
     ADD COLUMN jlgagentid integer,

@@ -41,6 +41,7 @@ WITH member AS (
            ARRAY[r.relkind::text, r.relowner::regrole::text, r.relacl::text, r.reloptions::text,
                  r.relpersistence::text, r.relreplident::text, r.reltablespace::text,
                  r.relrowsecurity::text, r.relforcerowsecurity::text,
+                 CASE r.relkind WHEN 'v' THEN pg_get_viewdef(r.oid) END,
                  obj_description(r.oid, 'pg_class')]
     FROM relation AS r
 

@@ -1,32 +1,181 @@
-"""A dump that is restored elsewhere is the same installation, but for its agents."""
+"""What is dumped here and restored there is the same installation, but for its agents."""
 
 import subprocess
 
 import pytest
-from jobs import add_job
-from support import poll
-from transitions import claim_rows, register, start_step
+from jobs import job
+from transitions import seconds_until_due
 
 from .contents import add_everywhere, columns, contents
 from .members import definitions
 
-FORMATS = ["plain", "custom", "directory"]
-DEAD_AGENTS_ID = "2147483647"
+UPGRADE = "ALTER EXTENSION pgagent UPDATE"
+
+
+@pytest.fixture
+def busy(conn_42, agent_42):
+    """A busy installation of ours."""
+    conn_42.execute(UPGRADE)
+    return conn_42
 
 
 @pytest.fixture
 def pg(cluster):
-    """Run PostgreSQL's client programs, which must succeed: `pg("psql", ...)`."""
+    """Run a client program of PostgreSQL, with these arguments; return the process."""
 
-    def run(program, *arguments, check=True):
-        done = subprocess.run(
-            [cluster.bindir / program, *arguments],
+    def run(program, *arguments):
+        return subprocess.run(
+            [cluster.bindir / program, *map(str, arguments)],
             env=cluster.client_environ(),
             capture_output=True,
             text=True,
             check=False,
         )
-        assert not check or done.returncode == 0, done.stderr
-        return done
 
     return run
+
+
+@pytest.fixture
+def dump(pg, tmp_path):
+    """Dump a session's database; return the archive."""
+
+    def run(session, *options):
+        archive = tmp_path / "dump"
+        done = pg("pg_dump", *options, f"--file={archive}", session.info.dbname)
+        assert (done.returncode, done.stderr) == (0, "")
+        return archive
+
+    return run
+
+
+@pytest.fixture
+def restore(pg):
+    """Restore an archive into a session's database, without a single error."""
+
+    def run(archive, session, *options):
+        database = f"--dbname={session.info.dbname}"
+        if archive.is_file() and archive.read_bytes().startswith(b"--"):
+            command = ["psql", "-Xq", "-vON_ERROR_STOP=1", "-f", archive]
+        else:
+            command = ["pg_restore", archive]
+        done = pg(*command, database, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    return run
+
+
+def as_restored(tables):
+    """Return what has to be in the tables after a restore."""
+    for row in tables["pga_job"]:
+        row["jobagentid"] = None
+    for row in tables["pga_joblog"]:
+        if row["jlgstatus"] == "r":
+            row |= {"jlgstatus": "d"}
+            if "jlgmessage" in row:
+                row["jlgmessage"] = "was running when the database was dumped"
+    for row in tables["pga_jobsteplog"]:
+        row["jslstatus"] = {"r": "d"}.get(row["jslstatus"], row["jslstatus"])
+    return tables | {"pga_jobagent": []}
+
+
+def assert_complete(restored, source):
+    assert contents(restored, columns(source)) == as_restored(contents(source))
+    add_everywhere(restored)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["-Fp"], ["-Fc"], ["-Fd"], ["-Fp", "--inserts"], ["-Fc", "--extension=pgagent"]],
+    ids=" ".join,
+)
+def test_a_dump_is_restored_complete(
+    busy, conn, new_database, dump, restore, options
+):
+    restored = new_database("restored")
+    restore(dump(busy, *options), restored)
+    assert definitions(restored) == definitions(conn)
+    assert_complete(restored, busy)
+
+
+@pytest.mark.parametrize("options", [["-Fp"], ["-Fc"], ["-Fp", "--inserts"]], ids=" ".join)
+def test_a_dump_of_4_2_is_restored_complete_where_only_ours_is_installed(
+    conn, conn_42, agent_42, new_database, dump, restore, options
+):
+    restored = new_database("restored")
+    restore(dump(conn_42, *options), restored)
+    assert definitions(restored) == definitions(conn)
+    assert_complete(restored, conn_42)
+
+
+def test_a_dump_replaces_an_installation_with_clean(busy, conn, dump, restore):
+    add_everywhere(conn)
+    restore(dump(busy, "-Fc"), conn, "--clean", "--if-exists")
+    assert_complete(conn, busy)
+
+
+def test_jobs_alone_are_restored_into_a_fresh_installation(busy, conn, dump, restore):
+    restore(dump(busy, "-Fc", "--data-only", "--schema=pgagent"), conn)
+    assert_complete(conn, busy)
+
+
+def test_a_parallel_restore_leaves_the_jobs_to_a_second_pass(
+    busy, new_database, dump, restore
+):
+    restored = new_database("restored")
+    archive = dump(busy, "-Fc")
+    restore(archive, restored, "--jobs=2", "--exclude-schema=pgagent")
+    restore(archive, restored, "--schema=pgagent")
+    assert_complete(restored, busy)
+
+
+def test_a_parallel_restore_that_failed_is_repaired_by_a_serial_one(
+    busy, new_database, dump, pg
+):
+    restored = new_database("restored")
+    archive = dump(busy, "-Fc")
+    database = f"--dbname={restored.info.dbname}"
+    failed = pg("pg_restore", archive, database, "--jobs=2")
+    assert "violates foreign key constraint" in failed.stderr
+
+    pg("pg_restore", archive, database, "--data-only", "--schema=pgagent")
+
+    assert_complete(restored, busy)
+
+
+def test_a_restored_job_that_was_due_or_under_way_is_due(busy, new_database, dump, restore):
+    restored = new_database("restored")
+    restore(dump(busy, "-Fc"), restored)
+    assert job(restored, 1, "(jobagentid, jobnextrun)::text") == '(,"2024-07-07 07:07:00+00")'
+    assert seconds_until_due(restored) == 0
+
+
+def test_grants_are_restored(alice, busy, new_database, dump, restore):
+    function = "pgagent.pga_seconds_until_due(text)"
+    busy.execute(f"GRANT EXECUTE ON FUNCTION {function} TO alice")
+    busy.execute("GRANT SELECT ON pgagent.pga_job TO alice")
+    restored = new_database("restored")
+
+    restore(dump(busy, "-Fc"), restored)
+
+    granted = f"""
+        SELECT has_function_privilege('alice', '{function}', 'EXECUTE'),
+               has_table_privilege('alice', 'pgagent.pga_job', 'SELECT'),
+               has_table_privilege('alice', 'pgagent.pga_job', 'INSERT')"""
+    assert restored.execute(granted).fetchone() == (True, True, False)
+
+
+def test_classes_that_were_made_anew_are_restored(conn, new_database, dump, restore):
+    conn.execute("DELETE FROM pgagent.pga_jobclass WHERE jclid <= 4")
+    classes = "(3, 'Data Summarisation'), (4, 'Mine'), (6, 'Data Import')"
+    conn.execute(f"INSERT INTO pgagent.pga_jobclass VALUES {classes}")
+    restored = new_database("restored")
+
+    restore(dump(conn, "-Fc"), restored)
+
+    assert restored.execute("TABLE pgagent.pga_jobclass ORDER BY 1").fetchall() == [
+        (1, "Routine Maintenance"),  # CREATE EXTENSION has made it
+        (3, "Data Summarisation"),
+        (4, "Mine"),
+        (5, "Miscellaneous"),
+        (6, "Data Import"),
+    ]

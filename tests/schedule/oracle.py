@@ -92,9 +92,7 @@ def runs(schedule: Schedule, begin: datetime, end: datetime) -> list[datetime]:
 @cache
 def _clock(
     zone: str, first: date, last: date
-) -> tuple[
-    dict[datetime, list[datetime]], list[tuple[datetime, datetime, datetime]]
-]:
+) -> tuple[dict[datetime, list[datetime]], list[tuple[datetime, datetime, datetime]]]:
     """Watch a zone's clocks: the instants of each local minute, and what was skipped.
 
     A gap is its first skipped local minute, its end and the instant of its end.

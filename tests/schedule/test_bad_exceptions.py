@@ -27,8 +27,8 @@ def schedule_id(conn, job_id):
 
 
 @pytest.fixture
-def notices(conn, schedule_id):  # noqa: ARG001: from after the schedule on
-    """The messages of the notices from here on."""
+def notices(conn):
+    """The messages of the notices."""
     found = []
     conn.add_notice_handler(lambda diagnostic: found.append(diagnostic.message_primary))
     return found
@@ -109,9 +109,17 @@ def test_one_schedule_has_a_slot_excepted_once(conn, schedule_id):
 
 @pytest.mark.parametrize(
     ("day", "at"),
-    [(None, None), ("infinity", None), ("-infinity", "10:30"), (None, "24:00"), (None, "10:30:30")],
+    [
+        (None, None),
+        ("infinity", None),
+        ("-infinity", "10:30"),
+        (None, "24:00"),
+        (None, "10:30:30"),
+    ],
 )
-def test_a_restored_exception_of_nothing_excepts_nothing(conn, job_id, schedule_id, day, at):
+def test_a_restored_exception_of_nothing_excepts_nothing(
+    conn, job_id, schedule_id, day, at
+):
     with conn.transaction():
         conn.execute("SET LOCAL check_function_bodies = off")
         conn.execute("SET LOCAL row_security = off")
@@ -121,20 +129,20 @@ def test_a_restored_exception_of_nothing_excepts_nothing(conn, job_id, schedule_
 
 
 @pytest.mark.parametrize(
-    ("day", "at", "run"),
+    ("exceptions", "run"),
     [
-        ("'2050-01-01'::date + n", "NULL", "2077-05-19 10:30:00"),
-        ("'2050-01-01'::date + n", "'10:30'", "2077-05-19 10:30:00"),
-        ("'2000-01-01'::date + n", "NULL", "2050-01-01 10:30:00"),
+        ("'2050-01-01'::date + n, NULL", "2077-05-19 10:30:00"),
+        ("'2050-01-01'::date + n, '10:30'", "2077-05-19 10:30:00"),
+        ("'2000-01-01'::date + n, NULL", "2050-01-01 10:30:00"),
     ],
 )
 def test_ten_thousand_exceptions_take_less_than_50_ms(
-    conn, job_id, schedule_id, day, at, run
+    conn, job_id, schedule_id, exceptions, run
 ):
     conn.execute("SET session_replication_role = replica")
     conn.execute(
         f"""INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime)
-            SELECT %s, {day}, {at} FROM generate_series(0, 9999) AS n""",
+            SELECT %s, {exceptions} FROM generate_series(0, 9999) AS n""",
         [schedule_id],
     )
     conn.execute("SET session_replication_role = origin")

@@ -1,67 +1,13 @@
 """Malformed and pointless schedules: refused in words, noticed, or lived with."""
 
 import re
-from itertools import product
 
 import pytest
 from jobs import add_job, add_schedule, job
 from psycopg.errors import InvalidParameterValue, NotNullViolation
 
 from .schedules import cron
-
-FIELDS = {
-    "jscminutes": 60,
-    "jschours": 24,
-    "jscweekdays": 7,
-    "jscmonthdays": 32,
-    "jscmonths": 12,
-}
-BOUNDS = [
-    None,
-    "-infinity",
-    "4713-01-01 BC",
-    "2030-01-01",
-    "9999-12-31 23:59",
-    "32768-01-01",
-    "294276-12-31",
-    "infinity",
-]
-
-
-def row(elements, first=1):
-    last = first + len(elements) - 1
-    return f"[{first}:{last}]={{{','.join(elements)}}}"
-
-
-def matrix(rows):
-    return "{" + ",".join(rows) + "}"
-
-
-# Arrays for a field of n elements, and what there is to say of them.
-SHAPES = {
-    "all NULL": (lambda n: row(["NULL"] * n), "element 1 is NULL"),
-    "one NULL": (lambda n: row(["f"] * (n - 1) + ["NULL"]), "element {n} is NULL"),
-    "one NULL, one true": (
-        lambda n: row(["t", "NULL"] + ["f"] * (n - 2)),
-        "element 2 is NULL",
-    ),
-    "empty": (lambda n: "{}", "has 0 elements, {n} wanted"),
-    "too few": (lambda n: row(["t"] * (n - 2)), "elements, {n} wanted"),
-    "too many": (lambda n: row(["t"] * (n + 1)), "elements, {n} wanted"),
-    "0 to n": (lambda n: row(["t"] * (n + 1), 0), "lower bound.* 0"),
-    "0 to n - 1": (lambda n: row(["t"] * n, 0), "lower bound.* 0"),
-    "0 to n, only 0 true": (
-        lambda n: row(["t"] + ["f"] * n, 0),
-        "lower bound.* 0",
-    ),
-    "2 to n": (lambda n: row(["t"] * (n - 1), 2), "lower bound.* 2"),
-    "only n, true": (lambda n: row(["t"], n), "lower bound.* {n}"),
-    "only n, false": (lambda n: row(["f"], n), "lower bound.* {n}"),
-    "-5 to n": (lambda n: row(["f"] * (n + 6), -5), "lower bound.* -5"),
-    "n rows": (lambda n: matrix(["{t}"] * n), "one-dimensional, has 2"),
-    "n rows of two": (lambda n: matrix(["{t,f}"] * n), "one-dimensional, has 2"),
-    "n planes": (lambda n: matrix(["{{f}}"] * n), "one-dimensional, has 3"),
-}
+from .shapes import FIELDS, SHAPES, row
 
 REFUSED_BY_4_2 = {"too few", "too many", "0 to n - 1"}
 
@@ -133,8 +79,8 @@ def test_a_malformed_field_is_refused(db, field, size, make, complaint):
     assert re.search(complaint.format(n=size), reason)
 
 
-@every_field
-def test_a_field_that_is_null_is_refused(db, field, size):
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_is_null_is_refused(db, field):
     complaint_about(db, NotNullViolation, **{field: None})
 
 
@@ -155,7 +101,9 @@ def test_thirty_one_days_of_the_month_are_padded(db, notices):
         db, add_job(db, due=None), jscmonthdays=row(["f"] * 30 + ["t"])
     )
     stored = "SELECT jscmonthdays FROM pgagent.pga_schedule WHERE jscid = %s"
-    assert db.execute(stored, [schedule_id]).fetchone() == ([False] * 30 + [True, False],)
+    assert db.execute(stored, [schedule_id]).fetchone() == (
+        [False] * 30 + [True, False],
+    )
     assert notices == []
 
 
@@ -243,49 +191,3 @@ def test_a_restore_stores_what_pgagent_4_2_had(db, field, size, shape):
         f"SELECT {field} = %s::boolean[] FROM pgagent.pga_schedule WHERE jscid = %s",
         [elements, schedule_id],
     ).fetchone() == (True,)
-
-
-@pytest.mark.parametrize("make", [make for make, _ in SHAPES.values()], ids=SHAPES)
-def test_the_next_run_of_any_shape_is_found_or_null_at_once(db, make):
-    good = ["{}"] * len(FIELDS)
-    bad = [make(size) for size in FIELDS.values()]
-    for number in range(len(FIELDS)):
-        ask(db, fields=[*good[:number], bad[number], *good[number + 1 :]])
-    ask(db, fields=bad)
-    ask(db, fields=[None] * len(FIELDS))
-
-
-def test_the_next_run_for_any_bounds_is_found_or_null_at_once(db):
-    for start, end in product(BOUNDS, BOUNDS):
-        for after in ("2026-01-01", "-infinity", "infinity", None):
-            ask(db, start=start, end=end, after=after)
-
-
-@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "UTC+3", None])
-def test_the_next_run_in_any_zone_is_found_or_null_at_once(db, zone):
-    ask(db, zone=zone)
-
-
-def ask(conn, **arguments):
-    asked = {
-        "start": "2000-01-01",
-        "end": None,
-        "fields": ["{}"] * len(FIELDS),
-        "zone": "Europe/Berlin",
-        "after": "2026-01-01",
-    } | arguments
-    conn.execute("SET LOCAL statement_timeout = '1s'")
-    conn.execute(
-        "SELECT pgagent.pga_next_run(0, %s, %s, %s, %s, %s, %s, %s, %s, %s)::text",
-        [*(asked[k] for k in ("start", "end")), *asked["fields"], asked["zone"], asked["after"]],
-    )
-
-
-def test_null_elements_count_as_false(db):
-    minutes = ["NULL"] * 60
-    minutes[30] = "t"
-    query = """SELECT pgagent.pga_next_run(0, %s, NULL, %s, '{}', '{}', '{}', '{}',
-                                           'UTC', %s)::text LIKE '2030-01-01 00:30%%'"""
-    bounds = {"start": "2030-01-01", "after": "2000-01-01"}
-    asked = [bounds["start"], row(minutes), bounds["after"]]
-    assert db.execute(query, asked).fetchone() == (True,)

@@ -36,6 +36,7 @@ class Agent:
         self._waker = Waker()
         self._next_beat = 0.0
         self._retry = FIRST_RETRY
+        self._starting = True
         self._stops = 0
 
     def stop(self) -> None:
@@ -48,7 +49,10 @@ class Agent:
         options = self._options
         while not self._stops:
             try:
-                with Catalog(options.conninfo, options.station, LEASE) as catalog:
+                with Catalog(
+                    options.conninfo, options.station, LEASE, starting=self._starting
+                ) as catalog:
+                    self._starting = False
                     self._serve(catalog)
             except CatalogError as e:
                 delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311

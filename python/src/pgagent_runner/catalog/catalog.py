@@ -24,10 +24,13 @@ class Catalog:
     any other refusal. Not for use by several threads.
     """
 
-    def __init__(self, conninfo: str, station: str, lease: float) -> None:
+    def __init__(
+        self, conninfo: str, station: str, lease: float, *, starting: bool
+    ) -> None:
         """Connect and register as an agent on host `station`.
 
-        The agent counts as alive for `lease` seconds after each heartbeat.
+        The agent counts as alive for `lease` seconds after each heartbeat. If it is
+        `starting`, and not just reconnecting, jobs with a schedule @reboot are due.
         """
         self._conninfo = conninfo
         self._station = station
@@ -39,9 +42,10 @@ class Catalog:
         try:
             self._call("LISTEN pgagent")
             self._agent_id: int = self._call(
-                "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s))",
+                "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s)",
                 station,
                 lease,
+                starting,
             )[0][0]
         except BaseException:
             self._connection.close()

@@ -1,0 +1,278 @@
+-- grammar.sql: the text in which people write schedules.
+--
+--   30 2 * * mon-fri          five fields as in crontab(5); L or $ is the last day
+--   @daily                    and @hourly, @weekly, @monthly, @yearly, @midnight, @annually
+--   @every 90 seconds         or just: 90 seconds
+--   @at 2031-05-01 09:00 Europe/Berlin
+--   @reboot                   when an agent starts
+--
+-- As in cron, a restricted day of the month and a restricted weekday mean either of them;
+-- a weekday that is written with & means both: 0 9 1-7 * &mon is the first Monday.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_refuse_schedule(
+    p_schedule text, p_where text, p_problem text, p_allowed text
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'pgagent: schedule "%": %: %', left(p_schedule, 200), p_where, p_problem
+        USING ERRCODE = 'invalid_parameter_value', DETAIL = p_allowed,
+              HINT = 'Examples: "30 2 * * mon-fri", "@daily", "@every 90 seconds", "@at 2031-05-01 09:00 Europe/Berlin", "@reboot".';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_refuse_schedule(text, text, text, text) IS
+'Raises 22023 (invalid_parameter_value) for the text of a schedule: where in it, what is wrong, and what is allowed.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_cron_value(
+    p_schedule text, p_where text, p_value text, p_low integer, p_high integer, p_names text[]
+)
+RETURNS integer LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_value integer := array_position(p_names, lower(p_value)) - 1 + p_low;
+BEGIN
+    IF v_value IS NULL AND p_value ~ '^[0-9]{1,4}$' THEN
+        v_value := p_value::integer;
+    END IF;
+    IF v_value IS NULL OR v_value NOT BETWEEN p_low AND p_high THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where,
+            CASE WHEN p_value = '' THEN 'a value is missing' ELSE format('"%s" is not allowed', p_value) END,
+            format('Allowed are %s to %s%s, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5).', p_low, p_high,
+                   CASE WHEN p_names IS NOT NULL
+                   THEN format(', %s to %s', p_names[1], p_names[cardinality(p_names)]) ELSE '' END));
+    END IF;
+    RETURN v_value;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_cron_value(text, text, text, integer, integer, text[]) IS
+'One number, or name, of a field of a crontab line. Raises 22023 if it is not from p_low to p_high.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_cron_field(
+    p_schedule text, p_where text, p_field text, p_low integer, p_high integer, p_names text[]
+)
+RETURNS boolean[] LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_selected boolean[] := array_fill(false, ARRAY[p_high - p_low + 1]);
+    v_item text;
+    v_parts text[];
+    v_first integer;
+    v_last integer;
+    v_step integer;
+BEGIN
+    IF p_field = '*' THEN
+        RETURN v_selected;      -- nothing selected is everything, and pgAdmin shows it so
+    END IF;
+    FOREACH v_item IN ARRAY string_to_array(p_field, ',') LOOP
+        v_parts := regexp_match(v_item, '^([^-/]*)(?:-([^-/]*))?(?:/(.*))?$');
+        IF v_parts IS NULL THEN
+            PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('"%s" can''t be read', v_item),
+                'Allowed are numbers, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5).');
+        END IF;
+
+        IF v_parts[1] = '*' AND v_parts[2] IS NULL THEN
+            v_first := p_low;
+            v_last := p_high;
+        ELSE
+            v_first := pgagent.pga_cron_value(p_schedule, p_where, v_parts[1], p_low, p_high, p_names);
+            v_last := CASE
+                WHEN v_parts[2] IS NOT NULL
+                THEN pgagent.pga_cron_value(p_schedule, p_where, v_parts[2], p_low, p_high, p_names)
+                WHEN v_parts[3] IS NOT NULL THEN p_high
+                ELSE v_first
+            END;
+        END IF;
+        IF p_high = 7 AND v_last = 0 AND v_first > 0 THEN
+            v_last := 7;        -- sat-sun
+        END IF;
+        v_step := CASE WHEN v_parts[3] ~ '^[0-9]{1,4}$' THEN v_parts[3]::integer
+                       WHEN v_parts[3] IS NULL THEN 1 ELSE 0 END;
+        IF v_first > v_last THEN
+            PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('the range "%s" runs backwards', v_item),
+                'The first value of a range must not be greater than the last; write two ranges.');
+        ELSIF v_step NOT BETWEEN 1 AND p_high THEN
+            PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('the step of "%s" is not allowed', v_item),
+                format('A step is a whole number from 1 to %s.', p_high));
+        END IF;
+        FOR i IN v_first..v_last BY v_step LOOP
+            v_selected[i - p_low + 1] := true;
+        END LOOP;
+    END LOOP;
+    RETURN v_selected;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_cron_field(text, text, text, integer, integer, text[]) IS
+'The values that a field of a crontab line selects, from p_low to p_high; all false for *. Raises 22023 if it can''t be read.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_cron_parse(
+    p_schedule text,
+    OUT minutes boolean[], OUT hours boolean[], OUT weekdays boolean[], OUT monthdays boolean[],
+    OUT months boolean[]
+)
+RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fields CONSTANT text[] := regexp_split_to_array(btrim(p_schedule, E' \t\r\n'), '\s+');
+    v_last_day boolean := false;
+    v_days text;
+    v_either boolean;
+BEGIN
+    IF cardinality(v_fields) <> 5 THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole', format('has %s fields, 5 wanted', cardinality(v_fields)),
+            'The fields are minute, hour, day of the month, month and weekday.');
+    END IF;
+    minutes := pgagent.pga_cron_field(p_schedule, 'field 1 (minute)', v_fields[1], 0, 59, NULL);
+    hours := pgagent.pga_cron_field(p_schedule, 'field 2 (hour)', v_fields[2], 0, 23, NULL);
+    months := pgagent.pga_cron_field(p_schedule, 'field 4 (month)', v_fields[4], 1, 12,
+        '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}');
+    weekdays := pgagent.pga_cron_field(p_schedule, 'field 5 (weekday)', ltrim(v_fields[5], '&'), 0, 7,
+        '{sun,mon,tue,wed,thu,fri,sat}');
+    weekdays := (weekdays[1] OR weekdays[8]) || weekdays[2:7];
+
+    v_days := array_to_string(ARRAY(
+        SELECT d FROM unnest(string_to_array(v_fields[3], ',')) AS d WHERE upper(d) NOT IN ('L', '$')
+    ), ',');
+    v_last_day := v_days IS DISTINCT FROM v_fields[3];
+    monthdays := CASE
+        WHEN v_last_day AND v_days = '' THEN array_fill(false, ARRAY[31])
+        WHEN v_last_day AND v_days = '*' THEN array_fill(true, ARRAY[31])
+        ELSE pgagent.pga_cron_field(p_schedule, 'field 3 (day of the month)', v_days, 1, 31, NULL)
+    END || v_last_day;
+
+    v_either := v_fields[3] !~ '^\*' AND v_fields[5] !~ '^[*&]';
+    IF NOT v_either THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    weekdays := array_fill(false, ARRAY[7]);
+    RETURN NEXT;
+    SELECT w.weekdays INTO weekdays FROM pgagent.pga_cron_parse(
+        format('%s %s * %s %s', v_fields[1], v_fields[2], v_fields[4], v_fields[5])
+    ) AS w;
+    monthdays := array_fill(false, ARRAY[32]);
+    RETURN NEXT;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_cron_parse(text) IS
+'The fields of a crontab line as pga_schedule has them: one row, or two where either of a restricted day of the month and a restricted weekday will do. Raises 22023 if it can''t be read.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_interval_parse(p_schedule text)
+RETURNS interval LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_text CONSTANT text := lower(btrim(regexp_replace(p_schedule, '^\s*@every\s*', '', 'i'), E' \t\r\n'));
+    v_unit CONSTANT text := '([0-9]{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)';
+    v_part text[];
+    v_seconds numeric := 0;
+BEGIN
+    IF v_text !~ ('^(' || v_unit || '\s*)+$') THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the interval', format('"%s" can''t be read', v_text),
+            'Allowed are whole numbers of seconds, minutes, hours, days and weeks, such as "90 seconds" or "1 hour 30 minutes".');
+    END IF;
+    FOR v_part IN SELECT regexp_matches(v_text, v_unit, 'g') LOOP
+        v_seconds := v_seconds + v_part[1]::numeric * CASE left(v_part[2], 1)
+            WHEN 'w' THEN 604800 WHEN 'd' THEN 86400 WHEN 'h' THEN 3600 WHEN 'm' THEN 60 ELSE 1
+        END;
+    END LOOP;
+    IF v_seconds NOT BETWEEN 1 AND 366 * 86400 THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the interval', format('%s seconds is out of range', v_seconds),
+            'An interval is one second at least and 366 days at most.');
+    END IF;
+    RETURN make_interval(secs => v_seconds::double precision);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_interval_parse(text) IS
+'The interval that the text of a schedule names, with or without @every. Raises 22023 if it can''t be read, or is not from one second to 366 days.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_at_parse(p_schedule text, p_timezone text)
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_parts CONSTANT text[] := regexp_match(p_schedule,
+        '^\s*@at\s+(\d{4})-(\d\d)-(\d\d)[ tT]\s*(\d\d?):(\d\d)(?::(\d\d))?\s*([zZ]|[+-]\d\d(?::?\d\d)?)?\s*([A-Za-z][A-Za-z0-9_/+-]*)?\s*$');
+    v_zone CONSTANT text := COALESCE(v_parts[8], p_timezone);
+    v_local timestamp;
+    v_offset interval;
+BEGIN
+    IF v_parts IS NULL OR (v_parts[7] IS NOT NULL AND v_parts[8] IS NOT NULL) THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the time', 'can''t be read',
+            'Wanted is @at YYYY-MM-DD HH:MM[:SS], then an offset to UTC (+02:00, Z), a time zone (Europe/Berlin), or nothing.');
+    END IF;
+    BEGIN
+        v_local := make_timestamp(v_parts[1]::integer, v_parts[2]::integer, v_parts[3]::integer,
+            v_parts[4]::integer, v_parts[5]::integer, COALESCE(v_parts[6], '0')::double precision);
+    EXCEPTION WHEN datetime_field_overflow THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the time', 'there is no such date and time',
+            format('The parts are %s-%s-%s %s:%s:%s.', v_parts[1], v_parts[2], v_parts[3], v_parts[4], v_parts[5], COALESCE(v_parts[6], '00')));
+    END;
+    IF v_parts[7] IS NULL THEN
+        PERFORM pgagent.pga_check_timezone(v_zone);
+        RETURN pgagent.pga_zone_instant(v_zone, v_local);
+    END IF;
+    v_offset := CASE WHEN upper(v_parts[7]) = 'Z' THEN interval '0'
+                     ELSE (left(v_parts[7], 3) || ':' || COALESCE(nullif(right(replace(v_parts[7], ':', ''), -3), ''), '00'))::interval
+                END;
+    RETURN (v_local - v_offset) AT TIME ZONE 'UTC';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_at_parse(text, text) IS
+'The instant that "@at …" names; a local time is one in the zone that it names, else in p_timezone. Raises 22023 if it can''t be read.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parse(
+    p_schedule text, p_timezone text DEFAULT NULL,
+    OUT minutes boolean[], OUT hours boolean[], OUT weekdays boolean[], OUT monthdays boolean[],
+    OUT months boolean[], OUT every interval, OUT at timestamptz, OUT reboot boolean
+)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_text CONSTANT text := lower(btrim(p_schedule, E' \t\r\n'));
+    v_cron CONSTANT text := CASE v_text
+        WHEN '@hourly' THEN '0 * * * *'
+        WHEN '@daily' THEN '0 0 * * *'
+        WHEN '@midnight' THEN '0 0 * * *'
+        WHEN '@weekly' THEN '0 0 * * 0'
+        WHEN '@monthly' THEN '0 0 1 * *'
+        WHEN '@yearly' THEN '0 0 1 1 *'
+        WHEN '@annually' THEN '0 0 1 1 *'
+    END;
+BEGIN
+    minutes := array_fill(false, ARRAY[60]);
+    hours := array_fill(false, ARRAY[24]);
+    weekdays := array_fill(false, ARRAY[7]);
+    monthdays := array_fill(false, ARRAY[32]);
+    months := array_fill(false, ARRAY[12]);
+    reboot := v_text = '@reboot';
+    IF v_text IS NULL OR v_text = '' THEN
+        PERFORM pgagent.pga_refuse_schedule(COALESCE(p_schedule, ''), 'as a whole', 'is empty', 'A schedule is wanted.');
+    ELSIF reboot THEN
+        RETURN NEXT;
+    ELSIF v_text ~ '^@at\M' THEN
+        at := pgagent.pga_at_parse(p_schedule, COALESCE(p_timezone, pgagent.pga_default_timezone()));
+        RETURN NEXT;
+    ELSIF v_text ~ '^@every\M' OR v_text ~ '^[0-9]+\s*[a-z]' THEN
+        every := pgagent.pga_interval_parse(p_schedule);
+        RETURN NEXT;
+    ELSIF v_text ~ '^@' AND v_cron IS NULL THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole', format('"%s" is not known', split_part(v_text, ' ', 1)),
+            'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @every, @at and @reboot.');
+    ELSE
+        FOR minutes, hours, weekdays, monthdays, months IN
+            SELECT c.minutes, c.hours, c.weekdays, c.monthdays, c.months
+            FROM pgagent.pga_cron_parse(COALESCE(v_cron, p_schedule)) AS c
+        LOOP
+            RETURN NEXT;
+        END LOOP;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_parse(text, text) IS
+'What the text of a schedule means, in terms of pga_schedule: the five fields, jscevery, jscat, jscreboot. One row; two where cron means either of two days. Raises 22023, with what, where and what is allowed, if it can''t be read. Example: SELECT * FROM pgagent.pga_schedule_parse(''30 2 * * mon-fri'').';
+

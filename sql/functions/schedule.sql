@@ -1,0 +1,140 @@
+-- schedule.sql: when a schedule, of whatever kind, starts its job next. Writes nothing.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_interval_next(
+    p_schedule pgagent.pga_schedule, p_after timestamptz
+)
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Counted from one anchor, so that no run is late by what the run before it took.
+    v_anchor CONSTANT timestamptz := greatest(p_schedule.jscstart, '2000-01-01 00:00 UTC');
+    v_every CONSTANT double precision := extract(epoch FROM p_schedule.jscevery);
+    v_after timestamptz := p_after;
+    v_next timestamptz;
+    v_local timestamp;
+BEGIN
+    -- Each round passes over a whole excepted day or minute.
+    FOR i IN 1..10000 LOOP
+        v_next := v_anchor + p_schedule.jscevery * greatest(
+            floor(extract(epoch FROM v_after - v_anchor)::double precision / v_every) + 1, 0
+        );
+        IF v_next > p_schedule.jscend THEN
+            RETURN NULL;
+        END IF;
+        v_local := v_next AT TIME ZONE p_schedule.jsctimezone;
+        IF EXISTS (SELECT FROM pgagent.pga_exception AS e
+                   WHERE e.jexscid = p_schedule.jscid AND e.jexdate = v_local::date
+                         AND e.jextime IS NULL) THEN
+            v_after := pgagent.pga_zone_instant(p_schedule.jsctimezone, v_local::date + interval '1 day');
+        ELSIF EXISTS (SELECT FROM pgagent.pga_exception AS e
+                      WHERE e.jexscid = p_schedule.jscid
+                            AND COALESCE(e.jexdate = v_local::date, true)
+                            AND e.jextime = date_trunc('minute', v_local)::time) THEN
+            v_after := date_trunc('minute', v_next, 'UTC') + interval '1 minute';
+        ELSE
+            RETURN v_next;
+        END IF;
+        v_after := v_after - interval '1 microsecond';
+    END LOOP;
+    RETURN NULL;
+EXCEPTION WHEN invalid_parameter_value OR datetime_field_overflow THEN
+    RETURN NULL;    -- a zone that the server no longer knows, or the end of time
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_interval_next(pgagent.pga_schedule, timestamptz) IS
+'The first instant after p_after at which a schedule with jscevery runs: its start plus a multiple of the interval, on no excepted date and in no excepted minute. NULL if there is none.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_next(
+    p_schedule pgagent.pga_schedule, p_after timestamptz
+)
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_schedule.jscevery IS NOT NULL THEN
+        RETURN pgagent.pga_interval_next(p_schedule, p_after);
+    ELSIF p_schedule.jscat IS NOT NULL THEN
+        RETURN CASE WHEN p_schedule.jscat > p_after THEN p_schedule.jscat END;
+    ELSIF p_schedule.jscreboot THEN
+        RETURN NULL;        -- pga_agent_register() starts these
+    END IF;
+    RETURN pgagent.pga_next_run(
+        p_schedule.jscid, p_schedule.jscstart, p_schedule.jscend, p_schedule.jscminutes,
+        p_schedule.jschours, p_schedule.jscweekdays, p_schedule.jscmonthdays,
+        p_schedule.jscmonths, p_schedule.jsctimezone, p_after
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_next(pgagent.pga_schedule, timestamptz) IS
+'The first instant after p_after (for the fields: after its minute) at which this schedule starts its job, enabled or not; NULL if there is none.';
+
+-- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends.
+CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(p_job_id integer)
+RETURNS timestamptz LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT min(pgagent.pga_schedule_next(s, now()))
+        FROM pgagent.pga_schedule AS s
+        WHERE s.jscjobid = p_job_id AND s.jscenabled
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_next_run(integer) IS
+'When the job with this id runs next by all its enabled schedules together; NULL if by none.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_cron_text(p_field boolean[], p_low integer)
+RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN COALESCE(sum(r.size), 0) IN (0, cardinality(p_field)) THEN '*' ELSE string_agg(
+        CASE r.last - r.first WHEN 0 THEN r.first::text WHEN 1 THEN r.first || ',' || r.last
+             ELSE r.first || '-' || r.last END,
+        ',' ORDER BY r.first
+    ) END
+    FROM (
+        SELECT min(v.value) AS first, max(v.value) AS last, count(*) AS size
+        FROM (
+            SELECT i - 1 + p_low AS value, i - row_number() OVER (ORDER BY i) AS island
+            FROM unnest(array_positions(p_field, true)) AS i
+        ) AS v
+        GROUP BY v.island
+    ) AS r
+$$;
+COMMENT ON FUNCTION pgagent.pga_cron_text(boolean[], integer) IS
+'A field of a schedule as crontab writes it; its first element stands for p_low.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_text(p_schedule pgagent.pga_schedule)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_days CONSTANT text := pgagent.pga_cron_text(p_schedule.jscmonthdays[1:31], 1);
+    v_last CONSTANT text := CASE WHEN p_schedule.jscmonthdays[32] THEN 'L' END;
+    v_weekdays CONSTANT text := pgagent.pga_cron_text(p_schedule.jscweekdays, 0);
+    v_monthdays text;
+BEGIN
+    IF p_schedule.jscevery IS NOT NULL THEN
+        RETURN format('@every %s seconds', extract(epoch FROM p_schedule.jscevery)::numeric::float8);
+    ELSIF p_schedule.jscat IS NOT NULL THEN
+        RETURN to_char(p_schedule.jscat AT TIME ZONE p_schedule.jsctimezone, '"@at" YYYY-MM-DD HH24:MI:SS ')
+               || p_schedule.jsctimezone;
+    ELSIF p_schedule.jscreboot THEN
+        RETURN '@reboot';
+    END IF;
+    v_monthdays := CASE WHEN v_last IS NULL THEN v_days
+                        WHEN array_position(p_schedule.jscmonthdays[1:31], true) IS NULL THEN v_last
+                        WHEN v_days = '*' THEN '1-31'
+                        ELSE v_days || ',' || v_last END;
+    RETURN concat_ws(' ',
+        pgagent.pga_cron_text(p_schedule.jscminutes, 0), pgagent.pga_cron_text(p_schedule.jschours, 0),
+        v_monthdays, pgagent.pga_cron_text(p_schedule.jscmonths, 1),
+        CASE WHEN v_monthdays <> '*' AND v_weekdays <> '*' THEN '&' ELSE '' END || v_weekdays
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_text(pgagent.pga_schedule) IS
+'The schedule as text that pga_schedule_parse() reads; its start, end, zone and exceptions are not in it.';
+

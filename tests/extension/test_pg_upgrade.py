@@ -1,0 +1,56 @@
+"""pg_upgrade, which moves files, keeps all of an installation.
+
+It runs from the server's version to the same one: the way is that of any two.
+"""
+
+import os
+import subprocess
+
+import psycopg
+from cluster import Cluster
+from transitions import register, sweep
+
+from .contents import BUSY_42, add_everywhere, contents
+from .members import members
+
+
+def pg_upgrade(old, new):
+    """Move the databases of a stopped server to another, both in their owner's name."""
+    owner = os.stat(new.data)
+    command = [
+        *(new.bindir / "pg_upgrade", "--link", "--jobs=2", f"--username={new.user}"),
+        *(f"--old-datadir={old.data}", f"--old-bindir={old.bindir}"),
+        *(f"--new-datadir={new.data}", f"--new-bindir={new.bindir}"),
+        f"--socketdir={new.host}",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=new.directory,
+        env=new.client_environ() | {"LD_LIBRARY_PATH": new.library_path},
+        user=owner.st_uid,
+        group=owner.st_gid,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_pg_upgrade_keeps_everything_and_a_sweep_closes_what_ran():
+    with Cluster() as old, Cluster() as new:
+        with psycopg.connect(old.conninfo()) as conn:
+            conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
+            conn.execute(BUSY_42)
+            conn.execute("ALTER EXTENSION pgagent UPDATE")
+            expected = members(conn), contents(conn)
+        old.stop()
+        new.stop()
+
+        pg_upgrade(old, new)
+
+        new.start()
+        with psycopg.connect(new.conninfo()) as conn:
+            assert (members(conn), contents(conn)) == expected
+            add_everywhere(conn)
+            register(conn)
+            assert sweep(conn) == 2

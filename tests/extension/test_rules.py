@@ -1,0 +1,158 @@
+"""What holds for every object of the extension, and for every error it raises."""
+
+import re
+
+import pytest
+from support import ROOT, need_extension
+
+FUNCTIONS = """
+    SELECT p.* FROM pg_depend AS d
+    JOIN pg_extension AS e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+    JOIN pg_proc AS p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
+    WHERE d.deptype = 'e' AND e.extname = 'pgagent'
+"""
+
+# What only asks, and what triggers call with the rights of whoever writes a table.
+FOR_EVERYBODY = {
+    "pga_calendar_field",
+    "pga_calendar_never",
+    "pga_calendar_next",
+    "pga_calendar_time",
+    "pga_check_field",
+    "pga_check_timezone",
+    "pga_default_timezone",
+    "pga_exception_check",
+    "pga_exception_trigger",
+    "pga_is_leap_year",
+    "pga_job_next_run",
+    "pga_job_recompute",
+    "pga_job_trigger",
+    "pga_jobagent_trigger",
+    "pga_jobclass_trigger",
+    "pga_joblog_trigger",
+    "pga_jobstep_check",
+    "pga_jobstep_trigger",
+    "pga_jobsteplog_trigger",
+    "pga_next_run",
+    "pga_next_schedule",
+    "pga_refuse",
+    "pga_restoring",
+    "pga_schedule_check",
+    "pga_schedule_trigger",
+    "pga_schedule_warn",
+    "pga_zone_change",
+    "pga_zone_instant",
+    "pga_zone_local",
+    "pga_zone_next",
+    "pgagent_schema_version",
+}
+
+
+def names(conn, query):
+    return [name for (name,) in conn.execute(query)]
+
+
+def test_every_object_has_a_comment(conn):
+    without = """
+        WITH relation AS (
+            SELECT c.oid FROM pg_class AS c WHERE c.relnamespace = 'pgagent'::regnamespace
+        ), object AS (
+            SELECT 'pg_class'::regclass AS class, oid, 0 AS part FROM relation
+            UNION ALL
+            SELECT 'pg_class'::regclass, a.attrelid, a.attnum
+            FROM relation JOIN pg_class AS c USING (oid) JOIN pg_attribute AS a ON a.attrelid = oid
+            WHERE c.relkind IN ('r', 'v') AND a.attnum > 0 AND NOT a.attisdropped
+            UNION ALL
+            SELECT 'pg_constraint'::regclass, c.oid, 0
+            FROM relation JOIN pg_constraint AS c ON c.conrelid = relation.oid
+            WHERE c.contype IN ('c', 'f')   -- others have an index, and that has the comment
+            UNION ALL
+            SELECT 'pg_trigger'::regclass, t.oid, 0
+            FROM relation JOIN pg_trigger AS t ON t.tgrelid = relation.oid WHERE NOT t.tgisinternal
+            UNION ALL
+            SELECT 'pg_proc'::regclass, p.oid, 0
+            FROM pg_proc AS p WHERE p.pronamespace = 'pgagent'::regnamespace
+            UNION ALL
+            SELECT 'pg_namespace'::regclass, 'pgagent'::regnamespace, 0
+        )
+        SELECT pg_describe_object(class, oid, part) FROM object
+        WHERE NOT EXISTS (SELECT FROM pg_description AS d
+                          WHERE (d.classoid, d.objoid, d.objsubid) = (class, oid, part))"""
+    assert names(conn, without) == []
+
+
+def test_every_function_pins_its_search_path(conn):
+    loose = f"""
+        SELECT f.oid::regprocedure::text FROM ({FUNCTIONS}) AS f
+        WHERE f.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']"""
+    assert names(conn, loose) == []
+
+
+def test_no_function_runs_with_its_owners_rights(conn):
+    definer = f"SELECT f.proname::text FROM ({FUNCTIONS}) AS f WHERE f.prosecdef"
+    assert names(conn, definer) == []
+
+
+def test_nobody_may_execute_what_is_not_for_everybody(conn):
+    executable = f"""
+        SELECT DISTINCT f.proname::text FROM ({FUNCTIONS}) AS f,
+            aclexplode(COALESCE(f.proacl, acldefault('f', f.proowner))) AS a
+        WHERE a.grantee = 0"""
+    assert set(names(conn, executable)) == FOR_EVERYBODY
+
+
+def test_plpgsql_check_finds_nothing(conn):
+    need_extension(conn, "plpgsql_check")
+    findings = f"""
+        SELECT format('%s %s: %s: %s', f.proname, finding.lineno, finding.level, finding.message)
+        FROM ({FUNCTIONS}) AS f
+        JOIN pg_language AS l ON l.oid = f.prolang AND l.lanname = 'plpgsql'
+        LEFT JOIN pg_trigger AS t ON t.tgfoid = f.oid
+        CROSS JOIN LATERAL plpgsql_check_function_tb(
+            f.oid, COALESCE(t.tgrelid, 0), fatal_errors => false, other_warnings => true,
+            extra_warnings => true, performance_warnings => true, security_warnings => true
+        ) AS finding
+        -- It raises: a call must never be taken for a constant and be made beforehand.
+        WHERE (f.proname, finding.message)
+              <> ('pga_refuse', 'routine is marked as VOLATILE, should be IMMUTABLE')"""
+    assert names(conn, findings) == []
+
+
+def test_every_sqlstate_of_ours_is_expected_by_a_test():
+    states = set(re.findall(r"\bPGA\d\d\b", sources("sql/functions/*.sql")))
+    assert states
+    assert {state for state in states if state not in all_tests()} == set()
+
+
+def test_every_message_is_expected_by_a_test():
+    assert [text for text in messages() if essence(text) not in all_tests()] == []
+
+
+def sources(pattern):
+    return "\n".join(path.read_text() for path in sorted(ROOT.glob(pattern)))
+
+
+def all_tests():
+    """Return the text of all tests, with literals on adjacent lines in one piece."""
+    return re.sub(r'"\s*\n\s*[fr]?"', "", sources("tests/**/*.py"))
+
+
+def messages():
+    """Return the texts that the functions raise, with their placeholders."""
+    sql = sources("sql/functions/*.sql")
+    literal = r"'((?:[^']|'')*)'"
+    raised = re.findall(rf"RAISE (?:EXCEPTION|NOTICE|WARNING) {literal}", sql)
+    # pga_refuse('TABLE.COLUMN' or a variable, 'PROBLEM' or an expression, 'DETAIL' ...)
+    refused = re.findall(
+        r"PERFORM pgagent\.pga_refuse\([^,]*,(.*?),\s*(?:format\()?'[^']*'[^;]*;",
+        sql,
+        re.DOTALL,
+    )
+    problems = [text for call in refused for text in re.findall(literal, call)]
+    return sorted(set(raised + problems) - {"pgagent: %: %"})
+
+
+def essence(message):
+    """Return the longest part of a message that is the same in every case."""
+    parts = re.split(r"%[sIL]?", message.replace("''", "'"))
+    return max(parts, key=len).strip(' ",:')
