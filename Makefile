@@ -10,7 +10,8 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgag
 TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema agent job schedule timezone log)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
-	version calendar next_run grammar schedule check triggers agent run step access dump dictionary)
+	version calendar next_run grammar schedule check triggers agent run step views \
+	api_job api_parts api_run explain access dump dictionary)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
 OLD_VERSIONS = 3.4 4.0 4.1 4.2

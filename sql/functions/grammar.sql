@@ -227,7 +227,8 @@ COMMENT ON FUNCTION pgagent.pga_at_parse(text, text) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parse(
     p_schedule text, p_timezone text DEFAULT NULL,
     OUT minutes boolean[], OUT hours boolean[], OUT weekdays boolean[], OUT monthdays boolean[],
-    OUT months boolean[], OUT every interval, OUT at timestamptz, OUT reboot boolean
+    OUT months boolean[], OUT every interval, OUT at timestamptz, OUT reboot boolean,
+    OUT timezone text
 )
 RETURNS SETOF record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -250,12 +251,15 @@ BEGIN
     monthdays := array_fill(false, ARRAY[32]);
     months := array_fill(false, ARRAY[12]);
     reboot := v_text = '@reboot';
+    timezone := COALESCE(p_timezone, pgagent.pga_default_timezone());
+    PERFORM pgagent.pga_check_timezone(timezone);
     IF v_text IS NULL OR v_text = '' THEN
         PERFORM pgagent.pga_refuse_schedule(COALESCE(p_schedule, ''), 'as a whole', 'is empty', 'A schedule is wanted.');
     ELSIF reboot THEN
         RETURN NEXT;
     ELSIF v_text ~ '^@at\M' THEN
-        at := pgagent.pga_at_parse(p_schedule, COALESCE(p_timezone, pgagent.pga_default_timezone()));
+        timezone := COALESCE((regexp_match(p_schedule, '\s([A-Za-z][A-Za-z0-9_/+-]+)\s*$'))[1], timezone);
+        at := pgagent.pga_at_parse(p_schedule, timezone);
         RETURN NEXT;
     ELSIF v_text ~ '^@every\M' OR v_text ~ '^[0-9]+\s*[a-z]' THEN
         every := pgagent.pga_interval_parse(p_schedule);
@@ -274,5 +278,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_parse(text, text) IS
-'What the text of a schedule means, in terms of pga_schedule: the five fields, jscevery, jscat, jscreboot. One row; two where cron means either of two days. Raises 22023, with what, where and what is allowed, if it can''t be read. Example: SELECT * FROM pgagent.pga_schedule_parse(''30 2 * * mon-fri'').';
+'What the text of a schedule means, in terms of pga_schedule: the five fields, jscevery, jscat, jscreboot and jsctimezone (the one that the text names, else p_timezone, else the default). One row; two where cron means either of two days. Raises 22023, with what, where and what is allowed, if it can''t be read. Example: SELECT * FROM pgagent.pga_schedule_parse(''30 2 * * mon-fri'').';
 

@@ -9,7 +9,7 @@ AS $$
 DECLARE
     -- Counted from one anchor, so that no run is late by what the run before it took.
     v_anchor CONSTANT timestamptz := greatest(p_schedule.jscstart, '2000-01-01 00:00 UTC');
-    v_every CONSTANT double precision := extract(epoch FROM p_schedule.jscevery);
+    v_every CONSTANT double precision := extract(epoch FROM p_schedule.jscevery)::double precision;
     v_after timestamptz := p_after;
     v_next timestamptz;
     v_local timestamp;

@@ -46,9 +46,13 @@ CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- A job under way gets its next run when it has finished.
+    -- A job under way gets its next run when it has finished; so does one that
+    -- run_job() is just starting.
     UPDATE pgagent.pga_job
-    SET jobnextrun = CASE WHEN jobenabled AND jobagentid IS NULL THEN NULL ELSE jobnextrun END,
+    SET jobnextrun = CASE
+            WHEN jobenabled AND jobagentid IS NULL AND jobrunid IS NULL THEN NULL
+            ELSE jobnextrun
+        END,
         jobchanged = now()
     WHERE jobid = p_job_id
 $$;
@@ -62,6 +66,15 @@ AS $$
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' AND (NEW.jscname, NEW.jscdesc) IS DISTINCT FROM (OLD.jscname, OLD.jscdesc) THEN
+        -- A new name does not change when the job runs, nor that it may be due right now.
+        OLD.jscname := NEW.jscname;
+        OLD.jscdesc := NEW.jscdesc;
+        IF NEW IS NOT DISTINCT FROM OLD THEN
+            UPDATE pgagent.pga_job SET jobchanged = now() WHERE jobid = NEW.jscjobid;
+            RETURN NULL;
+        END IF;
     END IF;
     IF TG_OP <> 'INSERT' THEN
         PERFORM pgagent.pga_job_recompute(OLD.jscjobid);

@@ -1,0 +1,255 @@
+-- api_job.sql: defining jobs in SQL. A job is named by its name or by its id.
+--
+-- schedule(), schedule_in_database(), unschedule() and alter_job() take what pg_cron's
+-- functions of these names take.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_id(p_job text)
+RETURNS bigint LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_ids CONSTANT integer[] := ARRAY(
+        SELECT j.jobid FROM pgagent.pga_job AS j WHERE j.jobname = p_job ORDER BY j.jobid
+    );
+BEGIN
+    IF cardinality(v_ids) = 0 THEN
+        RAISE EXCEPTION 'pgagent: there is no job "%"', p_job USING ERRCODE = 'undefined_object',
+            DETAIL = COALESCE('Jobs of this database are ' || (
+                SELECT string_agg(format('"%s"', n.jobname), ', ') FROM (
+                    SELECT j.jobname FROM pgagent.pga_job AS j ORDER BY j.jobname LIMIT 10
+                ) AS n
+            ) || '.', 'This database has no jobs.');
+    ELSIF cardinality(v_ids) > 1 THEN
+        RAISE EXCEPTION 'pgagent: % jobs have the name "%"', cardinality(v_ids), p_job
+            USING ERRCODE = 'ambiguous_alias',
+                  DETAIL = format('Their ids are %s; use the id.', array_to_string(v_ids, ', '));
+    END IF;
+    RETURN v_ids[1];
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_id(text) IS
+'The id of the job of this name. Raises 42704 if there is none, 42P09 if there are several.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_name(p_job_id bigint)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name text;
+BEGIN
+    SELECT j.jobname INTO v_name FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'pgagent: there is no job with the id %', p_job_id USING ERRCODE = 'undefined_object',
+            DETAIL = 'The table pgagent.pga_job lists the jobs of this database.';
+    END IF;
+    RETURN v_name;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_name(bigint) IS
+'The name of the job with this id. Raises 42704 if there is none.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_refuse_username(p_username text)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_username <> current_user THEN
+        RAISE EXCEPTION 'pgagent: username: a job can''t run as "%": it runs with the login of the runner', p_username
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = 'A step can have a connection string with a user of its own: add_step(..., conninfo => ''dbname=... user=...'').';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_refuse_username(text) IS
+'Raises 0A000 for a username, as pg_cron takes it, that is neither NULL nor the current user.';
+
+CREATE OR REPLACE FUNCTION pgagent.create_job(
+    name text, description text DEFAULT '', class text DEFAULT 'Miscellaneous',
+    host text DEFAULT '', enabled boolean DEFAULT true
+)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    IF btrim(name) = '' OR name IS NULL THEN
+        PERFORM pgagent.pga_refuse('create_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
+    END IF;
+    SELECT j.jobid INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobname = create_job.name;
+    IF FOUND THEN
+        RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
+            DETAIL = format('Its id is %s.', v_job_id);
+    END IF;
+    INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled)
+    VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true))
+    RETURNING jobid INTO v_job_id;
+    RETURN v_job_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean) IS
+'Creates a job without steps and schedules; host: the only host whose runner may execute it, empty for any. Returns its id. Raises 42710 if there is a job of this name, 42704 if there is no such class, 22023 if the name is empty. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_class_id(p_class text)
+RETURNS integer LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_class_id integer;
+BEGIN
+    SELECT c.jclid INTO v_class_id FROM pgagent.pga_jobclass AS c WHERE c.jclname = p_class;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'pgagent: there is no job class "%"', p_class USING ERRCODE = 'undefined_object',
+            DETAIL = 'Classes are ' || (SELECT string_agg(format('"%s"', c.jclname), ', ' ORDER BY c.jclid)
+                                        FROM pgagent.pga_jobclass AS c) || '.';
+    END IF;
+    RETURN v_class_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_class_id(text) IS
+'The id of the job class of this name. Raises 42704 if there is none.';
+
+CREATE OR REPLACE FUNCTION pgagent.schedule(
+    job_name text, schedule text, command text, database text DEFAULT NULL,
+    timezone text DEFAULT NULL, active boolean DEFAULT true
+)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    IF EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = job_name) THEN
+        v_job_id := pgagent.pga_job_id(job_name);
+        PERFORM pgagent.alter_job(v_job_id, schedule, command, COALESCE(database, current_database()),
+                                  active => active, timezone => timezone);
+        RETURN v_job_id;
+    END IF;
+    v_job_id := pgagent.create_job(job_name, enabled => active);
+    PERFORM pgagent.add_step(v_job_id, 'command', command, database => database),
+            pgagent.add_schedule(v_job_id, schedule, timezone => timezone);
+    RETURN v_job_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.schedule(text, text, text, text, text, boolean) IS
+'Makes a job of one SQL command, or replaces schedule and command of the one that has this name. The database is the current one by default, the time zone the default of schedules. Returns the job''s id. Raises 22023 if the schedule can''t be read. Example: SELECT pgagent.schedule(''nightly-vacuum'', ''30 2 * * *'', ''VACUUM'').';
+
+CREATE OR REPLACE FUNCTION pgagent.schedule(schedule text, command text)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name CONSTANT text := format('job %s', nextval('pgagent.pga_job_jobid_seq'));
+BEGIN
+    RETURN pgagent.schedule(v_name, schedule, command);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.schedule(text, text) IS
+'Makes a job of one SQL command, with a name like "job 12". Returns its id. Raises 22023 if the schedule can''t be read. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
+
+CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
+    job_name text, schedule text, command text, database text,
+    username text DEFAULT NULL, active boolean DEFAULT true
+)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.pga_refuse_username(username);
+    RETURN pgagent.schedule(job_name, schedule, command, database, active => active);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.schedule_in_database(text, text, text, text, text, boolean) IS
+'As schedule(), in another database of the same server; made for scripts that use pg_cron. Raises 0A000 for another username than the current user''s. Example: SELECT pgagent.schedule_in_database(''vacuum-app'', ''0 3 * * *'', ''VACUUM'', ''app'').';
+
+CREATE OR REPLACE FUNCTION pgagent.alter_job(
+    job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL,
+    database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
+    name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
+    host text DEFAULT NULL, timezone text DEFAULT NULL
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username);
+    IF name <> pgagent.pga_job_name(job_id)
+       AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = alter_job.name) THEN
+        RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
+            DETAIL = 'The functions find a job by its name.';
+    ELSIF (command IS NOT NULL OR database IS NOT NULL) AND v_steps <> 1 THEN
+        RAISE EXCEPTION 'pgagent: job % has % steps: which one shall get the command?', job_id, v_steps
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'command and database are for jobs of one step; change the rows of pga_jobstep instead.';
+    END IF;
+
+    UPDATE pgagent.pga_job AS j
+    SET jobname = COALESCE(alter_job.name, j.jobname), jobdesc = COALESCE(description, j.jobdesc),
+        jobjclid = CASE WHEN class IS NULL THEN j.jobjclid ELSE pgagent.pga_class_id(class) END,
+        jobhostagent = COALESCE(host, j.jobhostagent), jobenabled = COALESCE(active, j.jobenabled)
+    WHERE j.jobid = job_id
+          AND num_nonnulls(alter_job.name, description, class, host, active) > 0;
+    UPDATE pgagent.pga_jobstep AS s
+    SET jstcode = COALESCE(command, s.jstcode),
+        jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(database, s.jstdbname)
+                         ELSE s.jstdbname END
+    WHERE s.jstjobid = job_id AND num_nonnulls(command, database) > 0;
+    IF schedule IS NOT NULL THEN
+        PERFORM pgagent.pga_schedule_replace(job_id, schedule, timezone);
+    ELSIF timezone IS NOT NULL THEN
+        UPDATE pgagent.pga_schedule SET jsctimezone = timezone WHERE jscjobid = job_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text) IS
+'Changes of a job what is not NULL: its schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
+
+CREATE OR REPLACE FUNCTION pgagent.alter_job(
+    job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
+    database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
+    name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
+    host text DEFAULT NULL, timezone text DEFAULT NULL
+)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgagent.alter_job(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+$$;
+COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text) IS
+'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', active => false).';
+
+CREATE OR REPLACE FUNCTION pgagent.drop_job(job_id bigint)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id);
+    DELETE FROM pgagent.pga_job AS j WHERE j.jobid = drop_job.job_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.drop_job(bigint) IS
+'Deletes a job with its steps, schedules and log. Raises 42704 if there is none. Example: SELECT pgagent.drop_job(42).';
+
+CREATE OR REPLACE FUNCTION pgagent.drop_job(job_name text)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.drop_job(pgagent.pga_job_id($1)) $$;
+COMMENT ON FUNCTION pgagent.drop_job(text) IS
+'As drop_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.drop_job(''nightly-vacuum'').';
+
+CREATE OR REPLACE FUNCTION pgagent.unschedule(job_id bigint)
+RETURNS boolean LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.drop_job($1); SELECT true $$;
+COMMENT ON FUNCTION pgagent.unschedule(bigint) IS
+'drop_job() under the name that pg_cron gives it. Returns true. Example: SELECT pgagent.unschedule(42).';
+
+CREATE OR REPLACE FUNCTION pgagent.unschedule(job_name text)
+RETURNS boolean LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.drop_job($1); SELECT true $$;
+COMMENT ON FUNCTION pgagent.unschedule(text) IS
+'drop_job() under the name that pg_cron gives it. Returns true. Example: SELECT pgagent.unschedule(''nightly-vacuum'').';
+

@@ -1,0 +1,198 @@
+-- api_run.sql: starting a job by hand, and looking ahead.
+
+CREATE OR REPLACE FUNCTION pgagent.run_job(job_id bigint, from_step text DEFAULT NULL)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job pgagent.pga_job;
+    v_step_id integer;
+    v_run_id bigint;
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id);
+    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id FOR NO KEY UPDATE;
+    IF from_step IS NOT NULL THEN
+        SELECT s.jstid INTO v_step_id FROM pgagent.pga_jobstep AS s
+        WHERE s.jstjobid = job_id AND s.jstname = from_step ORDER BY s.jstid LIMIT 1;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'pgagent: job "%" has no step "%"', v_job.jobname, from_step
+                USING ERRCODE = 'undefined_object', DETAIL = COALESCE('Its steps are ' || (
+                    SELECT string_agg(format('"%s"', s.jstname), ', ' ORDER BY s.jstname)
+                    FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id) || '.', 'It has no steps.');
+        END IF;
+    END IF;
+
+    IF v_job.jobagentid IS NOT NULL THEN
+        RAISE EXCEPTION 'pgagent: job "%" is already running', v_job.jobname USING ERRCODE = 'object_in_use',
+            DETAIL = (SELECT format('It is run %s, since %s, on host "%s".', l.jlgid, l.jlgstart, l.jlgstation)
+                      FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = job_id AND l.jlgstatus = 'r'
+                      ORDER BY l.jlgid DESC LIMIT 1);
+    ELSIF v_job.jobrunid IS NOT NULL THEN
+        IF v_job.jobfromstep IS DISTINCT FROM v_step_id THEN
+            RAISE EXCEPTION 'pgagent: job "%" is about to run, from another step', v_job.jobname
+                USING ERRCODE = 'object_in_use', DETAIL = format('It will be run %s.', v_job.jobrunid);
+        END IF;
+        RETURN v_job.jobrunid;
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM pgagent.agents AS a WHERE a.alive AND v_job.jobhostagent IN ('', a.station)) THEN
+        RAISE WARNING 'pgagent: no runner for job "%" is alive; it will run as soon as one is', v_job.jobname
+            USING DETAIL = CASE v_job.jobhostagent WHEN '' THEN 'Any host will do.'
+                                ELSE format('Only host "%s" may run it.', v_job.jobhostagent) END;
+    END IF;
+    UPDATE pgagent.pga_job
+    SET jobnextrun = now(), jobrunid = nextval('pgagent.pga_joblog_jlgid_seq'), jobfromstep = v_step_id
+    WHERE jobid = job_id
+    RETURNING jobrunid INTO v_run_id;
+    RETURN v_run_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.run_job(bigint, text) IS
+'Has a job run at once, also a disabled one, from its first step or from the one of this name. Returns the id that the run will have in pga_joblog; asked again before it starts, the same id. Raises 55006 if the job is running already, 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
+
+CREATE OR REPLACE FUNCTION pgagent.run_job(job_name text, from_step text DEFAULT NULL)
+RETURNS bigint LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.run_job(pgagent.pga_job_id($1), $2) $$;
+COMMENT ON FUNCTION pgagent.run_job(text, text) IS
+'As run_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.run_job(''etl'').';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_note(
+    p_schedule pgagent.pga_schedule, p_after timestamptz, p_run timestamptz
+)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_zone CONSTANT text := p_schedule.jsctimezone;
+    v_local CONSTANT timestamp := p_run AT TIME ZONE v_zone;
+    v_schedule pgagent.pga_schedule := p_schedule;
+    v_planned timestamptz;
+    v_notes text[] := '{}';
+BEGIN
+    -- The same schedule without its exceptions: what would have been first?
+    v_schedule.jscid := 0;
+    v_planned := pgagent.pga_schedule_next(v_schedule, p_after);
+    IF v_planned < p_run THEN
+        v_notes := v_notes || format('an exception leaves out %s',
+            to_char(v_planned AT TIME ZONE v_zone, 'YYYY-MM-DD HH24:MI'));
+    END IF;
+    IF p_schedule.jscevery IS NULL AND p_schedule.jscat IS NULL THEN
+        IF pgagent.pga_zone_local(v_zone, p_run) < v_local
+           AND NOT (pgagent.pga_calendar_field(p_schedule.jschours, 24))[extract(hour FROM v_local)::integer + 1]
+           OR pgagent.pga_zone_local(v_zone, p_run) < v_local
+           AND NOT (pgagent.pga_calendar_field(p_schedule.jscminutes, 60))[extract(minute FROM v_local)::integer + 1] THEN
+            v_notes := v_notes || format('clocks go forward: its time %s to %s does not exist',
+                to_char(pgagent.pga_zone_local(v_zone, p_run), 'HH24:MI'), to_char(v_local, 'HH24:MI'));
+        ELSIF (p_run + interval '24 hours') AT TIME ZONE v_zone <> v_local + interval '24 hours'
+              AND pgagent.pga_zone_instant(v_zone, v_local) <> v_local AT TIME ZONE v_zone THEN
+            v_notes := v_notes || CASE pgagent.pga_zone_instant(v_zone, v_local)
+                WHEN p_run THEN 'clocks go back: this local time comes twice, this is the first' END;
+        ELSIF pgagent.pga_zone_instant(v_zone, v_local) < p_run THEN
+            v_notes := v_notes || 'clocks have gone back: this local time comes twice, this is the second'::text;
+        END IF;
+    END IF;
+    RETURN nullif(array_to_string(v_notes, '; '), '');
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_note(pgagent.pga_schedule, timestamptz, timestamptz) IS
+'What is special about the run p_run of a schedule, the first after p_after: an exception before it, a change of clocks; NULL if nothing is.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedules_next(
+    p_schedules pgagent.pga_schedule[], p_after timestamptz, p_until timestamptz, p_max_rows integer
+)
+RETURNS TABLE (run_at timestamptz, local_time timestamp, schedule_name text, note text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next timestamptz[] := ARRAY(
+        SELECT pgagent.pga_schedule_next(s, p_after) FROM unnest(p_schedules) WITH ORDINALITY AS u,
+            LATERAL (SELECT (p_schedules[u.ordinality]).*) AS s ORDER BY u.ordinality
+    );
+    v_after timestamptz := p_after;
+    v_first integer;
+BEGIN
+    FOR i IN 1..p_max_rows LOOP
+        SELECT n.place, n.run INTO v_first, run_at
+        FROM unnest(v_next) WITH ORDINALITY AS n (run, place)
+        WHERE n.run IS NOT NULL ORDER BY n.run, n.place LIMIT 1;
+        EXIT WHEN NOT FOUND OR run_at > p_until;
+
+        local_time := run_at AT TIME ZONE (p_schedules[v_first]).jsctimezone;
+        schedule_name := (p_schedules[v_first]).jscname;
+        note := pgagent.pga_run_note(p_schedules[v_first], v_after, run_at);
+        RETURN NEXT;
+        v_after := run_at;
+        FOR k IN 1..cardinality(v_next) LOOP
+            IF v_next[k] <= run_at THEN
+                v_next[k] := pgagent.pga_schedule_next(p_schedules[k], run_at);
+            END IF;
+        END LOOP;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedules_next(pgagent.pga_schedule[], timestamptz, timestamptz, integer) IS
+'The instants after p_after, up to p_until, at which any of these schedules starts its job: at most p_max_rows, in order, each once.';
+
+CREATE OR REPLACE FUNCTION pgagent.next_runs(
+    job_id bigint, after timestamptz DEFAULT now(), until timestamptz DEFAULT NULL,
+    max_rows integer DEFAULT 10
+)
+RETURNS TABLE (run_at timestamptz, local_time timestamp, schedule_name text, note text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id);
+    PERFORM pgagent.pga_check_max_rows(max_rows);
+    RETURN QUERY SELECT n.* FROM pgagent.pga_schedules_next(
+        ARRAY(SELECT s FROM pgagent.pga_schedule AS s
+              WHERE s.jscjobid = job_id AND s.jscenabled ORDER BY s.jscid),
+        after, until, max_rows
+    ) AS n;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.next_runs(bigint, timestamptz, timestamptz, integer) IS
+'The instants after "after", up to "until" (NULL: no limit), at which the enabled schedules of a job start it, at most max_rows; with the local time and name of the schedule and a note where clocks change or an exception has removed one. Raises 42704 if there is no such job, 22023 unless max_rows is from 1 to 100000. Example: SELECT * FROM pgagent.next_runs(42, max_rows => 3).';
+
+CREATE OR REPLACE FUNCTION pgagent.next_runs(
+    job text DEFAULT NULL, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
+    after timestamptz DEFAULT now(), until timestamptz DEFAULT NULL, max_rows integer DEFAULT 10
+)
+RETURNS TABLE (run_at timestamptz, local_time timestamp, schedule_name text, note text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF num_nonnulls(job, schedule) <> 1 THEN
+        PERFORM pgagent.pga_refuse('next_runs(job, schedule)', 'one of the two is wanted',
+            'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon'').');
+    ELSIF job IS NOT NULL THEN
+        RETURN QUERY SELECT n.* FROM pgagent.next_runs(pgagent.pga_job_id(job), after, until, max_rows) AS n;
+    ELSE
+        PERFORM pgagent.pga_check_max_rows(max_rows);
+        RETURN QUERY SELECT n.* FROM pgagent.pga_schedules_next(
+            ARRAY(SELECT p FROM pgagent.pga_schedule_parsed(schedule, timezone, after) AS p),
+            after, until, max_rows
+        ) AS n;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.next_runs(text, text, text, timestamptz, timestamptz, integer) IS
+'As next_runs() with a job''s id, for the job of this name, or for the text of a schedule in a time zone (NULL: the default of schedules); an interval counts from "after". Raises 22023 if the schedule can''t be read, 42704 or 42P09 if there is no or more than one job of this name. Example: SELECT * FROM pgagent.next_runs(schedule => ''30 2 * * *'', timezone => ''Europe/Berlin'', after => ''2031-03-29'', max_rows => 2).';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_check_max_rows(p_max_rows integer)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_max_rows IS NULL OR p_max_rows NOT BETWEEN 1 AND 100000 THEN
+        PERFORM pgagent.pga_refuse('next_runs(max_rows)', format('%s is out of range', COALESCE(p_max_rows::text, 'NULL')),
+            'Allowed are 1 to 100000.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_max_rows(integer) IS
+'Raises 22023 unless this is a sensible number of rows.';
+

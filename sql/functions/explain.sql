@@ -1,0 +1,187 @@
+-- explain.sql: why does a job run, or not?
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_schedule(p_schedule pgagent.pga_schedule)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_next CONSTANT timestamptz := pgagent.pga_schedule_next(p_schedule, now());
+    v_bare pgagent.pga_schedule := p_schedule;
+BEGIN
+    IF NOT p_schedule.jscenabled AND p_schedule.jscat <= now() THEN
+        RETURN format('was for one run at %s, which is over', p_schedule.jscat);
+    ELSIF NOT p_schedule.jscenabled THEN
+        RETURN 'is disabled';
+    ELSIF p_schedule.jscreboot THEN
+        RETURN 'waits for a runner to start';
+    ELSIF v_next IS NOT NULL THEN
+        RETURN format('matches next at %s%s', v_next,
+            COALESCE(' (' || pgagent.pga_run_note(p_schedule, now(), v_next) || ')', ''))
+            || CASE WHEN p_schedule.jscstart > now() THEN format('; it starts at %s', p_schedule.jscstart) ELSE '' END;
+    ELSIF p_schedule.jscend < now() THEN
+        RETURN format('ended at %s', p_schedule.jscend);
+    ELSIF p_schedule.jscend < p_schedule.jscstart THEN
+        RETURN format('ends at %s, before it starts at %s', p_schedule.jscend, p_schedule.jscstart);
+    ELSIF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE lower(z.name) = lower(p_schedule.jsctimezone)) THEN
+        RETURN format('is in a time zone that this server does not know: %s', p_schedule.jsctimezone);
+    END IF;
+    v_bare.jscid := 0;
+    IF pgagent.pga_schedule_next(v_bare, now()) IS NOT NULL THEN
+        RETURN 'matches only times that its exceptions leave out';
+    ELSIF p_schedule.jscend IS NOT NULL THEN
+        v_bare.jscend := NULL;
+        IF pgagent.pga_schedule_next(v_bare, now()) IS NOT NULL THEN
+            RETURN format('matches no time before its end at %s', p_schedule.jscend);
+        END IF;
+    END IF;
+    RETURN 'matches no date of the calendar';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_schedule(pgagent.pga_schedule) IS
+'What a schedule will do, or why it will not do anything, in words.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_agent(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_alive CONSTANT text[] := ARRAY(SELECT DISTINCT a.station FROM pgagent.agents AS a WHERE a.alive ORDER BY 1);
+BEGIN
+    ok := CASE p_job.jobhostagent WHEN '' THEN cardinality(v_alive) > 0 ELSE p_job.jobhostagent = ANY (v_alive) END;
+    detail := CASE
+        WHEN cardinality(v_alive) = 0 THEN 'no runner is alive: start one with "pgagent run"'
+        WHEN NOT ok THEN format('no runner on host "%s" is alive, only on %s', p_job.jobhostagent,
+                                (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(v_alive) AS s))
+        ELSE format('alive on %s', (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(v_alive) AS s))
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_agent(pgagent.pga_job) IS
+'Whether a runner that may execute this job is alive.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_claim(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_run pgagent.pga_joblog;
+BEGIN
+    SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l
+    WHERE l.jlgjobid = p_job.jobid AND l.jlgstatus = 'r' ORDER BY l.jlgid DESC LIMIT 1;
+    ok := p_job.jobagentid IS NULL;
+    IF p_job.jobagentid IS NULL THEN
+        detail := 'not running';
+    ELSIF EXISTS (SELECT FROM pgagent.agents AS a WHERE a.agent_id = p_job.jobagentid AND a.alive) THEN
+        detail := format('run %s is under way since %s on host "%s"; the next one waits for it',
+                         v_run.jlgid, v_run.jlgstart, v_run.jlgstation);
+    ELSE
+        detail := format('claimed by agent %s, which is dead; any runner will free it within seconds', p_job.jobagentid);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_claim(pgagent.pga_job) IS
+'Whether a run of this job is under way, or held by an agent that is dead.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_due(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    ok := p_job.jobnextrun <= now() AND p_job.jobagentid IS NULL;
+    IF p_job.jobagentid IS NOT NULL THEN
+        detail := 'the next run is computed when the one under way ends';
+    ELSIF p_job.jobnextrun IS NULL THEN
+        detail := CASE WHEN p_job.jobenabled THEN 'no schedule starts the job' ELSE 'the job is disabled' END
+                  || '; run_job() runs it once';
+    ELSIF NOT ok THEN
+        detail := format('due at %s, in %s', p_job.jobnextrun, date_trunc('second', p_job.jobnextrun - now()));
+    ELSE
+        detail := format('due since %s', p_job.jobnextrun);
+        BEGIN
+            PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = p_job.jobid FOR NO KEY UPDATE NOWAIT;
+            detail := detail || '; the next runner with a free worker takes it';
+        EXCEPTION
+            WHEN lock_not_available THEN
+                ok := false;
+                detail := detail || '; but another transaction has locked the job''s row: runners pass it over';
+            WHEN insufficient_privilege OR read_only_sql_transaction THEN
+                NULL;
+        END;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_due(pgagent.pga_job) IS
+'Whether this job is due, and whether it can be claimed.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_last(p_job_id bigint, OUT ok boolean, OUT detail text)
+RETURNS record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_run pgagent.pga_joblog;
+BEGIN
+    SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l
+    WHERE l.jlgjobid = p_job_id AND l.jlgstatus <> 'r' ORDER BY l.jlgid DESC LIMIT 1;
+    IF NOT FOUND THEN
+        detail := 'has not run yet';
+        RETURN;
+    END IF;
+    ok := v_run.jlgstatus = 's';
+    detail := format('run %s, at %s, %s%s', v_run.jlgid, v_run.jlgstart,
+        CASE v_run.jlgstatus WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+             WHEN 'i' THEN 'had nothing to do' ELSE 'was aborted' END,
+        COALESCE(': ' || v_run.jlgmessage, ''));
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_last(bigint) IS
+'How the last run of this job ended, and why; ok is NULL if there is none.';
+
+CREATE OR REPLACE FUNCTION pgagent.explain_job(job_id bigint)
+RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job pgagent.pga_job;
+    v_schedule pgagent.pga_schedule;
+    v_steps bigint;
+    v_enabled_steps bigint;
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id);
+    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id;
+    RETURN QUERY SELECT 'enabled', v_job.jobenabled, CASE
+        WHEN v_job.jobenabled THEN 'the job is enabled'
+        WHEN v_job.jobnextrun IS NOT NULL THEN 'the job is disabled, but somebody has asked for one run'
+        ELSE 'the job is disabled: its schedules do not start it' END;
+
+    SELECT count(*), count(*) FILTER (WHERE s.jstenabled) INTO v_steps, v_enabled_steps
+    FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id;
+    RETURN QUERY SELECT 'steps', v_enabled_steps > 0, CASE
+        WHEN v_steps = 0 THEN 'the job has no steps: runs end at once with nothing to do'
+        WHEN v_enabled_steps = 0 THEN format('all %s steps are disabled: runs end at once with nothing to do', v_steps)
+        ELSE format('%s of %s steps are enabled', v_enabled_steps, v_steps) END;
+
+    IF NOT EXISTS (SELECT FROM pgagent.pga_schedule AS s WHERE s.jscjobid = job_id) THEN
+        RETURN QUERY SELECT 'schedule', false, 'the job has no schedules: it runs only when somebody starts it';
+    END IF;
+    FOR v_schedule IN SELECT s.* FROM pgagent.pga_schedule AS s WHERE s.jscjobid = job_id ORDER BY s.jscid LOOP
+        RETURN QUERY SELECT format('schedule "%s"', v_schedule.jscname),
+            v_schedule.jscenabled AND (v_schedule.jscreboot OR pgagent.pga_schedule_next(v_schedule, now()) IS NOT NULL),
+            format('%s in %s %s', pgagent.pga_schedule_text(v_schedule), v_schedule.jsctimezone,
+                   pgagent.pga_explain_schedule(v_schedule));
+    END LOOP;
+    RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
+    RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job) AS e;
+    RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;
+    RETURN QUERY SELECT 'last run', e.ok, e.detail FROM pgagent.pga_explain_last(job_id) AS e;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.explain_job(bigint) IS
+'Why a job runs, or why not: each condition, whether it holds, and a sentence. Raises 42704 if there is no such job. Example: SELECT * FROM pgagent.explain_job(42).';
+
+CREATE OR REPLACE FUNCTION pgagent.explain_job(job_name text)
+RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM pgagent.explain_job(pgagent.pga_job_id($1)) $$;
+COMMENT ON FUNCTION pgagent.explain_job(text) IS
+'As explain_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT * FROM pgagent.explain_job(''etl'').';
+

@@ -1,0 +1,79 @@
+-- views.sql: jobs and runs in words. What a view shows is subject to the rights of
+-- whoever has created the extension; it is granted as a table is.
+
+CREATE OR REPLACE VIEW pgagent.agents AS
+SELECT a.jagpid AS agent_id, a.jagstation AS station, a.jaglogintime AS since,
+       s.pid IS NOT NULL AND COALESCE(a.jaglease > clock_timestamp(), true) AS alive,
+       a.jaglease AS lease_until,
+       (SELECT count(*) FROM pgagent.pga_job AS j WHERE j.jobagentid = a.jagpid) AS running
+FROM pgagent.pga_jobagent AS a
+LEFT JOIN pg_stat_activity AS s
+    ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true);
+COMMENT ON VIEW pgagent.agents IS
+'The runners: host, since when, whether alive, and how many jobs each runs. Example: SELECT station, alive, running FROM pgagent.agents.';
+
+CREATE OR REPLACE VIEW pgagent.run_history AS
+SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
+       CASE l.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+            WHEN 'i' THEN 'nothing to do' WHEN 'd' THEN 'aborted' END AS status,
+       l.jlgscheduled AS scheduled, l.jlgstart AS started, l.jlgstart - l.jlgscheduled AS delay,
+       l.jlgduration AS duration, l.jlgstation AS station, l.jlgmessage AS message,
+       s.jslid AS step_log_id, t.jstname AS step,
+       CASE s.jslstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+            WHEN 'i' THEN 'ignored' WHEN 'd' THEN 'aborted' END AS step_status,
+       s.jslstart AS step_started, s.jslduration AS step_duration, s.jslresult AS result,
+       s.jsloutput AS output
+FROM pgagent.pga_joblog AS l
+JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
+LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
+LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid;
+COMMENT ON VIEW pgagent.run_history IS
+'Every run with its steps, one row a step, in words. Example: SELECT started, status, step, step_status, output FROM pgagent.run_history WHERE job = ''etl'' ORDER BY run_id DESC, step_log_id LIMIT 10.';
+
+CREATE OR REPLACE VIEW pgagent.running AS
+SELECT h.run_id, h.job_id, h.job, h.started, clock_timestamp() - h.started AS running_for,
+       h.station, h.step, h.step_started
+FROM pgagent.run_history AS h
+WHERE h.run_id IN (SELECT l.jlgid FROM pgagent.pga_joblog AS l WHERE l.jlgstatus = 'r')
+      AND (h.step_log_id IS NULL OR h.step_status = 'running');
+COMMENT ON VIEW pgagent.running IS
+'What runs right now: job, since when, where, and in which step. Example: SELECT job, running_for, step FROM pgagent.running.';
+
+CREATE OR REPLACE VIEW pgagent.job_status AS
+SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
+       CASE WHEN j.jobagentid IS NOT NULL THEN 'running' WHEN j.jobnextrun <= now() THEN 'due'
+            WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN j.jobenabled THEN 'never due'
+            ELSE 'disabled' END AS state,
+       j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
+       l.message AS last_message, l.duration AS last_duration,
+       f.consecutive_failures, f.recent_runs, d.p50 AS duration_p50, d.p95 AS duration_p95,
+       (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
+        FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule
+FROM pgagent.pga_job AS j
+LEFT JOIN LATERAL (
+    SELECT CASE r.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
+                WHEN 'i' THEN 'nothing to do' WHEN 'd' THEN 'aborted' END AS status,
+           r.jlgmessage AS message, r.jlgduration AS duration
+    FROM pgagent.pga_joblog AS r WHERE r.jlgjobid = j.jobid
+    ORDER BY r.jlgid DESC LIMIT 1
+) AS l ON true
+-- Of the latest hundred runs: a long history must not make the view slow.
+LEFT JOIN LATERAL (
+    SELECT count(*) AS recent_runs,
+           count(*) FILTER (WHERE r.failed AND NOT r.succeeded_since) AS consecutive_failures
+    FROM (
+        SELECT h.jlgstatus IN ('f', 'd') AS failed,
+               bool_or(h.jlgstatus = 's') OVER (ORDER BY h.jlgid DESC) AS succeeded_since
+        FROM (SELECT x.jlgid, x.jlgstatus FROM pgagent.pga_joblog AS x
+              WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS h
+    ) AS r
+) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY h.jlgduration) AS p50,
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY h.jlgduration) AS p95
+    FROM (SELECT x.jlgduration FROM pgagent.pga_joblog AS x
+          WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
+) AS d ON true;
+COMMENT ON VIEW pgagent.job_status IS
+'Each job: state, next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+
