@@ -56,27 +56,17 @@ COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, b
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parsed(
     p_schedule text, p_timezone text, p_start timestamptz
 )
-RETURNS SETOF pgagent.pga_schedule LANGUAGE plpgsql STABLE
+RETURNS SETOF pgagent.pga_schedule LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_row pgagent.pga_schedule;
-BEGIN
-    v_row.jscid := 0;           -- has no exceptions
-    v_row.jscname := btrim(p_schedule);
-    v_row.jscdesc := '';
-    v_row.jscenabled := true;
-    v_row.jscstart := p_start;
-    FOR v_row.jscminutes, v_row.jschours, v_row.jscweekdays, v_row.jscmonthdays, v_row.jscmonths,
-        v_row.jscevery, v_row.jscat, v_row.jscreboot, v_row.jsctimezone
-    IN
-        SELECT p.minutes, p.hours, p.weekdays, p.monthdays, p.months,
-               p.every, p.at, p.reboot, p.timezone
-        FROM pgagent.pga_schedule_parse(p_schedule, p_timezone) AS p
-    LOOP
-        RETURN NEXT v_row;
-    END LOOP;
-END;
+    SELECT r.* FROM pgagent.pga_schedule_parse(p_schedule, p_timezone) AS p,
+    LATERAL jsonb_populate_record(NULL::pgagent.pga_schedule, jsonb_build_object(
+        'jscid', 0,     -- which has no exceptions
+        'jscname', btrim(p_schedule), 'jscdesc', '', 'jscenabled', true, 'jscstart', p_start,
+        'jscminutes', p.minutes, 'jschours', p.hours, 'jscweekdays', p.weekdays,
+        'jscmonthdays', p.monthdays, 'jscmonths', p.months,
+        'jscevery', p.every, 'jscat', p.at, 'jscreboot', p.reboot, 'jsctimezone', p.timezone
+    )) AS r
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_parsed(text, text, timestamptz) IS
 'The rows of pga_schedule that the text of a schedule stands for, without ids and job. Raises what pga_schedule_parse() does.';

@@ -66,13 +66,12 @@ AS $$
 DECLARE
     v_zone CONSTANT text := p_schedule.jsctimezone;
     v_local CONSTANT timestamp := p_run AT TIME ZONE v_zone;
-    v_schedule pgagent.pga_schedule := p_schedule;
-    v_planned timestamptz;
+    -- The same schedule without its exceptions: what would have been first?
+    v_planned CONSTANT timestamptz := pgagent.pga_schedule_next(
+        jsonb_populate_record(p_schedule, '{"jscid": 0}'), p_after
+    );
     v_notes text[] := '{}';
 BEGIN
-    -- The same schedule without its exceptions: what would have been first?
-    v_schedule.jscid := 0;
-    v_planned := pgagent.pga_schedule_next(v_schedule, p_after);
     IF v_planned < p_run THEN
         v_notes := v_notes || format('an exception leaves out %s',
             to_char(v_planned AT TIME ZONE v_zone, 'YYYY-MM-DD HH24:MI'));

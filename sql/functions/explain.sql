@@ -6,7 +6,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_next CONSTANT timestamptz := pgagent.pga_schedule_next(p_schedule, now());
-    v_bare pgagent.pga_schedule := p_schedule;
+    v_bare CONSTANT pgagent.pga_schedule := jsonb_populate_record(p_schedule, '{"jscid": 0}');
+    v_endless CONSTANT pgagent.pga_schedule := jsonb_populate_record(v_bare, '{"jscend": null}');
 BEGIN
     IF NOT p_schedule.jscenabled AND p_schedule.jscat <= now() THEN
         RETURN format('was for one run at %s, which is over', p_schedule.jscat);
@@ -25,14 +26,10 @@ BEGIN
     ELSIF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE lower(z.name) = lower(p_schedule.jsctimezone)) THEN
         RETURN format('is in a time zone that this server does not know: %s', p_schedule.jsctimezone);
     END IF;
-    v_bare.jscid := 0;
     IF pgagent.pga_schedule_next(v_bare, now()) IS NOT NULL THEN
         RETURN 'matches only times that its exceptions leave out';
-    ELSIF p_schedule.jscend IS NOT NULL THEN
-        v_bare.jscend := NULL;
-        IF pgagent.pga_schedule_next(v_bare, now()) IS NOT NULL THEN
-            RETURN format('matches no time before its end at %s', p_schedule.jscend);
-        END IF;
+    ELSIF pgagent.pga_schedule_next(v_endless, now()) IS NOT NULL THEN
+        RETURN format('matches no time before its end at %s', p_schedule.jscend);
     END IF;
     RETURN 'matches no date of the calendar';
 END;

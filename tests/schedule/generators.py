@@ -29,6 +29,8 @@ EVERYDAY = [
     "13 13 13 * fri",
     "0 0 29 2 *",
 ]
+# Distances from a change, in seconds.
+MINUTES, HOUR, DAYS = (-90, 30), (-3600, 3600), [(-86_400, 10_000), (-259_200, 86_400)]
 QUARTERS = frozenset({0, 15, 30, 45})
 ALL_HOURS = frozenset(range(24))
 ZONES = [
@@ -96,16 +98,10 @@ def exclusions(
             break
         local = soon.astimezone(ZoneInfo(schedule.zone))
         at = local.time() if rng.random() < 0.8 else local.time().replace(second=30)
+        # The run of a slot before midnight can be shifted to the next day.
+        day = local.date() - timedelta(days=rng.choice([0, 0, 0, 1]))
         found.add(
-            rng.choice(
-                [
-                    (local.date(), None),
-                    (None, at),
-                    (local.date(), at),
-                    (local.date(), at),
-                    (None, None),
-                ]
-            )
+            rng.choice([(day, None), (None, at), (day, at), (day, at), (None, None)])
         )
     return frozenset(found)
 
@@ -138,15 +134,13 @@ def anywhere(rng: Random) -> Case:
 
 
 def near_a_change(rng: Random) -> Case:
-    """A question within days, mostly within hours, of a change of a zone's offset."""
+    """A question within days, hours or a minute of a change of a zone's offset."""
     zone = rng.choice(ZONES)
     change = rng.choice(
         [change for change in oracle.stretches(zone) if 1980 < change.begin.year < 2045]
     )
-    hours = rng.choice([(-1, 1), (-3, 3), (-24, 3), (-72, 24)])
-    after = change.begin.replace(tzinfo=UTC) + timedelta(
-        seconds=rng.randint(hours[0] * 3600, hours[1] * 3600)
-    )
+    distance = rng.choice([MINUTES, HOUR, *DAYS])
+    after = change.begin.replace(tzinfo=UTC) + timedelta(seconds=rng.randint(*distance))
     skipped_or_repeated = change.begin + min(change.offset, change.offset_before)
     schedule = around(rng, skipped_or_repeated)
     if rng.random() < 0.2:

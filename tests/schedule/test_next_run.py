@@ -196,6 +196,23 @@ def test_exceptions_count_for_the_slot_where_the_run_is_shifted(
 
 
 @pytest.mark.parametrize(
+    ("zone", "schedule", "exclude", "run"),
+    [
+        ("America/Nuuk", "30 23 * * sat", [], "2031-03-30 00:00-01"),
+        ("America/Nuuk", "30 23 * * sat", ["2031-03-29"], "2031-04-05 23:30-01"),
+        ("Pacific/Apia", "0 12 * * *", [], "2011-12-31 00:00+14"),
+        ("Pacific/Apia", "0 12 * * *", ["2011-12-30"], "2011-12-31 12:00+14"),
+    ],
+)
+def test_a_skipped_slot_is_found_from_the_end_of_the_gap(
+    asking, zone, schedule, exclude, run
+):
+    ends = {"America/Nuuk": "2031-03-30 00:00-01", "Pacific/Apia": "2011-12-31 00+14"}
+    found = first(asking, cron(schedule, zone, exclude=exclude), ends[zone])
+    assert found == instant(run)
+
+
+@pytest.mark.parametrize(
     ("schedule", "zone", "period", "runs"),
     [
         ("5,25,50 0,8,16 * * *", "UTC", ("2031-01-01", "2032-01-01"), 3 * 3 * 365),
