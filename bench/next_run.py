@@ -18,6 +18,7 @@ import psycopg
 Connection = psycopg.Connection[Any]
 
 BATCHES = 5
+WARM_UP = 10  # calls; plans are cached after five
 BATCH_MICROSECONDS = 40_000
 TIMEOUT = "2s"
 JOBS = 10_000
@@ -154,7 +155,8 @@ def time_of(conn: Connection, case: Case) -> float | str:
             conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT}'")
             conn.execute("SET LOCAL TimeZone = 'UTC'")
             schedule_id = store(conn, case, job_id=0)
-            single = microseconds(conn, schedule_id, 1)
+            microseconds(conn, schedule_id, WARM_UP)
+            single = microseconds(conn, schedule_id, WARM_UP)
             calls = 1 + int(BATCH_MICROSECONDS / single)
             return median(
                 microseconds(conn, schedule_id, calls) for _ in range(BATCHES)

@@ -109,7 +109,12 @@ DECLARE
     v_last_year CONSTANT integer := extract(year FROM p_until)::integer;
     v_length integer;               -- of the month, in days
     v_date date;
-    v_time integer;                 -- minutes since midnight
+    v_time integer;                 -- minutes since midnight, like the next two
+    v_first_time integer;           -- of a whole day; computed once
+    v_last_time CONSTANT integer := CASE WHEN p_except_slots IS NOT NULL THEN
+        (SELECT max(h) * 60 - 60 FROM unnest(array_positions(p_hours, true)) AS h)
+        + (SELECT max(m) - 1 FROM unnest(array_positions(p_minutes, true)) AS m)
+    END;
     v_slot timestamp;
     v_found integer;
     v_next_date integer := 1;       -- into p_except_dates, ascending like the search
@@ -165,20 +170,24 @@ BEGIN
                 CONTINUE;
             END IF;
 
-            v_time := CASE
-                WHEN v_date > p_from::date THEN 0
-                ELSE (extract(hour FROM p_from) * 60 + extract(minute FROM p_from))::integer
-            END;
-            LOOP
-                v_time := pgagent.pga_calendar_time(p_minutes, p_hours, v_time, p_except_times);
-                EXIT WHEN v_time IS NULL;
+            IF v_date = p_from::date THEN
+                v_time := pgagent.pga_calendar_time(p_minutes, p_hours,
+                    (extract(hour FROM p_from) * 60 + extract(minute FROM p_from))::integer, p_except_times);
+            ELSE
+                v_first_time := COALESCE(v_first_time,
+                    pgagent.pga_calendar_time(p_minutes, p_hours, 0, p_except_times));
+                v_time := v_first_time;
+            END IF;
+            WHILE v_time IS NOT NULL LOOP
                 v_slot := v_date + make_interval(mins => v_time);
                 EXIT months WHEN v_slot > p_until;
                 WHILE p_except_slots[v_next_slot] < v_slot LOOP
                     v_next_slot := v_next_slot + 1;
                 END LOOP;
                 IF p_except_slots[v_next_slot] = v_slot THEN
-                    v_time := v_time + 1;
+                    v_time := CASE WHEN v_time < v_last_time THEN
+                        pgagent.pga_calendar_time(p_minutes, p_hours, v_time + 1, p_except_times)
+                    END;
                 ELSE
                     RETURN v_slot;
                 END IF;

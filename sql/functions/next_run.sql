@@ -116,10 +116,11 @@ DECLARE
     v_day_after timestamptz;
 BEGIN
     LOOP
-        v_from := CASE
-            WHEN v_every_hour THEN v_low AT TIME ZONE p_timezone
-            ELSE pgagent.pga_zone_local(p_timezone, v_low)
-        END;
+        v_from := v_low AT TIME ZONE p_timezone;
+        IF NOT v_every_hour
+           AND (v_low - interval '24 hours') AT TIME ZONE p_timezone <> v_from - interval '24 hours' THEN
+            v_from := pgagent.pga_zone_local(p_timezone, v_low);
+        END IF;
         v_slot := pgagent.pga_calendar_next(
             p_minutes, p_hours, p_weekdays, p_monthdays, p_months, v_from, p_until,
             p_except_dates, p_except_times, p_except_slots
@@ -245,13 +246,17 @@ COMMENT ON FUNCTION pgagent.pga_next_run(integer, timestamptz, timestamptz, bool
 CREATE OR REPLACE FUNCTION pgagent.pga_next_schedule(
     integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]
 )
-RETURNS timestamptz LANGUAGE sql STABLE
+RETURNS timestamptz LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_next_run($1, $2, $3, $4, $5, $6, $7, $8, COALESCE(
-        (SELECT s.jsctimezone FROM pgagent.pga_schedule AS s WHERE s.jscid = $1),
-        pgagent.pga_default_timezone()
-    ), now())
+DECLARE
+    v_zone text;
+BEGIN
+    SELECT s.jsctimezone INTO v_zone FROM pgagent.pga_schedule AS s WHERE s.jscid = $1;
+    RETURN pgagent.pga_next_run(
+        $1, $2, $3, $4, $5, $6, $7, $8, COALESCE(v_zone, pgagent.pga_default_timezone()), now()
+    );
+END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_next_schedule(integer, timestamptz, timestamptz, boolean[], boolean[], boolean[], boolean[], boolean[]) IS
 'When a schedule runs next: its id, start, end, minutes, hours, weekdays, days of the month and months. Kept from pgAgent 4.2; the time zone is that of the schedule with this id, or the default of new schedules if there is none. Returns what pga_next_run() does for now().';

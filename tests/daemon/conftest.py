@@ -2,7 +2,9 @@ import os
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
+from cluster import Cluster
 
 from .runner_process import Runner
 
@@ -44,3 +46,27 @@ class Leash:
 def leash(tmp_path):
     with closing(Leash(tmp_path / "leash")) as leash:
         yield leash
+
+
+@pytest.fixture(scope="session")
+def frail(cluster):
+    """A server that tests stop, start and reconfigure."""
+    with Cluster({"autovacuum": "off"}, tcp=True) as server:
+        with psycopg.connect(server.conninfo("template1")) as conn:
+            conn.execute("CREATE EXTENSION pgagent")
+        yield server
+
+
+@pytest.fixture
+def frail_dsn(frail):
+    """A new database of that server, reached by its socket."""
+    with psycopg.connect(frail.conninfo(), autocommit=True) as conn:
+        conn.execute("DROP DATABASE IF EXISTS frail WITH (FORCE)")
+        conn.execute("CREATE DATABASE frail")
+    return frail.conninfo("frail")
+
+
+@pytest.fixture
+def frail_conn(frail_dsn):
+    with closing(psycopg.connect(frail_dsn, autocommit=True)) as connection:
+        yield connection

@@ -5,43 +5,34 @@ from jobs import add_job, batch, job, runs, step_runs
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
-STEPS = {"sql": "SELECT pg_sleep(5)", "batch": batch("exec sleep 5")}
+REASON = "aborted: agent {} on doomed is gone: its connection to the database ended"
 
 
-@pytest.fixture
-def other_runner(conn, runner):
-    """A second runner, which takes no job of station "doomed"."""
-    return runner
-
-
-@pytest.mark.parametrize("kind", STEPS)
-def test_the_run_of_a_killed_runner_is_aborted_by_another(
-    conn, dsn, other_runner, kind
-):
-    job_id = add_job(conn, STEPS[kind], jobhostagent="doomed")
+def test_the_runs_of_a_killed_runner_are_aborted_by_another(conn, dsn, runner):
+    doomed_steps = "SELECT pg_sleep(6)", batch("exec sleep 6")
+    jobs = [add_job(conn, step, jobhostagent="doomed") for step in doomed_steps]
     with Runner("--station", "doomed", dsn) as doomed:
-        running_step(conn)
-        agent = job(conn, job_id, "jobagentid")
+        for job_id in jobs:
+            running_step(conn, job_id)
+        agent = job(conn, jobs[0], "jobagentid")
         doomed.kill()
 
-        assert ended_runs(conn, deadline=10) == "d"
+        assert ended_runs(conn, count=2, deadline=10) == "dd"
 
-    reason = (
-        f"aborted: agent {agent} on doomed is gone: its connection to the database ended"
-    )
-    assert runs(conn) == [("d", reason)]
-    ((_, status, _, output),) = step_runs(conn)
-    assert (status, output) == ("d", reason)
-    assert job(conn, job_id, "jobagentid") is None
+    reason = REASON.format(agent)
+    assert runs(conn) == [("d", reason)] * 2
+    assert [row[1:] for row in step_runs(conn)] == [("d", None, reason)] * 2
+    assert [job(conn, job_id, "jobagentid") for job_id in jobs] == [None, None]
     assert agent not in agents(conn)
-    other_runner.says("aborted 1 runs of agents that are gone")
+    runner.says("aborted 2 runs of agents that are gone")
 
 
-def test_a_runner_finds_what_its_predecessor_left_behind(conn, dsn):
-    add_job(conn, "SELECT pg_sleep(5)")
-    with Runner(dsn) as doomed:
+@pytest.mark.parametrize("station", ["same", "another"])
+def test_a_new_runner_finds_what_a_killed_one_left_behind(conn, dsn, station):
+    add_job(conn, "SELECT pg_sleep(2)")
+    with Runner("--station", "same", dsn) as doomed:
         running_step(conn)
         doomed.kill()
 
-    with Runner(dsn):
-        assert ended_runs(conn, deadline=3) == "d"
+    with Runner("--station", station, dsn):
+        assert ended_runs(conn, deadline=4) == "d"

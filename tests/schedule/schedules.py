@@ -152,6 +152,14 @@ def answers(
         return [_instant(epoch) for (epoch,) in cursor]
 
 
+def first(
+    conn: psycopg.Connection[Any], schedule: Schedule, since: str
+) -> datetime | None:
+    """Return the first run from this instant on."""
+    (answer,) = answers(conn, [Case(schedule, instant(since) - timedelta(minutes=1))])
+    return answer
+
+
 def chain(
     conn: psycopg.Connection[Any], schedule: Schedule, begin: datetime, end: datetime
 ) -> list[datetime | None]:

@@ -1,6 +1,5 @@
 """Malformed and pointless exceptions of schedules, and very many of them."""
 
-import time
 
 import pytest
 from jobs import add_job, add_schedule, job
@@ -136,7 +135,7 @@ def test_a_restored_exception_of_nothing_excepts_nothing(
         ("'2000-01-01'::date + n, NULL", "2050-01-01 10:30:00"),
     ],
 )
-def test_ten_thousand_exceptions_take_less_than_50_ms(
+def test_ten_thousand_exceptions_are_got_over(
     conn, job_id, schedule_id, exceptions, run
 ):
     conn.execute("SET session_replication_role = replica")
@@ -147,11 +146,6 @@ def test_ten_thousand_exceptions_take_less_than_50_ms(
     )
     conn.execute("SET session_replication_role = origin")
     conn.execute("ANALYZE pgagent.pga_exception")
-    assert min(seconds_to_recompute(conn) for _ in range(5)) < 0.05
-    assert next_run(conn, job_id) == run
-
-
-def seconds_to_recompute(conn):
-    begin = time.perf_counter()
+    conn.execute("SET statement_timeout = '5s'")
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL")
-    return time.perf_counter() - begin
+    assert next_run(conn, job_id) == run

@@ -1,0 +1,99 @@
+"""Sessions that are ended or held up, one at a time: nothing is lost or doubled."""
+
+from contextlib import closing, contextmanager
+
+import psycopg
+from jobs import add_job, batch, job, runs, step_runs
+from support import poll
+
+from .runner_process import Runner, agents, ended_runs, running_step
+
+LEDGER = (
+    "application_name = 'pgagent' AND datname = current_database()"
+    " AND pid NOT IN (SELECT jagpid FROM pgagent.pga_jobagent)"
+)
+STEP = "application_name LIKE 'pgagent job %' AND datname = current_database()"
+AGENT = "pid IN (SELECT jagpid FROM pgagent.pga_jobagent)"
+
+
+def test_a_lost_control_session_is_opened_anew(conn, runner):
+    lost = add_job(conn, "SELECT pg_sleep(60)")
+    running_step(conn)
+    (old_agent,) = agents(conn)
+
+    terminate(conn, AGENT)
+
+    poll(lambda: agents(conn) not in ([], [old_agent]))
+    next_job = add_job(conn, "SELECT 1")
+    assert ended_runs(conn, next_job) == "s"
+    assert ended_runs(conn, lost) == "d"
+    ((_, reason),) = runs(conn, lost)
+    assert reason.startswith(f"aborted: agent {old_agent} on ")
+    runner.says("next attempt in")
+
+
+def test_lost_sessions_of_the_ledger_are_opened_anew(conn, runner, gate):
+    code, open_gate = gate
+    add_job(conn, batch(code), "SELECT 1")
+    running_step(conn)
+
+    assert terminate(conn, LEDGER) == 4
+    open_gate()
+
+    assert ended_runs(conn) == "s"
+    assert [row[1] for row in step_runs(conn)] == ["s", "s"]
+
+
+def test_a_lost_session_of_a_step_fails_the_step(conn, runner):
+    lost = add_job(conn, "SELECT pg_sleep(60)")
+    running_step(conn)
+    poll(lambda: terminate(conn, f"{STEP} AND query LIKE '%pg_sleep%'"))
+
+    assert ended_runs(conn, lost) == "f"
+
+    ((_, _, result, output),) = step_runs(conn)
+    assert result == -1
+    assert "the connection was lost while the step was running" in output
+    assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+
+
+def test_a_statement_of_the_ledger_that_is_cancelled_is_repeated(conn, dsn, runner):
+    with locked(dsn, "pga_jobsteplog"):
+        job_id = add_job(conn, "SELECT 1")
+        poll(lambda: signal_sessions(conn, "cancel", f"{LEDGER} AND {WAITING}"))
+
+    assert ended_runs(conn) == "s"
+    assert job(conn, job_id, "jobagentid") is None
+
+
+def test_a_lock_on_the_table_of_jobs_only_delays_them(conn, dsn):
+    with Runner("--poll", "0.5", dsn) as runner:
+        runner.ready()
+        with locked(dsn, "pga_job") as holder:
+            add_job(holder, "SELECT 1")
+            runner.says("could not look for due jobs")
+        assert ended_runs(conn) == "s"
+        assert len(agents(conn)) == 1
+
+
+WAITING = "wait_event_type = 'Lock'"
+
+
+@contextmanager
+def locked(dsn, table):
+    with closing(psycopg.connect(dsn)) as holder:
+        holder.execute(f"LOCK TABLE pgagent.{table} IN ACCESS EXCLUSIVE MODE")
+        yield holder
+        holder.commit()
+
+
+def terminate(conn, which):
+    return signal_sessions(conn, "terminate", which)
+
+
+def signal_sessions(conn, verb, which):
+    """Terminate or cancel such sessions; return how many there were."""
+    (count,) = conn.execute(
+        f"SELECT count(pg_{verb}_backend(pid)) FROM pg_stat_activity WHERE {which}"
+    ).fetchone()
+    return count
