@@ -50,6 +50,10 @@ AS $$
 DECLARE
     v_known boolean := true;
 BEGIN
+    IF upper(p_timezone) IN ('UTC', 'GMT', 'UCT', 'ZULU')
+       OR strpos(p_timezone, '/') = 0 AND p_timezone = pgagent.pga_default_timezone() THEN
+        RETURN;     -- the default was the administrator's choice
+    END IF;
     -- PostgreSQL also takes POSIX specifications, in which UTC+3 lies west of Greenwich.
     -- They have a digit; of the names few do, and listing those takes 30 ms.
     IF p_timezone ~ '[^A-Za-z_/+-]' THEN
@@ -66,8 +70,7 @@ BEGIN
         PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone', format('unknown time zone "%s"', p_timezone),
             'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.');
     ELSIF strpos(p_timezone, '/') = 0 AND EXISTS (
-        SELECT FROM pg_timezone_abbrevs AS a
-        WHERE a.abbrev = upper(p_timezone) AND a.utc_offset <> interval '0'
+        SELECT FROM pg_timezone_abbrevs AS a WHERE a.abbrev = upper(p_timezone)
     ) THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone',
             format('"%s" is an abbreviation: one offset all the year round', p_timezone),

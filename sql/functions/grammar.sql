@@ -252,7 +252,7 @@ BEGIN
     months := array_fill(false, ARRAY[12]);
     reboot := v_text = '@reboot';
     timezone := COALESCE(p_timezone, pgagent.pga_default_timezone());
-    PERFORM pgagent.pga_check_timezone(timezone);
+    PERFORM pgagent.pga_check_timezone(p_timezone);
     IF v_text IS NULL OR v_text = '' THEN
         PERFORM pgagent.pga_refuse_schedule(COALESCE(p_schedule, ''), 'as a whole', 'is empty', 'A schedule is wanted.');
     ELSIF reboot THEN

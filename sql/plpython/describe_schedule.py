@@ -23,27 +23,25 @@ FEW = 3
 MORE = 6
 
 
-def describe(question):
+def describe(schedules):
     """Return the sentence for a schedule.
 
-    question: JSON with `schedules` (a text can mean two; each has the five fields of
-    pga_schedule, `every` in seconds, `at` as a local time, `reboot`), `timezone`, and
-    where they apply `start`, `end`, `exceptions` and `enabled`.
+    schedules: a list, in JSON, of what pga_schedule_facts() tells: one, or the two that
+    a crontab line can stand for, which differ in their days.
     """
-    asked = json.loads(question)
-    schedules = asked["schedules"]
-    start, end = asked.get("start"), asked.get("end")
-    by_the_clock = not (schedules[0].get("every") or schedules[0].get("reboot"))
+    schedules = json.loads(schedules)
+    first = schedules[0]
     clauses = [when(schedules)]
-    if by_the_clock or start or end:
-        clauses.append("in " + asked["timezone"])
-    if start:
-        clauses.append("from " + start)
-    if end:
-        clauses.append("until " + end)
-    if asked.get("exceptions"):
-        clauses.append("with " + counted(asked["exceptions"], "exception"))
-    if asked.get("enabled") is False:
+    by_the_clock = not (first["every"] or first["reboot"])
+    if by_the_clock or first["start"] or first["end"]:
+        clauses.append("in " + first["timezone"])
+    if first["start"]:
+        clauses.append("from " + first["start"])
+    if first["end"]:
+        clauses.append("until " + first["end"])
+    if first["exceptions"]:
+        clauses.append("with " + counted(first["exceptions"], "exception"))
+    if not first["enabled"]:
         clauses.append("disabled")
     return ", ".join(clauses)
 
@@ -51,11 +49,11 @@ def describe(question):
 def when(schedules):
     """Return at which times of which days these schedules run, together."""
     first = schedules[0]
-    if first.get("reboot"):
+    if first["reboot"]:
         return "when an agent starts"
-    if first.get("at"):
+    if first["at"]:
         return "once, at " + first["at"]
-    if first.get("every"):
+    if first["every"]:
         return "every {}, counted from its start".format(span(first["every"]))
     times = times_of_day(
         selected(first["minutes"], 0) or list(range(60)),
@@ -102,7 +100,8 @@ def windows(hours):
 def days_of_year(schedule):
     """Return the days on which it runs, in words; empty: every day."""
     weekdays = selected(schedule["weekdays"][1:] + schedule["weekdays"][:1], 0)
-    monthdays = selected(schedule["monthdays"], 1)
+    monthdays = schedule["monthdays"]
+    monthdays = [] if all(monthdays[: LAST - 1]) else selected(monthdays, 1)
     months = selected(schedule["months"], 0)
     names = ranges(months, MONTHS.__getitem__)
     if weekdays and monthdays:

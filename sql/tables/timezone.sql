@@ -21,9 +21,21 @@ BEGIN
         ORDER BY f.seqno DESC LIMIT 1;
     END IF;
 
+    v_zone := COALESCE(v_zone, (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'TimeZone'));
+
+    -- AT TIME ZONE takes these names for abbreviations: one offset all the year round.
+    v_zone := COALESCE((
+        SELECT z.name FROM (VALUES
+            ('CET', 'Europe/Brussels'), ('MET', 'Europe/Brussels'), ('EET', 'Europe/Athens'),
+            ('WET', 'Europe/Lisbon'), ('EST', 'America/Panama'), ('MST', 'America/Phoenix'),
+            ('HST', 'Pacific/Honolulu')
+        ) AS z (abbreviation, name)
+        WHERE z.abbreviation = upper(v_zone)
+    ), v_zone);
+
     EXECUTE format(
         'ALTER TABLE pgagent.pga_schedule ADD COLUMN jsctimezone text NOT NULL DEFAULT %L',
-        COALESCE(v_zone, (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'TimeZone'))
+        v_zone
     );
 END;
 $$;

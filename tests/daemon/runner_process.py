@@ -128,3 +128,20 @@ def running_step(conn, job_id=None):
         " WHERE jslstatus = 'r' AND jlgjobid = COALESCE(%s, jlgjobid)"
     )
     poll(lambda: conn.execute(query, [job_id]).fetchone(), what="a step to run")
+
+
+def add_jobs(conn, count, code):
+    """Add that many due jobs, each with this SQL step, in a single transaction."""
+    with conn.transaction():
+        conn.execute(
+            "INSERT INTO pgagent.pga_job (jobjclid, jobname)"
+            " SELECT 1, 'job ' || n FROM generate_series(1, %s) AS n",
+            [count],
+        )
+        conn.execute(
+            "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname)"
+            " SELECT jobid, 'step', 's', %s, current_database()"
+            " FROM pgagent.pga_job",
+            [code],
+        )
+        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")

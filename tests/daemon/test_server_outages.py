@@ -54,13 +54,13 @@ def test_a_runner_waits_for_a_server_that_is_down(frail, frail_dsn):
         frail.restart()
 
 
-def test_a_runner_waits_for_the_extension(frail, frail_dsn):
-    with connected(frail_dsn) as conn, Runner("--retry", "0.5", frail_dsn) as runner:
-        runner.ready()
-        conn.execute("DROP EXTENSION pgagent CASCADE")
-        runner.says("next attempt in")
+def test_a_runner_waits_for_the_extension(frail_dsn):
+    with connected(frail_dsn) as conn:
+        conn.execute("DROP EXTENSION pgagent")
+        with Runner("--retry", "0.5", frail_dsn) as runner:
+            runner.says("next attempt in")
 
-        conn.execute("CREATE EXTENSION pgagent")
+            conn.execute("CREATE EXTENSION pgagent")
 
-        add_job(conn, "SELECT 1")
-        assert ended_runs(conn) == "s"
+            add_job(conn, "SELECT 1")
+            assert ended_runs(conn) == "s"

@@ -6,6 +6,7 @@ from pathlib import Path
 from jobs import add_job, add_schedule
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
+from support import peer
 
 KEYS = {
     "pga_jobagent": "jagpid",
@@ -22,7 +23,15 @@ KEYS = {
 BUSY_42 = (Path(__file__).parent / "busy_42.sql").read_text()
 """Fills the tables of pgAgent 4.2 with all that they may hold."""
 
+SCRIPT_42 = "usr/share/postgresql/*/extension/pgagent--4.2.sql"
+
 _number = count(1)
+
+
+def install_42(conn):
+    """Install the extension of pgAgent 4.2."""
+    peer(SCRIPT_42)
+    conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
 
 
 def columns(conn):
@@ -67,8 +76,9 @@ def add_everywhere(conn):
 
 
 def _greatest_ids(conn):
+    query = "SELECT COALESCE(max({}), 0) FROM pgagent.{}"
     return {
-        table: conn.execute(f"SELECT COALESCE(max({key}), 0) FROM pgagent.{table}").fetchone()[0]
+        table: conn.execute(query.format(key, table)).fetchone()[0]
         for table, key in KEYS.items()
         if table != "pga_jobagent"
     }

@@ -1,17 +1,14 @@
 """The query that compares installations sees what may differ."""
 
-import psycopg
-import pytest
-
 from .members import members
 
 DIFFERENCES = """
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc DROP DEFAULT
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc DROP NOT NULL
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc SET STORAGE EXTERNAL
-ALTER TABLE pgagent.pga_job ALTER COLUMN jobid TYPE bigint
+ALTER TABLE pgagent.pga_exception ALTER COLUMN jexid TYPE bigint
 ALTER TABLE pgagent.pga_job ADD COLUMN jobcolour text
-ALTER TABLE pgagent.pga_joblog DROP COLUMN jlgmessage
+ALTER TABLE pgagent.pga_jobstep DROP COLUMN jscnextrun
 ALTER TABLE pgagent.pga_joblog DROP CONSTRAINT pga_joblog_jlgstatus_check
 ALTER TABLE pgagent.pga_joblog SET (fillfactor = 70)
 ALTER TABLE pgagent.pga_joblog ENABLE ROW LEVEL SECURITY
@@ -25,6 +22,8 @@ DROP TRIGGER pga_schedule_check ON pgagent.pga_schedule
 ALTER INDEX pgagent.pga_job_due RENAME TO pga_job_next
 CREATE POLICY everybody ON pgagent.pga_job
 CREATE RULE nothing AS ON DELETE TO pgagent.pga_jobclass DO INSTEAD NOTHING
+ALTER VIEW pgagent.running RENAME COLUMN station TO host
+ALTER VIEW pgagent.running SET (security_barrier)
 CREATE STATISTICS pgagent.two ON jobname, jobdesc FROM pgagent.pga_job
 ALTER SEQUENCE pgagent.pga_job_jobid_seq CYCLE
 ALTER SEQUENCE pgagent.pga_job_jobid_seq OWNED BY NONE

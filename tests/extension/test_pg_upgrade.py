@@ -3,20 +3,19 @@
 It runs from the server's version to the same one: the way is that of any two.
 """
 
-import os
 import subprocess
 
 import psycopg
 from cluster import Cluster
 from transitions import register, sweep
 
-from .contents import BUSY_42, add_everywhere, contents
+from .contents import BUSY_42, add_everywhere, contents, install_42
 from .members import members
 
 
 def pg_upgrade(old, new):
     """Move the databases of a stopped server to another, both in their owner's name."""
-    owner = os.stat(new.data)
+    owner = new.data.stat()
     command = [
         *(new.bindir / "pg_upgrade", "--link", "--jobs=2", f"--username={new.user}"),
         *(f"--old-datadir={old.data}", f"--old-bindir={old.bindir}"),
@@ -39,7 +38,7 @@ def pg_upgrade(old, new):
 def test_pg_upgrade_keeps_everything_and_a_sweep_closes_what_ran():
     with Cluster() as old, Cluster() as new:
         with psycopg.connect(old.conninfo()) as conn:
-            conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
+            install_42(conn)
             conn.execute(BUSY_42)
             conn.execute("ALTER EXTENSION pgagent UPDATE")
             expected = members(conn), contents(conn)

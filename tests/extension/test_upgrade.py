@@ -5,10 +5,8 @@ import pytest
 from support import peer, poll
 from transitions import register, sweep
 
-from .contents import BUSY_42, add_everywhere, columns, contents
+from .contents import BUSY_42, SCRIPT_42, add_everywhere, columns, contents, install_42
 from .members import definitions, members
-
-PLAIN_SCRIPT = "usr/share/postgresql/*/extension/pgagent--4.2.sql"
 
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
 ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
@@ -16,7 +14,7 @@ ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
 
 def install_without_extension(conn):
     """Install pgAgent 4.2 as people did before there were extensions."""
-    script = peer(PLAIN_SCRIPT).read_text()
+    script = peer(SCRIPT_42).read_text()
     lines = [line for line in script.splitlines() if "_config_dump(" not in line]
     conn.execute("CREATE SCHEMA pgagent")
     conn.execute("\n".join(lines))
@@ -24,6 +22,10 @@ def install_without_extension(conn):
 
 def default_timezone(conn):
     return conn.execute("SELECT pgagent.pga_default_timezone()").fetchone()[0]
+
+
+def as_owned_by(role, lines):
+    return sorted(line.replace("postgres", role) for line in lines)
 
 
 def assert_nothing_is_lost(conn, upgrade):
@@ -95,18 +97,18 @@ def test_a_run_under_way_stays_its_agents_until_that_is_gone(conn_42, agent_42):
     assert conn_42.execute(running).fetchall() == []
 
 
-@pytest.mark.parametrize(
-    "install",
-    ["CREATE EXTENSION pgagent", f"CREATE EXTENSION pgagent VERSION '4.2'; {UPGRADE}"],
-    ids=["fresh", "upgrade"],
-)
-def test_an_ordinary_owner_of_a_database_needs_no_superuser(
-    conn, alice, new_database, install
-):
+def test_the_owner_of_a_database_can_install(conn, alice, new_database):
     theirs = new_database("theirs", alice)
-    theirs.execute(install)
-    ours = [line.replace("postgres", alice) for line in members(conn)]
-    assert members(theirs) == sorted(ours)
+    theirs.execute("CREATE EXTENSION pgagent")
+    assert members(theirs) == as_owned_by(alice, members(conn))
+    add_everywhere(theirs)
+
+
+def test_the_owner_of_a_database_can_upgrade(conn, alice, new_database):
+    theirs = new_database("theirs", alice)
+    install_42(theirs)
+    theirs.execute(UPGRADE)
+    assert members(theirs) == as_owned_by(alice, members(conn))
     add_everywhere(theirs)
 
 
@@ -123,5 +125,6 @@ def test_schedules_are_by_default_in_the_databases_time_zone(alice, new_database
 def test_schedules_are_by_default_in_the_servers_time_zone(alice, new_database, role):
     ours = new_database("ours", role)
     ours.execute("SET timezone = 'Asia/Tokyo'")
-    ours.execute(f"CREATE EXTENSION pgagent VERSION '4.2'; {UPGRADE}")
+    install_42(ours)
+    ours.execute(UPGRADE)
     assert default_timezone(ours) == "UTC"

@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             environment=batch_environment(os.environ, options.env),
         )
     )
+    signal.set_wakeup_fd(agent.signal_fileno, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     agent.run()

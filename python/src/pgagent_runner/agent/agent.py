@@ -23,8 +23,13 @@ LEASE = 20.0  # how long the agent counts as alive after a heartbeat
 HEARTBEAT = 5.0
 FIRST_RETRY = 0.1  # until the first attempt to reconnect; then doubled
 LOCKED_RETRY = 0.1  # until another look at a due job that somebody has locked
+REFUSED_RETRY = 1.0  # until another look if the database refused this one
 
 LEDGER_SESSIONS = 4
+
+
+class _StopConnectingError(Exception):
+    """Raised by `Agent.stop` where there is nothing to be lost yet."""
 
 
 class Agent:
@@ -37,40 +42,60 @@ class Agent:
         self._next_beat = 0.0
         self._retry = FIRST_RETRY
         self._starting = True
+        self._connecting = False
         self._stops = 0
 
+    @property
+    def signal_fileno(self) -> int:
+        """What `signal.set_wakeup_fd` takes, so that a signal is noticed at once."""
+        return self._waker.signal_fileno
+
     def stop(self) -> None:
-        """Ask to stop: running jobs may end in peace; asked again, they are aborted."""
+        """Ask to stop: running jobs may end in peace; asked again, they are aborted.
+
+        To be called in the thread of `run()`: by a signal handler.
+        """
         self._stops += 1
         self._waker.wake()
+        if self._connecting:
+            raise _StopConnectingError
 
     def run(self) -> None:
         """Serve until asked to stop, whatever becomes of the database meanwhile."""
-        options = self._options
         while not self._stops:
             try:
-                with Catalog(
-                    options.conninfo, options.station, LEASE, starting=self._starting
-                ) as catalog:
-                    self._starting = False
-                    self._serve(catalog)
+                self._connect_and_serve()
+            except _StopConnectingError:
+                break
             except CatalogError as e:
+                self._connecting = False
                 delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
-                self._retry = min(2 * self._retry, options.retry)
+                self._retry = min(2 * self._retry, self._options.retry)
                 self._waker.wait(delay)
         log.info("stopped")
 
-    def _serve(self, catalog: Catalog) -> None:
+    def _connect_and_serve(self) -> None:
+        options = self._options
+        self._connecting = True
+        with Catalog(
+            options.conninfo, options.station, LEASE, starting=self._starting
+        ) as catalog:
+            self._starting = False
+            ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers))
+            self._connecting = False
+            self._serve(catalog, ledger)
+
+    def _serve(self, catalog: Catalog, ledger: Ledger) -> None:
         """Work under one registration, until asked to stop or until it is lost."""
         options = self._options
-        ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers))
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
             environment=options.environment,
         )
         self._retry = FIRST_RETRY
+        self._next_beat = 0.0
         crew = Crew(options.workers, ledger, settings, on_end=self._waker.wake)
         log.info('agent on host "%s" serves %s', options.station, catalog.where)
         try:
@@ -89,6 +114,7 @@ class Agent:
         next_look = 0.0
         while not self._stops:
             self._beat(catalog)
+            crew.check()
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + self._look(catalog, crew)
             until = min(self._next_beat, next_look)
@@ -137,7 +163,7 @@ class Agent:
             raise
         except CatalogError as e:
             log.error("could not look for due jobs: %s", e)  # noqa: TRY400
-            return poll
+            return min(REFUSED_RETRY, poll)
         if due is None:
             return poll
         if due == 0 and not runs:

@@ -31,6 +31,7 @@ class Crew:
         self._threads = ThreadPoolExecutor(size, "worker")
         self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
+        self._unrecorded: str | None = None
 
     @property
     def free(self) -> int:
@@ -41,6 +42,14 @@ class Crew:
     def idle(self) -> bool:
         """Whether no run is under way."""
         return not self._running
+
+    def check(self) -> None:
+        """Raise CatalogError if a run has ended and could not be recorded.
+
+        As long as this agent is registered, such a run counts as running.
+        """
+        if self._unrecorded is not None:
+            raise CatalogError(self._unrecorded)
 
     def start(self, run: Run) -> None:
         """Have a free worker execute this run."""
@@ -70,9 +79,10 @@ class Crew:
         except NotRunningError as e:
             log.warning("run %s was closed by somebody else: %s", run.id, e)
         except CatalogError as e:
-            log.error("run %s could not be recorded: %s", run.id, e)  # noqa: TRY400
-        except Exception:
+            self._unrecorded = f"run {run.id} could not be recorded: {e}"
+        except Exception as e:
             log.exception("run %s: an error in the agent itself", run.id)
+            self._unrecorded = f"run {run.id} could not be recorded: {e}"
         finally:
             with self._lock:
                 del self._running[run.id]

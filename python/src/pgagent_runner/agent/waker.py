@@ -22,6 +22,11 @@ class Waker:
         self._reader.settimeout(0)
         self._writer.settimeout(0)
 
+    @property
+    def signal_fileno(self) -> int:
+        """What `signal.set_wakeup_fd` takes, so that a signal ends the waiting too."""
+        return self._writer.fileno()
+
     def wake(self) -> None:
         """End the waiting under way, or else the next one."""
         with contextlib.suppress(BlockingIOError):  # full of wake-ups already

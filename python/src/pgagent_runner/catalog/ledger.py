@@ -1,6 +1,7 @@
 """The record of what becomes of runs, kept by many threads over a few sessions."""
 
 import contextlib
+import logging
 import queue
 import random
 import threading
@@ -9,7 +10,12 @@ from typing import LiteralString
 
 import psycopg
 
-from pgagent_runner.catalog.errors import CatalogLostError
+from pgagent_runner.catalog.errors import (
+    CatalogError,
+    CatalogLostError,
+    NotRunningError,
+    StepGoneError,
+)
 from pgagent_runner.catalog.session import (
     Connection,
     Row,
@@ -18,8 +24,11 @@ from pgagent_runner.catalog.session import (
 )
 from pgagent_runner.model import Outcome, RunStatus, StepStatus
 
+log = logging.getLogger(__name__)
+
 _FIRST_DELAY = 0.05  # seconds between attempts, doubled up to
 _LONGEST_DELAY = 2.0
+_MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
 
 
 class Ledger:
@@ -27,7 +36,8 @@ class Ledger:
 
     A session that breaks is opened anew, and what was being recorded is looked up
     before it is recorded again: the commit whose answer was lost may have happened.
-    That goes on until it succeeds, or the ledger is closed: `CatalogLostError`.
+    That goes on until it succeeds, the ledger is closed (`CatalogLostError`), or a
+    database that can be reached has refused too often (`CatalogError`).
     """
 
     def __init__(self, conninfo: str, size: int) -> None:
@@ -94,6 +104,7 @@ class Ledger:
         """Call a function that records; `lookup` finds a row if it has done so."""
         parameters = tuple(_storable(p) for p in parameters)
         doubtful = False
+        refusals = 0
         delay = _FIRST_DELAY
         while True:
             try:
@@ -102,8 +113,15 @@ class Ledger:
                         return row
                     doubtful = True
                     return _fetch(session, query, parameters) or ()
-            except CatalogLostError:
-                if self._closed.wait(random.uniform(delay / 2, delay)):  # noqa: S311
+            except (NotRunningError, StepGoneError):
+                raise
+            except CatalogError as e:
+                # Whatever it is (a cancelled statement, a full disk, a restart), it may
+                # pass, and a run must not count as running for ever.
+                log.warning("could not record, trying again: %s", e)
+                refusals += not isinstance(e, CatalogLostError)
+                pause = random.uniform(delay / 2, delay)  # noqa: S311
+                if refusals == _MOST_REFUSALS or self._closed.wait(pause):
                     raise
                 delay = min(2 * delay, _LONGEST_DELAY)
 

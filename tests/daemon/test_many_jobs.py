@@ -1,0 +1,34 @@
+"""A thousand jobs due at once, more than the server has connections for."""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+from cluster import Cluster
+from jobs import runs
+
+from .runner_process import Runner, add_jobs, ended_runs
+
+JOBS = 1000
+
+
+@pytest.fixture
+def conn():
+    """A database of a server that admits few sessions."""
+    with Cluster({"max_connections": "40"}) as server:
+        dsn = server.conninfo()
+        with closing(psycopg.connect(dsn, autocommit=True)) as conn:
+            conn.execute("CREATE EXTENSION pgagent")
+            yield conn
+
+
+def test_a_thousand_jobs_due_at_once_all_succeed(conn):
+    add_jobs(conn, JOBS, "SELECT 1")
+    with Runner("--workers", "100", "--log-level", "error", conn.info.dsn) as runner:
+        ended_runs(conn, count=JOBS, deadline=50)
+        assert runner.log == ""
+
+    assert runs(conn) == [("s", None)] * JOBS
+    assert conn.execute(
+        "SELECT count(*), count(DISTINCT jlgjobid) FROM pgagent.pga_joblog"
+    ).fetchone() == (JOBS, JOBS)

@@ -1,0 +1,88 @@
+"""One version everywhere, sound metadata, and an extension that goes as it came."""
+
+import json
+import re
+import tomllib
+
+import psycopg
+import pytest
+from support import ROOT
+
+from .members import members
+
+META = json.loads((ROOT / "META.json").read_text())
+REQUIRED = {
+    *("name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"),
+}
+OPTIONAL = {
+    *("description", "generated_by", "no_index", "prereqs", "release_status"),
+    *("resources", "tags"),
+}
+SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[a-z][a-z0-9]*)?")
+
+
+def found(pattern, path):
+    """Return what the group in the pattern of a line first matches in a file."""
+    return re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE)[0]
+
+
+def test_there_is_one_version(conn):
+    project = tomllib.loads((ROOT / "python/pyproject.toml").read_text())["project"]
+    installed = "SELECT extversion FROM pg_extension WHERE extname = 'pgagent'"
+    assert {
+        found(r"^default_version = '(.*)'$", "extension/pgagent.control"),
+        found(r"^## \[(\d.*?)\]", "CHANGELOG.md"),
+        project["version"],
+        META["version"],
+        META["provides"]["pgagent"]["version"],
+        conn.execute(installed).fetchone()[0],
+    } == {META["version"]}
+
+
+def test_the_metadata_have_the_fields_that_pgxn_requires():
+    assert {field for field in REQUIRED if META.get(field)} == REQUIRED
+    assert {*META} <= REQUIRED | OPTIONAL
+    assert META["meta-spec"]["version"] == "1.0.0"
+    assert META["license"] == "postgresql"
+    assert META["release_status"] in {"stable", "testing", "unstable"}
+    assert all(re.fullmatch(r"[^\s/\\]{2,}", name) for name in META["provides"])
+
+
+def test_the_metadata_name_versions_and_files_that_exist():
+    for extension in META["provides"].values():
+        assert {"file", "version"} <= {*extension}
+        assert SEMVER.fullmatch(extension["version"])
+        assert (ROOT / extension["file"]).is_file()
+        assert (ROOT / extension.get("docfile", "README.md")).is_file()
+    for phase in META["prereqs"].values():
+        for versions in phase.values():
+            assert all(v == 0 or SEMVER.fullmatch(v) for v in versions.values())
+
+
+def test_nothing_but_the_schema_is_left_when_the_extension_goes(conn):
+    before = members(conn)
+    conn.execute("DROP EXTENSION pgagent")
+    left = """
+        SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend
+        WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'pgagent'::regnamespace"""
+    assert conn.execute(left).fetchall() == []
+
+    conn.execute("CREATE EXTENSION pgagent")
+
+    assert members(conn) == before
+
+
+def test_the_schema_of_a_stranger_is_refused(alice, new_database):
+    ours = new_database("ours")
+    ours.execute("CREATE SCHEMA pgagent AUTHORIZATION alice")
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match="another role: alice"
+    ):
+        ours.execute("CREATE EXTENSION pgagent")
+
+
+@pytest.mark.parametrize("owner", ["postgres", "alice"])
+def test_the_schema_of_the_databases_owner_is_taken(alice, new_database, owner):
+    ours = new_database("ours", owner)
+    ours.execute("CREATE SCHEMA pgagent")
+    ours.execute("CREATE EXTENSION pgagent")
