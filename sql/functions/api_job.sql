@@ -8,8 +8,8 @@ RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_ids CONSTANT integer[] := ARRAY(
-        SELECT j.jobid FROM pgagent.pga_job AS j WHERE j.jobname = p_job ORDER BY j.jobid
+    v_ids CONSTANT bigint[] := ARRAY(
+        SELECT j.jobid::bigint FROM pgagent.pga_job AS j WHERE j.jobname = p_job ORDER BY j.jobid
     );
 BEGIN
     IF cardinality(v_ids) = 0 THEN
@@ -76,14 +76,14 @@ BEGIN
     IF btrim(name) = '' OR name IS NULL THEN
         PERFORM pgagent.pga_refuse('create_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
     END IF;
-    SELECT j.jobid INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobname = create_job.name;
+    SELECT j.jobid::bigint INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobname = create_job.name;
     IF FOUND THEN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = format('Its id is %s.', v_job_id);
     END IF;
     INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled)
     VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true))
-    RETURNING jobid INTO v_job_id;
+    RETURNING jobid::bigint INTO v_job_id;
     RETURN v_job_id;
 END;
 $$;

@@ -35,7 +35,7 @@ BEGIN
         CASE WHEN v_kind = 'b' OR nullif(conninfo, '') IS NOT NULL THEN ''
              ELSE COALESCE(nullif(database, ''), current_database()) END,
         COALESCE(conninfo, ''), v_on_error, COALESCE(enabled, true), COALESCE(description, '')
-    ) RETURNING jstid INTO v_step_id;
+    ) RETURNING jstid::bigint INTO v_step_id;
     RETURN v_step_id;
 END;
 $$;
@@ -83,7 +83,7 @@ DECLARE
     v_start CONSTANT timestamptz := COALESCE(start_at, date_trunc('second', now()));
     v_row pgagent.pga_schedule;
     v_schedule_id bigint;
-    v_ids bigint[] := '{}';
+    v_ids bigint[] := ARRAY[]::bigint[];
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     IF end_at < v_start THEN
@@ -102,7 +102,7 @@ BEGIN
             v_start, end_at, v_row.jscminutes, v_row.jschours, v_row.jscweekdays,
             v_row.jscmonthdays, v_row.jscmonths, v_row.jscevery, v_row.jscat, v_row.jscreboot,
             v_row.jsctimezone
-        ) RETURNING jscid INTO v_schedule_id;
+        ) RETURNING jscid::bigint INTO v_schedule_id;
         v_ids := v_ids || v_schedule_id;
     END LOOP;
     RETURN v_ids;
@@ -130,7 +130,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_old CONSTANT bigint[] := ARRAY(
-        SELECT s.jscid FROM pgagent.pga_schedule AS s WHERE s.jscjobid = p_job_id ORDER BY s.jscid
+        SELECT s.jscid::bigint FROM pgagent.pga_schedule AS s WHERE s.jscjobid = p_job_id ORDER BY s.jscid
     );
     v_zone CONSTANT text := COALESCE(p_timezone, (
         SELECT s.jsctimezone FROM pgagent.pga_schedule AS s WHERE s.jscid = v_old[1]

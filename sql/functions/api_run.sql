@@ -70,7 +70,7 @@ DECLARE
     v_planned CONSTANT timestamptz := pgagent.pga_schedule_next(
         jsonb_populate_record(p_schedule, '{"jscid": 0}'), p_after
     );
-    v_notes text[] := '{}';
+    v_notes text[] := ARRAY[]::text[];
 BEGIN
     IF v_planned < p_run THEN
         v_notes := v_notes || format('an exception leaves out %s',
@@ -113,7 +113,7 @@ DECLARE
     v_first integer;
 BEGIN
     FOR i IN 1..p_max_rows LOOP
-        SELECT n.place, n.run INTO v_first, run_at
+        SELECT n.place::integer, n.run INTO v_first, run_at
         FROM unnest(v_next) WITH ORDINALITY AS n (run, place)
         WHERE n.run IS NOT NULL ORDER BY n.run, n.place LIMIT 1;
         EXIT WHEN NOT FOUND OR run_at > p_until;

@@ -168,7 +168,7 @@ DECLARE
     v_text CONSTANT text := lower(btrim(regexp_replace(p_schedule, '^\s*@every\s*', '', 'i'), E' \t\r\n'));
     v_unit CONSTANT text := '([0-9]{1,9})\s*(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)';
     v_part text[];
-    v_seconds numeric := 0;
+    v_seconds numeric := 0::numeric;
 BEGIN
     IF v_text !~ ('^(' || v_unit || '\s*)+$') THEN
         PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the interval', format('"%s" can''t be read', v_text),

@@ -22,6 +22,10 @@ NOT_KEPT = {
 }
 LIKE_SH = {"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"}
 NAME_LENGTH = 60
+# What changes neither the effect of a command in psql nor where it runs.
+PSQL_SHORT = "c:d:qwX"
+PSQL_LONG = ["command=", "dbname=", "quiet", "no-password", "no-psqlrc"]
+OF_SHORT = {"-c": "--command", "-d": "--dbname"}
 
 
 def read_crontab(text, database):
@@ -131,25 +135,30 @@ def split_input(command):
 
 
 def here_document(text):
-    """Return the lines that make a text the standard input of what follows."""
+    """Return the lines that make a text the standard input of what follows them."""
+    if text.endswith("\n"):
+        text = text[:-1]
     end = "END"
     while end in text.split("\n"):
         end += "_"
-    return [f"exec <<'{end}'", text.rstrip("\n") if text.strip("\n") else text, end]
+    return [f"exec <<'{end}'", text, end]
 
 
 def sql_of(command, variables, database):
     """Return (SQL, database) of a command that is nothing but `psql -c`, else None."""
-    if set(command) & set("$`%\\*?[]{}~") or any(v.startswith("PG") for v in variables):
+    if set(command) & set("$`%\\") or any(name.startswith("PG") for name in variables):
         return None
     try:
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
         lexer.commenters = ""
-        words = list(lexer)
-        options, rest = getopt.gnu_getopt(
-            words[1:], "c:d:Xqw", ["command=", "dbname=", "no-psqlrc", "quiet", "no-password"]
-        )
+        program, *words = lexer
+        given, rest = getopt.gnu_getopt(words, PSQL_SHORT, PSQL_LONG)
     except (ValueError, getopt.GetoptError):
         return None
-    if PurePath(words[0]).name != "psql":
+    given = [(OF_SHORT.get(name, name), value) for name, value in given]
+    sql = [value for name, value in given if name == "--command"]
+    databases = [value for name, value in given if name == "--dbname"] + rest
+    plain = PurePath(program).name == "psql" and len(sql) == 1 and len(databases) < 2
+    if not plain or any(re.search(r"=|://|^[();<>|&]+$", name) for name in databases):
         return None
+    return sql[0], (databases or [database])[0]

@@ -16,7 +16,7 @@ BEGIN
         SELECT FROM pg_roles AS r
         WHERE r.oid = v_owner AND (r.rolsuper OR r.rolname = current_user)
     ) AND v_owner <> (SELECT d.datdba FROM pg_database AS d WHERE d.datname = current_database())
-      AND current_setting('check_function_bodies')::boolean THEN
+      AND current_setting('row_security')::boolean THEN
         RAISE EXCEPTION 'schema "pgagent" belongs to another role: %', v_owner::regrole
             USING ERRCODE = 'insufficient_privilege',
                   DETAIL = 'Its owner could drop the scheduler and every job.',

@@ -31,37 +31,32 @@ def database(cluster):
 def test_a_latin1_catalogue_stores_what_it_can_and_escapes_the_rest(database):
     dsn = database("LATIN1")
     with closing(psycopg.connect(dsn, autocommit=True)) as conn, Runner(dsn) as runner:
-        sql = "DO $$ BEGIN RAISE NOTICE 'gr\u00fcn'; END $$"
-        add_job(conn, batch("echo 'gr\u00fcn'; printf '\\342\\202\\254\\n'"), sql, name="\u00c4")
+        sql = "DO $$ BEGIN RAISE NOTICE 'grün'; END $$"
+        add_job(conn, batch("echo 'grün'; printf '\\342\\202\\254\\n'"), sql, name="Ä")
 
         assert ended_runs(conn) == "s"
 
         script, sql = (row[3] for row in step_runs(conn))
         assert script == "gr\\xfcn\n\\u20ac\n"
-        assert "gr\u00fcn" in sql
-        assert "(\u00c4)" in runner.log
+        assert "grün" in sql
+        assert "(Ä)" in runner.log
 
 
 def test_a_catalogue_without_an_encoding_stores_any_bytes_readably(database):
     dsn = database("SQL_ASCII")
     with closing(psycopg.connect(dsn, autocommit=True)) as conn, Runner(dsn) as runner:
-        job_id = add_job(conn, batch("?"), "?", due=None)
-        for column, value in {
-            "jobname": r"a bad \xff name",
-            "jobnextrun": "now",
-        }.items():
-            conn.execute(f"UPDATE pgagent.pga_job SET {column} = E'{value}'")
-        for kind, code in {
-            "b": r"echo \xff \u00e4; printf \'\\\\377\'",
-            "s": r"DO $$ BEGIN RAISE NOTICE \'\xff \u00e4\'; END $$",
-        }.items():
-            conn.execute(
-                f"UPDATE pgagent.pga_jobstep SET jstcode = E'{code}' WHERE jstkind = '{kind}'"
-            )
+        add_job(conn, batch(""), "", due=None)
+        conn.execute(r"""
+            UPDATE pgagent.pga_jobstep SET jstcode = CASE jstkind
+                WHEN 'b' THEN E'echo \xff \xc3\xa4; printf \'\\377\''
+                ELSE E'DO $$ BEGIN RAISE NOTICE \'\xff \xc3\xa4\'; END $$'
+            END""")
+        conn.execute(r"""
+            UPDATE pgagent.pga_job SET jobname = E'a \xff name', jobnextrun = now()""")
 
-        assert ended_runs(conn, job_id) == "s"
+        assert ended_runs(conn) == "s"
 
         script, sql = (row[3] for row in step_runs(conn))
-        assert script == "\\xff \u00e4\n\\xff"
-        assert "\\xff \u00e4" in sql
-        assert "a bad \\xff name" in runner.log
+        assert script == "\\xff ä\n\\xff"
+        assert "\\xff ä" in sql
+        assert r"a \udcff name" in runner.log

@@ -52,6 +52,23 @@ SELECT pgagent.pga_agent_sweep()
 SELECT pgagent.pga_agent_leave({THIS})
 """.strip().splitlines()
 
+CALLS = """
+SELECT pgagent.create_job('c')
+SELECT pgagent.add_step('c', 'a', 'SELECT 1')
+SELECT pgagent.add_schedule('c', '0 9 1-7 * &mon')
+SELECT pgagent.add_exception('c', on_date => '2040-01-01')
+SELECT pgagent.schedule('d', '90 seconds', 'SELECT 1')
+SELECT pgagent.alter_job('d', '@at 2999-12-31 23:59')
+SELECT pgagent.run_job('d')
+SELECT * FROM pgagent.next_runs('c')
+SELECT * FROM pgagent.explain_job('c')
+TABLE pgagent.job_status
+TABLE pgagent.run_history
+TABLE pgagent.running
+TABLE pgagent.agents
+SELECT pgagent.unschedule('d')
+""".strip().splitlines()
+
 RESTORE = """
 SET check_function_bodies = off
 SET row_security = off
@@ -99,7 +116,7 @@ def plant_traps(attacker):
 
 def use(victim):
     victim.execute("SET search_path = pgagent, public, pg_catalog")
-    for statement in WRITES + TRANSITIONS + RESTORE:
+    for statement in WRITES + TRANSITIONS + CALLS + RESTORE:
         victim.execute(statement)
 
 
@@ -138,6 +155,7 @@ def test_the_traps_would_catch_whom_they_should(attacker, victim):
         "FUNCTION pgagent.pga_agent_sweep() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         "TABLE pgagent.pga_job (jobid integer)",
         "SEQUENCE pgagent.pga_job_jobid_seq",
+        "VIEW pgagent.running AS SELECT 1 AS run_id",
     ],
 )
 def test_what_is_planted_under_our_names_is_not_taken_over(attacker, victim, planted):

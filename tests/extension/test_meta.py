@@ -23,19 +23,19 @@ SEMVER = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[a-z][a-z0-9]*)?
 
 def found(pattern, path):
     """Return what the group in the pattern of a line first matches in a file."""
-    return re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE)[0]
+    return re.findall(pattern, path.read_text(), re.MULTILINE)[0]
 
 
 def test_there_is_one_version(conn):
+    controls = ROOT.glob("extension/*.control")
     project = tomllib.loads((ROOT / "python/pyproject.toml").read_text())["project"]
     installed = "SELECT extversion FROM pg_extension WHERE extname = 'pgagent'"
     assert {
-        found(r"^default_version = '(.*)'$", "extension/pgagent.control"),
-        found(r"^## \[(\d.*?)\]", "CHANGELOG.md"),
+        *(found(r"^default_version = '(.*)'$", control) for control in controls),
+        *(extension["version"] for extension in META["provides"].values()),
+        found(r"^## \[(\d.*?)\]", ROOT / "CHANGELOG.md"),
         project["version"],
-        META["version"],
-        META["provides"]["pgagent"]["version"],
-        conn.execute(installed).fetchone()[0],
+        *conn.execute(installed).fetchone(),
     } == {META["version"]}
 
 
@@ -49,6 +49,8 @@ def test_the_metadata_have_the_fields_that_pgxn_requires():
 
 
 def test_the_metadata_name_versions_and_files_that_exist():
+    controls = ROOT.glob("extension/*.control")
+    assert {*META["provides"]} == {control.stem for control in controls}
     for extension in META["provides"].values():
         assert {"file", "version"} <= {*extension}
         assert SEMVER.fullmatch(extension["version"])

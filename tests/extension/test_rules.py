@@ -185,7 +185,7 @@ def messages():
         *_, problem, _detail = arguments(sql[call.end() :])
         texts.update(re.findall(LITERAL, problem))
     passed_on = {text for text in texts if text.endswith("%: %")}
-    return sorted(text for text in map(essence, texts - passed_on) if " " in text)
+    return sorted({text for text in map(essence, texts - passed_on) if " " in text})
 
 
 def arguments(sql):

@@ -1,0 +1,51 @@
+"""Passwords are shown nowhere, whatever goes wrong."""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+from jobs import add_job, batch
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from .runner_process import Runner, ended_runs
+
+SECRET = "open sesame"
+TABLES = ["pga_job", "pga_jobstep", "pga_joblog", "pga_jobsteplog", "pga_jobagent"]
+
+
+@pytest.fixture
+def tcp(frail, frail_dsn):
+    """The database by TCP, which asks for a password; whose it is, is reset."""
+    yield make_conninfo(frail_dsn, host="127.0.0.1", port=frail.port)
+    set_password(frail, frail.password)
+
+
+def set_password(server, password):
+    with psycopg.connect(server.conninfo()) as conn:
+        role, literal = sql.Identifier(server.user), sql.Literal(password)
+        conn.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, literal))
+
+
+def test_a_runner_with_a_wrong_password_goes_on_trying(frail, tcp, frail_conn):
+    add_job(frail_conn, "SELECT 1")
+    with Runner("--retry", "0.2", make_conninfo(tcp, password=SECRET)) as runner:
+        runner.says("password authentication failed")
+        assert "next attempt in" in runner.log
+
+        set_password(frail, SECRET)
+
+        assert ended_runs(frail_conn) == "s"
+        assert SECRET not in runner.log
+
+
+def test_a_password_on_the_command_line_is_warned_of_and_shown_nowhere(
+    frail, tcp, frail_conn
+):
+    set_password(frail, SECRET)
+    nowhere = {"jstcode": "SELECT 1", "jstdbname": "nowhere", "jstonerror": "i"}
+    refused = {"jstcode": "x", "jstconnstr": f"password='{SECRET}!' nonsense"}
+    add_job(frail_conn, nowhere, batch("env; ps -ef || true"), name="one")
+    job_id = add_job(frail_conn, "SELECT pg_sleep(60)", name="two")
+    with Runner("--retry", "0.2", make_conninfo(tcp, password=SECRET)) as runner:
+        assert ended_runs(frail_conn, count=1) == "s"
