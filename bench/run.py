@@ -122,7 +122,7 @@ def add_jobs(conn: psycopg.Connection, count: int, due: str) -> None:
             " FROM pgagent.pga_job"
         )
         conn.execute(
-            f"UPDATE pgagent.pga_job SET jobnextrun = {due}"  # type: ignore[arg-type]
+            f"UPDATE pgagent.pga_job SET jobnextrun = {due}"
             " FROM generate_series(1, 100000) AS i WHERE jobname = i::text"
         )
 
@@ -138,7 +138,7 @@ def wait_for_runs(conn: psycopg.Connection, count: int) -> None:
 def wait_until(conn: psycopg.Connection, query: str, deadline: float = 120) -> None:
     """Wait until a query returns true."""
     end = time.monotonic() + deadline
-    while conn.execute(query).fetchone() != (True,):  # type: ignore[arg-type]
+    while conn.execute(query).fetchone() != (True,):
         if time.monotonic() > end:
             raise TimeoutError(query)
         time.sleep(0.02)

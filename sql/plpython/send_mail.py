@@ -2,8 +2,6 @@
 
 import re
 import smtplib
-import socket
-import ssl
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -11,7 +9,8 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid, parseaddr
 
 from pga_answer import Refused
-from pga_settings import LOCAL, checked_timeout, read_settings, section, without
+from pga_network import LOCAL, checked_timeout, failure, tls_context, without
+from pga_settings import read_settings, section
 
 KEYS = ("server", "port", "security", "user", "password", "sender", "ca_file")
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
@@ -72,35 +71,42 @@ def wrong(argument, problem, detail):
 def transmit(settings, message, timeout):
     """Hand the message to the server."""
     host = settings.get("server", "localhost")
-    secrets = [settings.get("password")]
+    peer, secrets = f'mail server "{host}"', [settings.get("password")]
+    smtp = None
     try:
-        with connected(settings, host, timeout) as smtp:
-            if "user" in settings:
-                smtp.login(settings["user"], settings.get("password", ""))
-            refused = smtp.send_message(message)
-    except (OSError, ValueError) as error:
-        raise failure(f'mail server "{host}"', error, secrets) from None
+        smtp = connected(settings, host, timeout)
+        if "user" in settings:
+            smtp.login(settings["user"], settings.get("password", ""))
+        refused = smtp.send_message(message)
+    except smtplib.SMTPException as error:
+        raise rejection(peer, error, secrets) from None
+    except OSError as error:
+        raise failure(peer, error, secrets) from None
+    finally:
+        if smtp:
+            smtp.close()
     if refused:
-        replies = (f"{who}: {code} {text.decode(errors='replace')}" for who, (code, text) in refused.items())
         raise Refused(
             "38000",
-            "mail was sent, but not to all: {} refused".format(", ".join(refused)),
-            without(secrets, "; ".join(replies)),
+            "{}: sent, but not to {}".format(peer, ", ".join(refused)),
+            replies(refused, secrets),
         )
 
 
 def connected(settings, host, timeout):
     """Return a session with the server, encrypted unless it is on this machine."""
     security = settings.get("security", "starttls")
+    port = settings.get("port", str(PORTS.get(security)))
+    credentials = settings.get("user", "") + settings.get("password", "")
     if security not in PORTS or (security == "none" and host not in LOCAL):
-        raise Refused("55000", f"settings: security = {security} for mail server \"{host}\"",
-                      "Allowed are starttls and tls, and none for localhost.")
-    port = settings.get("port", str(PORTS[security]))
-    if not port.isdigit():
-        raise Refused("55000", f"settings: port = {port}", "Wanted is a number.")
+        raise unsettled("security", "starttls, tls, and for localhost none")
+    if not (port.isdigit() and 0 < int(port) < 65536):  # noqa: PLR2004
+        raise unsettled("port", "1 to 65535")
+    if not credentials.isascii():
+        raise unsettled("user and password", "ASCII characters")
     if security == "none":
         return smtplib.SMTP(host, int(port), timeout=timeout)
-    context = ssl.create_default_context(cafile=settings.get("ca_file"))
+    context = tls_context(settings.get("ca_file"))
     if security == "tls":
         return smtplib.SMTP_SSL(host, int(port), timeout=timeout, context=context)
     smtp = smtplib.SMTP(host, int(port), timeout=timeout)
@@ -110,3 +116,39 @@ def connected(settings, host, timeout):
         smtp.close()
         raise
     return smtp
+
+
+def unsettled(key, allowed):
+    """Return the refusal of a value in the settings, which is not shown."""
+    return Refused("55000", f"settings: {key} in [mail] can't be used", f"Allowed are {allowed}.")
+
+
+def rejection(peer, error, secrets):
+    """Return the refusal that says what the server did not like."""
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        state, problem = "28000", "user or password are wrong"
+    elif isinstance(error, smtplib.SMTPNotSupportedError):
+        state, problem = "08001", "it lacks what is needed"
+    elif isinstance(error, (smtplib.SMTPServerDisconnected, smtplib.SMTPConnectError)):
+        state, problem = "08006", "the connection broke"
+    else:
+        state, problem = "38000", "it does not take the mail"
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        detail = replies(error.recipients, secrets)
+    elif isinstance(error, smtplib.SMTPResponseException):
+        detail = reply(error.smtp_code, error.smtp_error, secrets)
+    else:
+        detail = without(secrets, f"{error}.")
+    return Refused(state, f"{peer}: {problem}", detail)
+
+
+def replies(refused, secrets):
+    """Return what the server said of each recipient."""
+    return "; ".join(f"{who}: {reply(*said, secrets)}" for who, said in refused.items())
+
+
+def reply(code, text, secrets):
+    """Return what the server said."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return without(secrets, f"{code} {text}")

@@ -59,12 +59,14 @@ class Program:
 
     def says(self, text: str, deadline: float = 10) -> None:
         """Wait until the text stands in the log."""
-        poll(lambda: text in self.log or self._check_alive(), deadline, repr(text))
+        poll(lambda: self._says(text), deadline, repr(text))
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, deadline: float = 15) -> int:
+    def stop(
+        self, number: signal.Signals = signal.SIGTERM, deadline: float = 15
+    ) -> int:
         """Ask it to stop; return its exit code."""
         self.send(number)
         return self.ended(deadline)
@@ -77,8 +79,10 @@ class Program:
         self.process.kill()
         self.process.wait()
 
-    def _check_alive(self) -> None:
-        assert self.process.poll() is None, self.log
+    def _says(self, text: str) -> bool:
+        log = self.log
+        assert text in log or self.process.poll() is None, log
+        return text in log
 
 
 class Runner(Program):

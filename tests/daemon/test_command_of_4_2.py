@@ -59,4 +59,4 @@ def test_without_f_it_detaches_and_serves(conn, start, log_file):
 
 def serving_process(log_file):
     """Return the process id of whoever wrote the log."""
-    return int(re.search(r"\[(\d+)\]", log_file.read_text())[1])
+    return int(re.findall(r"\[(\d+)\]", log_file.read_text())[0])

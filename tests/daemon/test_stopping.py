@@ -103,9 +103,11 @@ def test_a_runner_that_waits_for_a_mute_server_stops_at_once(tmp_path):
         server.bind(str(tmp_path / ".s.PGSQL.5432"))
         server.listen()
         server.settimeout(10)
-        with Runner(f"host={tmp_path} dbname=x user=x") as runner:
-            with server.accept()[0]:
-                assert runner.stop(deadline=3) == 0
+        with (
+            Runner(f"host={tmp_path} dbname=x user=x") as runner,
+            server.accept()[0],
+        ):
+            assert runner.stop(deadline=3) == 0
 
 
 def assert_aborted(conn, job_id):
@@ -116,10 +118,12 @@ def assert_aborted(conn, job_id):
     assert status == "d"
     assert STOPPED in output
     poll(
-        lambda: not conn.execute(
-            "SELECT FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
-            ["%pg_sleep%"],
-        ).fetchall()
+        lambda: (
+            not conn.execute(
+                "SELECT FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()",
+                ["%pg_sleep%"],
+            ).fetchall()
+        )
     )
     assert agents(conn) == []
     assert job(conn, job_id, "jobagentid") is None

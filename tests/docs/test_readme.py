@@ -17,7 +17,7 @@ def sql_blocks(page):
 
 
 def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
-    create, define, run_now = sql_blocks("README.md")
+    create, define, extend, look = sql_blocks("README.md")
     assert create == "CREATE EXTENSION pgagent;\n"
 
     conn.execute(define)
@@ -26,12 +26,13 @@ def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
         "SELECT to_char(jobnextrun AT TIME ZONE 'Europe/Berlin', 'HH24:MI:SS')"
         " FROM pgagent.pga_job WHERE jobname = 'nightly'"
     ).fetchone() == ("02:30:00",)
-    conn.execute(run_now)
     register(conn)
+    conn.execute(extend)
     assert [row[4:7] for row in claim_rows(conn)] == [
-        ("1 clean up", "s", "VACUUM (ANALYZE)"),
-        ("2 report", "b", "#!/bin/sh\ndf -h /"),
+        ("command", "s", "VACUUM (ANALYZE)"),
+        ("report", "b", "#!/bin/sh\ndf -h /"),
     ]
+    conn.execute(look)
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def a_role_of_the_docs(conn):
 
     def create(block):
         conn.execute(block)
-        created.append(re.search(r"CREATE ROLE (\w+)", block)[1])
+        created.extend(re.findall(r"CREATE ROLE (\w+)", block))
         return created[0]
 
     yield create

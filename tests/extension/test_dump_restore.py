@@ -158,13 +158,16 @@ def test_the_owner_of_a_database_can_restore(busy, alice, new_database, dump, re
     assert_complete(restored, busy)
 
 
-def test_grants_are_restored(alice, busy, new_database, dump, restore):
+def test_grants_survive_an_upgrade_and_a_restore(
+    alice, conn_42, new_database, dump, restore
+):
     function = "pgagent.pga_seconds_until_due(text)"
-    busy.execute(f"GRANT EXECUTE ON FUNCTION {function} TO alice")
-    busy.execute("GRANT SELECT ON pgagent.pga_job TO alice")
+    conn_42.execute("GRANT SELECT ON pgagent.pga_job TO alice")
+    conn_42.execute(UPGRADE)
+    conn_42.execute(f"GRANT EXECUTE ON FUNCTION {function} TO alice")
     restored = new_database("restored")
 
-    restore(dump(busy, "-Fc"), restored)
+    restore(dump(conn_42, "-Fc"), restored)
 
     granted = f"""
         SELECT has_function_privilege('alice', '{function}', 'EXECUTE'),

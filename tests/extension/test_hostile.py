@@ -75,8 +75,8 @@ SET row_security = off
 INSERT INTO pgagent.pga_jobclass VALUES (7, 'Data Import'), (2, 'mine')
 INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'here')
 INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'a')
-INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (1)
-INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid) VALUES (3, 1)
+INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid) VALUES (99, 1)
+INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid) VALUES (99, 1)
 SET check_function_bodies = on
 SET row_security = on
 DELETE FROM pgagent.pga_exception

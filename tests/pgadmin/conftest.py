@@ -44,7 +44,7 @@ def conn(conn):
         pytest.param("pgadmin_editor", id="editor"),
     ]
 )
-def pgadmin(request, dsn, neighbours):  # noqa: ARG001
+def pgadmin(request, dsn, neighbours):
     """pgAdmin's session, in a time zone that is not the server's."""
     with closing(
         psycopg.connect(dsn, autocommit=True, user=request.param, row_factory=dict_row)

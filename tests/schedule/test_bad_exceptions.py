@@ -1,6 +1,5 @@
 """Malformed and pointless exceptions of schedules, and very many of them."""
 
-
 import pytest
 from jobs import add_job, add_schedule, job
 from psycopg.errors import InvalidParameterValue, UniqueViolation
