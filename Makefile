@@ -21,23 +21,8 @@ INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
 ADOPTION_SCRIPTS = extension/pgagent--unpackaged.sql \
 	extension/pgagent--unpackaged--$(EXTVERSION).sql
-
-# A helper in Python is one function: the head of its statement, the modules it uses, its
-# own, the tail. The modules import each other; in one body there is nothing to import.
-HELPERS = describe_schedule schedule_from_rrule import_crontab upcoming_ics send_mail \
-	post_webhook
-schedule_from_rrule_uses = rrule rrule_days
-send_mail_uses = network settings
-post_webhook_uses = network settings
-helper = sql/plpython/$(1).head.sql \
-	$(patsubst %,sql/plpython/pga_%.py,answer $($(1)_uses)) \
-	sql/plpython/$(1).py sql/plpython/$(1).tail.sql
-PYTHON_PARTS = $(patsubst %,sql/plpython/%.sql,install.head answer import_jobs) \
-	$(foreach name,$(HELPERS),$(call helper,$(name)))
-PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
-
-SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS) $(PYTHON_SCRIPT)
-EXTENSION_FILES = $(wildcard extension/*.control) $(SCRIPTS)
+SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS)
+EXTENSION_FILES = extension/pgagent.control $(SCRIPTS)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -71,10 +56,6 @@ extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@
 
-$(PYTHON_SCRIPT): $(PYTHON_PARTS)
-	@cat $(PYTHON_PARTS) | \
-	sed -E 's/^CREATE OR REPLACE (FUNCTION|VIEW)/CREATE \1/; /^from pga_/d' >$@
-
 install: all ## Install the extension's files into the server (as root)
 	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	install -d "$$directory" && \
@@ -97,7 +78,7 @@ lint: machine all ## Check the code
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
 	$(BIN)/lint-imports --config $(CONFIG)
-	$(BIN)/pgspot $(INSTALL_SCRIPT) $(PYTHON_SCRIPT)
+	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
 

@@ -1,20 +1,33 @@
 -- access.sql: who may call what.
 --
--- Anybody may ask what a schedule means, and triggers compute with the rights of whoever
--- writes a table. What moves jobs from state to state is for the owner, and for those to
--- whom he grants it (docs/security.md).
-
-REVOKE ALL ON FUNCTION
-    pgagent.pga_agent_register(text, interval, boolean),
-    pgagent.pga_agent_heartbeat(integer, interval),
-    pgagent.pga_agent_leave(integer),
-    pgagent.pga_agent_sweep(),
-    pgagent.pga_agent_bury(integer, text),
-    pgagent.pga_run_claim(integer, integer),
-    pgagent.pga_run_finish(bigint, text, text),
-    pgagent.pga_run_abort(bigint, text),
-    pgagent.pga_seconds_until_due(text),
-    pgagent.pga_step_start(bigint, integer),
-    pgagent.pga_step_finish(bigint, text, integer, text)
-FROM PUBLIC;
+-- Anybody may ask what a schedule means and define jobs as far as he may write the tables:
+-- functions and triggers act with the rights of whoever calls. What moves jobs from state
+-- to state is for the owner, and for those to whom he grants it (docs/security.md).
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    -- Only where PUBLIC has it: after a REVOKE in an extension's script pg_dump takes the
+    -- function's privileges for the extension's own, and leaves out what users granted.
+    FOR v_function IN
+        SELECT p.oid
+        FROM pg_proc AS p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) AS a
+        WHERE a.grantee = 0 AND p.oid = ANY (ARRAY[
+            'pgagent.pga_agent_register(text, interval, boolean)',
+            'pgagent.pga_agent_heartbeat(integer, interval)',
+            'pgagent.pga_agent_leave(integer)',
+            'pgagent.pga_agent_sweep()',
+            'pgagent.pga_agent_bury(integer, text)',
+            'pgagent.pga_run_claim(integer, integer)',
+            'pgagent.pga_run_finish(bigint, text, text)',
+            'pgagent.pga_run_abort(bigint, text)',
+            'pgagent.pga_seconds_until_due(text)',
+            'pgagent.pga_step_start(bigint, integer)',
+            'pgagent.pga_step_finish(bigint, text, integer, text)'
+        ]::regprocedure[])
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+END;
+$$;
 

@@ -82,7 +82,7 @@ CALLS = {
     ),
     "schedule_in_database('x', '@daily', 'SELECT 1', 'db', 'bob')": (
         "0A000",
-        'pgagent: username: a job can\'t run as "bob"',
+        "pgagent: username: a job can't run as",
     ),
     "create_job('steps')": ("42710", 'pgagent: there is a job "steps" already'),
     "create_job('x', class => 'Fun')": (
@@ -105,7 +105,7 @@ CALLS = {
     "alter_job('steps', command => 'SELECT 1')": ("55000", "has 2 steps"),
     "alter_job('steps', username => 'bob')": (
         "0A000",
-        'pgagent: username: a job can\'t run as "bob"',
+        "pgagent: username: a job can't run as",
     ),
     "alter_job('steps', class => 'Fun')": (
         "42704",

@@ -79,6 +79,9 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
             merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
         )
         connection.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            # It takes any bytes, and would refuse to send those that are not UTF-8.
+            connection.execute("SET client_encoding = 'SQL_ASCII'")
     except psycopg.Error as e:
         raise CatalogLostError(str(e).strip()) from e
     for name in ("text", "name", "bpchar"):

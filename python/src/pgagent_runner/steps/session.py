@@ -15,7 +15,7 @@ from pgagent_runner.steps.connect import describe_target
 from pgagent_runner.steps.errors import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
 
-_ROWS_AT_A_TIME = 100
+_ROWS_AT_A_TIME = 20
 
 _OPEN = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
