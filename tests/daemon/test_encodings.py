@@ -44,7 +44,8 @@ def test_a_latin1_catalogue_stores_what_it_can_and_escapes_the_rest(database):
 
 def test_a_catalogue_without_an_encoding_stores_any_bytes_readably(database):
     dsn = database("SQL_ASCII")
-    with closing(psycopg.connect(dsn, autocommit=True)) as conn, Runner(dsn) as runner:
+    as_text = psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")
+    with closing(as_text) as conn, Runner(dsn) as runner:
         add_job(conn, batch(""), "", due=None)
         conn.execute(r"""
             UPDATE pgagent.pga_jobstep SET jstcode = CASE jstkind
