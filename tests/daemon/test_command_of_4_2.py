@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from jobs import add_job, add_schedule
@@ -57,6 +58,21 @@ def test_without_f_it_detaches_and_serves(conn, start, log_file):
     poll(lambda: "stopped" in log_file.read_text() and not agents(conn))
 
 
+def test_a_detached_runner_lets_go_of_its_callers_output(start, log_file):
+    with start() as parent:
+        parent.ended()
+        pid = poll(lambda: log_file.exists() and serving_process(log_file))
+        try:
+            held = {
+                str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)
+            }
+            assert held == {os.devnull}
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            poll(lambda: "stopped" in log_file.read_text())
+
+
 def serving_process(log_file):
-    """Return the process id of whoever wrote the log."""
-    return int(re.findall(r"\[(\d+)\]", log_file.read_text())[0])
+    """Return the process id of whoever wrote the log, if somebody has."""
+    found = re.search(r"\[(\d+)\]", log_file.read_text())
+    return found and int(found[1])

@@ -67,6 +67,14 @@ def test_a_malformed_connection_string_of_a_step_is_not_shown(conn, runner):
     assert SECRET not in everything_stored(conn)
 
 
+def test_a_password_that_breaks_its_uri_is_not_shown():
+    # libpq takes what follows the first "@" for the host.
+    uri = f"postgresql://me:pass@{SECRET.replace(' ', '')}@127.0.0.1:1/x"
+    with Runner(uri) as runner:
+        runner.says("next attempt in")
+        assert "sesame" not in runner.log
+
+
 def everything_stored(conn):
     """Return all rows of the catalogue as text."""
     return "\n".join(

@@ -46,9 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.log_level = {0: "error", 1: "warning", 2: "debug"}[options.verbosity]
     conninfo = _conninfo(options.conninfo)
 
+    try:
+        logs.start(getattr(logging, options.log_level.upper()), options.log_file)
+    except OSError as e:
+        sys.stderr.write(f"pgagent: the log file can't be opened: {e}\n")
+        return 2
     if not options.foreground:
-        _detach()
-    logs.start(getattr(logging, options.log_level.upper()), options.log_file)
+        _detach(keep_output=options.log_file is None)
     if "password" in parse_conninfo(" ".join(options.conninfo)):
         log.warning(
             "the password on the command line can be read by every user of this"
@@ -257,10 +261,17 @@ def _conninfo(words: list[str]) -> str:
         raise SystemExit(2) from None
 
 
-def _detach() -> None:
-    """Go on in the background, without a terminal, as a daemon does."""
+def _detach(*, keep_output: bool) -> None:
+    """Go on in the background, without a terminal, as a daemon does.
+
+    The caller's output is kept if the log goes there.
+    """
     if os.fork():
         os._exit(0)
     os.setsid()
     with open(os.devnull, "rb") as null:  # noqa: PTH123
         os.dup2(null.fileno(), sys.stdin.fileno())
+    if not keep_output:
+        with open(os.devnull, "wb") as null:  # noqa: PTH123
+            os.dup2(null.fileno(), sys.stdout.fileno())
+            os.dup2(null.fileno(), sys.stderr.fileno())

@@ -51,11 +51,13 @@ class _TextLoader(Loader):
 def parse_conninfo(conninfo: str) -> dict[str, Any]:
     """Return the parameters of a libpq connection string or URI.
 
-    Raises ValueError with libpq's reason, which may quote a part of the string.
+    Raises ValueError with libpq's reason, unless that could quote a password.
     """
     try:
         return dict(conninfo_to_dict(conninfo))
     except psycopg.ProgrammingError as e:
+        if "password" in conninfo or "://" in conninfo:
+            raise ValueError("it can't be parsed") from None
         raise ValueError(str(e).strip()) from e
 
 
@@ -83,6 +85,9 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
             # It takes any bytes, and would refuse to send those that are not UTF-8.
             connection.execute("SET client_encoding = 'SQL_ASCII'")
     except psycopg.Error as e:
+        # The rest of a password that holds an @ is taken for the host.
+        if "@" in str(parse_conninfo(conninfo).get("host", "")):
+            raise CatalogLostError("can't connect: the host contains an @") from None
         raise CatalogLostError(str(e).strip()) from e
     for name in ("text", "name", "bpchar"):
         connection.adapters.register_loader(name, _TextLoader)

@@ -1,0 +1,69 @@
+"""A way to the server that loses a message when it is told to."""
+
+import select
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+
+class LossyProxy:
+    """Passes sessions on from one Unix socket to another: `with LossyProxy(…)`."""
+
+    def __init__(self, directory: Path, server: str, port: int) -> None:
+        """Listen in `directory` for sessions with the server in directory `server`."""
+        self._server = f"{server}/.s.PGSQL.{port}"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(f"{directory}/.s.PGSQL.{port}")
+        self._listener.listen()
+        self._threads: list[threading.Thread] = []
+        self._lose: str | None = None
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def close(self) -> None:
+        """Take no more sessions."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def lose(self, what: str) -> None:
+        """Break the session that next sends a "question" or gets an "answer", unheard."""
+        self._lose = what
+
+    def has_lost(self) -> bool:
+        return self._lose is None
+
+    def _start(self, target, *arguments):
+        thread = threading.Thread(target=target, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                self._start(self._pass_on, client, socket.socket(socket.AF_UNIX))
+
+    def _pass_on(self, client, server):
+        targets = {client: server, server: client}
+        with client, server, suppress(OSError):
+            server.connect(self._server)
+            while True:
+                for source in select.select(targets, [], [])[0]:
+                    what = "question" if source is client else "answer"
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    if self._lose == what:
+                        self._lose = None
+                        return
+                    targets[source].sendall(data)

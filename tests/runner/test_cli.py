@@ -1,0 +1,104 @@
+"""The command line: what it takes, and what it says about the rest."""
+
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+from pgagent_runner.cli import main
+from support import ROOT
+
+PGAGENT = Path(sysconfig.get_path("scripts")) / "pgagent"
+SECONDS = "is not a number of seconds from"
+WHOLE = "is not a whole number from"
+
+
+def refused(capsys, *arguments):
+    """Return what the command says when it exits with 2."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "1e99", "5 s", "", "0x1"])
+@pytest.mark.parametrize("option", ["--poll", "--retry"])
+def test_a_bad_number_of_seconds_is_named(capsys, option, value):
+    message = f"argument {option}: {value!r} {SECONDS} 0.1 to 86400"
+
+    assert message in refused(capsys, "run", f"{option}={value}")
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "1001", "1e3", "1.5", "²", "", "9" * 50])
+def test_a_bad_number_of_workers_is_named(capsys, value):
+    message = f"argument --workers: {value!r} {WHOLE} 1 to 1000"
+
+    assert message in refused(capsys, "run", f"--workers={value}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-t", "0", "x=y"], f"argument -t: '0' {SECONDS} 1 to 86400"),
+        (["-r", "9", "x=y"], f"argument -r: '9' {SECONDS} 10 to 86400"),
+        (["-l", "3", "x=y"], "argument -l: invalid choice: 3 (choose from 0, 1, 2)"),
+        ([], "the following arguments are required: CONNINFO"),
+        (["run", "--grace=-1"], f"argument --grace: '-1' {SECONDS} 0 to 86400"),
+        (["run", "--output-limit=9"], f"argument --output-limit: '9' {WHOLE} 1024 to"),
+        (["run", "--log-level=loud"], "argument --log-level: invalid choice: 'loud'"),
+        (["run", "--frequency=1"], "unrecognized arguments: --frequency=1"),
+    ],
+)
+def test_a_bad_command_line_is_refused_with_a_reason(capsys, arguments, message):
+    assert message in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("form", [["run"], ["-f"]])
+@pytest.mark.parametrize(
+    "conninfo", ["host=x nonsense", "hots=x", "postgresql://[::1/x", "password='x"]
+)
+def test_a_malformed_connection_string_is_refused(capsys, form, conninfo):
+    message = refused(capsys, *form, conninfo)
+
+    assert message.startswith("pgagent: the connection string is wrong: ")
+    assert message.count("\n") == 1
+
+
+def test_a_refused_connection_string_does_not_show_its_password(capsys):
+    assert "cret" not in refused(capsys, "run", "host=x password=se cret")
+
+
+@pytest.mark.parametrize("form", [["-f", "-s"], ["-s"], ["run", "--log-file"]])
+def test_a_log_file_that_cannot_be_opened_is_named(form):
+    # As a process of its own: without -f it forks.
+    command = [PGAGENT, *form, "/nonexistent/log", "host=/nonexistent"]
+
+    answer = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=10
+    )
+
+    assert answer.returncode == 2
+    assert "/nonexistent/log" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["-v"], ["--version"], ["run", "--version"]])
+def test_the_version_is_that_of_the_extension(capsys, arguments):
+    control = (ROOT / "extension/pgagent.control").read_text()
+    (version,) = re.findall(r"default_version = '(.+)'", control)
+
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"pgagent {version}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"]])
+def test_help_is_shown(capsys, arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+
+    assert exit_.value.code == 0
+    assert "--workers N" in capsys.readouterr().out
