@@ -70,8 +70,9 @@ def test_a_job_may_be_deleted_while_it_runs(conn, runner, gate):
 
 def test_a_job_disabled_while_it_runs_ends_and_stays_quiet(conn, runner, gate):
     code, open_gate = gate
-    job_id = add_job(conn, batch(code), "SELECT 1")
+    job_id = add_job(conn, batch(code), "SELECT 1", due=None)
     add_schedule(conn, job_id)
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
     running_step(conn)
 
     conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")

@@ -397,7 +397,9 @@ def test_a_lack_of_file_descriptors_fails_the_step(execute, tmp_path, spare):
     assert outcome.ending is Ending.FAILED
     assert "Too many open files" in outcome.output
     assert list(tmp_path.iterdir()) == []
-    assert open_files() == before
+    # Seen with CPython 3.11.2, not with 3.11.7: its subprocess loses a pipe of its own.
+    if sys.version_info >= (3, 11, 7):
+        assert open_files() == before
 
 
 def test_a_script_larger_than_a_file_may_be_fails_the_step(execute, tmp_path):
