@@ -8,14 +8,16 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema agent job schedule timezone log)
+	schema agent session job schedule timezone log skip retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
-	version calendar next_run grammar schedule check triggers agent run step views \
+	version calendar next_run grammar schedule missed check triggers agent run record \
+	retention views \
 	api_job api_parts api_run explain access dump dictionary)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
 OLD_VERSIONS = 3.4 4.0 4.1 4.2
-DELTA = sql/upgrade/4.2--$(EXTVERSION).sql sql/tables/timezone.sql
+DELTA = sql/upgrade/4.2--$(EXTVERSION).sql $(patsubst %,sql/tables/%.sql, \
+	timezone session skip)
 
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)

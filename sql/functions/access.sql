@@ -19,11 +19,22 @@ BEGIN
             'pgagent.pga_agent_sweep()',
             'pgagent.pga_agent_bury(integer, text)',
             'pgagent.pga_run_claim(integer, integer)',
-            'pgagent.pga_run_finish(bigint, text, text)',
+            'pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[])',
+            'pgagent.pga_run_close(bigint[], bigint[], text[], text[])',
+            'pgagent.pga_run_refusal(bigint, bigint[])',
+            'pgagent.pga_agent_session(integer, integer)',
+            'pgagent.pga_agent_end_sessions(integer)',
+            'pgagent.pga_agent_bury_run(integer, boolean, text)',
+            'pgagent.pga_job_skip(integer, timestamptz, timestamptz, text)',
+            'pgagent.pga_job_passed(integer, timestamptz, timestamptz, integer)',
+            'pgagent.pga_job_latest(integer, timestamptz, integer)',
+            'pgagent.pga_job_make_up(pgagent.pga_job)',
+            'pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz)',
+            'pgagent.pga_log_prune(integer, integer, integer)',
             'pgagent.pga_run_abort(bigint, text)',
             'pgagent.pga_seconds_until_due(text)',
-            'pgagent.pga_step_start(bigint, integer)',
-            'pgagent.pga_step_finish(bigint, text, integer, text)'
+            'pgagent.pga_step_advance(bigint, integer, integer)',
+            'pgagent.pga_step_finish(bigint, integer, text)'
         ]::regprocedure[])
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);

@@ -63,9 +63,57 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_refuse_username(text) IS
 'Raises 0A000 for a username, as pg_cron takes it, that is neither NULL nor the current user.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_check_span(p_where text, p_span interval)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_span < interval '0' THEN
+        PERFORM pgagent.pga_refuse(p_where, format('"%s" is not a span of time', p_span),
+            'Wanted is how long, such as ''90 seconds''; 0 stands for no limit.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_span(text, interval) IS
+'Raises 22023 for a span of time that is negative.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_set(
+    p_job_id bigint, p_timeout interval, p_overlap text, p_missed text, p_missed_limit interval,
+    p_keep_for interval, p_keep_runs integer
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.pga_check_span('timeout', p_timeout),
+            pgagent.pga_check_span('missed_limit', p_missed_limit),
+            pgagent.pga_check_span('keep_for', p_keep_for);
+    IF p_overlap NOT IN ('skip', 'queue') THEN
+        PERFORM pgagent.pga_refuse('overlap', format('"%s" is not known', p_overlap), 'Known are skip and queue.');
+    ELSIF p_missed NOT IN ('latest', 'skip', 'all') THEN
+        PERFORM pgagent.pga_refuse('missed', format('"%s" is not known', p_missed), 'Known are latest, skip and all.');
+    ELSIF p_keep_runs < 0 THEN
+        PERFORM pgagent.pga_refuse('keep_runs', format('%s is out of range', p_keep_runs), 'Wanted is a number of runs; 0 stands for all.');
+    END IF;
+    UPDATE pgagent.pga_job AS j
+    SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
+        joboverlap = COALESCE(p_overlap, j.joboverlap),
+        jobmissed = COALESCE(p_missed, j.jobmissed),
+        jobmissedlimit = nullif(COALESCE(p_missed_limit, j.jobmissedlimit), interval '0'),
+        jobkeepfor = nullif(COALESCE(p_keep_for, j.jobkeepfor), interval '0'),
+        jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0)
+    WHERE j.jobid = p_job_id
+          AND num_nonnulls(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs) > 0;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer) IS
+'Sets of a job''s rules what is not NULL; 0 takes a limit away. Raises 22023 for anything that is not allowed.';
+
 CREATE OR REPLACE FUNCTION pgagent.create_job(
     name text, description text DEFAULT '', class text DEFAULT 'Miscellaneous',
-    host text DEFAULT '', enabled boolean DEFAULT true
+    host text DEFAULT '', enabled boolean DEFAULT true, timeout interval DEFAULT NULL,
+    overlap text DEFAULT 'skip', missed text DEFAULT 'latest', missed_limit interval DEFAULT NULL,
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
 )
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -84,11 +132,12 @@ BEGIN
     INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled)
     VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true))
     RETURNING jobid::bigint INTO v_job_id;
+    PERFORM pgagent.pga_job_set(v_job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
     RETURN v_job_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean) IS
-'Creates a job without steps and schedules; host: the only host whose runner may execute it, empty for any. Returns its id. Raises 42710 if there is a job of this name, 42704 if there is no such class, 22023 if the name is empty. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
+COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer) IS
+'Creates a job without steps and schedules. host: the only host whose runner may execute it, empty for any. timeout: how long a run may take. overlap: what becomes of times that pass while it runs, skip or queue. missed: of those that pass while no runner can take it, latest (one run makes up for all), skip or all; missed_limit: how late a run may begin. keep_for, keep_runs: how long, and how many of, its runs are kept in the log. Returns its id. Raises 42710 if there is a job of this name, 42704 if there is no such class, 22023 for anything that is not allowed. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_class_id(p_class text)
 RETURNS integer LANGUAGE plpgsql STABLE
@@ -166,7 +215,9 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL,
     database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
-    host text DEFAULT NULL, timezone text DEFAULT NULL
+    host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
+    overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
 )
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -191,6 +242,7 @@ BEGIN
         jobhostagent = COALESCE(host, j.jobhostagent), jobenabled = COALESCE(active, j.jobenabled)
     WHERE j.jobid = job_id
           AND num_nonnulls(alter_job.name, description, class, host, active) > 0;
+    PERFORM pgagent.pga_job_set(job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
     UPDATE pgagent.pga_jobstep AS s
     SET jstcode = COALESCE(command, s.jstcode),
         jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(database, s.jstdbname)
@@ -203,21 +255,24 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text) IS
-'Changes of a job what is not NULL: its schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
+COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer) IS
+'Changes of a job what is not NULL: its schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
     database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
-    host text DEFAULT NULL, timezone text DEFAULT NULL
+    host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
+    overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.alter_job(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    SELECT pgagent.alter_job(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                             $12, $13, $14, $15, $16, $17)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text) IS
+COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer) IS
 'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.drop_job(job_id bigint)

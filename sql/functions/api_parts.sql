@@ -3,7 +3,9 @@
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_id bigint, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,
     conninfo text DEFAULT NULL, on_error text DEFAULT 'fail', enabled boolean DEFAULT true,
-    description text DEFAULT ''
+    description text DEFAULT '', mode text DEFAULT 'single', timeout interval DEFAULT NULL,
+    retries integer DEFAULT 0, retry_delay interval DEFAULT '10 seconds',
+    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL
 )
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -28,29 +30,39 @@ BEGIN
     ELSIF btrim(name) = '' OR name IS NULL THEN
         PERFORM pgagent.pga_refuse('add_step(name)', 'is empty', 'A name is wanted: steps run in the order of their names.');
     END IF;
+    PERFORM pgagent.pga_check_span('add_step(timeout)', timeout),
+            pgagent.pga_check_span('add_step(retry_delay)', retry_delay);
     INSERT INTO pgagent.pga_jobstep (
-        jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc
+        jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc,
+        jstmode, jsttimeout, jstretries, jstretrydelay, jstretrybackoff, jstretryon
     ) VALUES (
         job_id, name, command, v_kind,
         CASE WHEN v_kind = 'b' OR nullif(conninfo, '') IS NOT NULL THEN ''
              ELSE COALESCE(nullif(database, ''), current_database()) END,
-        COALESCE(conninfo, ''), v_on_error, COALESCE(enabled, true), COALESCE(description, '')
+        COALESCE(conninfo, ''), v_on_error, COALESCE(enabled, true), COALESCE(description, ''),
+        COALESCE(lower(mode), 'single'), nullif(timeout, interval '0'), COALESCE(retries, 0),
+        COALESCE(retry_delay, interval '10 seconds'), COALESCE(retry_backoff, 2), retry_on
     ) RETURNING jstid::bigint INTO v_step_id;
     RETURN v_step_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text) IS
-'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. Returns the step''s id. Raises 42704 if there is no such job, 22023 for anything that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', E''#!/bin/sh\ndf -h'', kind => ''batch'', on_error => ''ignore'').';
+COMMENT ON FUNCTION pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
+'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. mode, for SQL: single (one query), autocommit (statement by statement: VACUUM, CREATE INDEX CONCURRENTLY) or atomic (in one transaction with its log row: exactly once). timeout: how long it may take. retries: how often it is tried again after one of retry_on (SQLSTATEs, exit codes, connection, timeout, any), first after retry_delay, then retry_backoff times as long. Returns the step''s id. Raises 42704 if there is no such job, 22023 for anything that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', E''#!/bin/sh\ndf -h'', kind => ''batch'', on_error => ''ignore'').';
 
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_name text, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,
     conninfo text DEFAULT NULL, on_error text DEFAULT 'fail', enabled boolean DEFAULT true,
-    description text DEFAULT ''
+    description text DEFAULT '', mode text DEFAULT 'single', timeout interval DEFAULT NULL,
+    retries integer DEFAULT 0, retry_delay interval DEFAULT '10 seconds',
+    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL
 )
 RETURNS bigint LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.add_step(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9) $$;
-COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text) IS
+AS $$
+    SELECT pgagent.add_step(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9,
+                            $10, $11, $12, $13, $14, $15)
+$$;
+COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
 'As add_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.add_step(''etl'', ''1 load'', ''CALL load()'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parsed(

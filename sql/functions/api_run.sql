@@ -57,6 +57,37 @@ AS $$ SELECT pgagent.run_job(pgagent.pga_job_id($1), $2) $$;
 COMMENT ON FUNCTION pgagent.run_job(text, text) IS
 'As run_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.run_job(''etl'').';
 
+CREATE OR REPLACE FUNCTION pgagent.cancel_run(run_id bigint)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_status text;
+BEGIN
+    -- One that run_job() has promised and that has not begun.
+    UPDATE pgagent.pga_job SET jobrunid = NULL, jobfromstep = NULL, jobnextrun = NULL
+    WHERE jobrunid = run_id AND jobagentid IS NULL;
+    IF FOUND THEN
+        RETURN true;
+    END IF;
+    UPDATE pgagent.pga_joblog AS l
+    SET jlgcancel = COALESCE(l.jlgcancel, format('cancelled by %s at %s', current_user, date_trunc('second', now())))
+    WHERE l.jlgid = run_id AND l.jlgstatus = 'r';
+    IF FOUND THEN
+        PERFORM pg_notify('pgagent', 'cancel');
+        RETURN true;
+    END IF;
+    SELECT l.jlgstatus INTO v_status FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id;
+    IF v_status IS NULL THEN
+        RAISE EXCEPTION 'pgagent: there is no run %', run_id USING ERRCODE = 'undefined_object',
+            DETAIL = 'The view pgagent.running lists the runs under way.';
+    END IF;
+    RETURN false;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.cancel_run(bigint) IS
+'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A run that run_job() has promised and that has not begun does not begin. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon does not take notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_run_note(
     p_schedule pgagent.pga_schedule, p_after timestamptz, p_run timestamptz
 )

@@ -159,6 +159,43 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_exception_check() IS
 'Trigger: refuses an exception that excepts nothing or no day of the calendar with 22023; cuts off seconds with a NOTICE.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_check_attempts(p_step pgagent.pga_jobstep)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_wrong text;
+BEGIN
+    SELECT r INTO v_wrong FROM unnest(p_step.jstretryon) AS r
+    WHERE r IS NULL OR r !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|-?[0-9]{1,3}|connection|timeout|any)$' LIMIT 1;
+    IF FOUND THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretryon', format('"%s" is no reason to try again', v_wrong),
+            'Wanted are SQLSTATEs (40001) or their classes (40), exit codes (75, -9), connection, timeout, any.');
+    ELSIF p_step.jstmode NOT IN ('single', 'autocommit', 'atomic') THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', format('unknown mode "%s"', p_step.jstmode),
+            'single, autocommit or atomic is wanted.');
+    ELSIF p_step.jstmode <> 'single' AND p_step.jstkind = 'b' THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', format('a batch step can''t be %s', p_step.jstmode),
+            'autocommit and atomic are for SQL steps.');
+    ELSIF p_step.jstmode = 'atomic' AND (p_step.jstconnstr <> '' OR p_step.jstdbname <> current_database()) THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', 'an atomic step runs in the database of the jobs',
+            format('Its log row is in "%s", the step would be in "%s".', current_database(),
+                   CASE p_step.jstconnstr WHEN '' THEN p_step.jstdbname::text ELSE 'another connection' END));
+    ELSIF p_step.jstretries NOT BETWEEN 0 AND 1000 THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretries', format('%s is out of range', p_step.jstretries),
+            'Allowed are 0 to 1000.');
+    ELSIF p_step.jstretrybackoff NOT BETWEEN 1 AND 100 THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretrybackoff', format('%s is out of range', p_step.jstretrybackoff),
+            'Allowed are 1 (always the same delay) to 100.');
+    ELSIF p_step.jsttimeout <= interval '0' THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jsttimeout', format('"%s" is not a span of time', p_step.jsttimeout),
+            'Wanted is how long, such as 90 seconds, or NULL for no limit.');
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_attempts(pgagent.pga_jobstep) IS
+'Raises 22023 unless mode, timeout and retries of this step are allowed.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_check()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -180,6 +217,7 @@ BEGIN
             format('The step "%s" is of kind b, yet jstdbname is "%s" and jstconnstr has %s characters.',
                    NEW.jstname, NEW.jstdbname, length(NEW.jstconnstr)));
     END IF;
+    PERFORM pgagent.pga_check_attempts(NEW);
     RETURN NEW;
 END;
 $$;

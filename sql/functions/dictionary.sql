@@ -11,6 +11,15 @@ COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s ses
 COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent is taken for alive unless it renews; NULL for pgAgent''s own daemon, which has no lease.';
 COMMENT ON INDEX pgagent.pga_jobagent_pkey IS 'One agent a session.';
 
+COMMENT ON TABLE pgagent.pga_jobsession IS
+'The sessions on this server in which agents execute SQL steps; whoever finds an agent dead ends them.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jsspid IS 'Process id of the session.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jssagentid IS 'The agent.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jssbackendstart IS 'When the session began: with jsspid its identity.';
+COMMENT ON INDEX pgagent.pga_jobsession_pkey IS 'One row a session.';
+COMMENT ON INDEX pgagent.pga_jobsession_agentid IS 'The sessions of an agent.';
+COMMENT ON CONSTRAINT pga_jobsession_jssagentid_fkey ON pgagent.pga_jobsession IS 'They go with their agent.';
+
 COMMENT ON TABLE pgagent.pga_jobclass IS
 'Classes of jobs, for people to sort them by; the scheduler makes no difference.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
@@ -34,6 +43,19 @@ COMMENT ON COLUMN pgagent.pga_job.jobnextrun IS 'When the job is due, kept by tr
 COMMENT ON COLUMN pgagent.pga_job.joblastrun IS 'When the last run began.';
 COMMENT ON COLUMN pgagent.pga_job.jobrunid IS 'The id that run_job() has promised for the next run; NULL: none.';
 COMMENT ON COLUMN pgagent.pga_job.jobfromstep IS 'The step from which the next run begins, if run_job() was told so; NULL: the first.';
+COMMENT ON COLUMN pgagent.pga_job.jobtimeout IS 'How long a run may take before it is stopped and fails; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_job.joboverlap IS 'What becomes of a time of its schedules that passes while the job is running: skip=it is left out, queue=the job runs again when it has ended.';
+COMMENT ON COLUMN pgagent.pga_job.jobmissed IS 'What becomes of the times that pass while no runner can take the job: latest=one run makes up for all, skip=they are left out, all=a run for each of the latest hundred.';
+COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a time that lies longer ago is left out. NULL: as late as need be; a minute where jobmissed is skip.';
+COMMENT ON COLUMN pgagent.pga_job.jobdeaths IS 'How many runners in a row have died while they executed this job; three disable it.';
+COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in the log; NULL: for ever.';
+COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
+COMMENT ON CONSTRAINT pga_job_jobtimeout_check ON pgagent.pga_job IS 'A time.';
+COMMENT ON CONSTRAINT pga_job_joboverlap_check ON pgagent.pga_job IS 'skip or queue.';
+COMMENT ON CONSTRAINT pga_job_jobmissed_check ON pgagent.pga_job IS 'latest, skip or all.';
+COMMENT ON CONSTRAINT pga_job_jobmissedlimit_check ON pgagent.pga_job IS 'A time.';
+COMMENT ON CONSTRAINT pga_job_jobkeepfor_check ON pgagent.pga_job IS 'A time.';
+COMMENT ON CONSTRAINT pga_job_jobkeepruns_check ON pgagent.pga_job IS 'One run at least.';
 COMMENT ON INDEX pgagent.pga_job_pkey IS 'Ids of jobs.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON INDEX pgagent.pga_job_agent IS 'The jobs that an agent holds.';
@@ -54,6 +76,17 @@ COMMENT ON COLUMN pgagent.pga_jobstep.jstconnstr IS 'For SQL: a libpq connection
 COMMENT ON COLUMN pgagent.pga_jobstep.jstdbname IS 'For SQL: a database on the agent''s own server; empty: jstconnstr says where.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstonerror IS 'What a failure does: f=the job fails and stops, s=the step counts as succeeded, i=the failure is logged and ignored.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jscnextrun IS 'Not used; pgAdmin reads it.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jsttimeout IS 'How long the step may take before it is stopped and fails; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretries IS 'How many more times the step is tried if it fails for a reason in jstretryon.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretrydelay IS 'How long to wait before the first retry.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'By how much longer before each further one: 1=always the same, 2=twice as long.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretryon IS 'After what to try again: SQLSTATEs or their first two characters, exit codes, ''connection'', ''timeout'', ''any''. NULL: lost connections, 40001, 40P01, 55P03 and 57P01 to 57P03 for SQL; any exit code for batch.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstmode IS 'How an SQL step is sent: single=as one query, in one transaction unless it says otherwise; autocommit=statement by statement, each on its own; atomic=in one transaction with its own log row, in the database of the jobs only.';
+COMMENT ON CONSTRAINT pga_jobstep_jsttimeout_check ON pgagent.pga_jobstep IS 'A time.';
+COMMENT ON CONSTRAINT pga_jobstep_jstretries_check ON pgagent.pga_jobstep IS '0 to 1000.';
+COMMENT ON CONSTRAINT pga_jobstep_jstretrydelay_check ON pgagent.pga_jobstep IS 'Not before the failure.';
+COMMENT ON CONSTRAINT pga_jobstep_jstretrybackoff_check ON pgagent.pga_jobstep IS '1 to 100.';
+COMMENT ON CONSTRAINT pga_jobstep_jstmode_check ON pgagent.pga_jobstep IS 'single, autocommit or atomic; batch steps are single.';
 COMMENT ON INDEX pgagent.pga_jobstep_pkey IS 'Ids of steps.';
 COMMENT ON INDEX pgagent.pga_jobstep_jobid IS 'The steps of a job.';
 COMMENT ON CONSTRAINT pga_jobstep_jstjobid_fkey ON pgagent.pga_jobstep IS 'Steps go with their job.';
@@ -117,6 +150,7 @@ COMMENT ON COLUMN pgagent.pga_joblog.jlgagentid IS 'The agent that executed it: 
 COMMENT ON COLUMN pgagent.pga_joblog.jlgstation IS 'The host of that agent.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgscheduled IS 'When the run was due.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run ended as it did; NULL after success.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgcancel IS 'Who has asked for the run to be stopped, and when; NULL: nobody.';
 COMMENT ON INDEX pgagent.pga_joblog_pkey IS 'Ids of runs.';
 COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
 COMMENT ON INDEX pgagent.pga_joblog_running IS 'The runs under way.';
@@ -134,6 +168,7 @@ COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: 
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The how manieth attempt at the step in this run, from 1.';
 COMMENT ON INDEX pgagent.pga_jobsteplog_pkey IS 'Ids of rows.';
 COMMENT ON INDEX pgagent.pga_jobsteplog_jslid IS 'The steps of a run.';
 COMMENT ON INDEX pgagent.pga_jobsteplog_jstid IS 'The runs of a step, the latest first.';
@@ -141,4 +176,17 @@ COMMENT ON CONSTRAINT pga_jobsteplog_jsljlgid_fkey ON pgagent.pga_jobsteplog IS 
 COMMENT ON CONSTRAINT pga_jobsteplog_jsljstid_fkey ON pgagent.pga_jobsteplog IS 'They go with their step.';
 COMMENT ON CONSTRAINT pga_jobsteplog_jslstatus_check ON pgagent.pga_jobsteplog IS 'The five letters.';
 COMMENT ON SEQUENCE pgagent.pga_jobsteplog_jslid_seq IS 'Ids of the steps of runs.';
+
+COMMENT ON TABLE pgagent.pga_jobskip IS
+'Times of jobs that have passed without a run, and why.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskid IS 'Id of this row.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskjobid IS 'The job.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskfrom IS 'The first time that was left out.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskuntil IS 'All its times up to here were left out.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskreason IS 'One sentence why.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jsklogged IS 'When that was decided.';
+COMMENT ON INDEX pgagent.pga_jobskip_pkey IS 'Ids of rows.';
+COMMENT ON INDEX pgagent.pga_jobskip_jobid IS 'What a job has left out, the latest first.';
+COMMENT ON CONSTRAINT pga_jobskip_jskjobid_fkey ON pgagent.pga_jobskip IS 'They go with their job.';
+COMMENT ON SEQUENCE pgagent.pga_jobskip_jskid_seq IS 'Ids of rows.';
 

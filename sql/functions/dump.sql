@@ -1,5 +1,5 @@
--- dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents,
--- which are sessions of the server that was dumped.
+-- dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents
+-- and theirs, which are sessions of the server that was dumped.
 DO $$
 DECLARE
     v_name text;
@@ -8,11 +8,12 @@ BEGIN
         'pga_jobclass', 'pga_jobclass_jclid_seq', 'pga_job', 'pga_job_jobid_seq',
         'pga_jobstep', 'pga_jobstep_jstid_seq', 'pga_schedule', 'pga_schedule_jscid_seq',
         'pga_exception', 'pga_exception_jexid_seq', 'pga_joblog', 'pga_joblog_jlgid_seq',
-        'pga_jobsteplog', 'pga_jobsteplog_jslid_seq'
+        'pga_jobsteplog', 'pga_jobsteplog_jslid_seq', 'pga_jobskip', 'pga_jobskip_jskid_seq'
     ] LOOP
         PERFORM pg_extension_config_dump(format('pgagent.%I', v_name)::regclass, '');
     END LOOP;
     PERFORM pg_extension_config_dump('pgagent.pga_jobagent', 'WHERE false');
+    PERFORM pg_extension_config_dump('pgagent.pga_jobsession', 'WHERE false');
 END;
 $$;
 

@@ -70,20 +70,22 @@ COMMENT ON FUNCTION pgagent.pga_schedule_next(pgagent.pga_schedule, timestamptz)
 'The first instant after p_after (for the fields: after its minute) at which this schedule starts its job, enabled or not; NULL if there is none.';
 
 -- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends.
-CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(p_job_id integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(
+    p_job_id integer, p_after timestamptz DEFAULT now()
+)
 RETURNS timestamptz LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT min(pgagent.pga_schedule_next(s, now()))
+        SELECT min(pgagent.pga_schedule_next(s, p_after))
         FROM pgagent.pga_schedule AS s
         WHERE s.jscjobid = p_job_id AND s.jscenabled
     );
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_next_run(integer) IS
-'When the job with this id runs next by all its enabled schedules together; NULL if by none.';
+COMMENT ON FUNCTION pgagent.pga_job_next_run(integer, timestamptz) IS
+'When the job with this id runs next after p_after by all its enabled schedules together; NULL if by none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_cron_text(p_field boolean[], p_low integer)
 RETURNS text LANGUAGE sql IMMUTABLE

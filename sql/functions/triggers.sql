@@ -320,7 +320,7 @@ BEGIN
         SELECT t.name, t.id FROM (VALUES
             ('pga_jobclass', 'jclid'), ('pga_job', 'jobid'), ('pga_jobstep', 'jstid'),
             ('pga_schedule', 'jscid'), ('pga_exception', 'jexid'),
-            ('pga_joblog', 'jlgid'), ('pga_jobsteplog', 'jslid')
+            ('pga_joblog', 'jlgid'), ('pga_jobsteplog', 'jslid'), ('pga_jobskip', 'jskid')
         ) AS t (name, id)
     LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS pga_restore_trigger ON pgagent.%I', v_table.name);

@@ -16,7 +16,21 @@ CREATE TABLE pgagent.pga_job (
     joblastrun timestamptz,
     -- Since 5.0.0
     jobrunid bigint,
-    jobfromstep integer
+    jobfromstep integer,
+    jobtimeout interval
+        CONSTRAINT pga_job_jobtimeout_check CHECK (jobtimeout > interval '0'),
+    joboverlap text NOT NULL DEFAULT 'skip'
+        CONSTRAINT pga_job_joboverlap_check CHECK (joboverlap IN ('skip', 'queue')),
+    jobmissed text NOT NULL DEFAULT 'latest'
+        CONSTRAINT pga_job_jobmissed_check CHECK (jobmissed IN ('latest', 'skip', 'all')),
+    jobmissedlimit interval
+        CONSTRAINT pga_job_jobmissedlimit_check CHECK (jobmissedlimit > interval '0'),
+    jobdeaths integer NOT NULL DEFAULT 0,
+    -- retention.sql sets the defaults of new installations.
+    jobkeepfor interval
+        CONSTRAINT pga_job_jobkeepfor_check CHECK (jobkeepfor > interval '0'),
+    jobkeepruns integer
+        CONSTRAINT pga_job_jobkeepruns_check CHECK (jobkeepruns > 0)
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
@@ -46,7 +60,21 @@ CREATE TABLE pgagent.pga_jobstep (
         ),
     jstonerror character(1) NOT NULL DEFAULT 'f'
         CONSTRAINT pga_jobstep_jstonerror_check CHECK (jstonerror IN ('f', 's', 'i')),
-    jscnextrun timestamptz
+    jscnextrun timestamptz,
+    -- Since 5.0.0
+    jsttimeout interval
+        CONSTRAINT pga_jobstep_jsttimeout_check CHECK (jsttimeout > interval '0'),
+    jstretries integer NOT NULL DEFAULT 0
+        CONSTRAINT pga_jobstep_jstretries_check CHECK (jstretries BETWEEN 0 AND 1000),
+    jstretrydelay interval NOT NULL DEFAULT '10 seconds'
+        CONSTRAINT pga_jobstep_jstretrydelay_check CHECK (jstretrydelay >= interval '0'),
+    jstretrybackoff double precision NOT NULL DEFAULT 2
+        CONSTRAINT pga_jobstep_jstretrybackoff_check CHECK (jstretrybackoff BETWEEN 1 AND 100),
+    jstretryon text[],
+    jstmode text NOT NULL DEFAULT 'single'
+        CONSTRAINT pga_jobstep_jstmode_check CHECK (
+            jstmode = 'single' OR (jstmode IN ('autocommit', 'atomic') AND jstkind = 's')
+        )
 );
 CREATE INDEX pga_jobstep_jobid ON pgagent.pga_jobstep (jstjobid);
 

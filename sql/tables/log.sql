@@ -12,7 +12,8 @@ CREATE TABLE pgagent.pga_joblog (
     jlgagentid integer,
     jlgstation text,
     jlgscheduled timestamptz,
-    jlgmessage text
+    jlgmessage text,
+    jlgcancel text
 );
 -- A job's runs, the latest first; with the status, for pgAdmin's list of jobs.
 CREATE INDEX pga_joblog_jobid ON pgagent.pga_joblog (jlgjobid, jlgid DESC) INCLUDE (jlgstatus);
@@ -30,9 +31,10 @@ CREATE TABLE pgagent.pga_jobsteplog (
     jslresult integer,
     jslstart timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
     jslduration interval,
-    jsloutput text
+    jsloutput text,
+    -- Since 5.0.0
+    jslattempt integer NOT NULL DEFAULT 1
 );
 CREATE INDEX pga_jobsteplog_jslid ON pgagent.pga_jobsteplog (jsljlgid);
 -- A step's runs, the latest first.
 CREATE INDEX pga_jobsteplog_jstid ON pgagent.pga_jobsteplog (jsljstid, jslid DESC);
-

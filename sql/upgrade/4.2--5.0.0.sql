@@ -11,7 +11,34 @@ ALTER TABLE pgagent.pga_jobagent
 
 ALTER TABLE pgagent.pga_job
     ADD COLUMN jobrunid bigint,
-    ADD COLUMN jobfromstep integer;
+    ADD COLUMN jobfromstep integer,
+    ADD COLUMN jobtimeout interval
+        CONSTRAINT pga_job_jobtimeout_check CHECK (jobtimeout > interval '0'),
+    ADD COLUMN joboverlap text NOT NULL DEFAULT 'skip'
+        CONSTRAINT pga_job_joboverlap_check CHECK (joboverlap IN ('skip', 'queue')),
+    ADD COLUMN jobmissed text NOT NULL DEFAULT 'latest'
+        CONSTRAINT pga_job_jobmissed_check CHECK (jobmissed IN ('latest', 'skip', 'all')),
+    ADD COLUMN jobmissedlimit interval
+        CONSTRAINT pga_job_jobmissedlimit_check CHECK (jobmissedlimit > interval '0'),
+    ADD COLUMN jobdeaths integer NOT NULL DEFAULT 0,
+    ADD COLUMN jobkeepfor interval
+        CONSTRAINT pga_job_jobkeepfor_check CHECK (jobkeepfor > interval '0'),
+    ADD COLUMN jobkeepruns integer
+        CONSTRAINT pga_job_jobkeepruns_check CHECK (jobkeepruns > 0);
+ALTER TABLE pgagent.pga_jobstep
+    ADD COLUMN jsttimeout interval
+        CONSTRAINT pga_jobstep_jsttimeout_check CHECK (jsttimeout > interval '0'),
+    ADD COLUMN jstretries integer NOT NULL DEFAULT 0
+        CONSTRAINT pga_jobstep_jstretries_check CHECK (jstretries BETWEEN 0 AND 1000),
+    ADD COLUMN jstretrydelay interval NOT NULL DEFAULT '10 seconds'
+        CONSTRAINT pga_jobstep_jstretrydelay_check CHECK (jstretrydelay >= interval '0'),
+    ADD COLUMN jstretrybackoff double precision NOT NULL DEFAULT 2
+        CONSTRAINT pga_jobstep_jstretrybackoff_check CHECK (jstretrybackoff BETWEEN 1 AND 100),
+    ADD COLUMN jstretryon text[],
+    ADD COLUMN jstmode text NOT NULL DEFAULT 'single'
+        CONSTRAINT pga_jobstep_jstmode_check CHECK (
+            jstmode = 'single' OR (jstmode IN ('autocommit', 'atomic') AND jstkind = 's')
+        );
 
 ALTER TABLE pgagent.pga_schedule
     ADD COLUMN jscevery interval
@@ -27,10 +54,12 @@ ALTER TABLE pgagent.pga_joblog
     ADD COLUMN jlgagentid integer,
     ADD COLUMN jlgstation text,
     ADD COLUMN jlgscheduled timestamptz,
-    ADD COLUMN jlgmessage text;
+    ADD COLUMN jlgmessage text,
+    ADD COLUMN jlgcancel text;
 ALTER TABLE pgagent.pga_jobsteplog
     ALTER COLUMN jslid TYPE bigint,
-    ALTER COLUMN jsljlgid TYPE bigint;
+    ALTER COLUMN jsljlgid TYPE bigint,
+    ADD COLUMN jslattempt integer NOT NULL DEFAULT 1;
 ALTER SEQUENCE pgagent.pga_joblog_jlgid_seq AS bigint;
 ALTER SEQUENCE pgagent.pga_jobsteplog_jslid_seq AS bigint;
 

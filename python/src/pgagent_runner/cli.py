@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             poll=options.poll,
             retry=options.retry,
             grace=options.grace,
+            lease=options.lease,
+            target_sessions=options.target_sessions,
             output_limit=options.output_limit,
             environment=batch_environment(os.environ, options.env),
         )
@@ -73,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.set_wakeup_fd(agent.signal_fileno, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
+    signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     agent.run()
     return 0
 
@@ -185,6 +188,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=16,
         metavar="N",
         help="run at most N jobs at the same time (default: 16)",
+    )
+    add(
+        "--target-sessions",
+        type=_integer(1, 1000),
+        metavar="N",
+        help="have at most N sessions on the same database with the same login"
+        " (default: one for each running job)",
+    )
+    add(
+        "--lease",
+        type=_seconds(4),
+        default=20.0,
+        metavar="SECONDS",
+        help="count as dead, so that others may take the jobs, without a sign of life"
+        " for this long; it is shown four times as often (default: 20)",
     )
     add(
         "--grace",

@@ -4,6 +4,7 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 `pga_jobstep`, unchanged since pgAgent 1: they are an interface.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,12 +44,26 @@ class OnError(StrEnum):
     IGNORE = "i"
 
 
+class StepMode(StrEnum):
+    """How an SQL step is sent: `pga_jobstep.jstmode`."""
+
+    SINGLE = "single"  # one query, one implicit transaction
+    AUTOCOMMIT = "autocommit"  # statement by statement
+    ATOMIC = "atomic"  # in one transaction with its own row in the log
+
+
 class Ending(StrEnum):
     """How the execution of a step ended, before `OnError` is applied."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    EXPIRED = "expired"  # the time of the whole run is over
     ABORTED = "aborted"  # stopped by the runner, not by itself
+
+
+# Causes of a failure beside SQLSTATEs and exit codes: see `Outcome.cause`.
+CONNECTION = "connection"
+TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,12 @@ class Step:
     database: str  # a database on the agent's own server, or ''
     conninfo: str  # a libpq connection string to anywhere, or ''; wins over database
     on_error: str  # an OnError
+    mode: str = StepMode.SINGLE  # a StepMode
+    timeout: float | None = None  # seconds; None: no limit
+    retries: int = 0  # further attempts after a failure that allows them
+    retry_delay: float = 10.0  # seconds before the first of them
+    retry_backoff: float = 2.0  # factor from one delay to the next
+    retry_on: Sequence[str] | None = None  # causes; None: the usual ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +93,8 @@ class Run:
     job_id: int
     job_name: str
     steps: tuple[Step, ...]
+    step_log_id: int | None = None  # of the first step, which has started
+    timeout: float | None = None  # seconds that the run may take; None: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +104,30 @@ class Outcome:
     `result` is stored in `pga_jobsteplog.jslresult`: the number of rows that the
     last SQL command touched (-1 if the step failed), or the exit code of a script
     (-N if signal N killed it). `output` is stored in `jsloutput`. `reason` says in one
-    sentence why the step did not succeed.
+    sentence why the step did not succeed, `cause` in one word: an SQLSTATE, an exit
+    code, CONNECTION or TIMEOUT.
     """
 
     ending: Ending
     result: int
     output: str
     reason: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedStep:
+    """How a step of a run ended, to be recorded in its row of `pga_jobsteplog`."""
+
+    log_id: int
+    status: StepStatus
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What the catalogue answers to a heartbeat."""
+
+    swept: int  # runs of dead agents that were aborted
+    dying: int  # dead agents whose sessions have not ended yet
+    cancelled: Sequence[int]  # runs of this agent that somebody wants stopped

@@ -1,83 +1,166 @@
 """One run of a job: its steps in order, what their failures mean, and its end."""
 
 import logging
+import random
+from concurrent.futures import Future
+from itertools import zip_longest
 from typing import Protocol
 
-from pgagent_runner.catalog import StepGoneError
+from pgagent_runner.catalog import Seal
 from pgagent_runner.model import (
+    CONNECTION,
+    EndedStep,
     Ending,
     OnError,
     Outcome,
     Run,
     RunStatus,
     Step,
+    StepKind,
+    StepMode,
     StepStatus,
 )
 
 log = logging.getLogger(__name__)
 
+# What may well pass when it is tried again, and has left nothing behind: a lost
+# connection, serialization failures, deadlocks, locks, a server that restarts.
+_PASSING = frozenset((CONNECTION, "40001", "40P01", "55P03", "57P01", "57P02", "57P03"))
+_SQLSTATE = 5  # characters
+_CLASS = 2
+
+_LONGEST_DELAY = 3600.0  # seconds between two attempts
+
 
 class Recorder(Protocol):
     """Where the run is recorded: see `catalog.Ledger`, whose errors go through."""
 
-    def start_step(self, run_id: int, step_id: int) -> int:
-        """Record that a step starts."""
+    def advance(
+        self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
+    ) -> int | None:
+        """Record that a step starts, after another one has ended."""
 
-    def finish_step(
-        self, step_log_id: int, status: StepStatus, outcome: Outcome
-    ) -> None:
-        """Record how a step ended."""
+    def end_step(self, run_id: int, ended: EndedStep) -> None:
+        """Record how a step ended, when nothing follows yet."""
 
-    def finish_run(self, run_id: int, status: RunStatus, message: str | None) -> None:
-        """Record how a run ended."""
+    def close_run(
+        self,
+        run_id: int,
+        ended: EndedStep | None,
+        status: RunStatus,
+        message: str | None,
+    ) -> "Future[int | None]":
+        """Have the end of a run recorded, and of its last step; do not wait for it."""
+
+    def seal(self, step_log_id: int) -> Seal:
+        """Return how a step commits together with its row in the log."""
 
 
 class Executor(Protocol):
     """What executes the steps: see `steps.StepExecutor`."""
 
-    def execute(self, step: Step) -> Outcome:
+    def execute(self, step: Step, seal: Seal | None) -> Outcome:
         """Execute a step to its end."""
 
+    def pause(self, seconds: float) -> Outcome | None:
+        """Wait for the next attempt; return how the step ends if that is cut short."""
 
-def execute_run(run: Run, recorder: Recorder, executor: Executor) -> None:
+
+def execute_run(
+    run: Run, recorder: Recorder, executor: Executor
+) -> "Future[int | None]":
     """Execute the steps of a claimed run and record all of it.
 
-    Raises `NotRunningError` if somebody else closed the run meanwhile, and
+    The end of the run is recorded later: what `Recorder.close_run` has returned is
+    returned. Raises `NotRunningError` if somebody else closed the run meanwhile, and
     `CatalogLostError` if it can't be recorded: then others will find it aborted.
     """
     log.info("run %s of job %s (%s) starts", run.id, run.job_id, run.job_name)
-    status, message = _execute_steps(run, recorder, executor)
-    recorder.finish_run(run.id, status, message)
+    ended, status, message = _execute_steps(run, recorder, executor)
     log.info(
         "run %s of job %s (%s) ended: %s%s",
         *(run.id, run.job_id, run.job_name, status.name.lower()),
         f", {message}" if message else "",
     )
+    return recorder.close_run(run.id, ended, status, message)
 
 
 def _execute_steps(
     run: Run, recorder: Recorder, executor: Executor
-) -> tuple[RunStatus, str | None]:
+) -> tuple[EndedStep | None, RunStatus, str | None]:
     if not run.steps:
-        return RunStatus.NOTHING_TO_DO, "the job has no enabled step"
-    for step in run.steps:
-        try:
-            step_log_id = recorder.start_step(run.id, step.id)
-        except StepGoneError:
+        return None, RunStatus.NOTHING_TO_DO, "the job has no enabled step"
+    step_log_id = run.step_log_id
+    ended = None
+    for step, following in zip_longest(run.steps, run.steps[1:]):
+        ended = None
+        if step_log_id is None:
             log.warning("run %s: step %s has been deleted", run.id, step.name)
-            continue
-        outcome = executor.execute(step)
-        status = _step_status(step, outcome)
-        try:
-            recorder.finish_step(step_log_id, status, outcome)
-        except StepGoneError as e:
-            log.warning("run %s: step %s can't be recorded: %s", run.id, step.name, e)
-        log.debug("run %s: step %s: %s", run.id, step.name, status.name.lower())
-        if status is StepStatus.FAILED:
-            return RunStatus.FAILED, f'step "{step.name}" failed: {outcome.reason}'
-        if status is StepStatus.ABORTED:
-            return RunStatus.ABORTED, f'aborted in step "{step.name}": {outcome.reason}'
-    return RunStatus.SUCCEEDED, None
+        else:
+            ended = _execute_step(run, step, step_log_id, recorder, executor)
+            if (end := _end_of_run(step, ended)) is not None:
+                return ended, *end
+        if following is not None:
+            step_log_id = recorder.advance(run.id, ended, following.id, 1)
+    return ended, RunStatus.SUCCEEDED, None
+
+
+def _execute_step(
+    run: Run, step: Step, step_log_id: int, recorder: Recorder, executor: Executor
+) -> EndedStep:
+    """Execute a step, again and again if that may help; its end is not recorded yet."""
+    attempt = 1
+    delay = step.retry_delay
+    while True:
+        atomic = step.mode == StepMode.ATOMIC
+        outcome = executor.execute(step, recorder.seal(step_log_id) if atomic else None)
+        if attempt > step.retries or not _may_pass(step, outcome):
+            return EndedStep(step_log_id, _step_status(step, outcome), outcome)
+        failed = _with_note(
+            outcome,
+            f"attempt {attempt} of {step.retries + 1}; the next one in {delay:g} s",
+        )
+        recorder.end_step(run.id, EndedStep(step_log_id, StepStatus.FAILED, failed))
+        # A little jitter, so that what has failed together does not come together.
+        cut_short = executor.pause(delay * random.uniform(0.9, 1))  # noqa: S311
+        attempt += 1
+        delay = min(delay * step.retry_backoff, _LONGEST_DELAY)
+        next_log_id = recorder.advance(run.id, None, step.id, attempt)
+        if next_log_id is None:  # deleted meanwhile
+            return EndedStep(step_log_id, _step_status(step, outcome), outcome)
+        step_log_id = next_log_id
+        if cut_short is not None:
+            return EndedStep(step_log_id, _step_status(step, cut_short), cut_short)
+
+
+def _may_pass(step: Step, outcome: Outcome) -> bool:
+    """Tell whether a failure is one of those after which the step is tried again."""
+    cause = outcome.cause
+    if outcome.ending is not Ending.FAILED:
+        return False
+    if step.retry_on is None:
+        by_itself = step.kind == StepKind.BATCH and cause.lstrip("-").isdigit()
+        return by_itself or cause in _PASSING
+    causes = {cause, "any"}
+    if step.kind == StepKind.SQL and len(cause) == _SQLSTATE:
+        causes.add(cause[:_CLASS])
+    return not causes.isdisjoint(step.retry_on)
+
+
+def _with_note(outcome: Outcome, note: str) -> Outcome:
+    output = f"{outcome.output.rstrip()}\n{note}\n".lstrip("\n")
+    return Outcome(outcome.ending, outcome.result, output, outcome.reason)
+
+
+def _end_of_run(step: Step, ended: EndedStep) -> tuple[RunStatus, str] | None:
+    """Tell how the run ends with this step, if it does."""
+    reason = ended.outcome.reason
+    match ended.status:
+        case StepStatus.FAILED:
+            return RunStatus.FAILED, f'step "{step.name}" failed: {reason}'
+        case StepStatus.ABORTED:
+            return RunStatus.ABORTED, f'aborted in step "{step.name}": {reason}'
+    return None
 
 
 def _step_status(step: Step, outcome: Outcome) -> StepStatus:
@@ -86,6 +169,8 @@ def _step_status(step: Step, outcome: Outcome) -> StepStatus:
             return StepStatus.SUCCEEDED
         case Ending.ABORTED:
             return StepStatus.ABORTED
+        case Ending.EXPIRED:
+            return StepStatus.FAILED
         case Ending.FAILED:
             return {
                 OnError.SUCCEED.value: StepStatus.SUCCEEDED,

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import threading
 import time
 
 from pgagent_runner.agent.crew import Crew
@@ -13,19 +14,26 @@ from pgagent_runner.catalog import (
     CatalogLostError,
     Ledger,
     NotRegisteredError,
+    prune_log,
 )
-from pgagent_runner.steps import StepSettings
+from pgagent_runner.steps import SessionPool, StepSettings
 
 log = logging.getLogger(__name__)
 
 # Seconds.
-LEASE = 20.0  # how long the agent counts as alive after a heartbeat
-HEARTBEAT = 5.0
 FIRST_RETRY = 0.1  # until the first attempt to reconnect; then doubled
 LOCKED_RETRY = 0.1  # until another look at a due job that somebody has locked
 REFUSED_RETRY = 1.0  # until another look if the database refused this one
+DYING_RETRY = 0.2  # until another look at a dead agent whose sessions are ending
+CROWDED_RETRY = 0.003  # until another look if more is due than there were workers
+PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 
-LEDGER_SESSIONS = 4
+# Of the lease: when to renew it, and when to stop everything if that did not succeed,
+# so that all has ended before others take the runs for dead.
+HEARTBEAT = 1 / 4
+FENCE = 13 / 20
+
+LEDGER_SESSIONS = 3
 
 
 class _StopConnectingError(Exception):
@@ -39,11 +47,13 @@ class Agent:
         """Prepare; nothing is connected yet."""
         self._options = options
         self._waker = Waker()
+        self._pool = SessionPool(options.target_sessions)
         self._next_beat = 0.0
         self._retry = FIRST_RETRY
         self._starting = True
         self._connecting = False
         self._stops = 0
+        self._reload = False
 
     @property
     def signal_fileno(self) -> int:
@@ -60,6 +70,11 @@ class Agent:
         if self._connecting:
             raise _StopConnectingError
 
+    def reload(self) -> None:
+        """Ask to let go of idle sessions and to look for due jobs: for a signal."""
+        self._reload = True
+        self._waker.wake()
+
     def run(self) -> None:
         """Serve until asked to stop, whatever becomes of the database meanwhile."""
         while not self._stops:
@@ -73,30 +88,38 @@ class Agent:
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
                 self._retry = min(2 * self._retry, self._options.retry)
                 self._waker.wait(delay)
+        self._pool.close_idle(0)
         log.info("stopped")
 
     def _connect_and_serve(self) -> None:
         options = self._options
         self._connecting = True
+        began = time.monotonic()
         with Catalog(
-            options.conninfo, options.station, LEASE, starting=self._starting
+            options.conninfo, options.station, options.lease, starting=self._starting
         ) as catalog:
             self._starting = False
-            ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers))
+            ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers + 1))
             self._connecting = False
-            self._serve(catalog, ledger)
+            self._serve(catalog, ledger, began)
 
-    def _serve(self, catalog: Catalog, ledger: Ledger) -> None:
+    def _serve(self, catalog: Catalog, ledger: Ledger, began: float) -> None:
         """Work under one registration, until asked to stop or until it is lost."""
         options = self._options
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
             environment=options.environment,
+            sessions_per_target=options.target_sessions,
+            on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
         self._retry = FIRST_RETRY
         self._next_beat = 0.0
-        crew = Crew(options.workers, ledger, settings, on_end=self._waker.wake)
+        crew = Crew(
+            options.workers, ledger, settings, self._pool, on_end=self._waker.wake
+        )
+        self._extend(crew, began)
+        housekeeping = _Housekeeping(options.conninfo)
         log.info('agent on host "%s" serves %s', options.station, catalog.where)
         try:
             self._work(catalog, crew)
@@ -106,6 +129,7 @@ class Agent:
             # If the registration is lost, others take the runs for dead and may start
             # the jobs anew: nothing of these may go on.
             crew.abort("the agent lost its registration")
+            housekeeping.stop()
             ledger.close()
             crew.dismiss()
 
@@ -113,36 +137,58 @@ class Agent:
         """Beat, claim what is due and wait, in turn, until asked to stop."""
         next_look = 0.0
         while not self._stops:
-            self._beat(catalog)
+            self._beat(catalog, crew)
             crew.check()
+            if self._reload:
+                self._reload = False
+                self._pool.close_idle(0)
+                next_look = 0.0
+                log.info("reloaded")
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + self._look(catalog, crew)
             until = min(self._next_beat, next_look)
             if self._waker.wait(until - time.monotonic(), catalog):
-                catalog.take_notifications()
+                self._hear(catalog)
                 next_look = 0.0
 
     def _drain(self, catalog: Catalog, crew: Crew) -> None:
         """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
+        crew.wakes_at = 1
         if not crew.idle:
             log.info("stopping: running jobs have %g s to end", self._options.grace)
         while not crew.idle:
-            self._beat(catalog)
+            self._beat(catalog, crew)
+            crew.check()
             if self._stops > 1 or time.monotonic() >= deadline:
                 crew.abort("the agent was stopped")
                 deadline = self._next_beat
             until = min(self._next_beat, deadline)
             if self._waker.wait(until - time.monotonic(), catalog):
-                catalog.take_notifications()
+                self._hear(catalog)
 
-    def _beat(self, catalog: Catalog) -> None:
+    def _hear(self, catalog: Catalog) -> None:
+        if catalog.take_notifications():
+            self._next_beat = 0.0  # which tells what is to be cancelled
+
+    def _beat(self, catalog: Catalog, crew: Crew) -> None:
         """Renew the lease, if it is time to."""
-        if time.monotonic() < self._next_beat:
+        began = time.monotonic()
+        if began < self._next_beat:
             return
-        self._next_beat = time.monotonic() + HEARTBEAT
-        if aborted := catalog.heartbeat():
-            log.warning("aborted %s runs of agents that are gone", aborted)
+        self._next_beat = began + HEARTBEAT * self._options.lease
+        pulse = catalog.heartbeat()
+        self._extend(crew, began)
+        if pulse.swept:
+            log.warning("aborted %s runs of agents that are gone", pulse.swept)
+        if pulse.dying:
+            self._next_beat = began + DYING_RETRY
+        crew.cancel(pulse.cancelled, "cancelled by request")
+        self._pool.close_idle()
+
+    def _extend(self, crew: Crew, began: float) -> None:
+        """Let steps go on as long as a lease allows that was renewed after `began`."""
+        crew.extend(began + FENCE * self._options.lease - time.monotonic())
 
     def _look(self, catalog: Catalog, crew: Crew) -> float:
         """Start what is due and can start; return the seconds until the next look.
@@ -150,14 +196,18 @@ class Agent:
         A worker that becomes free, and a change of any job, bring it forward.
         """
         poll = self._options.poll
-        if not crew.free:
-            return poll
+        free = crew.free
+        crew.wakes_at = 1
+        if not free:
+            return min(poll, REFUSED_RETRY)
         try:
-            runs = catalog.claim(crew.free)
+            runs = catalog.claim(free)
             for run in runs:
                 crew.start(run)
-            if not crew.free:
-                return poll
+            if len(runs) == free:
+                # More may be due. Single places are filled several at a time.
+                crew.wakes_at = max(1, self._options.workers // 4)
+                return CROWDED_RETRY if crew.free else poll
             due = catalog.seconds_until_due()
         except (CatalogLostError, NotRegisteredError):
             raise
@@ -169,3 +219,30 @@ class Agent:
         if due == 0 and not runs:
             return min(LOCKED_RETRY, poll)
         return min(due, poll)
+
+
+class _Housekeeping:
+    """Deletes old log rows now and then, in a thread of its own."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(
+            target=self._work, name="housekeeping", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Break off, and do not wait: what is under way is a transaction."""
+        self._stopped.set()
+
+    def _work(self) -> None:
+        # Runners that are started together do not begin together.
+        pause = random.uniform(0.05, 0.1) * PRUNE_PAUSE  # noqa: S311
+        while not self._stopped.wait(pause):
+            try:
+                if deleted := prune_log(self._conninfo, self._stopped.wait):
+                    log.info("deleted %s runs that need not be kept", deleted)
+            except CatalogError as e:
+                log.warning("could not delete old runs: %s", e)
+            pause = PRUNE_PAUSE

@@ -2,65 +2,99 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
 from pgagent_runner.model import Run, RunStatus
 from pgagent_runner.run import execute_run
-from pgagent_runner.steps import StepExecutor, StepSettings
+from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 
 log = logging.getLogger(__name__)
 
+# Runs that wait for a server that does not answer must not keep others from running:
+# after so many seconds they leave their place to another run, so many times at most.
+_STALLED_AFTER = 1.0
+_MOST_STALLED = 3
+
 
 class Crew:
-    """The workers of one registration of the agent."""
+    """The workers of one registration of the agent.
+
+    `on_end` is called, in another thread, when a worker has become free, if that
+    `wakes_at` so many, and when all that has ended has been recorded.
+    """
 
     def __init__(
         self,
         size: int,
         ledger: Ledger,
         settings: StepSettings,
+        pool: SessionPool,
         on_end: Callable[[], None],
     ) -> None:
-        """Hire `size` workers; `on_end` is called, in a worker, after each run."""
+        """Hire `size` workers."""
         self._size = size
         self._ledger = ledger
         self._settings = settings
+        self._pool = pool
         self._on_end = on_end
-        self._threads = ThreadPoolExecutor(size, "worker")
+        self._threads = ThreadPoolExecutor(size * (1 + _MOST_STALLED), "worker")
         self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
-        self._unrecorded: str | None = None
+        self._unrecorded = 0
+        self._failure: str | None = None
+        self._fence = Fence(self.abort)
+        self.wakes_at = 1
 
     @property
     def free(self) -> int:
         """How many more runs can start at once."""
-        return self._size - len(self._running)
+        with self._lock:
+            running = len(self._running)
+            if running < self._size:
+                return self._size - running
+            stalled = self._count_stalled()
+        return min(self._size + stalled, self._size * (1 + _MOST_STALLED)) - running
 
     @property
     def idle(self) -> bool:
-        """Whether no run is under way."""
-        return not self._running
+        """Whether no run is under way, and all that were have been recorded."""
+        return not self._running and not self._unrecorded
 
     def check(self) -> None:
         """Raise CatalogError if a run has ended and could not be recorded.
 
         As long as this agent is registered, such a run counts as running.
         """
-        if self._unrecorded is not None:
-            raise CatalogError(self._unrecorded)
+        if self._failure is not None:
+            raise CatalogError(self._failure)
 
     def start(self, run: Run) -> None:
         """Have a free worker execute this run."""
         try:
-            executor = StepExecutor(self._settings, run)
+            executor = StepExecutor(self._settings, run, self._pool)
         except OSError as e:  # no file descriptor left
-            self._ledger.finish_run(run.id, RunStatus.FAILED, str(e))
+            self._watch(
+                run, self._ledger.close_run(run.id, None, RunStatus.FAILED, str(e))
+            )
             return
         with self._lock:
             self._running[run.id] = executor
         self._threads.submit(self._work, run, executor)
+
+    def extend(self, seconds: float) -> None:
+        """Let steps go on for so many seconds more, unless they are extended again."""
+        self._fence.extend(seconds)
+
+    def cancel(self, run_ids: Iterable[int], reason: str) -> None:
+        """Stop these runs, as far as they are under way here."""
+        with self._lock:
+            for run_id in run_ids:
+                if executor := self._running.get(run_id):
+                    executor.cancel(reason)
 
     def abort(self, reason: str) -> None:
         """Stop all steps under way; the runs end as aborted."""
@@ -71,19 +105,46 @@ class Crew:
     def dismiss(self) -> None:
         """Wait for all runs to end; no more can be started."""
         self._threads.shutdown()
+        self._fence.close()
+
+    def _count_stalled(self) -> int:
+        latest = time.monotonic() - _STALLED_AFTER
+        waiting = (e.connecting_since for e in self._running.values())
+        return sum(since is not None and since < latest for since in waiting)
 
     def _work(self, run: Run, executor: StepExecutor) -> None:
         try:
             with executor:
-                execute_run(run, self._ledger, executor)
+                recorded = execute_run(run, self._ledger, executor)
+            self._watch(run, recorded)
         except NotRunningError as e:
             log.warning("run %s was closed by somebody else: %s", run.id, e)
         except CatalogError as e:
-            self._unrecorded = f"run {run.id} could not be recorded: {e}"
+            self._failure = f"run {run.id} could not be recorded: {e}"
         except Exception as e:
             log.exception("run %s: an error in the agent itself", run.id)
-            self._unrecorded = f"run {run.id} could not be recorded: {e}"
+            self._failure = f"run {run.id} could not be recorded: {e}"
         finally:
             with self._lock:
                 del self._running[run.id]
-            self._on_end()
+                free = self._size - len(self._running)
+            if free >= self.wakes_at:
+                self._on_end()
+
+    def _watch(self, run: Run, recorded: "Future[int | None]") -> None:
+        """Count a run as unrecorded until it is recorded."""
+
+        def note(recorded: "Future[int | None]") -> None:
+            with self._lock:
+                self._unrecorded -= 1
+            error = recorded.exception()
+            if isinstance(error, NotRunningError):
+                log.warning("run %s was closed by somebody else: %s", run.id, error)
+            elif error is not None:
+                self._failure = f"run {run.id} could not be recorded: {error}"
+            if not self._unrecorded:
+                self._on_end()
+
+        with self._lock:
+            self._unrecorded += 1
+        recorded.add_done_callback(note)

@@ -23,6 +23,12 @@ class AgentOptions:
     retry: float = 30.0
     """The longest time between two attempts to reconnect."""
 
+    lease: float = 20.0
+    """How long the agent counts as alive after a heartbeat."""
+
+    target_sessions: int | None = None
+    """How many sessions all jobs may have on one target; None: any number."""
+
     grace: float = 30.0
     """How long running jobs may go on when the agent is asked to stop."""
 

@@ -6,9 +6,9 @@ from pgagent_runner.catalog.errors import (
     CatalogLostError,
     NotRegisteredError,
     NotRunningError,
-    StepGoneError,
 )
-from pgagent_runner.catalog.ledger import Ledger
+from pgagent_runner.catalog.housekeeping import prune_log
+from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
 
 __all__ = [
@@ -18,7 +18,8 @@ __all__ = [
     "Ledger",
     "NotRegisteredError",
     "NotRunningError",
-    "StepGoneError",
+    "Seal",
     "merge_conninfo",
     "parse_conninfo",
+    "prune_log",
 ]

@@ -13,7 +13,7 @@ from pgagent_runner.catalog.session import (
     parse_conninfo,
     translated_errors,
 )
-from pgagent_runner.model import Run, Step
+from pgagent_runner.model import Pulse, Run, Step
 
 
 class Catalog:
@@ -35,7 +35,7 @@ class Catalog:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
-        self._notified = False
+        self._cancelling = False
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
         self._connection.add_notify_handler(self._note)
@@ -75,14 +75,18 @@ class Catalog:
         parameters |= {"host": info.host, "port": info.port, "user": info.user}
         return make_conninfo("", **parameters)
 
-    def heartbeat(self) -> int:
-        """Renew the lease and bury dead agents; return how many runs that aborted."""
-        swept: int = self._call(
-            "SELECT pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))",
-            self._agent_id,
-            self._lease,
-        )[0][0]
-        return swept
+    def heartbeat(self) -> Pulse:
+        """Renew the lease, bury dead agents, and hear which runs are to be stopped."""
+        query: LiteralString = (
+            "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
+        )
+        swept, dying, cancelled = self._call(query, self._agent_id, self._lease)[0]
+        return Pulse(swept, dying, cancelled or ())
+
+    @property
+    def agent_id(self) -> int:
+        """The id of this agent, `pga_jobagent.jagpid`."""
+        return self._agent_id
 
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
@@ -104,17 +108,20 @@ class Catalog:
         return self._connection.fileno()
 
     def take_notifications(self) -> bool:
-        """Return whether jobs have changed since the last call; does not wait."""
+        """Return whether a run is to be cancelled, for all that is known; do not wait.
+
+        Whatever arrives means that jobs have changed since the last call.
+        """
         pgconn = self._connection.pgconn
         with translated_errors(self._connection):
             pgconn.consume_input()
-            while pgconn.notifies() is not None:
-                self._notified = True
-        notified, self._notified = self._notified, False
-        return notified
+            while (notify := pgconn.notifies()) is not None:
+                self._cancelling |= notify.extra == b"cancel"
+        cancelling, self._cancelling = self._cancelling, False
+        return cancelling
 
-    def _note(self, _: psycopg.Notify) -> None:
-        self._notified = True
+    def _note(self, notify: psycopg.Notify) -> None:
+        self._cancelling |= notify.payload == "cancel"
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):
@@ -124,6 +131,7 @@ class Catalog:
 
 def _runs(rows: Iterable[Row]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    for (run_id, job_id, name), steps in itertools.groupby(rows, lambda row: row[:3]):
-        known = tuple(Step(*row[3:]) for row in steps if row[3] is not None)
-        yield Run(run_id, job_id, name, known)
+    for run, steps in itertools.groupby(rows, lambda row: row[:5]):
+        run_id, job_id, name, timeout, step_log_id = run
+        known = tuple(Step(*row[5:]) for row in steps if row[5] is not None)
+        yield Run(run_id, job_id, name, known, step_log_id, timeout)

@@ -15,7 +15,8 @@ Row = tuple[Any, ...]
 Connection = psycopg.Connection[Row]
 
 # What a session of ours needs, whatever the role, the database or the user's
-# environment prescribe; settings that this server does not have are left out.
+# environment prescribe; settings that this server does not have are left out. The last
+# four let the server notice that we are gone as soon as we notice that it is.
 _SETTINGS = """
     SELECT pg_catalog.set_config(s.name, s.value, false)
     FROM (VALUES
@@ -25,7 +26,11 @@ _SETTINGS = """
         ('statement_timeout', '0'),
         ('idle_in_transaction_session_timeout', '0'),
         ('idle_session_timeout', '0'),
-        ('lock_timeout', %s)
+        ('lock_timeout', %s),
+        ('client_connection_check_interval', '1s'),
+        ('tcp_keepalives_idle', '5'),
+        ('tcp_keepalives_interval', '2'),
+        ('tcp_keepalives_count', '3')
     ) AS s (name, value)
     WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL
 """

@@ -2,6 +2,7 @@
 
 from pgagent_runner.steps.batch import batch_environment
 from pgagent_runner.steps.executor import StepExecutor
+from pgagent_runner.steps.pool import SessionPool
 from pgagent_runner.steps.settings import StepSettings
 
-__all__ = ["StepExecutor", "StepSettings", "batch_environment"]
+__all__ = ["SessionPool", "StepExecutor", "StepSettings", "batch_environment"]

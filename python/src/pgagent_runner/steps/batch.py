@@ -67,9 +67,13 @@ def run_script(
             _wait(group, settings, cancellation, output)
             exit_code = group.exit_code
     if exit_code < 0:
-        raise StepError(f"killed by {describe_signal(-exit_code)}", exit_code)
+        raise StepError(
+            f"killed by {describe_signal(-exit_code)}", exit_code, cause=str(exit_code)
+        )
     if exit_code > 0:
-        raise StepError("", exit_code, reason=f"exit code {exit_code}")
+        raise StepError(
+            "", exit_code, reason=f"exit code {exit_code}", cause=str(exit_code)
+        )
     return exit_code
 
 

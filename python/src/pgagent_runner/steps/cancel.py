@@ -1,16 +1,21 @@
 """Waiting for file descriptors in a way that a cancellation interrupts."""
 
+import contextlib
 import math
 import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from pgagent_runner.model import Ending
 from pgagent_runner.steps.errors import StepAbortedError
+
+# What weighs more replaces what weighs less.
+_WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
 
 
 class Cancellation:
-    """A request to stop, made at most once, from any thread.
+    """A request to stop, made from any thread.
 
     Its file descriptor becomes readable when the request is made, and stays so.
     """
@@ -19,23 +24,58 @@ class Cancellation:
         """Open the file descriptor; raise OSError if there is none left."""
         self._lock = threading.Lock()
         self._reason: str | None = None
+        self._ending = Ending.ABORTED
         self._reader, self._writer = socket.socketpair()
+        self._reader.settimeout(0)
+        self._writer.settimeout(0)
 
     @property
     def reason(self) -> str | None:
         """Why to stop; None as long as nobody has asked."""
         return self._reason
 
+    @property
+    def ending(self) -> Ending:
+        """How a step that stops for it ends: as aborted, or as one out of time."""
+        return self._ending
+
     def fileno(self) -> int:
         """Give the file descriptor to wait on for POLLIN."""
         return self._reader.fileno()
 
-    def cancel(self, reason: str) -> None:
-        """Ask to stop; the first reason counts."""
+    def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
+        """Ask to stop; the first reason counts, or the one that weighs more."""
         with self._lock:
-            if self._reason is None:
+            if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
                 self._reason = reason
-        self._writer.close()
+                self._ending = ending
+                with contextlib.suppress(OSError):  # full, or closed
+                    self._writer.send(b"\0")
+
+    def forget_time_limit(self) -> None:
+        """Let the next step start although the time of the last one was over."""
+        with self._lock:
+            if self._reason is not None and self._ending is Ending.FAILED:
+                self._reason = None
+                with contextlib.suppress(BlockingIOError):
+                    self._reader.recv(16)
+
+    @contextlib.contextmanager
+    def limited(
+        self, seconds: float | None, reason: str, ending: Ending
+    ) -> Iterator[None]:
+        """Ask to stop if the block takes longer than so many seconds."""
+        if seconds is None:
+            yield
+            return
+        timer = threading.Timer(seconds, self.cancel, [reason, ending])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it must not ask for anything any more
 
     def check(self) -> None:
         """Raise StepAbortedError if stopping was asked for."""
@@ -49,8 +89,9 @@ class Cancellation:
 
     def close(self) -> None:
         """Close the file descriptor; a later request changes nothing."""
-        self._writer.close()
-        self._reader.close()
+        with self._lock:
+            self._writer.close()
+            self._reader.close()
 
 
 def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]:

@@ -5,13 +5,13 @@ import random
 import re
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 
-from pgagent_runner.model import Run, Step
+from pgagent_runner.model import CONNECTION, Step
 from pgagent_runner.steps.cancel import Cancellation, wait_ready
 from pgagent_runner.steps.errors import StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -42,7 +42,7 @@ _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 5.0  # seconds
 
 
-def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Parameters:
+def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
     """Give the libpq parameters of the step's target; raise StepError if it has none.
 
     The connection string wins over the database, and is parsed by libpq alone.
@@ -62,19 +62,22 @@ def connection_parameters(step: Step, settings: StepSettings, run: Run) -> Param
     return {
         **_KEEPALIVES,
         "connect_timeout": settings.connect_timeout,
-        "fallback_application_name": f"pgagent job {run.job_id} run {run.id}",
+        "fallback_application_name": "pgagent",
         **target,
         "client_encoding": "UTF8",
     }
 
 
 def connect(
-    parameters: Parameters, cancellation: Cancellation, output: BoundedOutput
+    parameters: Parameters,
+    cancellation: Cancellation,
+    output: BoundedOutput,
+    on_shortage: Callable[[], None] = lambda: None,
 ) -> pq.abc.PGconn:
     """Open a connection, waiting for a free one as long as it takes.
 
-    Raise StepError if the server cannot be reached or refuses for another reason,
-    StepAbortedError when cancelled.
+    Whenever there is none, `on_shortage` is called. Raise StepError if the server
+    cannot be reached or refuses for another reason, StepAbortedError when cancelled.
     """
     delay = _FIRST_DELAY
     while True:
@@ -83,7 +86,9 @@ def connect(
         except psycopg.Error as error:
             reason = str(error).strip()
             if not is_shortage(reason):
-                raise StepError(_failure(parameters, reason)) from None
+                failure = _failure(parameters, reason)
+                raise StepError(failure, cause=CONNECTION) from None
+            on_shortage()
             if delay == _FIRST_DELAY:
                 output.line(f"waiting for a free connection: {reason}")
         cancellation.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 (jitter)

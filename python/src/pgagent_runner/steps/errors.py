@@ -4,14 +4,18 @@
 class StepError(Exception):
     """The step failed.
 
-    Its text is added to the step's output, `result` is the step's result, and
-    `reason`, by default the first line of the text, says in one sentence why.
+    Its text is added to the step's output, `result` is the step's result, `reason`,
+    by default the first line of the text, says in one sentence why, and `cause` in one
+    word: see `model.Outcome`.
     """
 
-    def __init__(self, text: str, result: int = -1, reason: str = "") -> None:
+    def __init__(
+        self, text: str, result: int = -1, reason: str = "", cause: str = ""
+    ) -> None:
         """Take what the outcome will tell."""
         super().__init__(text)
         self.result = result
+        self.cause = cause
         self.reason = reason or text.partition("\n")[0]
 
 

@@ -3,27 +3,39 @@
 from types import TracebackType
 from typing import Self
 
-from pgagent_runner.model import Ending, Outcome, Run, Step, StepKind
+from pgagent_runner.model import TIMEOUT, Ending, Outcome, Run, Step, StepKind
 from pgagent_runner.steps.batch import run_script
 from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.pool import SessionPool
 from pgagent_runner.steps.settings import StepSettings
-from pgagent_runner.steps.sql import SqlSteps
+from pgagent_runner.steps.sql import Seal, SqlSteps
 
 
 class StepExecutor:
     """Executes the steps of one run, one after the other, in one thread.
 
-    SQL steps on the same target share a session, which lives until `close`.
+    SQL steps on the same target share a session, until `close` gives it back.
     """
 
-    def __init__(self, settings: StepSettings, run: Run) -> None:
+    def __init__(self, settings: StepSettings, run: Run, pool: SessionPool) -> None:
         """Open nothing but a file descriptor; raise OSError if there is none left."""
         self._settings = settings
         self._run = run
         self._cancellation = Cancellation()
-        self._sql = SqlSteps(settings, run, self._cancellation)
+        self._sql = SqlSteps(settings, run, self._cancellation, pool)
+        self._time_limit = self._cancellation.limited(
+            run.timeout,
+            f"the run took longer than {run.timeout:g} s" if run.timeout else "",
+            Ending.EXPIRED,
+        )
+        self._time_limit.__enter__()
+
+    @property
+    def connecting_since(self) -> float | None:
+        """Since when, by the monotonic clock, a step waits to be connected."""
+        return self._sql.connecting_since
 
     def __enter__(self) -> Self:
         """Give the executor itself."""
@@ -38,22 +50,35 @@ class StepExecutor:
         """Close it."""
         self.close()
 
-    def execute(self, step: Step) -> Outcome:
-        """Execute a step to its end; whatever the step does becomes the outcome."""
+    def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
+        """Execute a step to its end; whatever the step does becomes the outcome.
+
+        A step with a seal commits together with its row in the log.
+        """
         output = BoundedOutput(self._settings.output_limit)
+        limit = f"the step took longer than {step.timeout:g} s" if step.timeout else ""
         try:
             self._cancellation.check()
-            result = self._dispatch(step, output)
+            with self._cancellation.limited(step.timeout, limit, Ending.FAILED):
+                result = self._dispatch(step, seal, output)
         except StepError as error:
-            aborted = isinstance(error, StepAbortedError)
-            ending = Ending.ABORTED if aborted else Ending.FAILED
             output.line(str(error))
-            return Outcome(ending, error.result, output.text(), error.reason)
+            return self._outcome(error, output)
         except (OSError, MemoryError) as error:
             reason = str(error) or "out of memory"
             output.line(reason)
             return Outcome(Ending.FAILED, -1, output.text(), reason)
+        finally:
+            self._cancellation.forget_time_limit()
         return Outcome(Ending.SUCCEEDED, result, output.text())
+
+    def pause(self, seconds: float) -> Outcome | None:
+        """Wait for the next attempt; return the outcome if that is cut short."""
+        try:
+            self._cancellation.sleep(seconds)
+        except StepAbortedError as error:
+            return self._outcome(error, BoundedOutput(0))
+        return None
 
     def cancel(self, reason: str) -> None:
         """End the step under way, from any thread, and every later one at once."""
@@ -61,12 +86,20 @@ class StepExecutor:
 
     def close(self) -> None:
         """End the sessions of the run."""
+        self._time_limit.__exit__(None, None, None)
         self._sql.close()
         self._cancellation.close()
 
-    def _dispatch(self, step: Step, output: BoundedOutput) -> int:
+    def _outcome(self, error: StepError, output: BoundedOutput) -> Outcome:
+        ending, cause = Ending.FAILED, error.cause
+        if isinstance(error, StepAbortedError):
+            ending = self._cancellation.ending
+            cause = TIMEOUT if ending is Ending.FAILED else ""
+        return Outcome(ending, error.result, output.text(), error.reason, cause)
+
+    def _dispatch(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
         if step.kind == StepKind.SQL:
-            return self._sql.execute(step, output)
+            return self._sql.execute(step, seal, output)
         if step.kind == StepKind.BATCH:
             return run_script(
                 step, self._run, self._settings, self._cancellation, output

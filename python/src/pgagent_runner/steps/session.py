@@ -3,12 +3,13 @@
 import math
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 import psycopg
 from psycopg import capabilities, pq
+from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.steps.cancel import Cancellation, wait_ready
 from pgagent_runner.steps.connect import describe_target
@@ -17,6 +18,13 @@ from pgagent_runner.steps.output import BoundedOutput
 
 _ROWS_AT_A_TIME = 20
 
+_CANCEL_TIME = 0.5  # seconds from cancelling a statement to terminating its session
+_TERMINATE_TIME = 1.0  # seconds until that has ended
+_MAY_GO_ON = "its connection was closed, and it may still be running"
+_KNOWS_CHECK_INTERVAL = 140000
+
+_FATAL = pq.ExecStatus.FATAL_ERROR
+
 _OPEN = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
 
 
@@ -24,15 +32,21 @@ class Session:
     """A connection whose every wait ends soon after the run is cancelled."""
 
     def __init__(
-        self, pgconn: pq.abc.PGconn, cancellation: Cancellation, kill_grace: float
+        self, pgconn: pq.abc.PGconn, cancellation: Cancellation, conninfo: str
     ) -> None:
-        """Take over the connection, which must be non-blocking."""
+        """Take over the connection, which must be non-blocking.
+
+        `conninfo` is for a second one that ends the first, should that be needed.
+        """
+        self.opened = time.monotonic()
         self._connection = psycopg.Connection(pgconn)
         self._pgconn = pgconn
         self._cancellation = cancellation
-        self._kill_grace = kill_grace
+        self._conninfo = conninfo
         self._stop_by = math.inf
         self._is_broken = False
+        self._can_check = pgconn.server_version >= _KNOWS_CHECK_INTERVAL
+        self._is_reusable = False
 
     @property
     def lost(self) -> bool:
@@ -55,6 +69,54 @@ class Session:
             }
         )
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server's side."""
+        return self._pgconn.backend_pid
+
+    def begin(self, cancellation: Cancellation, name: str | None) -> None:
+        """Get ready for a run: its cancellation, and the name that others see.
+
+        If that fails, the session is `lost`.
+        """
+        self._cancellation = cancellation
+        settings = [] if name is None else [f"SET application_name = '{name}'"]
+        if self._can_check:
+            # A runner that dies takes its statements along within a second.
+            settings.append("SET client_connection_check_interval = '1s'")
+        # A role that was set with the login would not come back after DISCARD ALL.
+        settings.append("SELECT 1 WHERE session_user = current_user")
+        results = list(self.query("; ".join(settings).encode()))
+        if self._can_check and results and results[-1].status == _FATAL:
+            self._can_check = False  # not on every platform
+            self.begin(cancellation, name)
+            return
+        self._is_broken |= not results or results[-1].status == _FATAL
+        self._is_reusable = any(r.ntuples for r in results)
+
+    def start_reset(self) -> bool:
+        """Have the server forget the run; tell whether that makes sense."""
+        idle = self._pgconn.transaction_status == pq.TransactionStatus.IDLE
+        if self.lost or not idle or not self._is_reusable or self._stop_by < math.inf:
+            return False
+        self._pgconn.notice_handler = None
+        try:
+            self._pgconn.send_query(b"DISCARD ALL")
+            return self._pgconn.flush() == 0
+        except psycopg.Error:
+            return False
+
+    def finish_reset(self, cancellation: Cancellation) -> bool:
+        """Tell whether the server has forgotten the run before."""
+        self._cancellation = cancellation
+        try:
+            statuses = []
+            while (result := self._next_result()) is not None:
+                statuses.append(result.status)
+        except psycopg.Error:
+            return False
+        return statuses == [pq.ExecStatus.COMMAND_OK]
+
     def report_notices_to(self, output: BoundedOutput) -> None:
         """Let the server's notices appear in this output."""
         self._pgconn.notice_handler = lambda notice: output.line(message(notice))
@@ -68,19 +130,28 @@ class Session:
             self._run(b"SET client_encoding = 'SQL_ASCII'")
 
     def is_usable(self) -> bool:
-        """Ask the server: the session may have been ended while it was idle."""
+        """Ask the server: the session may have been ended while it was idle.
+
+        One whose statement had to be cancelled is not used again.
+        """
+        if self._stop_by < math.inf:
+            return False
         self._run(b"")
         return not self.lost
 
-    def query(self, text: bytes) -> Iterator[pq.abc.PGresult]:
-        """Send one simple query and yield its results, errors too, as they come.
+    def query(
+        self, text: bytes, parameters: Sequence[str] | None = None
+    ) -> Iterator[pq.abc.PGresult]:
+        """Send one query and yield its results, errors too, as they come.
+
+        With parameters it must be a single statement; without, it is a simple query.
 
         If the connection breaks, they end early and the session is `lost`. A COPY
         must be answered by `copy_out` or `refuse_copy` before the next result.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
         try:
-            self._send(text)
+            self._send(text, parameters)
             while (result := self._next_result()) is not None:
                 yield result
         except psycopg.Error:
@@ -106,6 +177,11 @@ class Session:
                 self._wait(select.POLLOUT)
             self._flush()
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, and not yet failed."""
+        return self._pgconn.transaction_status == pq.TransactionStatus.INTRANS
+
     def roll_back_what_is_open(self) -> bool:
         """End a transaction that was left open; tell whether there was one."""
         if self._pgconn.transaction_status not in _OPEN:
@@ -121,8 +197,11 @@ class Session:
         for _ in self.query(command):
             pass
 
-    def _send(self, text: bytes) -> None:
-        self._pgconn.send_query(text)
+    def _send(self, text: bytes, parameters: Sequence[str] | None) -> None:
+        if parameters is None:
+            self._pgconn.send_query(text)
+        else:
+            self._pgconn.send_query_params(text, [p.encode() for p in parameters])
         if capabilities.has_stream_chunked():
             self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
         else:
@@ -161,17 +240,34 @@ class Session:
                 self._ask_to_stop()
 
     def _ask_to_stop(self) -> None:
-        self._stop_by = time.monotonic() + self._kill_grace
+        self._stop_by = time.monotonic() + _CANCEL_TIME
         with suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=self._kill_grace)
+            self._connection.cancel_safe(timeout=_CANCEL_TIME)
 
     def _go_away(self) -> NoReturn:
+        ended = self._terminate()
         self.close()
         raise StepAbortedError(
             f"{self._cancellation.reason}\n"
-            f"the server did not stop within {self._kill_grace:g} s; the connection"
-            " was closed, and the statement may still be running"
+            f"the statement did not stop within {_CANCEL_TIME:g} s; "
+            + ("its session was terminated" if ended else _MAY_GO_ON)
         )
+
+    def _terminate(self) -> bool:
+        """End the server's side through another session; tell whether it has ended."""
+        deadline = time.monotonic() + _TERMINATE_TIME
+        try:
+            with psycopg.connect(
+                make_conninfo(self._conninfo, connect_timeout=1), autocommit=True
+            ) as other:
+                query = "SELECT pg_catalog.pg_terminate_backend(%s)"
+                other.execute(query, [self.pid])
+            while (left := deadline - time.monotonic()) > 0:
+                if wait_ready({self._pgconn.socket: select.POLLIN}, left):
+                    self._pgconn.consume_input()
+        except psycopg.Error:
+            return self.lost or self._pgconn.status != pq.ConnStatus.OK
+        return False
 
 
 def message(result: pq.abc.PGresult) -> str:

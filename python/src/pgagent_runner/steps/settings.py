@@ -1,6 +1,6 @@
 """What the steps of every run have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -17,8 +17,14 @@ class StepSettings:
     connect_timeout: int = 10
     """Seconds, for connection strings that set none."""
 
-    kill_grace: float = 5.0
+    kill_grace: float = 1.0
     """Seconds between asking a step to stop and making it stop."""
+
+    sessions_per_target: int | None = None
+    """How many sessions all runs together may have on a target; None: any number."""
+
+    on_session: Callable[[int], None] = lambda _: None
+    """Called with the process id of a new session on the agent's own server."""
 
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""

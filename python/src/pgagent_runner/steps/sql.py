@@ -1,84 +1,178 @@
-"""SQL steps: one simple query each, in a session that the run's steps share."""
+"""SQL steps: sent to a session that the run's steps on the same target share."""
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.model import Run, Step
+from pgagent_runner.model import CONNECTION, Run, Step, StepMode
 from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.connect import connect, connection_parameters
+from pgagent_runner.steps.connect import Parameters, connect, connection_parameters
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.pool import SessionPool, Target
 from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings
-
-Target = frozenset[tuple[str, str | int | None]]
+from pgagent_runner.steps.statements import split
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 
 _NO_STATEMENT = "the step contains no SQL statement"
 _COPY_REFUSED = "COPY FROM STDIN is not possible in a job step"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
+_ENDED = "an atomic step can't end its own transaction, which its log row is part of"
 _CONNECTION_LOST = (
     "the connection was lost while the step was running;"
     " whether its last statement took effect is unknown"
 )
 
 
+class Seal(Protocol):
+    """How a step commits together with its own row in the log."""
+
+    is_recorded: Callable[[], bool]
+
+    def statement(self, result: int, output: str) -> tuple[str, Sequence[str]]:
+        """Return the last statement of the transaction, and its parameters."""
+
+
 class SqlSteps:
     """Executes the SQL steps of one run, with one session for each target."""
 
     def __init__(
-        self, settings: StepSettings, run: Run, cancellation: Cancellation
+        self,
+        settings: StepSettings,
+        run: Run,
+        cancellation: Cancellation,
+        pool: SessionPool,
     ) -> None:
         """Open nothing yet."""
         self._settings = settings
         self._run = run
         self._cancellation = cancellation
+        self._pool = pool
         self._sessions: dict[Target, Session] = {}
+        self._connecting_since: float | None = None
 
-    def execute(self, step: Step, output: BoundedOutput) -> int:
+    @property
+    def connecting_since(self) -> float | None:
+        """Since when, on the monotonic clock, it has been waiting to be connected."""
+        return self._connecting_since
+
+    def execute(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
         """Execute the step and give the number of rows its last command touched.
 
         Raise StepError if it fails, StepAbortedError if it was cancelled.
         """
         session = self._session(step, output)
         answer = _Answer(session, output)
-        for result in session.query(step.code.encode(errors="surrogateescape")):
-            answer.take(result)
+        code = step.code.encode(errors="surrogateescape")
+        if seal is not None:
+            self._execute_atomically(code, seal, answer)
+        elif step.mode == StepMode.AUTOCOMMIT:
+            answer.ask_each(split(code))
+        else:
+            answer.ask(code)
         if session.lost:
+            # A commit whose answer is lost may have happened.
+            if seal is not None and seal.is_recorded():
+                return answer.result
             answer.problems = [_CONNECTION_LOST, session.error_text.rstrip()]
+            answer.cause = CONNECTION
         elif session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
-            return min(answer.rows, _LARGEST_RESULT)
+            return answer.result
         text = "\n".join([*answer.problems, session.target])
         if self._cancellation.reason is not None:
             raise StepAbortedError(f"{self._cancellation.reason}\n{text}")
-        raise StepError(text)
+        raise StepError(text, cause=answer.cause)
 
     def close(self) -> None:
-        """End the sessions."""
-        for session in self._sessions.values():
-            session.close()
+        """Give the sessions back."""
+        for target, session in self._sessions.items():
+            self._pool.give_back(target, session)
         self._sessions.clear()
 
+    def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
+        """Execute the step and close its row in the log in one transaction."""
+        session = answer.session
+        _Answer(session, BoundedOutput(0)).ask(b"BEGIN")
+        answer.ask(code)
+        if not answer.problems and not session.lost:
+            if not session.is_in_transaction:
+                answer.problems.append(_ENDED)
+                return
+            statement, parameters = seal.statement(answer.result, answer.output.text())
+            end = _Answer(session, BoundedOutput(0))
+            end.ask(b"RESET SESSION AUTHORIZATION; RESET ROLE")
+            end.ask(statement.encode(), parameters)
+            if not end.problems:
+                end.ask(b"COMMIT")
+            answer.problems, answer.cause = end.problems, end.cause
+
     def _session(self, step: Step, output: BoundedOutput) -> Session:
-        parameters = connection_parameters(step, self._settings, self._run)
+        parameters = connection_parameters(step, self._settings)
         target = frozenset(parameters.items())
         session = self._sessions.get(target)
         if session is not None:
             session.report_notices_to(output)
             if session.is_usable():
                 return session
-            session.close()
+            self._pool.close_one(target, self._sessions.pop(target))
             output.line("the session of the earlier steps was lost; this is a new one")
-        pgconn = connect(parameters, self._cancellation, output)
-        session = Session(pgconn, self._cancellation, self._settings.kill_grace)
+        while (session := self._pool.take(target)) is not None:
+            if self._is_ready(session, parameters):
+                break
+            self._pool.close_one(target, session)
+        else:
+            session = self._open(step, target, output)
         self._sessions[target] = session
         session.report_notices_to(output)
-        session.accept_any_bytes()
         return session
+
+    def _open(self, step: Step, target: Target, output: BoundedOutput) -> Session:
+        """Open a session, or take one that has become idle while waiting."""
+        parameters = connection_parameters(step, self._settings)
+        self._connecting_since = time.monotonic()
+        try:
+            while idle := self._pool.make_room(target, self._cancellation):
+                if self._is_ready(idle, parameters):
+                    return idle
+                self._pool.close_one(target, idle)
+            try:
+                pgconn = connect(
+                    parameters, self._cancellation, output, self._pool.note_shortage
+                )
+            except BaseException:
+                self._pool.close_one(target)
+                raise
+        finally:
+            self._connecting_since = None
+        session = Session(pgconn, self._cancellation, make_conninfo("", **parameters))
+        session.report_notices_to(output)
+        session.accept_any_bytes()
+        session.begin(self._cancellation, self._name(parameters))
+        if not step.conninfo:
+            self._settings.on_session(session.pid)
+        return session
+
+    def _is_ready(self, session: Session, parameters: Parameters) -> bool:
+        """Prepare an idle session for this run; tell whether it is alive."""
+        if not session.finish_reset(self._cancellation):
+            return False
+        session.accept_any_bytes()
+        session.begin(self._cancellation, self._name(parameters))
+        return not session.lost
+
+    def _name(self, parameters: Parameters) -> str | None:
+        """Return the name that shows in pg_stat_activity, unless the target has one."""
+        if parameters.get("application_name"):
+            return None
+        return f"pgagent job {self._run.job_id} run {self._run.id}"
 
 
 @dataclass
@@ -90,8 +184,27 @@ class _Answer:
     statements: int = 0
     rows: int = 0
     problems: list[str] = field(default_factory=list)
+    cause: str = ""
 
-    def take(self, result: pq.abc.PGresult) -> None:
+    @property
+    def result(self) -> int:
+        """The number of rows that the last command touched, as a column can hold it."""
+        return min(self.rows, _LARGEST_RESULT)
+
+    def ask(self, text: bytes, parameters: Sequence[str] | None = None) -> None:
+        for result in self.session.query(text, parameters):
+            self._take(result)
+
+    def ask_each(self, statements: Sequence[bytes]) -> None:
+        """Send statements one by one, up to the first that fails."""
+        if not statements:
+            self.problems.append(_NO_STATEMENT)
+        for statement in statements:
+            self.ask(statement)
+            if self.problems or self.session.lost:
+                return
+
+    def _take(self, result: pq.abc.PGresult) -> None:
         match result.status:
             case pq.ExecStatus.COMMAND_OK | pq.ExecStatus.TUPLES_OK:
                 self._note_command(result)
@@ -117,6 +230,7 @@ class _Answer:
     def _fail(self, result: pq.abc.PGresult) -> None:
         self.problems.append(message(result).rstrip())
         if sqlstate := result.error_field(pq.DiagnosticField.SQLSTATE):
-            self.problems.append(f"SQLSTATE: {sqlstate.decode()}")
+            self.cause = sqlstate.decode()
+            self.problems.append(f"SQLSTATE: {self.cause}")
         if self.statements:
             self.problems.append(f"in statement {self.statements + 1}")

@@ -1,0 +1,198 @@
+-- record.sql: how steps and runs go on and end. Writes pga_joblog, pga_jobsteplog, pga_job.
+--
+-- A run is open while pga_joblog.jlgstatus is 'r', and only then is anything recorded of
+-- it: the run's id is the fence. A run that was declared dead is closed, and nobody who
+-- still holds its id can write to it or free the job. What has been recorded already may
+-- be recorded again: whoever does not know whether a commit has happened repeats it.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_record(
+    p_run_ids bigint[], p_step_log_ids bigint[], p_step_statuses text[], p_results integer[],
+    p_outputs text[], p_next_step_ids integer[], p_attempts integer[],
+    p_run_statuses text[], p_messages text[]
+)
+RETURNS TABLE (place integer, step_log_id bigint, refusal text, reason text) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_held bigint[];        -- the runs that can be closed now
+BEGIN
+    -- The order of locks is the same everywhere: the job, then its run, then its steps.
+    -- A job that somebody else has locked is passed over: nobody must wait for him while
+    -- holding the locks of other jobs.
+    IF array_position(p_next_step_ids, NULL) IS NOT NULL THEN
+        v_held := ARRAY(
+            SELECT l.jlgid
+            FROM unnest(p_run_ids, p_next_step_ids) AS r (run_id, next_step_id)
+            JOIN pgagent.pga_joblog AS l ON l.jlgid = r.run_id
+            JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
+            WHERE r.next_step_id IS NULL FOR NO KEY UPDATE OF j SKIP LOCKED
+        );
+    END IF;
+
+    UPDATE pgagent.pga_jobsteplog AS s
+    SET jslstatus = r.step_status, jslresult = r.result, jsloutput = r.output,
+        jslduration = clock_timestamp() - s.jslstart
+    FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_next_step_ids)
+         AS r (run_id, step_log_id, step_status, result, output, next_step_id)
+    WHERE s.jslid = r.step_log_id AND s.jslstatus = 'r'
+          AND (r.next_step_id IS NOT NULL OR r.run_id = ANY (v_held));
+
+    IF v_held <> ARRAY[]::bigint[] THEN
+        PERFORM pgagent.pga_run_close(v_held, p_run_ids, p_run_statuses, p_messages);
+    END IF;
+    RETURN QUERY
+    SELECT r.place::integer, n.step_log_id, n.refusal, n.reason
+    FROM unnest(p_run_ids, p_next_step_ids, p_attempts, p_run_statuses, p_messages)
+         WITH ORDINALITY AS r (run_id, next_step_id, attempt, run_status, message, place),
+    LATERAL (
+        -- An open run goes on, and a run that was to be closed has been.
+        SELECT NULL::bigint AS step_log_id, NULL::text AS refusal, NULL::text AS reason
+        FROM pgagent.pga_joblog AS l
+        WHERE r.next_step_id IS NULL AND l.jlgid = r.run_id
+              AND (l.jlgstatus, CASE WHEN r.run_status IS NOT NULL THEN l.jlgmessage END)
+                  IS NOT DISTINCT FROM (COALESCE(r.run_status, 'r'), r.message)
+        UNION ALL
+        SELECT a.* FROM pgagent.pga_step_advance(r.run_id, r.next_step_id, r.attempt) AS a
+        WHERE r.next_step_id IS NOT NULL
+        UNION ALL
+        SELECT NULL, a.refusal, a.reason FROM pgagent.pga_run_refusal(r.run_id, v_held) AS a
+        WHERE r.next_step_id IS NULL
+        LIMIT 1
+    ) AS n;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[]) IS
+'Records, for each run of p_run_ids, in one transaction, how its step ended (row p_step_log_ids of pga_jobsteplog, NULL if none was under way; status s, f, i or d, result, output), and then that its next step starts (p_next_step_ids, attempt number p_attempts), or nothing more, or how the run ended (p_run_statuses s, f, i or d, and a sentence why, NULL for none), which frees its job. Returns a row for each, in the order of the arrays: the row of the step that has started, NULL if that step was deleted; or a refusal, for which nothing was written: PGA01 the run is not running (any more), 55P03 another transaction has locked the job. What is recorded already is not refused.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_step_advance(
+    p_run_id bigint, p_step_id integer, p_attempt integer,
+    OUT step_log_id bigint, OUT refusal text, OUT reason text
+)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgagent.pga_joblog AS l
+    WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR KEY SHARE;
+    IF NOT FOUND THEN
+        SELECT r.refusal, r.reason INTO refusal, reason
+        FROM pgagent.pga_run_refusal(p_run_id, NULL) AS r;
+        RETURN;
+    END IF;
+    SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s
+    WHERE s.jsljlgid = p_run_id AND s.jsljstid = p_step_id AND s.jslattempt = p_attempt
+          AND s.jslstatus = 'r';
+    IF NOT FOUND THEN
+        INSERT INTO pgagent.pga_jobsteplog AS s (jsljlgid, jsljstid, jslattempt)
+        SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
+        RETURNING s.jslid INTO step_log_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
+'Logs that a step of a running run starts, for the p_attempt-th time, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_refusal(
+    p_run_id bigint, p_held bigint[], OUT refusal text, OUT reason text
+)
+RETURNS record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_run pgagent.pga_joblog;
+BEGIN
+    SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id;
+    IF v_run.jlgstatus = 'r' AND (p_run_id = ANY (p_held)) IS NOT TRUE THEN
+        refusal := '55P03';
+        reason := format('job %s is locked by another transaction', v_run.jlgjobid);
+        RETURN;
+    END IF;
+    refusal := 'PGA01';
+    reason := format('run %s is not running (%s)', p_run_id, CASE
+        WHEN v_run.jlgid IS NULL THEN 'It is not in the log: its job was deleted.'
+        ELSE format('Its status is %s: %s.', v_run.jlgstatus, COALESCE(v_run.jlgmessage, 'no reason was given'))
+    END);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_refusal(bigint, bigint[]) IS
+'Why nothing can be recorded of a run now: the SQLSTATE, and a sentence. p_held are the runs whose jobs could be locked.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_close(
+    p_held bigint[], p_run_ids bigint[], p_statuses text[], p_messages text[]
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- What was to start the job once has done so.
+    UPDATE pgagent.pga_schedule AS s SET jscenabled = false
+    FROM pgagent.pga_joblog AS l
+    WHERE l.jlgid = ANY (p_held) AND l.jlgstatus = 'r'
+          AND s.jscjobid = l.jlgjobid AND s.jscenabled AND s.jscat <= l.jlgstart;
+
+    WITH closed AS (
+        UPDATE pgagent.pga_joblog AS l
+        SET jlgstatus = r.status, jlgmessage = r.message,
+            jlgduration = clock_timestamp() - l.jlgstart
+        FROM unnest(p_run_ids, p_statuses, p_messages) AS r (run_id, status, message)
+        WHERE l.jlgid = r.run_id AND l.jlgid = ANY (p_held) AND l.jlgstatus = 'r'
+              AND r.status IS NOT NULL
+        RETURNING l.jlgid, l.jlgjobid, l.jlgagentid, l.jlgscheduled, l.jlgstart, l.jlgstatus
+    )
+    -- A next run that was set while the job ran is somebody's wish, and stays.
+    UPDATE pgagent.pga_job AS j
+    SET jobagentid = NULL,
+        jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
+        jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
+            ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
+    FROM closed AS c
+    WHERE j.jobid = c.jlgjobid AND j.jobagentid = c.jlgagentid;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS
+'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; frees their jobs and sets their next runs.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_abort(p_run_id bigint, p_reason text)
+RETURNS integer LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgagent.pga_job AS j
+    WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id)
+    FOR NO KEY UPDATE;
+    PERFORM FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;       -- somebody else was faster
+    END IF;
+
+    UPDATE pgagent.pga_jobsteplog AS s
+    SET jslstatus = 'd', jslduration = clock_timestamp() - s.jslstart,
+        jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
+    WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
+    PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['d'], ARRAY[p_reason]);
+    RETURN 1;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_abort(bigint, text) IS
+'Closes a run and its running steps with status d and the reason, if it is still running. Returns how many runs that were, 0 or 1.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
+    p_step_log_id bigint, p_result integer, p_output text
+)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgagent.pga_jobsteplog AS s
+    SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
+        jslduration = clock_timestamp() - s.jslstart
+    WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'step log row % is not running', p_step_log_id
+            USING ERRCODE = 'PGA02', DETAIL = 'The run was aborted, or the step or its job was deleted.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_step_finish(bigint, integer, text) IS
+'Closes a running step as succeeded, in the transaction of the step itself: for steps of mode atomic. Raises PGA02, so that the step''s effect is rolled back, if the step is not running (any more).';
+
