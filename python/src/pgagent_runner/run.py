@@ -2,9 +2,8 @@
 
 import logging
 import random
-from concurrent.futures import Future
 from itertools import zip_longest
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pgagent_runner.catalog import Seal
 from pgagent_runner.model import (
@@ -20,6 +19,9 @@ from pgagent_runner.model import (
     StepMode,
     StepStatus,
 )
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
