@@ -37,7 +37,7 @@ COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
     p_agent_id integer, p_lease interval,
-    OUT swept integer, OUT dying integer, OUT cancelled bigint[]
+    OUT swept integer, OUT dying integer, OUT cancelled bigint[], OUT reasons text[]
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -53,10 +53,9 @@ BEGIN
         -- The sign of life must not wait for somebody's lock on pga_job.
         PERFORM set_config('lock_timeout', '1s', true);
         SELECT s.swept, s.dying INTO swept, dying FROM pgagent.pga_agent_sweep() AS s;
-        cancelled := ARRAY(
-            SELECT l.jlgid FROM pgagent.pga_joblog AS l
-            WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL
-        );
+        SELECT array_agg(l.jlgid), array_agg(l.jlgcancel) INTO cancelled, reasons
+        FROM pgagent.pga_joblog AS l
+        WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
     EXCEPTION WHEN lock_not_available THEN
         swept := 0;
         dying := 0;
@@ -64,7 +63,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS
-'Renews the lease of this agent and sweeps. Returns what pga_agent_sweep() does, and the runs of this agent that cancel_run() has asked to stop. Raises PGA03 if the agent is not registered (any more).';
+'Renews the lease of this agent and sweeps. Returns what pga_agent_sweep() does, and the runs of this agent that cancel_run() has asked to stop, with who asked. Raises PGA03 if the agent is not registered (any more).';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(p_agent_id integer)
 RETURNS void LANGUAGE sql

@@ -133,6 +133,41 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_explain_last(bigint) IS
 'How the last run of this job ended, and why; ok is NULL if there is none.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_rules(p_job pgagent.pga_job)
+RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws('; ',
+        CASE p_job.joboverlap WHEN 'queue' THEN 'times that pass while it runs are made up for'
+            ELSE 'times that pass while it runs are left out' END,
+        CASE p_job.jobmissed WHEN 'all' THEN 'all that no runner takes in time are made up for'
+            WHEN 'skip' THEN 'those that no runner takes in time are left out'
+            ELSE 'one run makes up for those that no runner takes in time' END,
+        'a run may begin ' || COALESCE(p_job.jobmissedlimit,
+            CASE p_job.jobmissed WHEN 'skip' THEN interval '1 minute' END) || ' late',
+        'a run may take ' || p_job.jobtimeout
+    )
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_rules(pgagent.pga_job) IS
+'What becomes of times that a job misses, and how long a run may take, in words.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_enabled(p_job pgagent.pga_job)
+RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN p_job.jobenabled THEN 'the job is enabled'
+        WHEN p_job.jobnextrun IS NOT NULL THEN 'the job is disabled, but somebody has asked for one run'
+        ELSE 'the job is disabled: its schedules do not start it' || COALESCE((
+            SELECT format('; run %s says: %s', l.jlgid, l.jlgmessage)
+            FROM (SELECT r.jlgid, r.jlgmessage FROM pgagent.pga_joblog AS r
+                  WHERE r.jlgjobid = p_job.jobid ORDER BY r.jlgid DESC LIMIT 1) AS l
+            WHERE l.jlgmessage LIKE '%the job has been disabled'
+        ), '') END
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
+'Whether this job is enabled, and if it was disabled for killing its runners, that.';
+
 CREATE OR REPLACE FUNCTION pgagent.explain_job(job_id bigint)
 RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -145,10 +180,7 @@ DECLARE
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id;
-    RETURN QUERY SELECT 'enabled', v_job.jobenabled, CASE
-        WHEN v_job.jobenabled THEN 'the job is enabled'
-        WHEN v_job.jobnextrun IS NOT NULL THEN 'the job is disabled, but somebody has asked for one run'
-        ELSE 'the job is disabled: its schedules do not start it' END;
+    RETURN QUERY SELECT 'enabled', v_job.jobenabled, pgagent.pga_explain_enabled(v_job);
 
     SELECT count(*), count(*) FILTER (WHERE s.jstenabled) INTO v_steps, v_enabled_steps
     FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id;
@@ -169,11 +201,16 @@ BEGIN
     RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
     RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job) AS e;
     RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;
+    RETURN QUERY SELECT 'rules', NULL::boolean, pgagent.pga_explain_rules(v_job);
     RETURN QUERY SELECT 'last run', e.ok, e.detail FROM pgagent.pga_explain_last(job_id) AS e;
+    RETURN QUERY
+    SELECT 'left out', NULL::boolean,
+           format('its times from %s to %s did not run: %s', s.jskfrom, s.jskuntil, s.jskreason)
+    FROM pgagent.pga_jobskip AS s WHERE s.jskjobid = explain_job.job_id ORDER BY s.jskid DESC LIMIT 1;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.explain_job(bigint) IS
-'Why a job runs, or why not: each condition, whether it holds, and a sentence. Raises 42704 if there is no such job. Example: SELECT * FROM pgagent.explain_job(42).';
+'Why a job runs, or why not: each condition, whether it holds (NULL where that is no question), and a sentence. Raises 42704 if there is no such job. Example: SELECT * FROM pgagent.explain_job(42).';
 
 CREATE OR REPLACE FUNCTION pgagent.explain_job(job_name text)
 RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE sql

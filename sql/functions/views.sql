@@ -22,7 +22,7 @@ SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
        CASE s.jslstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
             WHEN 'i' THEN 'ignored' WHEN 'd' THEN 'aborted' END AS step_status,
        s.jslstart AS step_started, s.jslduration AS step_duration, s.jslresult AS result,
-       s.jsloutput AS output
+       s.jsloutput AS output, s.jslattempt AS attempt
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
@@ -32,12 +32,21 @@ COMMENT ON VIEW pgagent.run_history IS
 
 CREATE OR REPLACE VIEW pgagent.running AS
 SELECT h.run_id, h.job_id, h.job, h.started, clock_timestamp() - h.started AS running_for,
-       h.station, h.step, h.step_started
-FROM pgagent.run_history AS h
-WHERE h.run_id IN (SELECT l.jlgid FROM pgagent.pga_joblog AS l WHERE l.jlgstatus = 'r')
-      AND (h.step_log_id IS NULL OR h.step_status = 'running');
+       h.station, h.step, h.step_started, h.attempt, l.jlgcancel AS cancelled,
+       l.jlgstart + j.jobtimeout AS time_limit
+FROM pgagent.pga_joblog AS l
+JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
+JOIN pgagent.run_history AS h ON h.run_id = l.jlgid
+WHERE l.jlgstatus = 'r' AND (h.step_log_id IS NULL OR h.step_status = 'running');
 COMMENT ON VIEW pgagent.running IS
-'What runs right now: job, since when, where, and in which step. Example: SELECT job, running_for, step FROM pgagent.running.';
+'What runs right now: job, since when, where, in which step, at which attempt, who has asked for it to be cancelled, and until when it may run. Example: SELECT job, running_for, step FROM pgagent.running.';
+
+CREATE OR REPLACE VIEW pgagent.skipped_runs AS
+SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
+       s.jskreason AS reason, s.jsklogged AS decided
+FROM pgagent.pga_jobskip AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jskjobid;
+COMMENT ON VIEW pgagent.skipped_runs IS
+'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,

@@ -4,7 +4,7 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 `pga_jobstep`, unchanged since pgAgent 1: they are an interface.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -130,4 +130,4 @@ class Pulse:
 
     swept: int  # runs of dead agents that were aborted
     dying: int  # dead agents whose sessions have not ended yet
-    cancelled: Sequence[int]  # runs of this agent that somebody wants stopped
+    cancelled: Mapping[int, str]  # runs of this agent to be stopped, and who says so

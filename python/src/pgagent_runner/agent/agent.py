@@ -54,6 +54,7 @@ class Agent:
         self._connecting = False
         self._stops = 0
         self._reload = False
+        self._passed_over = False
 
     @property
     def signal_fileno(self) -> int:
@@ -183,7 +184,7 @@ class Agent:
             log.warning("aborted %s runs of agents that are gone", pulse.swept)
         if pulse.dying:
             self._next_beat = began + DYING_RETRY
-        crew.cancel(pulse.cancelled, "cancelled by request")
+        crew.cancel(pulse.cancelled)
         self._pool.close_idle()
 
     def _extend(self, crew: Crew, began: float) -> None:
@@ -216,7 +217,9 @@ class Agent:
             return min(REFUSED_RETRY, poll)
         if due is None:
             return poll
-        if due == 0 and not runs:
+        # What was not due a moment ago may be now; what still is not is locked.
+        self._passed_over = due == 0 and not runs and not self._passed_over
+        if due == 0 and not runs and not self._passed_over:
             return min(LOCKED_RETRY, poll)
         return min(due, poll)
 

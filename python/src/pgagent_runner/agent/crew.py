@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from pgagent_runner.agent.fence import Fence
@@ -89,10 +89,10 @@ class Crew:
         """Let steps go on for so many seconds more, unless they are extended again."""
         self._fence.extend(seconds)
 
-    def cancel(self, run_ids: Iterable[int], reason: str) -> None:
-        """Stop these runs, as far as they are under way here."""
+    def cancel(self, reasons: Mapping[int, str]) -> None:
+        """Stop these runs, as far as they are under way here, for these reasons."""
         with self._lock:
-            for run_id in run_ids:
+            for run_id, reason in reasons.items():
                 if executor := self._running.get(run_id):
                     executor.cancel(reason)
 

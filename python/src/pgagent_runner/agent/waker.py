@@ -1,6 +1,7 @@
 """Waiting that a signal, another thread or a notification ends."""
 
 import contextlib
+import math
 import select
 import socket
 from typing import Protocol
@@ -41,7 +42,7 @@ class Waker:
         poll.register(self._reader, select.POLLIN)
         if other is not None:
             poll.register(other.fileno(), select.POLLIN)
-        woken = bool(poll.poll(max(seconds, 0) * 1000))
+        woken = bool(poll.poll(max(math.ceil(seconds * 1000), 0)))
         with contextlib.suppress(BlockingIOError):
             self._reader.recv(4096)
         return woken

@@ -80,8 +80,11 @@ class Catalog:
         query: LiteralString = (
             "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
         )
-        swept, dying, cancelled = self._call(query, self._agent_id, self._lease)[0]
-        return Pulse(swept, dying, cancelled or ())
+        row = self._call(query, self._agent_id, self._lease)[0]
+        swept, dying, cancelled, reasons = row
+        return Pulse(
+            swept, dying, dict(zip(cancelled or (), reasons or (), strict=True))
+        )
 
     @property
     def agent_id(self) -> int:
