@@ -32,6 +32,7 @@ PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 # so that all has ended before others take the runs for dead.
 HEARTBEAT = 1 / 4
 FENCE = 13 / 20
+KILL_MARGIN = 1.0  # seconds before the end of the lease
 
 LEDGER_SESSIONS = 3
 
@@ -112,6 +113,7 @@ class Agent:
             output_limit=options.output_limit,
             environment=options.environment,
             sessions_per_target=options.target_sessions,
+            lease=options.lease - options.lease * HEARTBEAT - KILL_MARGIN,
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
         self._retry = FIRST_RETRY
@@ -189,7 +191,8 @@ class Agent:
 
     def _extend(self, crew: Crew, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`."""
-        crew.extend(began + FENCE * self._options.lease - time.monotonic())
+        left = began + self._options.lease - time.monotonic()
+        crew.extend(left - (1 - FENCE) * self._options.lease, left - KILL_MARGIN)
 
     def _look(self, catalog: Catalog, crew: Crew) -> float:
         """Start what is due and can start; return the seconds until the next look.

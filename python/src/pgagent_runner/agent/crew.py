@@ -85,9 +85,16 @@ class Crew:
             self._running[run.id] = executor
         self._threads.submit(self._work, run, executor)
 
-    def extend(self, seconds: float) -> None:
-        """Let steps go on for so many seconds more, unless they are extended again."""
-        self._fence.extend(seconds)
+    def extend(self, fence: float, lease: float) -> None:
+        """Let steps go on for `fence` seconds more, unless they are extended again.
+
+        Then they are stopped; scripts are killed in `lease` seconds, should this
+        process be frozen.
+        """
+        self._fence.extend(fence)
+        with self._lock:
+            for executor in self._running.values():
+                executor.keep_alive(lease)
 
     def cancel(self, reasons: Mapping[int, str]) -> None:
         """Stop these runs, as far as they are under way here, for these reasons."""

@@ -3,9 +3,8 @@
 import errno
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,12 +12,7 @@ from pgagent_runner.model import Run, Step
 from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.steps.process import (
-    ProcessGroup,
-    describe_signal,
-    start,
-    supervised,
-)
+from pgagent_runner.steps.process import Script, describe_signal, supervised
 from pgagent_runner.steps.settings import StepSettings
 
 _INHERITED = frozenset(
@@ -47,12 +41,13 @@ def batch_environment(
     }
 
 
-def run_script(
+def run_script(  # noqa: PLR0913, PLR0917
     step: Step,
     run: Run,
     settings: StepSettings,
     cancellation: Cancellation,
     output: BoundedOutput,
+    on_start: Callable[[Script], None],
 ) -> int:
     """Run the step's script and return 0, its exit code.
 
@@ -63,9 +58,10 @@ def run_script(
     with _script_file(code, settings.environment.get("TMPDIR")) as path:
         command = [*_interpreter(code), os.fsencode(path)]
         environment = _environment(step, run, settings.environment)
-        with supervised(_start(command, environment), output) as group:
-            _wait(group, settings, cancellation, output)
-            exit_code = group.exit_code
+        with _started(command, environment, output, settings) as script:
+            on_start(script)
+            _wait(script, settings, cancellation, output)
+            exit_code = script.exit_code or 0
     if exit_code < 0:
         raise StepError(
             f"killed by {describe_signal(-exit_code)}", exit_code, cause=str(exit_code)
@@ -78,20 +74,21 @@ def run_script(
 
 
 def _wait(
-    group: ProcessGroup,
+    script: Script,
     settings: StepSettings,
     cancellation: Cancellation,
     output: BoundedOutput,
 ) -> None:
     """See the script to its end, and its output to the end or as long as allowed."""
     try:
-        group.wait_for_exit(cancellation)
-        drained = group.drain(settings.drain_time, cancellation)
+        script.wait_for_exit(cancellation)
+        drained = script.drain(settings.drain_time, cancellation)
     except StepAbortedError as aborted:
-        group.terminate(settings.kill_grace)
-        raise StepAbortedError(str(aborted), group.exit_code) from None
+        script.terminate(settings.kill_grace)
+        code = script.exit_code
+        raise StepAbortedError(str(aborted), -1 if code is None else code) from None
     if not drained:
-        group.terminate(settings.kill_grace)
+        script.terminate_group(settings.kill_grace)
         output.line(
             "a background process held the output open after the script had ended;"
             " the process group was terminated"
@@ -158,12 +155,18 @@ def _remove(directory: Path, path: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(
-    command: list[bytes], environment: Mapping[bytes, bytes]
-) -> subprocess.Popen[bytes]:
+@contextmanager
+def _started(
+    command: list[bytes],
+    environment: Mapping[bytes, bytes],
+    output: BoundedOutput,
+    settings: StepSettings,
+) -> Iterator[Script]:
+    """Start the script; raise StepError if its interpreter is of no use."""
     interpreter = command[0].decode(errors="backslashreplace")
     try:
-        return start(command, environment)
+        with supervised(command, environment, output, settings.lease) as script:
+            yield script
     except FileNotFoundError:
         raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None
     except OSError as error:

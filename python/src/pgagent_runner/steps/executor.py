@@ -9,6 +9,7 @@ from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.pool import SessionPool
+from pgagent_runner.steps.process import Script
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql import Seal, SqlSteps
 
@@ -19,12 +20,21 @@ class StepExecutor:
     SQL steps on the same target share a session, until `close` gives it back.
     """
 
-    def __init__(self, settings: StepSettings, run: Run, pool: SessionPool) -> None:
-        """Open nothing but a file descriptor; raise OSError if there is none left."""
+    def __init__(
+        self, settings: StepSettings, run: Run, pool: SessionPool | None = None
+    ) -> None:
+        """Open nothing but a file descriptor; raise OSError if there is none left.
+
+        Without a pool, sessions end with the run.
+        """
+        self._own_pool = SessionPool() if pool is None else None
         self._settings = settings
         self._run = run
         self._cancellation = Cancellation()
-        self._sql = SqlSteps(settings, run, self._cancellation, pool)
+        self._script: Script | None = None
+        self._sql = SqlSteps(
+            settings, run, self._cancellation, pool or self._own_pool or SessionPool()
+        )
         self._time_limit = self._cancellation.limited(
             run.timeout,
             f"the run took longer than {run.timeout:g} s" if run.timeout else "",
@@ -84,11 +94,21 @@ class StepExecutor:
         """End the step under way, from any thread, and every later one at once."""
         self._cancellation.cancel(reason)
 
+    def keep_alive(self, seconds: float) -> None:
+        """Let a script under way go on for so many seconds more, from any thread."""
+        if (script := self._script) is not None:
+            script.keep_alive(seconds)
+
     def close(self) -> None:
         """End the sessions of the run."""
         self._time_limit.__exit__(None, None, None)
         self._sql.close()
+        if self._own_pool is not None:
+            self._own_pool.close_idle(0)
         self._cancellation.close()
+
+    def _note_script(self, script: Script) -> None:
+        self._script = script
 
     def _outcome(self, error: StepError, output: BoundedOutput) -> Outcome:
         ending, cause = Ending.FAILED, error.cause
@@ -101,7 +121,11 @@ class StepExecutor:
         if step.kind == StepKind.SQL:
             return self._sql.execute(step, seal, output)
         if step.kind == StepKind.BATCH:
-            return run_script(
-                step, self._run, self._settings, self._cancellation, output
-            )
+            try:
+                return run_script(
+                    *(step, self._run, self._settings, self._cancellation, output),
+                    on_start=self._note_script,
+                )
+            finally:
+                self._script = None
         raise StepError(f'unknown step kind "{step.kind}"; allowed: s (SQL), b (batch)')

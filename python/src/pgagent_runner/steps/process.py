@@ -1,119 +1,164 @@
-"""A process group: its start, its output and its end."""
+"""A script and all that it starts: its start, its output and its end.
 
-import errno
+A guardian (see `guardian.py`) stands between: it is the one who starts the script, and
+who sees to it that nothing is left when the runner dies or when the script has to stop.
+"""
+
 import math
 import os
 import select
 import signal
 import socket
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from pgagent_runner.steps.cancel import Cancellation, wait_ready
+from pgagent_runner.steps.errors import StepError
 from pgagent_runner.steps.output import BoundedOutput
 
 _PIPE_SIZE = 64 * 1024
-_KILL_TIME = 1.0  # seconds until the killed processes of a group have vanished
-_POLL_INTERVAL = 0.02  # seconds; a process group, unlike a process, ends silently
+_KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report
+_FOR_EVER = 1e9  # seconds
+
+_GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
-def start(
-    command: Sequence[bytes], environment: Mapping[bytes, bytes]
-) -> subprocess.Popen[bytes]:
-    """Start a process as the leader of a session, with one pipe for all its output.
-
-    Raise OSError if that is impossible.
-    """
-    return subprocess.Popen(
-        command,
-        bufsize=0,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+def _guardian(channel: int, seconds: float) -> list[str | bytes]:
+    program = [sys.executable, "-I", "-S", os.fspath(_GUARDIAN)]
+    return [*program, str(channel), str(seconds)]
 
 
 @contextmanager
 def supervised(
-    process: subprocess.Popen[bytes], output: BoundedOutput
-) -> Iterator["ProcessGroup"]:
-    """Give the group of a started process; kill it if the block is left early."""
-    with process:
-        try:
-            with _exit_notice(process) as notice:
-                yield ProcessGroup(process, notice, output)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    command: Sequence[bytes],
+    environment: Mapping[bytes, bytes],
+    output: BoundedOutput,
+    lease: float | None,
+) -> Iterator["Script"]:
+    """Run a command under a guardian while the block lasts.
+
+    Everything is killed if the block is left by an exception, or if more than `lease`
+    seconds pass without `Script.keep_alive`. Raise OSError if the command can't be
+    started.
+    """
+    ours, guardians = socket.socketpair()
+    with ours:
+        with guardians:
+            guardian = subprocess.Popen(
+                [*_guardian(guardians.fileno(), lease or _FOR_EVER), *command],
+                bufsize=0,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                pass_fds=[guardians.fileno()],
+            )
+        # When the socket closes without a word, the guardian kills and goes.
+        with guardian, Script(guardian, ours, output) as script:
+            script.wait_for_start()
+            yield script
+            script.leave_the_rest_alone()
 
 
-class ProcessGroup:
-    """A process with all that it starts, and the pipe that takes their output."""
+class Script:
+    """A script under a guardian, and the pipe that takes its output."""
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
-        exit_notice: socket.socket,
+        guardian: subprocess.Popen[bytes],
+        channel: socket.socket,
         output: BoundedOutput,
     ) -> None:
         """Take what `supervised` has prepared."""
-        if process.stdout is None:
+        if guardian.stdout is None:
             raise ValueError("the process has no pipe")
-        self._process = process
-        self._pipe = process.stdout
-        self._exit_notice = exit_notice
+        self._pipe = guardian.stdout
+        self._channel = channel
         self._output = output
-        self._has_ended = False
+        self._unread = b""
+        self._pid = 0
+        self._exit_code: int | None = None
+        self._is_gone = False
+
+    def __enter__(self) -> Self:
+        """Return the script."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the guardian; unless it was told to leave, it kills all."""
+        self._pipe.close()
+        self._channel.close()
 
     @property
-    def exit_code(self) -> int:
-        """The exit code of the process, -N if signal N killed it; waits for it."""
-        return self._process.wait()
+    def exit_code(self) -> int | None:
+        """The exit code of the script, -N if signal N killed it, None before its end."""
+        return self._exit_code
+
+    def wait_for_start(self) -> None:
+        """Wait until the script runs; raise OSError if it can't be started."""
+        self._collect(lambda: self._pid > 0)
 
     def wait_for_exit(self, cancellation: Cancellation) -> None:
-        """Collect output until the process ends; raise StepAbortedError if asked to."""
-        self._collect(lambda: self._has_ended, cancellation=cancellation)
+        """Collect output until the script ends; raise StepAbortedError on demand."""
+        self._collect(lambda: self._exit_code is not None, cancellation=cancellation)
 
     def drain(self, seconds: float, cancellation: Cancellation) -> bool:
         """Collect the rest of the output; tell whether it was closed in time."""
         return self._collect(lambda: self._pipe.closed, seconds, cancellation)
 
+    def keep_alive(self, seconds: float) -> None:
+        """Let the script go on for so many seconds more; from any thread."""
+        self._tell(f"alive {seconds}")
+
     def terminate(self, grace: float) -> None:
-        """Ask every process of the group to end, and kill it `grace` seconds later."""
-        self._signal(signal.SIGTERM)
-        if not self._collect(self._is_gone, grace, interval=_POLL_INTERVAL):
-            self._signal(signal.SIGKILL)
-            self._collect(self._is_gone, _KILL_TIME, interval=_POLL_INTERVAL)
+        """Ask all processes to end; `grace` seconds later, kill all that are left.
+
+        Those are killed as well that have left the process group.
+        """
+        self._end(f"end {grace}", grace)
+
+    def terminate_group(self, grace: float) -> None:
+        """Ask the process group to end, and kill it `grace` seconds later."""
+        self._end(f"end-group {grace}", grace)
+
+    def leave_the_rest_alone(self) -> None:
+        """Let processes go on that the script has left behind."""
+        self._tell("leave")
+
+    def _end(self, message: str, grace: float) -> None:
+        self._tell(message)
+        with suppress(StepError):
+            self._collect(lambda: self._is_gone, grace + _KILL_TIME)
         if not self._pipe.closed and wait_ready(
             {self._pipe.fileno(): select.POLLIN}, 0
         ):
             self._read()  # the last words, which the pipe can hold
+
+    def _tell(self, message: str) -> None:
+        with suppress(OSError):
+            self._channel.sendall(message.encode() + b"\n")
 
     def _collect(
         self,
         done: Callable[[], bool],
         seconds: float = math.inf,
         cancellation: Cancellation | None = None,
-        interval: float = math.inf,
     ) -> bool:
-        """Collect output for so many seconds at most; tell whether it is done.
-
-        `interval` is for what raises no event: how often to look whether it is done.
-        """
+        """Collect output for so many seconds at most; tell whether it is done."""
         deadline = time.monotonic() + seconds
         while not done():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False
-            ready = wait_ready(self._events(cancellation), min(remaining, interval))
-            self._has_ended = self._has_ended or self._exit_notice.fileno() in ready
+            ready = wait_ready(self._events(cancellation), remaining)
+            if self._channel.fileno() in ready:
+                self._hear()
             if not self._pipe.closed and self._pipe.fileno() in ready:
                 self._read()
             if cancellation is not None:
@@ -121,11 +166,9 @@ class ProcessGroup:
         return True
 
     def _events(self, cancellation: Cancellation | None) -> dict[int, int]:
-        awaited: list[IO[bytes] | socket.socket | Cancellation] = []
+        awaited: list[IO[bytes] | socket.socket | Cancellation] = [self._channel]
         if not self._pipe.closed:
             awaited.append(self._pipe)
-        if not self._has_ended:
-            awaited.append(self._exit_notice)
         if cancellation is not None:
             awaited.append(cancellation)
         return {source.fileno(): select.POLLIN for source in awaited}
@@ -136,37 +179,29 @@ class ProcessGroup:
         else:
             self._pipe.close()
 
-    def _is_gone(self) -> bool:
-        """Tell whether no process of the group is left."""
-        if not self._has_ended:
-            return False
-        self._process.wait()  # until here, its zombie keeps the group's number taken
-        return not (self._signal(0) and _has_living_member(self._process.pid))
-
-    def _signal(self, number: int) -> bool:
-        """Send a signal to the group; tell whether there is any process in it."""
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # there is one, of another user
-            return True
-        return True
-
-
-def _has_living_member(group: int) -> bool:
-    """Tell whether the group, which exists, is more than zombies.
-
-    Those stay where nobody reaps orphans, as in many containers. Without Linux'
-    /proc, the answer is yes.
-    """
-    states = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # a process that ends meanwhile
-            fields = path.read_bytes().rpartition(b")")[2].split()
-            if int(fields[2]) == group:
-                states.add(fields[0])
-    return states != {b"Z"}
+    def _hear(self) -> None:
+        """Take in what the guardian says; raise OSError if it could not start."""
+        data = self._channel.recv(4096)
+        if not data:
+            if self._pid:
+                with suppress(OSError):
+                    os.killpg(self._pid, signal.SIGKILL)
+            raise StepError(
+                "the script's guardian has ended: it was killed, or the agent had not"
+                " shown a sign of life for too long; the script was killed"
+            )
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            match word:
+                case b"started":
+                    self._pid = int(number)
+                case b"failed":
+                    raise OSError(int(number), os.strerror(int(number)))
+                case b"exited":
+                    self._exit_code = int(number)
+                case b"gone":
+                    self._is_gone = True
 
 
 def describe_signal(number: int) -> str:
@@ -174,27 +209,3 @@ def describe_signal(number: int) -> str:
     with suppress(ValueError):
         return f"signal {number} ({signal.Signals(number).name})"
     return f"signal {number}"
-
-
-def _exit_notice(process: subprocess.Popen[bytes]) -> socket.socket:
-    """Give a socket that becomes readable when the process has ended.
-
-    Raise OSError if the system has no room for it.
-    """
-    reader, writer = socket.socketpair()
-
-    def watch() -> None:
-        with writer, suppress(ChildProcessError):
-            if hasattr(os, "waitid"):
-                # Not reaped yet: its number must not become another process's.
-                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-            else:
-                process.wait()
-
-    try:
-        threading.Thread(target=watch, name="step-exit", daemon=True).start()
-    except RuntimeError as error:
-        reader.close()
-        writer.close()
-        raise OSError(errno.EAGAIN, str(error)) from None
-    return reader
