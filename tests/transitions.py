@@ -1,12 +1,32 @@
 """The transitions of the schema pgagent, as an agent's session calls them."""
 
+RECORD = """
+    SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
+        ARRAY[%(run)s]::bigint[], ARRAY[%(step_log)s]::bigint[],
+        ARRAY[%(step_status)s]::text[], ARRAY[%(result)s]::integer[],
+        ARRAY[%(output)s]::text[], ARRAY[%(next_step)s]::integer[],
+        ARRAY[%(attempt)s]::integer[], ARRAY[%(status)s]::text[],
+        ARRAY[%(message)s]::text[]
+    )
+"""
+
+
+class RefusedError(Exception):
+    """What a transition answers instead of doing what it was asked."""
+
+    def __init__(self, sqlstate, reason):
+        super().__init__(reason)
+        self.sqlstate = sqlstate
+
 
 def register(session, station="here", lease="20 s"):
     return _call(session, "pga_agent_register(%s, %s)", station, lease)
 
 
 def heartbeat(session, lease="20 s"):
-    return _call(session, "pga_agent_heartbeat(pg_backend_pid(), %s)", lease)
+    """Return how many runs of dead agents were aborted."""
+    query = "SELECT swept FROM pgagent.pga_agent_heartbeat(pg_backend_pid(), %s)"
+    return session.execute(query, [lease]).fetchone()[0]
 
 
 def leave(session):
@@ -14,7 +34,8 @@ def leave(session):
 
 
 def sweep(session):
-    return _call(session, "pga_agent_sweep()")
+    """Return how many runs of dead agents were aborted."""
+    return session.execute("SELECT swept FROM pgagent.pga_agent_sweep()").fetchone()[0]
 
 
 def claim(session, limit=10):
@@ -23,24 +44,37 @@ def claim(session, limit=10):
 
 
 def claim_rows(session, limit=10):
+    """Claim runs; return (run id, job id, job's name, id, name, kind of a step, ...)."""
     query = "SELECT * FROM pgagent.pga_run_claim(pg_backend_pid(), %s)"
-    return session.execute(query, [limit]).fetchall()
+    rows = session.execute(query, [limit]).fetchall()
+    return [(*row[:3], *row[5:]) for row in rows]
+
+
+def record(session, run_id, **changes):
+    """Record what became of a run; return the row of the step that has started.
+
+    Raises RefusedError.
+    """
+    names = ("step_log", "step_status", "result", "output", "next_step", "status")
+    nothing = dict.fromkeys((*names, "message")) | {"attempt": 1, "run": run_id}
+    row = session.execute(RECORD, nothing | changes).fetchone()
+    if row[1] is not None:
+        raise RefusedError(*row[1:])
+    return row[0]
 
 
 def finish_run(session, run_id, status="s", message=None):
-    _call(session, "pga_run_finish(%s, %s, %s)", run_id, status, message)
+    record(session, run_id, status=status, message=message)
 
 
 def start_step(session, run_id, step_id):
-    return _call(session, "pga_step_start(%s, %s)", run_id, step_id)
+    """Start a step, unless it has; return its row."""
+    return record(session, run_id, next_step=step_id)
 
 
-def finish_step(session, step_log_id, status="s", result=0, output=""):
-    _call(
-        session,
-        "pga_step_finish(%s, %s, %s, %s)",
-        *(step_log_id, status, result, output),
-    )
+def finish_step(session, run_id, step_log_id, status="s", result=0, output=""):
+    ended = {"step_status": status, "result": result, "output": output}
+    record(session, run_id, step_log=step_log_id, **ended)
 
 
 def seconds_until_due(session, station="here"):

@@ -32,9 +32,9 @@ BEGIN
     ), timely AS MATERIALIZED (
         SELECT (d.job).jobid, (d.job).jobrunid, (d.job).jobfromstep, CASE
             WHEN (d.job).jobrunid IS NULL AND (
-                now() - (d.job).jobnextrun > (d.job).jobmissedlimit
+                (d.job).jobnextrun < now() - (d.job).jobmissedlimit
                 OR ((d.job).jobmissed <> 'latest' OR (d.job).joboverlap = 'queue')
-                   AND now() - (d.job).jobnextrun > interval '1 minute'
+                   AND (d.job).jobnextrun < now() - interval '1 minute'
             ) THEN pgagent.pga_job_make_up(d.job)
             ELSE (d.job).jobnextrun END AS due
         FROM due AS d

@@ -3,7 +3,15 @@
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job, runs, step_runs
-from transitions import claim, claim_rows, finish_run, finish_step, start_step
+from transitions import (
+    RefusedError,
+    claim,
+    claim_rows,
+    finish_run,
+    finish_step,
+    record,
+    start_step,
+)
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def test_a_finished_run_frees_its_job_and_has_a_duration(conn, agent, run):
 def test_a_run_is_finished_once(conn, agent, run):
     finish_run(agent, run[0], "s")
 
-    with pytest.raises(psycopg.Error, match=f"run {run[0]} is not running") as e:
+    with pytest.raises(RefusedError, match=f"run {run[0]} is not running") as e:
         finish_run(agent, run[0], "f", "too late")
 
     assert e.value.sqlstate == "PGA01"
@@ -39,11 +47,11 @@ def test_a_run_is_finished_once(conn, agent, run):
 def test_a_run_whose_job_was_deleted_cannot_be_finished(conn, agent, run):
     conn.execute("DELETE FROM pgagent.pga_job")
 
-    with pytest.raises(psycopg.Error, match="is not running") as e:
+    with pytest.raises(RefusedError, match="is not running") as e:
         finish_run(agent, run[0])
 
     assert e.value.sqlstate == "PGA01"
-    assert e.value.diag.message_detail == "It is not in the log: its job was deleted."
+    assert "It is not in the log: its job was deleted." in str(e.value)
 
 
 def test_the_next_run_is_computed_when_the_run_ends(conn, agent, run):
@@ -84,35 +92,68 @@ def test_a_step_is_logged_from_start_to_end(conn, agent, run):
     step_log_id = start_step(agent, run[0], run[2])
     assert step_runs(conn) == [("step 01", "r", None, None)]
 
-    finish_step(agent, step_log_id, "i", 3, "said so")
+    finish_step(agent, run[0], step_log_id, "i", 3, "said so")
 
     assert step_runs(conn) == [("step 01", "i", 3, "said so")]
 
 
-def test_a_step_is_finished_once(agent, run):
+def test_the_first_step_starts_with_the_claim(conn, run):
+    assert step_runs(conn) == [("step 01", "r", None, None)]
+
+
+def test_a_step_is_finished_once(conn, agent, run):
     step_log_id = start_step(agent, run[0], run[2])
-    finish_step(agent, step_log_id)
+    finish_step(agent, run[0], step_log_id, "i", 1, "first")
 
-    with pytest.raises(psycopg.Error, match="is not running") as e:
-        finish_step(agent, step_log_id, "f")
+    finish_step(agent, run[0], step_log_id, "f", 2, "second")
 
-    assert e.value.sqlstate == "PGA02"
+    assert step_runs(conn) == [("step 01", "i", 1, "first")]
+
+
+def test_a_further_attempt_has_a_row_of_its_own(conn, agent, run):
+    ended = {"step_log": start_step(agent, run[0], run[2]), "step_status": "f"}
+    record(agent, run[0], **ended, next_step=run[2], attempt=2)
+
+    assert conn.execute(
+        "SELECT jslattempt, jslstatus FROM pgagent.pga_jobsteplog ORDER BY jslid"
+    ).fetchall() == [(1, "f"), (2, "r")]
+
+
+def test_what_is_recorded_twice_is_recorded_once(conn, agent, run):
+    ended = {"step_log": start_step(agent, run[0], run[2]), "step_status": "s"}
+    further = {"next_step": run[2], "attempt": 2}
+    assert len({record(agent, run[0], **ended, **further) for _ in range(3)}) == 1
+
+    for _ in range(3):
+        finish_run(agent, run[0], "f", "why")
+
+    assert runs(conn) == [("f", "why")]
+    assert len(step_runs(conn)) == 2
 
 
 def test_no_step_starts_in_a_run_that_has_ended(conn, agent, run):
     finish_run(agent, run[0], "d", "gone")
 
-    with pytest.raises(psycopg.Error, match="is not running") as e:
+    with pytest.raises(RefusedError, match="is not running") as e:
         start_step(agent, run[0], run[2])
 
     assert e.value.sqlstate == "PGA01"
-    assert step_runs(conn) == []
+    assert len(step_runs(conn)) == 1
 
 
 def test_a_deleted_step_does_not_start(conn, agent, run):
     conn.execute("DELETE FROM pgagent.pga_jobstep")
 
-    with pytest.raises(psycopg.Error, match=f"step {run[2]} does not exist") as e:
-        start_step(agent, run[0], run[2])
+    assert start_step(agent, run[0], run[2]) is None
 
-    assert e.value.sqlstate == "PGA02"
+
+def test_a_locked_job_is_passed_over_and_nothing_is_written(conn, dsn, agent, run):
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
+        with pytest.raises(RefusedError, match="locked by another") as e:
+            finish_run(agent, run[0])
+        assert e.value.sqlstate == "55P03"
+        assert runs(conn) == [("r", None)]
+    finish_run(agent, run[0])
+
+    assert runs(conn) == [("s", None)]

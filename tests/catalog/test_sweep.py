@@ -5,6 +5,7 @@ import pytest
 from jobs import add_job, add_schedule, job, runs, step_runs
 from support import poll
 from transitions import (
+    RefusedError,
     claim,
     claim_rows,
     finish_run,
@@ -94,7 +95,7 @@ def test_an_agent_that_was_declared_dead_can_do_nothing_more(conn, agent, other)
         with pytest.raises(psycopg.Error, match="is not registered") as e:
             deed(agent)
         assert e.value.sqlstate == "PGA03"
-    with pytest.raises(psycopg.Error, match="is not running"):
+    with pytest.raises(RefusedError, match="is not running"):
         finish_run(agent, run_id)
     assert [status for status, _ in runs(conn)] == ["d"]
 

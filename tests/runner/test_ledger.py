@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import psycopg
 import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.catalog import (
@@ -11,23 +12,27 @@ from pgagent_runner.catalog import (
     CatalogLostError,
     Ledger,
     NotRunningError,
-    StepGoneError,
 )
-from pgagent_runner.model import Ending, Outcome, RunStatus, StepStatus
+from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
 from psycopg.conninfo import make_conninfo
+from support import poll
 
 from .lossy_proxy import LossyProxy
 
 OUTCOME = Outcome(Ending.SUCCEEDED, 1, "output")
-SUCCEEDED = StepStatus.SUCCEEDED, OUTCOME
 
 
 @pytest.fixture
-def run(conn, dsn):
-    """A claimed run of a job with one step."""
+def catalog(dsn):
     with Catalog(dsn, "here", 20, starting=True) as catalog:
-        add_job(conn, "SELECT 1")
-        yield catalog.claim(1)[0]
+        yield catalog
+
+
+@pytest.fixture
+def run(conn, catalog):
+    """A claimed run of a job with one step, which has started."""
+    add_job(conn, "SELECT 1")
+    return catalog.claim(1)[0]
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def proxy(cluster, tmp_path):
 @pytest.fixture
 def ledger(dsn, proxy, tmp_path):
     """A ledger with one session, which can be made to break."""
-    with closing(Ledger(make_conninfo(dsn, host=str(tmp_path)), 1)) as ledger:
+    with closing(Ledger(make_conninfo(dsn, host=str(tmp_path)), 2)) as ledger:
         yield ledger
 
 
@@ -48,19 +53,28 @@ def impatience(monkeypatch):
     monkeypatch.setattr("pgagent_runner.catalog.ledger._LONGEST_DELAY", 0.02)
 
 
+def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
+    return EndedStep(run.step_log_id, status, outcome)
+
+
+def close(ledger, run, status=RunStatus.SUCCEEDED, message=None):
+    return ledger.close_run(run.id, ended(run), status, message).result(timeout=10)
+
+
 @pytest.mark.parametrize("lost", ["question", "answer"])
 def test_a_lost_session_loses_and_doubles_nothing(conn, ledger, run, proxy, lost):
     proxy.lose(lost)
-    step_log_id = ledger.start_step(run.id, run.steps[0].id)
-    assert step_runs(conn) == [("step 01", "r", None, None)]
+    step_log_id = ledger.advance(run.id, ended(run), run.steps[0].id, 2)
+    assert step_runs(conn) == [
+        ("step 01", "s", 1, "output"),
+        ("step 01", "r", None, None),
+    ]
 
     proxy.lose(lost)
-    ledger.finish_step(step_log_id, *SUCCEEDED)
-    assert step_runs(conn) == [("step 01", "s", 1, "output")]
-
-    proxy.lose(lost)
-    ledger.finish_run(run.id, RunStatus.FAILED, "why")
+    last = EndedStep(step_log_id, StepStatus.FAILED, OUTCOME)
+    ledger.close_run(run.id, last, RunStatus.FAILED, "why").result(timeout=10)
     assert runs(conn) == [("f", "why")]
+    assert [row[1] for row in step_runs(conn)] == ["s", "f"]
     assert proxy.has_lost()
 
 
@@ -71,36 +85,91 @@ def test_a_run_that_was_closed_meanwhile_is_not_taken_for_recorded(
     proxy.lose("answer")
 
     with pytest.raises(NotRunningError, match="by hand"):
-        ledger.finish_run(run.id, RunStatus.SUCCEEDED, None)
+        close(ledger, run)
 
     assert runs(conn) == [("d", "by hand")]
 
 
-def test_a_step_that_was_deleted_is_gone(conn, ledger, run):
-    step_log_id = ledger.start_step(run.id, run.steps[0].id)
+def test_a_step_that_was_deleted_does_not_start(conn, ledger, run):
     conn.execute("DELETE FROM pgagent.pga_jobstep")
 
-    with pytest.raises(StepGoneError):
-        ledger.finish_step(step_log_id, *SUCCEEDED)
-    with pytest.raises(StepGoneError):
-        ledger.start_step(run.id, run.steps[0].id)
+    assert ledger.advance(run.id, ended(run), run.steps[0].id, 2) is None
 
 
 def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_step_start RENAME TO away")
-    with ThreadPoolExecutor() as thread:
-        started = thread.submit(ledger.start_step, run.id, run.steps[0].id)
-        conn.execute("ALTER FUNCTION pgagent.away RENAME TO pga_step_start")
-        assert started.result() > 0
+    conn.execute("ALTER FUNCTION pgagent.pga_run_record RENAME TO away")
+    recorded = ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+    conn.execute("ALTER FUNCTION pgagent.away RENAME TO pga_run_record")
+    recorded.result(timeout=10)
 
-    assert len(step_runs(conn)) == 1
+    assert runs(conn) == [("s", None)]
 
 
 def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_step_start RENAME TO away")
+    conn.execute("ALTER FUNCTION pgagent.pga_run_record RENAME TO away")
 
-    with pytest.raises(CatalogError, match="pga_step_start"):
-        ledger.start_step(run.id, run.steps[0].id)
+    with pytest.raises(CatalogError, match="pga_run_record"):
+        close(ledger, run)
+
+
+def test_a_locked_job_only_delays_its_own_run(conn, dsn, catalog, ledger):
+    add_job(conn, "SELECT 1", name="locked")
+    for number in range(20):
+        add_job(conn, "SELECT 1", name=f"free {number}")
+    held, *others = catalog.claim(21)
+    with psycopg.connect(dsn) as holder:
+        holder.execute(
+            "SELECT FROM pgagent.pga_job WHERE jobid = %s FOR UPDATE", [held.job_id]
+        )
+        first, *rest = [
+            ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+            for run in (held, *others)
+        ]
+        for recorded in rest:
+            recorded.result(timeout=10)
+        assert not first.done()
+    first.result(timeout=10)
+
+    assert runs(conn) == [("s", None)] * 21
+
+
+def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
+    conn, dsn, catalog, ledger
+):
+    for _ in range(30):
+        add_job(conn, "SELECT 1")
+    with psycopg.connect(dsn) as user:
+        claimed = catalog.claim(30)
+        for run in reversed(claimed):
+            user.execute(
+                "UPDATE pgagent.pga_job SET jobdesc = 'x' WHERE jobid = %s",
+                [run.job_id],
+            )
+            ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+        user.commit()
+    poll(lambda: runs(conn) == [("s", None)] * 30)
+
+
+def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
+    conn, catalog, ledger, impatience
+):
+    for _ in range(3):
+        add_job(conn, "SELECT 1")
+    conn.execute(
+        "ALTER TABLE pgagent.pga_jobsteplog ADD CHECK (jsloutput <> 'not this')"
+    )
+    wrong = Outcome(Ending.SUCCEEDED, 1, "not this")
+    bad, *good = catalog.claim(3)
+
+    refused = ledger.close_run(
+        bad.id, ended(bad, outcome=wrong), RunStatus.SUCCEEDED, None
+    )
+    for run in good:
+        close(ledger, run)
+
+    with pytest.raises(CatalogError, match="violates check constraint"):
+        refused.result(timeout=10)
+    assert sorted(status for status, _ in runs(conn)) == ["r", "s", "s"]
 
 
 @pytest.mark.parametrize(
@@ -110,40 +179,44 @@ def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
 def test_output_that_the_database_cannot_store_is_escaped(
     conn, ledger, run, output, stored
 ):
-    step_log_id = ledger.start_step(run.id, run.steps[0].id)
-
     outcome = Outcome(Ending.SUCCEEDED, 0, output)
-    ledger.finish_step(step_log_id, StepStatus.SUCCEEDED, outcome)
+    last = EndedStep(run.step_log_id, StepStatus.SUCCEEDED, outcome)
+    ledger.close_run(run.id, last, RunStatus.SUCCEEDED, output).result(timeout=10)
 
     assert step_runs(conn)[0][3] == stored
+    assert runs(conn) == [("s", stored)]
 
 
 def test_many_threads_share_a_few_sessions(conn, dsn, run):
     with closing(Ledger(dsn, 2)) as ledger, ThreadPoolExecutor(16) as threads:
-        step_id = run.steps[0].id
-        ids = set(threads.map(lambda _: ledger.start_step(run.id, step_id), range(200)))
+        ids = set(
+            threads.map(
+                lambda n: ledger.advance(run.id, None, run.steps[0].id, n),
+                range(2, 202),
+            )
+        )
 
-    assert len(ids) == len(step_runs(conn)) == 200
+    assert len(ids) == 200
+    assert len(step_runs(conn)) == 201
 
 
 def test_a_closed_ledger_records_nothing(conn, ledger, run):
     ledger.close()
 
     with pytest.raises(CatalogLostError):
-        ledger.start_step(run.id, run.steps[0].id)
+        close(ledger, run)
 
-    assert step_runs(conn) == []
+    assert runs(conn) == [("r", None)]
 
 
 def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
-    with ThreadPoolExecutor() as thread:
-        proxy.close()
-        proxy.lose("question")
-        started = thread.submit(ledger.start_step, run.id, run.steps[0].id)
-        ledger.close()
+    proxy.close()
+    proxy.lose("question")
+    recorded = ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+    ledger.close()
 
-        with pytest.raises(CatalogLostError):
-            started.result(timeout=10)
+    with pytest.raises(CatalogLostError):
+        recorded.result(timeout=10)
 
 
 def test_a_ledger_that_cannot_connect_says_so(tmp_path):

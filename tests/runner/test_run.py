@@ -23,7 +23,7 @@ class Player:
     def __init__(self, meanwhile=lambda: None):
         self._meanwhile = meanwhile
 
-    def execute(self, step):
+    def execute(self, step, _):
         self._meanwhile()
         return ENDINGS[step.code]
 
@@ -36,7 +36,7 @@ def catalog(dsn):
 
 @pytest.fixture
 def ledger(dsn):
-    with closing(Ledger(dsn, 1)) as ledger:
+    with closing(Ledger(dsn, 2)) as ledger:
         yield ledger
 
 
@@ -47,7 +47,7 @@ def execute(conn, catalog, ledger):
     def execute(endings, on_error="f", meanwhile=lambda: None):
         add_job(conn, *({"jstcode": e, "jstonerror": on_error} for e in endings))
         (run,) = catalog.claim(1)
-        execute_run(run, ledger, Player(meanwhile))
+        execute_run(run, ledger, Player(meanwhile)).result(timeout=10)
 
     return execute
 

@@ -55,7 +55,7 @@ class _Entry:
     message: str | None = None
     recorded: "Future[int | None]" = field(default_factory=Future)
     not_before: float = 0.0
-    delay: float = _FIRST_DELAY
+    delay: float = 0.01  # doubled up to _LONGEST_DELAY while its job is locked
 
 
 class Seal:
