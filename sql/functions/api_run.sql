@@ -77,7 +77,7 @@ BEGIN
         PERFORM pg_notify('pgagent', 'cancel');
         RETURN true;
     END IF;
-    SELECT l.jlgstatus INTO v_status FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id;
+    SELECT l.jlgstatus::text INTO v_status FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id;
     IF v_status IS NULL THEN
         RAISE EXCEPTION 'pgagent: there is no run %', run_id USING ERRCODE = 'undefined_object',
             DETAIL = 'The view pgagent.running lists the runs under way.';
