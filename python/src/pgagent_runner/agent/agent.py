@@ -118,7 +118,9 @@ class Agent:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + self._look(catalog, crew)
             until = min(self._next_beat, next_look)
-            if self._waker.wait(until - time.monotonic(), catalog):
+            # It may have come with the answer to a query, and the socket be idle now.
+            noted = catalog.take_notifications()
+            if noted or self._waker.wait(until - time.monotonic(), catalog):
                 catalog.take_notifications()
                 next_look = 0.0
 
