@@ -139,13 +139,15 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_name CONSTANT text := format('job %s', nextval('pgagent.pga_job_jobid_seq'));
+    v_job_id bigint;
 BEGIN
-    RETURN pgagent.schedule(v_name, schedule, command);
+    v_job_id := pgagent.schedule(format('job %s', gen_random_uuid()), schedule, command);
+    PERFORM pgagent.alter_job(v_job_id, name => format('job %s', v_job_id));
+    RETURN v_job_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule(text, text) IS
-'Makes a job of one SQL command, with a name like "job 12". Returns its id. Raises 22023 if the schedule can''t be read. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
+'Makes a job of one SQL command, whose name is its id: "job 12". Returns the id. Raises 22023 if the schedule can''t be read, 42710 if another job has that name. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
 
 CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
     job_name text, schedule text, command text, database text,
