@@ -10,7 +10,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgag
 TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema agent job schedule timezone log)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
-	version calendar next_run grammar schedule check triggers agent run step views \
+	version calendar next_run grammar schedule check triggers agent run step views pg_cron \
 	api_job api_parts api_run explain access dump dictionary)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.

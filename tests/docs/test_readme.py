@@ -35,6 +35,17 @@ def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
     conn.execute(look)
 
 
+def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):
+    (block,) = [b for b in sql_blocks("docs/pg_cron.md") if "import" not in b]
+
+    conn.execute(block)
+
+    assert conn.execute("TABLE pgagent.job ORDER BY jobid").fetchall() == [
+        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum"),
+        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum"),
+    ]
+
+
 @pytest.fixture
 def a_role_of_the_docs(conn):
     """Create a role as docs/security.md says; it is dropped afterwards."""
