@@ -33,7 +33,7 @@ PGSPOT_OPTIONS = --ignore PS002 --ignore PS015
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint format bench dist clean \
+.PHONY: help all install uninstall demo test lint docs format bench dist clean \
 	machine peers
 
 help: ## List what there is to do
@@ -81,6 +81,9 @@ lint: machine all ## Check the code
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
+
+docs: machine all ## Write docs/reference.md anew from the comments in sql/
+	$(BIN)/python dev/reference.py
 
 format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .
