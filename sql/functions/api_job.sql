@@ -176,8 +176,15 @@ AS $$
 DECLARE
     v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username);
-    IF name <> pgagent.pga_job_name(job_id)
+    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username),
+            pgagent.pga_check_timezone(timezone, 'alter_job(timezone)');
+    IF btrim(name) = '' THEN
+        PERFORM pgagent.pga_refuse('alter_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
+    ELSIF btrim(command) = '' THEN
+        PERFORM pgagent.pga_refuse('alter_job(command)', 'is empty', 'SQL commands or a script are wanted.');
+    ELSIF octet_length(database) > 63 THEN
+        PERFORM pgagent.pga_refuse('alter_job(database)', format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.');
+    ELSIF name <> pgagent.pga_job_name(job_id)
        AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = alter_job.name) THEN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = 'The functions find a job by its name.';
