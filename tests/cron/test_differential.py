@@ -5,7 +5,7 @@ Where the answers differ, docs/pg_cron.md says so, and the reason stands here.
 
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -141,3 +141,36 @@ def test_the_questions_are_about_clocks_that_change_and_about_every_kind_of_text
     assert len(shifted) > 500
     assert len(ours) == COUNT
     assert sum(answer is None for answer in ours) < COUNT / 50
+
+
+SPRING = datetime(2031, 3, 29, 23, tzinfo=UTC)
+AUTUMN = datetime(2031, 10, 25, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "night", "by_others", "here"),
+    [
+        ("*/30 2 * * *", SPRING, [0, 1], 1),
+        ("30 2 * * *", AUTUMN, [1, 2], 1),
+        ("*/30 2 * * *", AUTUMN, [4, 4], 2),
+        ("0 0-23 * * *", AUTUMN, [3, 4], 4),
+    ],
+)
+def test_the_docs_count_the_runs_of_a_night_rightly(
+    asking, text, night, by_others, here
+):
+    """Between midnight and four hours later, in Berlin."""
+    end = night + timedelta(hours=4)
+
+    def runs(of):
+        found, after = 0, night - timedelta(minutes=1)
+        while (after := of(Question(text, "Europe/Berlin", after))) < end:
+            found += 1
+        return found
+
+    def ours(question):
+        columns = [[value] for value in question]
+        return asking.execute(NEXT, columns).fetchone()[0]
+
+    assert [runs(other) for other in REASONS] == by_others
+    assert runs(ours) == here
