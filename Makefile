@@ -11,7 +11,7 @@ TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema agent session job schedule timezone log skip retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	version calendar next_run grammar schedule missed check triggers agent run record \
-	retention views \
+	retention views pg_cron \
 	api_job api_parts api_run explain access dump dictionary)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
@@ -35,7 +35,7 @@ PGSPOT_OPTIONS = --ignore PS002 --ignore PS015
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint format bench dist clean \
+.PHONY: help all install uninstall demo test lint docs format bench dist clean \
 	machine peers
 
 help: ## List what there is to do
@@ -83,6 +83,9 @@ lint: machine all ## Check the code
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
+
+docs: machine all ## Write docs/reference.md anew from the comments in sql/
+	$(BIN)/python dev/reference.py
 
 format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .

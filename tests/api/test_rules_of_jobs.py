@@ -150,6 +150,6 @@ def test_a_run_that_has_ended_is_not_cancelled(conn, agent):
 
 
 def test_a_run_that_there_is_not_cannot_be_cancelled(conn):
-    with pytest.raises(psycopg.Error, match="there is no run 99") as e:
+    with pytest.raises(psycopg.Error, match="pgagent: there is no run 99") as e:
         conn.execute("SELECT pgagent.cancel_run(99)")
     assert e.value.sqlstate == "42704"
