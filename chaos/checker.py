@@ -22,7 +22,7 @@ class Target(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A time in which a fault was at work, and the recovery that is granted after it."""
+    """A time in which a fault was at work, with the recovery that is granted."""
 
     start: float
     end: float
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass
 class Verdict:
-    """What the checker found; everything but `met`, `missed` and `aborted` is a fault."""
+    """What the checker found; what `faults` returns should be nothing."""
 
     met: int = 0
     """Targets with a completed run of their own, in time."""

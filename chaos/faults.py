@@ -202,7 +202,7 @@ def faketime_library() -> Path | None:
 
 @contextmanager
 def small_disk(megabytes: int, owner: int) -> Iterator[Path]:
-    """Give a directory of a file system of this size; raise CalledProcessError if not."""
+    """Give a file system of this size; raise CalledProcessError if not permitted."""
     path = Path(f"/tmp/pgagent-disk-{secrets.token_hex(4)}")
     path.mkdir(mode=0o700)
     options = f"size={megabytes}m,uid={owner},mode=700"
@@ -255,7 +255,10 @@ def processes_with(mark: str) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if mark.encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
+            if (
+                mark.encode() in path.read_bytes()
+                and int(path.parent.name) != os.getpid()
+            ):
                 found.append(int(path.parent.name))
     return [pid for pid in found if is_alive(pid)]
 

@@ -52,7 +52,7 @@ class Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let it go in good order, if it is able to, so that it leaves nothing behind."""
+        """Let it go in good order, if it can, so that it leaves nothing behind."""
         self.thaw()
         with suppress(subprocess.TimeoutExpired, ProcessLookupError):
             self.process.terminate()
@@ -89,7 +89,10 @@ class Runner:
 
     def ready(self, seconds: float = 20, times: int = 1) -> Self:
         """Wait until it has registered, `times` times altogether."""
-        if wait_until(lambda: self.log.count(" serves database ") >= times, seconds) is None:
+        if (
+            wait_until(lambda: self.log.count(" serves database ") >= times, seconds)
+            is None
+        ):
             raise TimeoutError(f"runner {self.name} is not ready:\n{self.log}")
         return self
 
@@ -141,7 +144,7 @@ def lease_in_force(wanted: float | None) -> float:
 
 
 def daemon_42(cluster: Cluster, dsn: str, name: str = "daemon") -> Runner:
-    """Prepare pgAgent 4.2's daemon at its fastest; raise FileNotFoundError without it."""
+    """Prepare pgAgent 4.2's daemon at its fastest, or raise FileNotFoundError."""
     program = PEERS / "usr/bin/pgagent"
     if not program.exists():
         raise FileNotFoundError(program)

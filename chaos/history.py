@@ -5,7 +5,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from chaos.checker import Run, Target
+from chaos.checker import Run, Target, Window
+from chaos.faults import wait_until
 from chaos.server import DATABASE, Connection
 
 EFFECT = "SELECT chaos.effect({job}, {seconds})"
@@ -68,7 +69,7 @@ def add_job(
 
 
 def add_interval(conn: Connection, job: int, seconds: float, delay: float = 0) -> float:
-    """Have the job run at an interval, from `delay` seconds on; return the first time."""
+    """Have the job run at an interval, `delay` seconds from now on; return when."""
     (start,) = conn.execute(
         "INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscevery)"
         " VALUES (%s, 'interval', now() + make_interval(secs => %s),"
@@ -161,6 +162,17 @@ def has_column(conn: Connection, table: str, column: str) -> bool:
             *(column, table),
         )
     )
+
+
+def settle(conn: Connection, seconds: float = 30) -> Window:
+    """Let nothing start any more and wait for what runs.
+
+    Return the time in which a job that was just due may have started, or not.
+    """
+    began = now(conn)
+    conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")
+    wait_until(lambda: at_rest(conn), seconds)
+    return Window(began, now(conn), "the end")
 
 
 def count_lines(file: Path) -> dict[int, int]:

@@ -35,7 +35,7 @@ class Findings:
     def expect(
         self, what: str, seen: object, expected: object, *, ok: bool | None = None
     ) -> None:
-        """Record an expectation; by default, what was seen must be what was expected."""
+        """Record an expectation: by default that the seen is the expected."""
         held = seen == expected if ok is None else ok
         self.expectations.append(Expectation(what, str(expected), str(seen), held))
 

@@ -1,4 +1,4 @@
-"""The servers of a scenario: private ones, with the extension and a schema for marks."""
+"""The servers of a scenario, with the extension and a schema for marks."""
 
 import os
 import signal
@@ -130,7 +130,12 @@ class Standby(Server):
         with suppress(FileNotFoundError):
             self._remove_data()
         command = [
-            *("pg_basebackup", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"),
+            *(
+                "pg_basebackup",
+                "--checkpoint=fast",
+                "--no-sync",
+                "--write-recovery-conf",
+            ),
             f"--pgdata={self.data}",
             f"--dbname={self.primary.conninfo()} application_name=standby",
         ]

@@ -110,7 +110,7 @@ class Round:
         limit = lease_in_force(self.lease) + MARGIN
 
         def all_taken() -> bool:
-            return all(row[6] > 0 for row in self._rows(first))
+            return all(row[6] != 0 for row in self._rows(first))
 
         taken = wait_until(all_taken, limit) is not None
         time.sleep(max(0.0, start + self.cut.seconds - time.time()))
@@ -166,7 +166,9 @@ class Round:
         for text in self.overlaps:
             self.lab.note(text)
         expect(f"{kind}: jobs nobody took over", self.not_taken, 0)
-        expect(f"{kind}: steps at work after their job's next run", len(self.overlaps), 0)
+        expect(
+            f"{kind}: steps at work after their job's next run", len(self.overlaps), 0
+        )
         expect(f"{kind}: runs not d with a reason", self.not_aborted, 0)
         expect(f"{kind}: rows changed by those who came back", self.rewritten, 0)
         expect(f"{kind}: jobs without exactly one further run", self.third, 0)
@@ -259,4 +261,3 @@ def behind_router(lab: Lab) -> None:
                 *(dsn, network.command(), duration(lab, 60)),
             )
             rounds(lab, cluster, cut)
-

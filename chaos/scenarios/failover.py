@@ -152,7 +152,9 @@ def _set(primary: Server, settings: dict[str, str]) -> None:
         for name, value in settings.items():
             conn.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
         conn.execute("SELECT pg_reload_conf()")
-        synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        synchronous = (
+            "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        )
         wait_until(lambda: scalar(conn, synchronous) > 0, 10)
 
 
@@ -211,5 +213,6 @@ def _compare(
         outcome.repeats_outside_lag += len(outside)
     known = {(row[0], run) for run, row in rows.items()}
     outcome.unrecorded += sum(
-        float(t) > killed + 0.5 and (int(j), int(r)) not in known for j, r, t in executed
+        float(t) > killed + 0.5 and (int(j), int(r)) not in known
+        for j, r, t in executed
     )

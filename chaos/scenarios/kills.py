@@ -1,4 +1,4 @@
-"""R1 to R5: runners are killed at random moments; the others notice and tell the truth."""
+"""R1 to R5: runners are killed at random; the others notice and tell the truth."""
 
 import statistics
 import time
@@ -33,7 +33,7 @@ class Trials:
     def __init__(self, lab: Lab, conn: Connection) -> None:
         """Create the jobs: two of each kind."""
         self.lab, self.conn = lab, conn
-        self.files = {}
+        self.files: dict[int, Path] = {}
         self.single = [add_job(conn, f"single {n}", effect(0.1)) for n in (1, 2)]
         self.batches = [self._add_batch(n) for n in (1, 2)]
         self.atomic: list[int] = []
@@ -46,7 +46,7 @@ class Trials:
         self.stuck = 0
 
     def _add_batch(self, number: int) -> int:
-        file = self.lab.directory / f"batch {number}"
+        file = Path(self.lab.directory) / f"batch {number}"
         # The daemon tells its scripts no run: for it, lines are only counted.
         code = f'sleep 0.05; echo "${{PGAGENT_RUN_ID:-0}}" >>"{file}"; sleep 0.05'
         job = add_job(self.conn, f"batch {number}", batch(code))
@@ -81,7 +81,7 @@ class Trials:
         """Check the whole history."""
         counted = frozenset(self.single + self.atomic)
         lines: dict[int, dict[int, int]] = {
-            job: count_lines(Path(file)) for job, file in self.files.items()
+            job: count_lines(file) for job, file in self.files.items()
         }
         runs = read_runs(
             self.conn,
@@ -127,7 +127,9 @@ def kills(lab: Lab) -> None:
         slowest = max(trials.times) if not trials.stuck else None
         findings.at_most("every row terminal after", slowest, LIMIT, "s")
         findings.figures["median until terminal"] = f"{median(trials.times):.2f} s"
-        findings.expect("atomic steps could be tried", bool(trials.atomic), expected=True)
+        findings.expect(
+            "atomic steps could be tried", bool(trials.atomic), expected=True
+        )
 
 
 def add(fleet: Fleet, cluster: Server, number: int) -> Runner:

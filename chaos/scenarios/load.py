@@ -39,7 +39,9 @@ def claims(lab: Lab) -> None:
                 "SELECT count(*) FROM (SELECT FROM pgagent.pga_joblog"
                 " GROUP BY jlgjobid HAVING count(*) <> 1) AS doubled",
             )
-            ill += scalar(conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus <> 's'")
+            ill += scalar(
+                conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus <> 's'"
+            )
         lab.findings.expect(f"runs too many or too few of {lab.count * jobs}", wrong, 0)
         lab.findings.expect("rows that are not s", ill, 0)
 
@@ -69,7 +71,8 @@ def overload(lab: Lab) -> None:
             lab.findings.figures["seconds for all"] = str(took and round(took, 1))
             statuses = dict(
                 conn.execute(
-                    "SELECT jlgstatus::text, count(*) FROM pgagent.pga_joblog GROUP BY 1"
+                    "SELECT jlgstatus::text, count(*) FROM pgagent.pga_joblog"
+                    " GROUP BY 1"
                 ).fetchall()
             )
             lab.findings.expect("runs by status", statuses, {"s": jobs})
@@ -94,7 +97,9 @@ def add_many(conn: Connection, count: int, code: str) -> None:
 
 def ended(conn: Connection) -> int:
     """Return how many runs have ended."""
-    return scalar(conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus <> 'r'")
+    return scalar(
+        conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus <> 'r'"
+    )
 
 
 def idle(conn: Connection) -> bool:

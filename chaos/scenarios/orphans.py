@@ -31,17 +31,19 @@ def reused_pid(lab: Lab) -> None:
     with server() as cluster, closing(cluster.connect()) as conn:
         for number in range(lab.count):
             with runner(cluster.dsn, name=f"dead-{number}") as dead:
-                agent = leave_a_claim(cluster, conn, dead)
+                agent = leave_a_claim(conn, dead)
             sessions: list[psycopg.Connection[object]] = []
             try:
                 if not reuse_pid(agent, lambda: open_session(cluster, sessions)):  # noqa: B023
-                    lab.findings.left_out.append(f"process id {agent} was not to be had")
+                    lab.findings.left_out.append(
+                        f"process id {agent} was not to be had"
+                    )
                     continue
             except OSError as e:
                 lab.findings.left_out.append(f"process ids can't be chosen here: {e}")
                 return
             with sessions[-1], runner(cluster.dsn, name=f"next-{number}") as successor:
-                refused += wait_until(lambda: " serves " in successor.log, 15) is None  # noqa: B023
+                refused += wait_until(lambda: " serves " in successor.log, 15) is None
                 freed = wait_until(lambda: is_freed(conn), AGENT_GONE + 2)
                 zombies += freed is None
             for session in sessions:
@@ -50,7 +52,7 @@ def reused_pid(lab: Lab) -> None:
     lab.findings.expect("runners that could not start", refused, 0)
 
 
-def leave_a_claim(cluster: Server, conn: Connection, dead: Runner) -> int:
+def leave_a_claim(conn: Connection, dead: Runner) -> int:
     """Kill a runner in the middle of a run; return its agent's process id, now free."""
     dead.ready()
     job = add_job(conn, f"claimed by {dead.name}", sql_step("SELECT pg_sleep(0.5)"))
@@ -73,7 +75,9 @@ def is_freed(conn: Connection) -> bool:
     """Whether nothing counts as running any more."""
     return (
         scalar(conn, RUNNING) == 0
-        and scalar(conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = 'r'")
+        and scalar(
+            conn, "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = 'r'"
+        )
         == 0
     )
 

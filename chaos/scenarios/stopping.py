@@ -17,8 +17,8 @@ from chaos.server import Connection, Server, server
 STEPS = 5
 RUNNING = "SELECT count(*) FROM pgagent.pga_jobsteplog WHERE jslstatus = 'r'"
 STATUSES = """
-SELECT COALESCE(string_agg(jlgstatus::text, '' ORDER BY jlgid), '') FROM pgagent.pga_joblog
-WHERE jlgjobid = ANY (%s)
+SELECT COALESCE(string_agg(jlgstatus::text, '' ORDER BY jlgid), '')
+FROM pgagent.pga_joblog WHERE jlgjobid = ANY (%s)
 """
 
 
@@ -39,7 +39,7 @@ def graceful_stop(lab: Lab) -> None:
                 stop_and_check(lab, conn, it, jobs, "too long", "d" * STEPS, limit=5)
             with busy(lab, cluster, conn, seconds=600, grace=600) as (it, jobs):
                 it.terminate()
-                wait_until(lambda: "stopping" in it.log, 5)  # noqa: B023
+                wait_until(lambda: "stopping" in it.log, 5)
                 stop_and_check(lab, conn, it, jobs, "told twice", "d" * STEPS, limit=3)
 
 
@@ -139,7 +139,9 @@ def start_and_stop(lab: Lab) -> None:
         lab.findings.figures["ended before they were up"] = str(codes.count(-15))
         expect("other exit codes", odd, [])
         expect("sessions left", scalar(conn, others), 0)
-        expect("agents left", scalar(conn, "SELECT count(*) FROM pgagent.pga_jobagent"), 0)
+        expect(
+            "agents left", scalar(conn, "SELECT count(*) FROM pgagent.pga_jobagent"), 0
+        )
         expect("rows not terminal", at_rest(conn), expected=True)
         expect("temporary files left", os.listdir(lab.directory), [])  # noqa: PTH208
 

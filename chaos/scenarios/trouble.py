@@ -9,7 +9,15 @@ import psycopg
 
 from chaos.faults import cpu_seconds, fill, small_disk, wait_until
 from chaos.fleet import Runner, runner
-from chaos.history import add_interval, add_job, batch, effect, make_due, scalar, sql_step
+from chaos.history import (
+    add_interval,
+    add_job,
+    batch,
+    effect,
+    make_due,
+    scalar,
+    sql_step,
+)
 from chaos.lab import Lab, scenario
 from chaos.server import Connection, Server, server
 
@@ -45,7 +53,9 @@ def poison(lab: Lab) -> None:
                     )
                     deaths += not victim.alive
             lab.findings.expect("deaths until the job was disabled", deaths, DEATHS)
-            lab.findings.expect("the job is enabled", is_enabled(conn, job), expected=False)
+            lab.findings.expect(
+                "the job is enabled", is_enabled(conn, job), expected=False
+            )
             (reason,) = conn.execute(
                 "SELECT jlgmessage FROM pgagent.pga_joblog WHERE jlgjobid = %s"
                 " ORDER BY jlgid DESC LIMIT 1",
@@ -59,8 +69,6 @@ def is_enabled(conn: Connection, job: int) -> bool:
     """Whether the job is enabled."""
     query = "SELECT jobenabled::integer FROM pgagent.pga_job WHERE jobid = %s"
     return scalar(conn, query, job) == 1
-
-
 
 
 @contextmanager
@@ -95,7 +103,7 @@ def impatient_role(_: Lab, __: Server, conn: Connection) -> Iterator[None]:
 
 @contextmanager
 def full_disk(_: Lab, cluster: Server, conn: Connection) -> Iterator[None]:
-    """Fill the disk that holds the log tables; raise CalledProcessError if forbidden."""
+    """Fill the disk of the log tables; raise CalledProcessError if not permitted."""
     tables = "pga_joblog", "pga_jobsteplog"
     indexes = "pga_joblog_pkey", "pga_jobsteplog_pkey", "pga_joblog_jobid"
     with small_disk(8, cluster.owner_id()) as directory:
@@ -119,9 +127,13 @@ def full_disk(_: Lab, cluster: Server, conn: Connection) -> Iterator[None]:
         yield
         ballast.unlink()
         for name in tables:
-            conn.execute(f"ALTER TABLE pgagent.{name} SET TABLESPACE pg_default".encode())
+            conn.execute(
+                f"ALTER TABLE pgagent.{name} SET TABLESPACE pg_default".encode()
+            )
         for name in indexes:
-            conn.execute(f"ALTER INDEX pgagent.{name} SET TABLESPACE pg_default".encode())
+            conn.execute(
+                f"ALTER INDEX pgagent.{name} SET TABLESPACE pg_default".encode()
+            )
         conn.execute("DROP TABLESPACE small")
 
 
@@ -143,7 +155,7 @@ TROUBLES = {
 
 @scenario(
     "R27",
-    "a server that refuses (full disk, read-only, lock): the runner lives, idles, recovers",
+    "a server that refuses (full disk, lock, …): the runner lives, idles, recovers",
     short=8,
     full=60,
     seconds=75,
@@ -157,7 +169,7 @@ def refusals(lab: Lab) -> None:
                 add_interval(conn, job, 1)
             with runner(cluster.dsn) as it:
                 it.ready()
-                wait_until(lambda: scalar(conn, ENDED) >= 3, 10)  # noqa: B023
+                wait_until(lambda: scalar(conn, ENDED) >= 3, 10)
                 try:
                     with trouble(lab, cluster, conn):
                         watch(lab, name, it)
@@ -199,10 +211,12 @@ BEGIN
     ASSERT current_setting('work_mem') <> '77MB', 'a setting has been changed';
     ASSERT to_regclass('pg_temp.left_behind') IS NULL, 'there is a temporary table';
     ASSERT NOT EXISTS (SELECT FROM pg_listening_channels()), 'it listens';
-    ASSERT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'), 'a lock is held';
+    ASSERT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'),
+        'a lock is held';
     ASSERT NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'left_behind'),
         'a statement is prepared';
-    ASSERT NOT EXISTS (SELECT FROM pg_cursors WHERE name = 'left_behind'), 'a cursor is open';
+    ASSERT NOT EXISTS (SELECT FROM pg_cursors WHERE name = 'left_behind'),
+        'a cursor is open';
     ASSERT to_regclass('chaos.never') IS NULL, 'an open transaction was committed';
 END
 $$
@@ -250,5 +264,3 @@ def one_run(conn: Connection, job: int) -> tuple[str, str]:
         " ORDER BY jslid DESC LIMIT 1"
     ).fetchone() or ("?", "")
     return status, output
-
-
