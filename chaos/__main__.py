@@ -62,7 +62,10 @@ def run_here(it: Scenario, options: argparse.Namespace) -> int:
     count = options.count or (it.full if options.long else it.short)
     findings = Findings(it.name, it.promise, count, options.seed)
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=f"pgagent-chaos-{it.name}-") as directory:
+    with tempfile.TemporaryDirectory(
+        prefix=f"pgagent-chaos-{it.name}-",
+        ignore_cleanup_errors=True,  # an orphan may still write there
+    ) as directory:
         rng = random.Random(f"{options.seed} {it.name}")
         lab = Lab(findings, count, options.long, rng, Path(directory))
         try:

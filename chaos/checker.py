@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-COMPLETED = "sfi"
 ABORTED = "d"
 RUNNING = "r"
+CLAIM = 1.0  # seconds in which a job that is due is claimed, if all is well
 
 
 class Target(NamedTuple):
@@ -99,7 +99,8 @@ def check(
 ) -> Verdict:
     """Judge a history that has come to rest.
 
-    A target must be met within `epsilon` seconds, unless that time overlaps a window.
+    A target must be met within `epsilon` seconds, unless it fell due in a window, or
+    so shortly before that it may not have been claimed.
     Runs are told apart by their start, which only the database's clock has set; what
     they say they were scheduled for is not believed, but must not be said twice.
     """
@@ -125,7 +126,7 @@ def _match(
     verdict: Verdict,
 ) -> None:
     """Give each target of a job a run of its own."""
-    excused = {t for t in targets if _overlaps(t.due, t.due + epsilon, windows)}
+    excused = {t for t in targets if _overlaps(t.due, t.due + CLAIM, windows)}
     pairs = assign(targets, runs, epsilon)
     matched = {run.id for run in pairs.values()}
     rest = sorted((r for r in runs if r.id not in matched), key=lambda r: r.start)

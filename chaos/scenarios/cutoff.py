@@ -23,9 +23,10 @@ ROUND = 5  # runners that are cut off at the same time
 SHORT_LEASE = 6.0
 MARGIN = 12.0  # how long after the lease the job may start elsewhere
 
+# The mark is the name of the shell, by which the harness finds and ends what is left.
 BATCH_MARKS = """
-: {mark}
-while :; do date +%s.%N >>"{directory}/$PGAGENT_RUN_ID"; sleep 0.05; done
+exec sh -c 'while :; do date +%s.%N >>"$1/$PGAGENT_RUN_ID"; sleep 0.05; done' \\
+    {mark} "{directory}"
 """
 FIRST_RUNS = """
 SELECT jlgjobid, jlgid, jlgstatus::text, jlgmessage, to_jsonb(l)::text,
@@ -127,6 +128,10 @@ class Round:
             self.not_aborted += status != "d" or not message
             last = self._last_mark(run)
             self.stops.append(last - start)
+            self.lab.note(
+                f"{self.cut.kind}: job {job} run {run}: last mark after"
+                f" {last - start:.2f} s, next run after {(next_start or 0) - start:.2f} s"
+            )
             if next_start is not None and last > next_start:
                 late = f"{last - next_start:.2f} s after the next run's start"
                 self.overlaps.append(f"job {job} run {run} left a mark {late}")

@@ -219,6 +219,10 @@ def judge(
     expect = lab.findings.expect
     for kind, count in verdict.faults().items():
         expect(kind, count, 0)
+    share = verdict.met / max(1, len(targets))
+    expect(
+        "targets met outside fault windows", f"{share:.0%}", "> 5 %", ok=share > 0.05
+    )
     expect("runners that ended", sum(not it.alive for it in nemesis.runners), 0)
     for target in verdict.lost:
         lab.note(f"lost: {target}")

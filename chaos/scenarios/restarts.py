@@ -15,13 +15,13 @@ from chaos.history import (
     grid,
     now,
     read_runs,
-    scalar,
     settle,
 )
 from chaos.lab import Lab, scenario
-from chaos.server import Server, server
+from chaos.server import Connection, Server, server
 
 LIMIT = 5.0
+CRASHED = "all server processes terminated; reinitializing"
 MODES = ("fast", "immediate", "kill", "backend")
 
 
@@ -56,6 +56,9 @@ def restarts(lab: Lab) -> None:
             runs = read_runs(conn, [job], counted=counted)
             targets = grid(job, first, 1, windows[-1].start)
             verdict = check(targets, runs, epsilon=1, windows=windows)
+        for target in verdict.lost:
+            near = [r for r in runs if abs(r.start - target.due) < 4]
+            lab.note(f"lost: {target}; windows {windows}; runs near: {near}")
         report(lab, verdict.faults(), len(targets), len(verdict.aborted))
 
 
@@ -71,27 +74,30 @@ def restart_once(
         cluster.restart_by(mode, down=lab.rng.uniform(0, 2))
     with closing(cluster.wait_to_connect()) as conn:
         accepted = now(conn)
-        claimed = (
-            "SELECT count(*) FROM pgagent.pga_joblog"
-            " WHERE jlgjobid = %s AND jlgstart > to_timestamp(%s)"
-        )
-        wait_until(lambda: scalar(conn, claimed, job, accepted) > 0, 40)
-        (took,) = conn.execute(
-            "SELECT extract(epoch FROM min(jlgstart))::float8 - %s"
-            " FROM pgagent.pga_joblog WHERE jlgstart > to_timestamp(%s)",
-            [accepted, accepted],
-        ).fetchone() or (None,)
+        wait_until(lambda: first_claim(conn, job, accepted) is not None, 40)
+        took = first_claim(conn, job, accepted)
     if took is None or took > LIMIT:
         lab.note(f"{mode}: claimed {took} s after the server accepted")
     return took, Window(start, accepted + LIMIT, mode)
+
+
+def first_claim(conn: Connection, job: int, after: float) -> float | None:
+    """Return how long after a time the job was first claimed, if it was."""
+    (took,) = conn.execute(
+        "SELECT extract(epoch FROM min(jlgstart))::float8 - %s FROM pgagent.pga_joblog"
+        " WHERE jlgjobid = %s AND jlgstart > to_timestamp(%s)",
+        [after, job, after],
+    ).fetchone() or (None,)
+    return took
 
 
 def crash_backend(cluster: Server) -> None:
     """Kill the server process of a session: the server restarts all of them."""
     with closing(cluster.connect()) as conn:
         victim = conn.info.backend_pid
+        crashes = cluster.log.read_text().count(CRASHED)
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: "terminating any other active" in cluster.log.read_text(), 5)
+        wait_until(lambda: cluster.log.read_text().count(CRASHED) > crashes, 10)
 
 
 def report(lab: Lab, faults: dict[str, int], targets: int, aborted: int) -> None:

@@ -51,7 +51,7 @@ def busy(
     mark = f"chaos-{lab.directory.name}"
     steps = [
         sql_step(f"SELECT pg_sleep({seconds})"),
-        batch(f": {mark}\nsleep {seconds}"),
+        batch(f"exec sh -c 'sleep {seconds}; :' {mark}"),
     ]
     with runner(cluster.dsn, "--grace", grace) as it:
         it.ready()

@@ -173,6 +173,7 @@ def refusals(lab: Lab) -> None:
                 try:
                     with trouble(lab, cluster, conn):
                         watch(lab, name, it)
+                        expect_trace(lab, name, it)
                 except CalledProcessError as e:
                     lab.findings.left_out.append(f"{name}: {e.stderr!r}")
                     continue
@@ -192,6 +193,19 @@ def watch(lab: Lab, name: str, it: Runner) -> None:
     lab.findings.at_most(f"{name}: processor", 100 * share, 100 * BUSY, "%")
     rate = (it.log.count("\n") - lines) / passed
     lab.findings.at_most(f"{name}: lines in its log", rate, 20, "a second")
+
+
+TRACES = {
+    "read-only": "read-only transaction",
+    "full disk": "No space left on device",
+}
+
+
+def expect_trace(lab: Lab, name: str, it: Runner) -> None:
+    """Expect the trouble in the log: that it has happened, and that people are told."""
+    if trace := TRACES.get(name):
+        told = trace in it.log
+        lab.findings.expect(f"{name}: the log says so", told, expected=True)
 
 
 LEFTOVERS = {

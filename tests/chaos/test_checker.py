@@ -85,7 +85,10 @@ def test_a_fault_window_excuses_what_it_held_up_but_no_extra_run():
 
 
 def test_a_target_beside_the_window_is_not_excused():
-    assert faults(targets(10), [], windows=[Window(15.1, 20)]) == {"lost": 1}
+    just_before = {"windows": [Window(10.5, 20)]}
+    assert faults(targets(10), [], **just_before) == {}
+    assert faults(targets(9), [], **just_before) == {"lost": 1}
+    assert faults(targets(20.5), [], **just_before) == {"lost": 1}
 
 
 def test_as_many_targets_as_possible_are_met():
