@@ -28,10 +28,14 @@ EXTENSION_FILES = extension/pgagent.control $(SCRIPTS)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
-PYTHON_CODE = python/src dev tests $(wildcard bench/*.py)
+PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # CREATE OR REPLACE in an extension's script can't take over what is not a member, in
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015
+
+CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
+CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
+	$(if $(JOBS),--jobs $(JOBS)) $(ONLY)
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
@@ -39,7 +43,7 @@ $(SCRIPTS): Makefile
 	machine peers
 
 help: ## List what there is to do
-	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 all: $(SCRIPTS) ## Build the extension's scripts
 
@@ -93,6 +97,12 @@ format: machine ## Format the Python code
 
 bench: machine peers all ## Measure against the peers
 	$(BIN)/python bench/run.py
+
+chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 SEED=1
+	$(CHAOS) $(CHAOS_OPTIONS)
+
+chaos-long: machine peers all ## The same with the full counts: about an hour
+	$(CHAOS) --long $(CHAOS_OPTIONS)
 
 dist: ## Pack the committed tree for PGXN
 	mkdir -p build
