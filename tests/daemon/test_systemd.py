@@ -19,7 +19,7 @@ def test_the_unit_file_has_no_fault(tmp_path):
         pytest.skip("this machine has no systemd-analyze")
     # The service's own user and files need not be on this machine.
     unit = tmp_path / "pgagent.service"
-    unit.write_text(UNIT.read_text().replace("User=pgagent", "User=nobody"))
+    unit.write_text(UNIT.read_text().replace("User=pgagent", "User=daemon"))
     command = ["systemd-analyze", "verify", "--man=no", unit]
 
     verdict = subprocess.run(command, capture_output=True, text=True, check=False)

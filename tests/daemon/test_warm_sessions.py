@@ -6,7 +6,7 @@ import pytest
 from jobs import add_job, runs, step_runs
 from support import poll
 
-from .runner_process import Runner, agents, ended_runs, running_step
+from .runner_process import Runner, ended_runs, running_step
 
 PID = "DO $$ BEGIN RAISE NOTICE 'pid %', pg_backend_pid(); END $$"
 
@@ -118,25 +118,17 @@ def test_a_statement_dies_with_its_runner(conn, dsn):
 
 def test_the_session_of_a_dead_agents_step_ends_before_the_job_is_free(conn, dsn):
     """Frozen, not dead: its session would go on for ever."""
-    with Runner("--lease", "4", dsn) as frozen, Runner("--lease", "4", dsn) as other:
+    query = "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%'"
+    with Runner("--lease", "4", dsn) as frozen:
         frozen.ready()
-        add_job(conn, "SELECT pg_sleep(600)", name="victim")
+        add_job(conn, "SELECT pg_sleep(600)")
         running_step(conn)
-        other.ready()
-        (holder,) = [
-            pid for (pid,) in conn.execute("SELECT jlgagentid FROM pgagent.pga_joblog")
-        ]
-        victim = frozen if holder in agents(conn) else other
-        victim.send(signal.SIGSTOP)
-        try:
-            query = (
-                "SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%'"
-            )
-            poll(
-                lambda: runs(conn)[0][0] == "d",
-                15,
-                "the run to be declared dead",
-            )
-            assert conn.execute(query).rowcount == 0
-        finally:
-            victim.send(signal.SIGCONT)
+        poll(lambda: conn.execute(query).rowcount == 1)
+        with Runner("--lease", "4", dsn) as other:
+            other.ready()
+            frozen.send(signal.SIGSTOP)
+            try:
+                poll(lambda: runs(conn)[0][0] == "d", 15, "the run to be aborted")
+                assert conn.execute(query).rowcount == 0
+            finally:
+                frozen.send(signal.SIGCONT)

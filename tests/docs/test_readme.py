@@ -92,7 +92,7 @@ def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_d
     with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:
         register(session)
         ((run_id, _, _, step_id, *_),) = claim_rows(session)
-        finish_step(session, start_step(session, run_id, step_id))
+        finish_step(session, run_id, start_step(session, run_id, step_id))
         finish_run(session, run_id)
 
     assert runs(conn) == [("s", None)]
