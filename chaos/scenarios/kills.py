@@ -118,7 +118,7 @@ def kills(lab: Lab) -> None:
             add(fleet, cluster, number)
         for number in range(lab.count):
             victim = lab.rng.choice(fleet.living)
-            trials.kill_one(victim, spread=0.3)
+            trials.kill_one(victim, spread=0.2)
             trials.settle()
             add(fleet, cluster, SURVIVORS + 1 + number)
         trials.judge()
