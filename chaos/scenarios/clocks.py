@@ -1,10 +1,11 @@
 """R21, R22, R23: wrong clocks, missed runs and runs that overlap."""
 
 import itertools
+import statistics
 import time
 from contextlib import closing
 
-from chaos.checker import check
+from chaos.checker import Window, check
 from chaos.faults import Clock, faketime_library, wait_until
 from chaos.fleet import runner
 from chaos.history import (
@@ -23,6 +24,8 @@ from chaos.lab import Lab, scenario
 from chaos.server import Connection, server
 
 HOUR = 3600
+EVERY = 4.0  # seconds: a slow machine alone must not make runs overlap
+SLACK = 3.0  # and it may be late, but not by an hour
 
 
 @scenario(
@@ -47,8 +50,8 @@ def skew(lab: Lab) -> None:
         for number, clock in enumerate(clocks):
             it = runner(cluster.dsn, name=f"clock-{number}", environ=clock.environ)
             fleet.add(it).ready()
-        jobs = [add_job(conn, f"job {n}", effect(0.02)) for n in range(6)]
-        firsts = {job: add_interval(conn, job, 2, delay=1 + n / 3)
+        jobs = [add_job(conn, f"job {n}", effect(0.02)) for n in range(9)]
+        firsts = {job: add_interval(conn, job, EVERY, delay=1 + n / 3)
                   for n, job in enumerate(jobs)}  # fmt: skip
         end = time.monotonic() + lab.count
         while time.monotonic() < end:
@@ -56,11 +59,12 @@ def skew(lab: Lab) -> None:
             time.sleep(min(2, max(0, end - time.monotonic())))
         end_window = settle(conn)
         until = end_window.start
-        targets = [t for job in jobs for t in grid(job, firsts[job], 2, until)]
+        targets = [t for job in jobs for t in grid(job, firsts[job], EVERY, until)]
         runs = read_runs(conn, jobs, counted=frozenset(jobs))
-        verdict = check(targets, runs, epsilon=1, windows=[end_window])
-        for kind, count in verdict.faults().items():
-            lab.findings.expect(kind, count, 0)
+        verdict = check(targets, runs, epsilon=SLACK, windows=[end_window])
+        lab.judge(verdict, runs)
+        lateness = statistics.median(r.start - (r.scheduled or 0) for r in runs)
+        lab.findings.at_most("median lateness", lateness, 1, "s")
         lab.findings.figures["targets"] = str(len(targets))
         by_station = conn.execute(
             "SELECT jlgstation, count(*) FROM pgagent.pga_joblog GROUP BY 1 ORDER BY 1"
@@ -77,7 +81,7 @@ def skew(lab: Lab) -> None:
 )
 def missed(lab: Lab) -> None:
     """Have no runner for so many seconds while a job falls due ten times."""
-    interval = lab.count / 10
+    interval = max(1.0, lab.count / 10)
     with server() as cluster, closing(cluster.connect()) as conn:
         job = add_job(conn, "every now and then", effect(0.01))
         first = add_interval(conn, job, interval, delay=0.5)
@@ -91,13 +95,14 @@ def missed(lab: Lab) -> None:
             wait_until(lambda: done(conn) >= 3, 3 * interval + 10)
             end = settle(conn)
         runs = read_runs(conn, [job])
+        # What falls due while the job is made up for is passed over.
+        catching_up = Window(begin, runs[0].end or end.end, "catching up")
         early = [r for r in runs if r.scheduled is not None and r.scheduled < begin]
         lab.findings.expect("runs that made up for the missed ones", len(early), 1)
         later = [r for r in runs if r not in early]
         online = [t for t in grid(job, first, interval, end.start) if t.due > begin]
-        verdict = check(online, later, epsilon=1, windows=[end])
-        faults = sum(verdict.faults().values())
-        lab.findings.expect("faults in the schedule afterwards", faults, 0)
+        verdict = check(online, later, epsilon=1, windows=[catching_up, end])
+        lab.judge(verdict, runs)
         policies = conn.execute(
             "SELECT attname::text FROM pg_attribute WHERE attname ~ 'miss|catch'"
             " AND attrelid IN ('pgagent.pga_job'::regclass,"

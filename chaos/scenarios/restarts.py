@@ -56,10 +56,9 @@ def restarts(lab: Lab) -> None:
             runs = read_runs(conn, [job], counted=counted)
             targets = grid(job, first, 1, windows[-1].start)
             verdict = check(targets, runs, epsilon=1, windows=windows)
-        for target in verdict.lost:
-            near = [r for r in runs if abs(r.start - target.due) < 4]
-            lab.note(f"lost: {target}; windows {windows}; runs near: {near}")
-        report(lab, verdict.faults(), len(targets), len(verdict.aborted))
+        lab.judge(verdict, runs)
+        lab.findings.figures["targets"] = str(len(targets))
+        lab.findings.figures["aborted, with a reason"] = str(len(verdict.aborted))
 
 
 def restart_once(
@@ -98,11 +97,3 @@ def crash_backend(cluster: Server) -> None:
         crashes = cluster.log.read_text().count(CRASHED)
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: cluster.log.read_text().count(CRASHED) > crashes, 10)
-
-
-def report(lab: Lab, faults: dict[str, int], targets: int, aborted: int) -> None:
-    """Put down what the checker says about the whole time."""
-    for kind, count in faults.items():
-        lab.findings.expect(kind, count, 0)
-    lab.findings.figures["targets"] = str(targets)
-    lab.findings.figures["aborted, with a reason"] = str(aborted)
