@@ -61,6 +61,9 @@ class Verdict:
     missed: list[Target] = field(default_factory=list)
     """Those of the excused targets that no run met at all."""
 
+    passed_over: list[Target] = field(default_factory=list)
+    """Targets that fell due while their job was still running: it does not overlap."""
+
     aborted: list[Run] = field(default_factory=list)
     """Runs that met a target but were closed as aborted, with a reason."""
 
@@ -147,6 +150,8 @@ def _match(
             verdict.met += target not in excused and not aborted
             if aborted:
                 verdict.aborted.append(pairs[target])
+        elif any(r.start < target.due < (r.end or r.start) for r in runs):
+            verdict.passed_over.append(target)
         elif target in excused:
             verdict.missed.append(target)
         else:

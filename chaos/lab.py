@@ -37,6 +37,9 @@ class Lab:
         """Expect no fault of any kind, and keep what explains those there are."""
         for kind, count in verdict.faults().items():
             self.findings.expect(kind, count, 0)
+        if verdict.passed_over:
+            passed_over = str(len(verdict.passed_over))
+            self.findings.figures["due while the job still ran"] = passed_over
         for target in verdict.lost:
             near = [
                 (r.id, r.start, r.end, r.status)

@@ -225,6 +225,8 @@ def judge(
     expect("runners that ended", sum(not it.alive for it in nemesis.runners), 0)
     figures = lab.findings.figures
     figures["faults"] = "; ".join(nemesis.log[:40])
+    longest = max((r.end - r.start for r in runs if r.end), default=0.0)
+    figures["longest run"] = f"{longest:.1f} s"
     figures["targets"] = str(len(targets))
     figures["runs"] = str(len(runs))
     figures["met outside fault windows"] = str(verdict.met)

@@ -91,6 +91,13 @@ def test_a_target_beside_the_window_is_not_excused():
     assert faults(targets(20.5), [], **just_before) == {"lost": 1}
 
 
+def test_what_falls_due_while_its_job_runs_is_passed_over():
+    verdict = check(targets(10, 12, 14), [run(1, 10, end=13)], epsilon=1)
+
+    assert verdict.passed_over == targets(12)
+    assert verdict.lost == targets(14)
+
+
 def test_as_many_targets_as_possible_are_met():
     pairs = assign(targets(10, 12), [run(1, 12), run(2, 14)], epsilon=5)
 
