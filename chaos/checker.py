@@ -143,6 +143,7 @@ def _match(
         pairs[target] = run
         if target not in excused:
             verdict.late.append((target, run))
+    wanted = list(pairs.values())  # a run that nobody wanted is no excuse
     for target in targets:
         verdict.excused += target in excused
         if target in pairs:
@@ -150,7 +151,7 @@ def _match(
             verdict.met += target not in excused and not aborted
             if aborted:
                 verdict.aborted.append(pairs[target])
-        elif any(r.start < target.due < (r.end or r.start) for r in runs):
+        elif any(r.start < target.due < (r.end or r.start) for r in wanted):
             verdict.passed_over.append(target)
         elif target in excused:
             verdict.missed.append(target)
