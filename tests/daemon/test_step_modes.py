@@ -2,6 +2,7 @@
 
 import random
 import signal
+from functools import partial
 
 import pytest
 from jobs import add_job, runs, step_runs
@@ -108,7 +109,7 @@ def test_whenever_the_runner_is_killed_effect_and_log_agree(conn, dsn, table):
             runner.ready()
             code = f"INSERT INTO effect VALUES ({trial})"
             job_id = add_job(conn, step(code, "atomic"))
-            poll(lambda job_id=job_id: runs(conn, job_id))
+            poll(partial(runs, conn, job_id))
             delay = rng.uniform(0, 0.02)
             conn.execute("SELECT pg_sleep(%s)", [delay])
             runner.send(signal.SIGKILL)

@@ -27,6 +27,9 @@ class Player:
         self._meanwhile()
         return ENDINGS[step.code]
 
+    def pause(self, _):
+        return None
+
 
 @pytest.fixture
 def catalog(dsn):
