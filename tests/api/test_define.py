@@ -91,7 +91,7 @@ def test_a_job_is_put_together_of_steps_schedules_and_exceptions(conn):
     assert schedules(conn) == ["0 9 1-7 * &1"]
     register(conn)
     call(conn, "run_job('etl')")
-    assert [row[4:] for row in claim_rows(conn)] == [
+    assert [row[4:10] for row in claim_rows(conn)] == [
         ("1 load", "s", "SELECT 1", "", "host=x", "f"),
         ("2 report", "b", "df", "", "", "i"),
     ]

@@ -37,7 +37,7 @@ def test_lost_sessions_of_the_ledger_are_opened_anew(conn, runner, gate):
     add_job(conn, batch(code), "SELECT 1")
     running_step(conn)
 
-    assert terminate(conn, LEDGER) == 4
+    assert terminate(conn, LEDGER) == 3
     open_gate()
 
     assert ended_runs(conn) == "s"
@@ -57,9 +57,14 @@ def test_a_lost_session_of_a_step_fails_the_step(conn, runner):
     assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
 
 
-def test_a_statement_of_the_ledger_that_is_cancelled_is_repeated(conn, dsn, runner):
+def test_a_statement_of_the_ledger_that_is_cancelled_is_repeated(
+    conn, dsn, runner, gate
+):
+    code, open_gate = gate
+    job_id = add_job(conn, batch(code))
+    running_step(conn)
     with locked(dsn, "pga_jobsteplog"):
-        job_id = add_job(conn, "SELECT 1")
+        open_gate()
         poll(lambda: signal_sessions(conn, "cancel", f"{LEDGER} AND {WAITING}"))
 
     assert ended_runs(conn) == "s"

@@ -43,7 +43,7 @@ def test_a_job_is_dropped_with_its_history(conn, pgadmin, agent, neighbours):
     job_id = add_job(conn)
     step_id = add_step(conn, job_id, batch("true"))
     ((run_id, _),) = claim(agent)
-    finish_step(agent, start_step(agent, run_id, step_id))
+    finish_step(agent, run_id, start_step(agent, run_id, step_id))
     add_schedule(conn, job_id)
 
     send(pgadmin, f"DELETE FROM pgagent.pga_job WHERE jobid={job_id}::integer;")

@@ -110,7 +110,7 @@ def test_statistics_list_the_runs_of_a_step(conn, pgadmin, agent):
     step_run = start_step(agent, run_id, step_id)
 
     (running,) = send(pgadmin, STEP_STATISTICS.format(step_id))
-    finish_step(agent, step_run, "s", 1, "(1 row)")
+    finish_step(agent, run_id, step_run, "s", 1, "(1 row)")
     (finished,) = send(pgadmin, STEP_STATISTICS.format(step_id))
 
     assert (running["Run"], running["Status"]) == (step_run, "r")

@@ -231,7 +231,7 @@ def main() -> None:
     os.set_inheritable(runner, False)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child_ended, wakeup = os.pipe()
-    os.set_blocking(wakeup, False)  # noqa: FBT003
+    os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     guardian = _Guardian(runner, seconds)
