@@ -11,7 +11,7 @@ TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema agent session job schedule timezone log skip retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	version calendar next_run grammar schedule missed check triggers agent run record \
-	retention views \
+	retention views pg_cron \
 	api_job api_parts api_run explain access dump dictionary)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
@@ -28,18 +28,22 @@ EXTENSION_FILES = extension/pgagent.control $(SCRIPTS)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
-PYTHON_CODE = python/src dev tests $(wildcard bench/*.py)
+PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # CREATE OR REPLACE in an extension's script can't take over what is not a member, in
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015
 
+CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
+CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
+	$(if $(JOBS),--jobs $(JOBS)) $(ONLY)
+
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint format bench dist clean \
+.PHONY: help all install uninstall demo test lint docs format bench dist clean \
 	machine peers
 
 help: ## List what there is to do
-	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 all: $(SCRIPTS) ## Build the extension's scripts
 
@@ -84,12 +88,21 @@ lint: machine all ## Check the code
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
 
+docs: machine all ## Write docs/reference.md anew from the comments in sql/
+	$(BIN)/python dev/reference.py
+
 format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .
 	$(BIN)/ruff format --config $(CONFIG) .
 
 bench: machine peers all ## Measure against the peers
 	$(BIN)/python bench/run.py
+
+chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 SEED=1
+	$(CHAOS) $(CHAOS_OPTIONS)
+
+chaos-long: machine peers all ## The same with the full counts: about an hour
+	$(CHAOS) --long $(CHAOS_OPTIONS)
 
 dist: ## Pack the committed tree for PGXN
 	mkdir -p build

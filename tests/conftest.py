@@ -1,7 +1,7 @@
 """One private server per session, one database per test.
 
 `conn` and `dsn` lead to a database with the extension as it is built here,
-`conn_42` and `dsn_42` to one with pgAgent 4.2's.
+`conn_42` and `dsn_42` to one with pgAgent 4.2's; `asking` is for questions.
 """
 
 import os
@@ -63,4 +63,13 @@ def dsn_42(cluster, database_42):
 @pytest.fixture
 def conn_42(dsn_42):
     with closing(psycopg.connect(dsn_42, autocommit=True)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def asking(cluster, template):
+    """A connection that many tests share: what they store, they roll back."""
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE asking TEMPLATE {template.template_dbname}")
+    with psycopg.connect(cluster.conninfo("asking"), autocommit=True) as connection:
         yield connection

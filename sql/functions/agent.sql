@@ -91,7 +91,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT count(pg_terminate_backend(s.pid))
+        SELECT count(pg_terminate_backend(s.pid))::integer
         FROM pgagent.pga_jobsession AS x
         JOIN pg_stat_activity AS s ON s.pid = x.jsspid AND s.backend_start = x.jssbackendstart
         WHERE x.jssagentid = p_agent_id

@@ -188,13 +188,15 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_name CONSTANT text := format('job %s', nextval('pgagent.pga_job_jobid_seq'));
+    v_job_id bigint;
 BEGIN
-    RETURN pgagent.schedule(v_name, schedule, command);
+    v_job_id := pgagent.schedule(format('job %s', gen_random_uuid()), schedule, command);
+    PERFORM pgagent.alter_job(v_job_id, name => format('job %s', v_job_id));
+    RETURN v_job_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule(text, text) IS
-'Makes a job of one SQL command, with a name like "job 12". Returns its id. Raises 22023 if the schedule can''t be read. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
+'Makes a job of one SQL command, whose name is its id: "job 12". Returns the id. Raises 22023 if the schedule can''t be read, 42710 if another job has that name. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
 
 CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
     job_name text, schedule text, command text, database text,
@@ -225,8 +227,15 @@ AS $$
 DECLARE
     v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username);
-    IF name <> pgagent.pga_job_name(job_id)
+    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username),
+            pgagent.pga_check_timezone(timezone, 'alter_job(timezone)');
+    IF btrim(name) = '' THEN
+        PERFORM pgagent.pga_refuse('alter_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
+    ELSIF btrim(command) = '' THEN
+        PERFORM pgagent.pga_refuse('alter_job(command)', 'is empty', 'SQL commands or a script are wanted.');
+    ELSIF octet_length(database) > 63 THEN
+        PERFORM pgagent.pga_refuse('alter_job(database)', format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.');
+    ELSIF name <> pgagent.pga_job_name(job_id)
        AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = alter_job.name) THEN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = 'The functions find a job by its name.';

@@ -25,6 +25,8 @@ BEGIN
         PERFORM pgagent.pga_refuse('add_step(database)', format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.');
     ELSIF v_kind = 'b' AND num_nonnulls(nullif(database, ''), nullif(conninfo, '')) > 0 THEN
         PERFORM pgagent.pga_refuse('add_step(database, conninfo)', 'a batch step has no database', 'Leave both out.');
+    ELSIF nullif(database, '') IS NOT NULL AND nullif(conninfo, '') IS NOT NULL THEN
+        PERFORM pgagent.pga_refuse('add_step(database, conninfo)', 'one of the two is wanted', 'The connection string names the database: dbname=...');
     ELSIF btrim(command) = '' OR command IS NULL THEN
         PERFORM pgagent.pga_refuse('add_step(command)', 'is empty', 'SQL commands or a script are wanted.');
     ELSIF btrim(name) = '' OR name IS NULL THEN
@@ -174,7 +176,7 @@ BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     IF NOT EXISTS (SELECT FROM pgagent.pga_schedule AS s
                    WHERE s.jscjobid = job_id AND s.jscname = COALESCE(schedule, s.jscname)) THEN
-        RAISE EXCEPTION 'pgagent: job % has no schedule%', job_id, COALESCE(format(' "%s"', schedule), '')
+        RAISE EXCEPTION 'pgagent: job % has no schedule%', job_id, COALESCE(' "' || schedule || '"', '')
             USING ERRCODE = 'undefined_object', DETAIL = COALESCE(
                 'Its schedules are ' || (SELECT string_agg(format('"%s"', s.jscname), ', ') FROM pgagent.pga_schedule AS s
                                          WHERE s.jscjobid = job_id) || '.', 'An exception belongs to a schedule.');

@@ -77,7 +77,7 @@ BEGIN
         PERFORM pg_notify('pgagent', 'cancel');
         RETURN true;
     END IF;
-    SELECT l.jlgstatus INTO v_status FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id;
+    SELECT l.jlgstatus::text INTO v_status FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id;
     IF v_status IS NULL THEN
         RAISE EXCEPTION 'pgagent: there is no run %', run_id USING ERRCODE = 'undefined_object',
             DETAIL = 'The view pgagent.running lists the runs under way.';
@@ -176,6 +176,9 @@ AS $$
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     PERFORM pgagent.pga_check_max_rows(max_rows);
+    IF after IS NULL THEN
+        PERFORM pgagent.pga_refuse('next_runs(after)', 'is NULL', 'A point in time is wanted.');
+    END IF;
     RETURN QUERY SELECT n.* FROM pgagent.pga_schedules_next(
         ARRAY(SELECT s FROM pgagent.pga_schedule AS s
               WHERE s.jscjobid = job_id AND s.jscenabled ORDER BY s.jscid),
@@ -198,6 +201,10 @@ BEGIN
     IF num_nonnulls(job, schedule) <> 1 THEN
         PERFORM pgagent.pga_refuse('next_runs(job, schedule)', 'one of the two is wanted',
             'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon'').');
+    ELSIF after IS NULL THEN
+        PERFORM pgagent.pga_refuse('next_runs(after)', 'is NULL', 'A point in time is wanted.');
+    ELSIF job IS NOT NULL AND timezone IS NOT NULL THEN
+        PERFORM pgagent.pga_refuse('next_runs(timezone)', 'is for the text of a schedule', 'The schedules of a job have time zones of their own.');
     ELSIF job IS NOT NULL THEN
         RETURN QUERY SELECT n.* FROM pgagent.next_runs(pgagent.pga_job_id(job), after, until, max_rows) AS n;
     ELSE

@@ -43,7 +43,9 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_check_field(text, boolean[], integer) IS
 'Raises 22023 unless the array in column p_column of pga_schedule has p_size elements, numbered from 1, none NULL.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_check_timezone(p_timezone text)
+CREATE OR REPLACE FUNCTION pgagent.pga_check_timezone(
+    p_timezone text, p_where text DEFAULT 'pga_schedule.jsctimezone'
+)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,19 +69,19 @@ BEGIN
     END IF;
 
     IF NOT v_known THEN
-        PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone', format('unknown time zone "%s"', p_timezone),
+        PERFORM pgagent.pga_refuse(p_where, format('unknown time zone "%s"', p_timezone),
             'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.');
     ELSIF strpos(p_timezone, '/') = 0 AND EXISTS (
         SELECT FROM pg_timezone_abbrevs AS a WHERE a.abbrev = upper(p_timezone)
     ) THEN
-        PERFORM pgagent.pga_refuse('pga_schedule.jsctimezone',
+        PERFORM pgagent.pga_refuse(p_where,
             format('"%s" is an abbreviation: one offset all the year round', p_timezone),
             'A name of the IANA time zone database is wanted, such as Europe/Berlin, which knows when clocks change.');
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_check_timezone(text) IS
-'Raises 22023 unless this is a name in the server''s IANA time zone database.';
+COMMENT ON FUNCTION pgagent.pga_check_timezone(text, text) IS
+'Raises 22023, for the place p_where, unless this is a name in the server''s IANA time zone database.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_check()
 RETURNS trigger LANGUAGE plpgsql

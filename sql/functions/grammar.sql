@@ -38,10 +38,11 @@ BEGIN
     END IF;
     IF v_value IS NULL OR v_value NOT BETWEEN p_low AND p_high THEN
         PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where,
-            CASE WHEN p_value = '' THEN 'a value is missing' ELSE format('"%s" is not allowed', p_value) END,
-            format('Allowed are %s to %s%s, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5).', p_low, p_high,
+            format('"%s" is not allowed', p_value),
+            format('Allowed are %s to %s%s, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5)%s.', p_low, p_high,
                    CASE WHEN p_names IS NOT NULL
-                   THEN format(', %s to %s', p_names[1], p_names[cardinality(p_names)]) ELSE '' END));
+                   THEN format(', %s to %s', p_names[1], p_names[cardinality(p_names)]) ELSE '' END,
+                   CASE WHEN p_high = 31 THEN '; L, the last day, stands alone or in a list' ELSE '' END));
     END IF;
     RETURN v_value;
 END;
@@ -66,9 +67,17 @@ BEGIN
     IF p_field = '*' THEN
         RETURN v_selected;      -- nothing selected is everything, and pgAdmin shows it so
     END IF;
+    IF p_field ~ '^$|^,|,,|,$' THEN
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('a value is missing in "%s"', p_field),
+            'Items of a list are separated by single commas.');
+    END IF;
     FOREACH v_item IN ARRAY string_to_array(p_field, ',') LOOP
         v_parts := regexp_match(v_item, '^([^-/]*)(?:-([^-/]*))?(?:/(.*))?$');
-        IF v_parts IS NULL THEN
+        IF v_parts[1] = '' OR v_parts[2] = '' THEN
+            PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where,
+                format('a value is missing in "%s"', v_item),
+                'Allowed are numbers, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5).');
+        ELSIF v_parts IS NULL THEN
             PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('"%s" can''t be read', v_item),
                 'Allowed are numbers, *, lists (1,3), ranges (1-5) and steps (*/5, 10-40/5).');
         END IF;
@@ -123,22 +132,24 @@ DECLARE
 BEGIN
     IF cardinality(v_fields) <> 5 THEN
         PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole', format('has %s fields, 5 wanted', cardinality(v_fields)),
-            'The fields are minute, hour, day of the month, month and weekday.');
+            'The fields are minute, hour, day of the month, month and weekday; for seconds there is "30 seconds".');
     END IF;
     minutes := pgagent.pga_cron_field(p_schedule, 'field 1 (minute)', v_fields[1], 0, 59, NULL);
     hours := pgagent.pga_cron_field(p_schedule, 'field 2 (hour)', v_fields[2], 0, 23, NULL);
     months := pgagent.pga_cron_field(p_schedule, 'field 4 (month)', v_fields[4], 1, 12,
         '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}');
-    weekdays := pgagent.pga_cron_field(p_schedule, 'field 5 (weekday)', ltrim(v_fields[5], '&'), 0, 7,
+    weekdays := pgagent.pga_cron_field(p_schedule, 'field 5 (weekday)', regexp_replace(v_fields[5], '^&(.)', '\1'), 0, 7,
         '{sun,mon,tue,wed,thu,fri,sat}');
     weekdays := (weekdays[1] OR weekdays[8]) || weekdays[2:7];
 
     v_days := array_to_string(ARRAY(
-        SELECT d FROM unnest(string_to_array(v_fields[3], ',')) AS d WHERE upper(d) NOT IN ('L', '$')
+        SELECT d FROM regexp_split_to_table(v_fields[3], ',') AS d WHERE upper(d) NOT IN ('L', '$')
     ), ',');
-    v_last_day := v_days IS DISTINCT FROM v_fields[3];
+    v_last_day := v_days <> v_fields[3];
     monthdays := CASE
-        WHEN v_last_day AND v_days = '' THEN array_fill(false, ARRAY[31])
+        WHEN v_fields[3] ~ '^[Ll$](,[Ll$])*$' THEN array_fill(false, ARRAY[31])
+        WHEN v_days ~ '^$|^,|,,|,$' THEN
+            pgagent.pga_cron_field(p_schedule, 'field 3 (day of the month)', v_fields[3], 1, 31, NULL)
         WHEN v_last_day AND v_days = '*' THEN array_fill(true, ARRAY[31])
         ELSE pgagent.pga_cron_field(p_schedule, 'field 3 (day of the month)', v_days, 1, 31, NULL)
     END || v_last_day;
@@ -171,7 +182,8 @@ DECLARE
     v_seconds numeric := 0::numeric;
 BEGIN
     IF v_text !~ ('^(' || v_unit || '\s*)+$') THEN
-        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the interval', format('"%s" can''t be read', v_text),
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the interval',
+            CASE WHEN v_text = '' THEN 'is missing' ELSE format('"%s" can''t be read', v_text) END,
             'Allowed are whole numbers of seconds, minutes, hours, days and weeks, such as "90 seconds" or "1 hour 30 minutes".');
     END IF;
     FOR v_part IN SELECT regexp_matches(v_text, v_unit, 'g') LOOP
@@ -195,13 +207,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_parts CONSTANT text[] := regexp_match(p_schedule,
-        '^\s*@at\s+(\d{4})-(\d\d)-(\d\d)[ tT]\s*(\d\d?):(\d\d)(?::(\d\d))?\s*([zZ]|[+-]\d\d(?::?\d\d)?)?\s*([A-Za-z][A-Za-z0-9_/+-]*)?\s*$');
+        '^\s*@at\s+(\d{4})-(\d\d)-(\d\d)[ tT]\s*(\d\d?):(\d\d)(?::(\d\d))?\s*([zZ]|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)?\s*([A-Za-z][A-Za-z0-9_/+-]*)?\s*$');
     v_zone CONSTANT text := COALESCE(v_parts[8], p_timezone);
     v_local timestamp;
     v_offset interval;
 BEGIN
     IF v_parts IS NULL OR (v_parts[7] IS NOT NULL AND v_parts[8] IS NOT NULL) THEN
-        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the time', 'can''t be read',
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the time',
+            COALESCE('"' || (regexp_match(p_schedule, '^\s*@at\s+(.*\S)', 'i'))[1] || '" can''t be read', 'is missing'),
             'Wanted is @at YYYY-MM-DD HH:MM[:SS], then an offset to UTC (+02:00, Z), a time zone (Europe/Berlin), or nothing.');
     END IF;
     BEGIN
@@ -212,7 +225,7 @@ BEGIN
             format('The parts are %s-%s-%s %s:%s:%s.', v_parts[1], v_parts[2], v_parts[3], v_parts[4], v_parts[5], COALESCE(v_parts[6], '00')));
     END;
     IF v_parts[7] IS NULL THEN
-        PERFORM pgagent.pga_check_timezone(v_zone);
+        PERFORM pgagent.pga_check_timezone(v_zone, format('schedule "%s": the time zone', left(p_schedule, 200)));
         RETURN pgagent.pga_zone_instant(v_zone, v_local);
     END IF;
     v_offset := CASE WHEN upper(v_parts[7]) = 'Z' THEN interval '0'
@@ -252,7 +265,7 @@ BEGIN
     months := array_fill(false, ARRAY[12]);
     reboot := v_text = '@reboot';
     timezone := COALESCE(p_timezone, pgagent.pga_default_timezone());
-    PERFORM pgagent.pga_check_timezone(p_timezone);
+    PERFORM pgagent.pga_check_timezone(p_timezone, 'timezone');
     IF v_text IS NULL OR v_text = '' THEN
         PERFORM pgagent.pga_refuse_schedule(COALESCE(p_schedule, ''), 'as a whole', 'is empty', 'A schedule is wanted.');
     ELSIF reboot THEN
@@ -265,7 +278,10 @@ BEGIN
         every := pgagent.pga_interval_parse(p_schedule);
         RETURN NEXT;
     ELSIF v_text ~ '^@' AND v_cron IS NULL THEN
-        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole', format('"%s" is not known', split_part(v_text, ' ', 1)),
+        PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole',
+            CASE WHEN v_text ~ '^@(hourly|daily|midnight|weekly|monthly|yearly|annually|reboot)\s'
+                 THEN format('nothing may follow "%s"', (regexp_match(v_text, '^@\w+'))[1])
+                 ELSE format('"%s" is not known', (regexp_match(v_text, '^\S+'))[1]) END,
             'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @every, @at and @reboot.');
     ELSE
         FOR minutes, hours, weekdays, monthdays, months IN

@@ -79,7 +79,8 @@ DECLARE
 BEGIN
     -- What somebody has asked for is no time of a schedule, and is not left out.
     IF NOT isfinite(v_due)
-       OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 minute') > v_due THEN
+       OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 microsecond')
+          IS DISTINCT FROM v_due THEN
         RETURN v_due;
     END IF;
     IF now() - v_due > v_limit THEN

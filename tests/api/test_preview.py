@@ -144,6 +144,24 @@ CAUSES = {
         False,
         "matches only times that its exceptions leave out",
     ),
+    "next one excepted": (
+        "UPDATE pgagent.pga_schedule SET jschours[4] = true, jscminutes[1] = true; INSERT INTO pgagent.pga_exception (jexscid, jexdate) SELECT jscid, (jobnextrun AT TIME ZONE 'UTC')::date FROM pgagent.pga_schedule JOIN pgagent.pga_job ON jobid = jscjobid",
+        'schedule "s"',
+        True,
+        "an exception leaves out",
+    ),
+    "disabled, but asked for": (
+        "UPDATE pgagent.pga_job SET jobenabled = false; UPDATE pgagent.pga_job SET jobnextrun = now()",
+        "enabled",
+        False,
+        "disabled, but somebody has asked for one run",
+    ),
+    "no schedule starts it": (
+        "DELETE FROM pgagent.pga_schedule",
+        "due",
+        None,
+        "no schedule starts the job; run_job() runs it once",
+    ),
     "unknown zone": (
         "SET session_replication_role = replica; UPDATE pgagent.pga_schedule SET jsctimezone = 'Mars/Olympus'; RESET session_replication_role",
         'schedule "s"',

@@ -3,20 +3,44 @@
 import psycopg
 import pytest
 
+UNREADABLE = "can't be read"
+
 SCHEDULES = {
     "": "as a whole: is empty",
     "   ": "as a whole: is empty",
     "* * * *": "as a whole: has 4 fields, 5 wanted",
     "* * * * * *": "as a whole: has 6 fields, 5 wanted",
     "60 * * * *": 'field 1 (minute): "60" is not allowed',
-    "-1 * * * *": "field 1 (minute): a value is missing",
+    "-1 * * * *": 'field 1 (minute): a value is missing in "-1"',
     "a * * * *": 'field 1 (minute): "a" is not allowed',
     "1.5 * * * *": 'field 1 (minute): "1.5" is not allowed',
-    "1,,2 * * * *": "field 1 (minute): a value is missing",
-    ", * * * *": "field 1 (minute): a value is missing",
-    "1- * * * *": "field 1 (minute): a value is missing",
+    "1,,2 * * * *": 'field 1 (minute): a value is missing in "1,,2"',
+    ", * * * *": 'field 1 (minute): a value is missing in ","',
+    "1- * * * *": 'field 1 (minute): a value is missing in "1-"',
+    "1,2, * * * *": 'field 1 (minute): a value is missing in "1,2,"',
+    "1,/2 * * * *": 'field 1 (minute): a value is missing in "/2"',
+    "&1 * * * *": 'field 1 (minute): "&1" is not allowed',
+    "*-5 * * * *": 'field 1 (minute): "*" is not allowed',
+    "0 0 L, * *": 'field 3 (day of the month): a value is missing in "L,"',
+    "0 0 1,,L * *": 'field 3 (day of the month): a value is missing in "1,,L"',
+    "0 0 L-1 * *": 'field 3 (day of the month): "L" is not allowed',
+    "0 0 L/2 * *": 'field 3 (day of the month): "L" is not allowed',
+    "0 0 1-40 * *": 'field 3 (day of the month): "40" is not allowed',
+    "0 0 * january *": 'field 4 (month): "january" is not allowed',
+    "0 0 * */13 *": 'field 4 (month): the step of "*/13" is not allowed',
+    "0 0 * * &": 'field 5 (weekday): "&" is not allowed',
+    "0 0 * * &&mon": 'field 5 (weekday): "&mon" is not allowed',
+    "0 0 * * mon,": 'field 5 (weekday): a value is missing in "mon,"',
+    "@daily 5": 'as a whole: nothing may follow "@daily"',
+    "@reboot now": 'as a whole: nothing may follow "@reboot"',
+    "@every5 s": 'as a whole: "@every5" is not known',
+    "999999999 weeks": "the interval: 604799999395200 seconds is out of range",
+    "5 s 3": f'the interval: "5 s 3" {UNREADABLE}',
+    "@at 2091-05-01 09:60": "the time: there is no such date and time",
+    "@at 2091-05-01 09:00 +16:00": f'the time: "2091-05-01 09:00 +16:00" {UNREADABLE}',
+    "@at 01.05.2091 09:00": f'the time: "01.05.2091 09:00" {UNREADABLE}',
     "5-1 * * * *": 'field 1 (minute): the range "5-1" runs backwards',
-    "1-2-3 * * * *": 'field 1 (minute): "1-2-3" can\'t be read',
+    "1-2-3 * * * *": f'field 1 (minute): "1-2-3" {UNREADABLE}',
     "*/0 * * * *": 'field 1 (minute): the step of "*/0" is not allowed',
     "*/x * * * *": 'field 1 (minute): the step of "*/x" is not allowed',
     "*/ * * * *": 'field 1 (minute): the step of "*/" is not allowed',
@@ -38,26 +62,106 @@ SCHEDULES = {
     "0 0 * * 5L": 'field 5 (weekday): "5L" is not allowed',
     "@": 'as a whole: "@" is not known',
     "@dayly": 'as a whole: "@dayly" is not known',
-    "@every": 'the interval: "" can\'t be read',
+    "@every": "the interval: is missing",
     "@every 0 s": "the interval: 0 seconds is out of range",
     "@every 400 days": "the interval: 34560000 seconds is out of range",
-    "@every 5": 'the interval: "5" can\'t be read',
-    "@every -5 s": 'the interval: "-5 s" can\'t be read',
-    "@every 1.5 s": 'the interval: "1.5 s" can\'t be read',
-    "@every month": 'the interval: "month" can\'t be read',
-    "3 months": 'the interval: "3 months" can\'t be read',
-    "30 parsecs": 'the interval: "30 parsecs" can\'t be read',
-    "@at": "the time: can't be read",
-    "@at tomorrow": "the time: can't be read",
-    "@at 2091-05-01": "the time: can't be read",
+    "@every 5": f'the interval: "5" {UNREADABLE}',
+    "@every -5 s": f'the interval: "-5 s" {UNREADABLE}',
+    "@every 1.5 s": f'the interval: "1.5 s" {UNREADABLE}',
+    "@every month": f'the interval: "month" {UNREADABLE}',
+    "3 months": f'the interval: "3 months" {UNREADABLE}',
+    "30 parsecs": f'the interval: "30 parsecs" {UNREADABLE}',
+    "@at": "the time: is missing",
+    "@at tomorrow": f'the time: "tomorrow" {UNREADABLE}',
+    "@at 2091-05-01": f'the time: "2091-05-01" {UNREADABLE}',
     "@at 2091-02-30 09:00": "the time: there is no such date and time",
     "@at 2091-13-01 09:00": "the time: there is no such date and time",
     "@at 2091-05-01 25:00": "the time: there is no such date and time",
     "@at 2001-05-01 09:00": "the time: lies in the past",
-    "@at 2091-05-01 09:00+02 UTC": "the time: can't be read",
+    "@at 2091-05-01 09:00+02 UTC": f'the time: "2091-05-01 09:00+02 UTC" {UNREADABLE}',
 }
 
 CALLS = {
+    "schedule('x', '@at 2091-05-01 09:00 Mars/Olympus', 'SELECT 1')": (
+        "22023",
+        ' Mars/Olympus": the time zone: unknown time zone "Mars/Olympus"',
+    ),
+    "schedule('x', '@at 2091-05-01 09:00 CET', 'SELECT 1')": (
+        "22023",
+        'the time zone: "CET" is an abbreviation',
+    ),
+    "schedule('x', '@daily', 'SELECT 1', timezone => '')": (
+        "22023",
+        'timezone: unknown time zone ""',
+    ),
+    "schedule('x', '@daily', 'SELECT 1', database => repeat('d', 64))": (
+        "22023",
+        "add_step(database): ",
+    ),
+    "schedule('@dayly', 'SELECT 1')": ("22023", '"@dayly" is not known'),
+    "schedule('@daily', '')": ("22023", "add_step(command): is empty"),
+    "alter_job('steps', name => ' ')": ("22023", "alter_job(name): is empty"),
+    "alter_job('one', command => ' ')": ("22023", "alter_job(command): is empty"),
+    "alter_job('one', database => repeat('d', 64))": (
+        "22023",
+        "alter_job(database): ",
+    ),
+    "alter_job('one', schedule => '@at 2001-01-01 00:00')": (
+        "22023",
+        "the time: lies in the past",
+    ),
+    "alter_job(NULL::text)": ("42704", "there is no job "),
+    "alter_job('bare', timezone => 'Mars')": (
+        "22023",
+        'alter_job(timezone): unknown time zone "Mars"',
+    ),
+    "drop_job('two')": ("42P09", '2 jobs have the name "two"'),
+    "drop_job(NULL::bigint)": ("42704", "there is no job with the id"),
+    "add_step('steps', 'c', 'x', kind => NULL)": ("22023", "add_step(kind): "),
+    "add_step('steps', 'c', 'x', database => 'd', conninfo => 'host=h')": (
+        "22023",
+        "add_step(database, conninfo): one of the two is wanted",
+    ),
+    "add_step('steps', 'c', 'x', kind => 'batch', conninfo => 'host=h')": (
+        "22023",
+        "a batch step has no database",
+    ),
+    "add_schedule('steps', '@daily', start_at => 'infinity')": (
+        "22023",
+        "pga_schedule.jscstart: start must be finite",
+    ),
+    "add_schedule('steps', '@daily', start_at => '20000-01-01')": (
+        "22023",
+        "pga_schedule.jscstart: start later than the year 9999",
+    ),
+    "add_schedule('steps', '0 0 * * 8')": ("22023", 'field 5 (weekday): "8"'),
+    "add_schedule('steps', '@daily', timezone => 'Mars')": (
+        "22023",
+        'timezone: unknown time zone "Mars"',
+    ),
+    "add_exception('steps', 'infinity')": (
+        "22023",
+        "pga_exception.jexdate: date must be finite",
+    ),
+    "add_exception('steps', at_time => '24:00')": (
+        "22023",
+        "pga_exception.jextime: time out of range: 24:00:00",
+    ),
+    "add_exception('bare', '2031-01-01')": ("42704", "has no schedule"),
+    "run_job('two')": ("42P09", '2 jobs have the name "two"'),
+    "run_job(4711)": ("42704", "pgagent: there is no job with the id 4711"),
+    "next_runs('steps', after => NULL)": ("22023", "next_runs(after): is NULL"),
+    "next_runs('steps', timezone => 'UTC')": (
+        "22023",
+        "next_runs(timezone): is for the text of a schedule",
+    ),
+    "next_runs('x')": ("42704", 'pgagent: there is no job "x"'),
+    "next_runs(4711)": ("42704", "pgagent: there is no job with the id 4711"),
+    "next_runs(schedule => '@dayly')": ("22023", '"@dayly" is not known'),
+    "next_runs(schedule => '@daily', timezone => 'Mars')": (
+        "22023",
+        'timezone: unknown time zone "Mars"',
+    ),
     "schedule('x', '@daily', '')": ("22023", "add_step(command): is empty"),
     "schedule('x', '@daily', NULL)": ("22023", "add_step(command): is empty"),
     "schedule('', '@daily', 'SELECT 1')": ("22023", "create_job(name): is empty"),
@@ -165,7 +269,7 @@ CALLS = {
 
 @pytest.fixture
 def jobs_of_others(conn):
-    """Two jobs of one name, and one with two steps and a schedule."""
+    """Two jobs of one name; one with two steps and a schedule, with none, with one."""
     conn.execute(
         "INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'two'), (1, 'two')"
     )
@@ -174,6 +278,8 @@ def jobs_of_others(conn):
         "SELECT pgagent.add_step('steps', s, 'SELECT 1') FROM unnest('{a,b}'::text[]) AS s"
     )
     conn.execute("SELECT pgagent.add_schedule('steps', '@daily')")
+    conn.execute("SELECT pgagent.create_job('bare')")
+    conn.execute("SELECT pgagent.schedule('one', '@daily', 'SELECT 1')")
 
 
 def everything(conn):

@@ -157,3 +157,15 @@ def test_a_locked_job_is_passed_over_and_nothing_is_written(conn, dsn, agent, ru
     finish_run(agent, run[0])
 
     assert runs(conn) == [("s", None)]
+
+
+def test_an_atomic_step_closes_its_own_row_once(conn, agent, run):
+    step_log_id = start_step(agent, run[0], run[2])
+    finish = "SELECT pgagent.pga_step_finish(%s, 3, 'done')"
+    conn.execute(finish, [step_log_id])
+
+    with pytest.raises(psycopg.Error, match="is not running") as e:
+        conn.execute(finish, [step_log_id])
+
+    assert e.value.sqlstate == "PGA02"
+    assert step_runs(conn) == [("step 01", "s", 3, "done")]

@@ -5,8 +5,9 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from daemon.runner_process import Runner
 from jobs import add_job, add_schedule, job, runs
-from support import ROOT
+from support import ROOT, poll
 from transitions import (
     claim_rows,
     finish_run,
@@ -23,9 +24,31 @@ def sql_blocks(page):
     return re.findall(r"```sql\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
+@pytest.fixture
+def empty(cluster, database):
+    """An empty database: its connection string."""
+    with psycopg.connect(cluster.conninfo(), autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS empty WITH (FORCE)")
+        admin.execute("CREATE DATABASE empty TEMPLATE template0")
+    return cluster.conninfo("empty")
+
+
+def test_three_statements_make_a_job_that_is_seen_to_run(empty):
+    first, *_ = sql_blocks("README.md")
+    assert first.count(";") == 3
+    create, schedule, show = first.splitlines()
+    with closing(psycopg.connect(empty, autocommit=True)) as conn:
+        conn.execute(create)
+        conn.execute(schedule.replace("30 seconds", "1 second"))
+        ((job, state, *_),) = conn.execute(show).fetchall()
+        assert (job, state) == ("tick", "waiting")
+
+        with Runner(empty):
+            poll(lambda: conn.execute(show).fetchall()[0][4] == "succeeded")
+
+
 def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
-    create, define, extend, look = sql_blocks("README.md")
-    assert create == "CREATE EXTENSION pgagent;\n"
+    _, define, extend, look = sql_blocks("README.md")
 
     conn.execute(define)
 
@@ -40,6 +63,17 @@ def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
         ("report", "b", "#!/bin/sh\ndf -h /"),
     ]
     conn.execute(look)
+
+
+def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):
+    (block,) = [b for b in sql_blocks("docs/pg_cron.md") if "import" not in b]
+
+    conn.execute(block)
+
+    assert conn.execute("TABLE pgagent.job ORDER BY jobid").fetchall() == [
+        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum"),
+        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum"),
+    ]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ WITH member AS (
            ARRAY[regexp_replace(pg_describe_object(d.classid, d.objid, d.objsubid), '_\d{4,}\M', '_OID', 'g'),
                  d.deptype::text]
     FROM pg_depend AS d JOIN member ON (member.classid, member.objid) = (d.refclassid, d.refobjid)
+    WHERE pg_describe_object(d.classid, d.objid, d.objsubid) NOT LIKE 'default value for column jobkeep%'
 
     UNION ALL
     SELECT 'extension ' || e.extname,
@@ -48,7 +49,9 @@ WITH member AS (
     UNION ALL
     SELECT format('column %s %s %s', r.name, to_char(a.attnum, 'FM00'), a.attname),
            ARRAY[format_type(a.atttypid, a.atttypmod), a.attndims::text, a.attnotnull::text,
-                 pg_get_expr(d.adbin, d.adrelid), a.attidentity::text, a.attgenerated::text,
+                 -- Retention is on in new installations, off in upgraded ones.
+                 CASE WHEN a.attname NOT IN ('jobkeepfor', 'jobkeepruns')
+                      THEN pg_get_expr(d.adbin, d.adrelid) END, a.attidentity::text, a.attgenerated::text,
                  a.attstorage::text, a.attcollation::regcollation::text, a.attstattarget::text,
                  a.attacl::text, a.attoptions::text, col_description(r.oid, a.attnum)]
     FROM relation AS r

@@ -41,13 +41,18 @@ TRANSITIONS = f"""
 SELECT pgagent.pga_agent_register('here', '1 minute')
 SELECT pgagent.pga_seconds_until_due('here')
 SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
-SELECT pgagent.pga_step_start(1, 1)
+SELECT * FROM pgagent.pga_run_record(ARRAY[1], ARRAY[1], ARRAY['f'], ARRAY[0], ARRAY['x'], ARRAY[1], ARRAY[2], ARRAY[NULL], ARRAY[NULL])
 SELECT pgagent.pga_agent_heartbeat({THIS}, '1 minute')
-SELECT pgagent.pga_step_finish(1, 's', 0, 'done')
-SELECT pgagent.pga_run_finish(1, 's', NULL)
+SELECT pgagent.pga_agent_session({THIS}, {THIS})
+SELECT * FROM pgagent.pga_run_record(ARRAY[1], ARRAY[2], ARRAY['s'], ARRAY[0], ARRAY['x'], ARRAY[NULL::integer], ARRAY[1], ARRAY['s'], ARRAY[NULL])
 UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
 SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
+SELECT pgagent.pga_step_finish(3, 0, 'done')
+SELECT pgagent.cancel_run(2)
 SELECT pgagent.pga_run_abort(2, 'enough')
+UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun = '2024-01-01', jobkeepruns = 1
+SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
+SELECT * FROM pgagent.pga_log_prune(0, 9, 9)
 SELECT pgagent.pga_agent_sweep()
 SELECT pgagent.pga_agent_leave({THIS})
 """.strip().splitlines()
@@ -66,6 +71,8 @@ TABLE pgagent.job_status
 TABLE pgagent.run_history
 TABLE pgagent.running
 TABLE pgagent.agents
+TABLE pgagent.skipped_runs
+SELECT pgagent.alter_job('d', timeout => '1 minute', overlap => 'queue', missed => 'skip')
 SELECT pgagent.unschedule('d')
 """.strip().splitlines()
 
@@ -167,8 +174,8 @@ def test_what_is_planted_under_our_names_is_not_taken_over(attacker, victim, pla
 def test_an_upgrade_does_not_take_over_a_planted_function(attacker, victim):
     install_42(victim)
     attacker.execute(
-        "CREATE FUNCTION pgagent.pga_agent_sweep() RETURNS integer"
-        " LANGUAGE sql AS 'SELECT 1'"
+        "CREATE FUNCTION pgagent.pga_agent_leave(p_agent_id integer) RETURNS void"
+        " LANGUAGE sql AS ''"
     )
     with pytest.raises(psycopg.Error, match="not a member of extension"):
         victim.execute(UPGRADE)

@@ -41,7 +41,7 @@ GRANT USAGE ON SCHEMA pgagent TO PUBLIC
 GRANT SELECT ON pgagent.pga_job TO PUBLIC
 GRANT SELECT (jobid) ON pgagent.pga_job TO PUBLIC
 GRANT EXECUTE ON FUNCTION pgagent.pga_agent_sweep() TO PUBLIC
-REVOKE EXECUTE ON FUNCTION pgagent.pga_job_next_run(integer) FROM PUBLIC
+REVOKE EXECUTE ON FUNCTION pgagent.pga_job_next_run(integer, timestamptz) FROM PUBLIC
 ALTER FUNCTION pgagent.pga_agent_sweep() RESET search_path
 ALTER FUNCTION pgagent.pga_agent_sweep() SECURITY DEFINER
 ALTER FUNCTION pgagent.pga_agent_sweep() STABLE

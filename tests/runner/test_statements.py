@@ -147,7 +147,7 @@ SENTENCES = [
     "CREATE RULE r AS ON DELETE TO t DO ALSO (SELECT 1; SELECT 2)",
     "DO $do$ BEGIN PERFORM 1; INSERT INTO t VALUES ('do'); END $do$",
     "SELECT U&'\\0061;', B'1', U&\"\\0062;\" FROM (SELECT 1 AS b) AS x",
-    "CREATE FUNCTION pg_temp.begin() RETURNS text LANGUAGE sql AS 'SELECT 1; SELECT 2'",
+    "CREATE FUNCTION pg_temp.b() RETURNS text LANGUAGE sql AS 'SELECT 1; SELECT 2'",
 ]
 ROUTINES = [  # of PostgreSQL 14 and later
     (

@@ -150,7 +150,9 @@ class Agent:
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + self._look(catalog, crew)
             until = min(self._next_beat, next_look)
-            if self._waker.wait(until - time.monotonic(), catalog):
+            # It may have come with the answer to a query, and the socket be idle now.
+            heard = self._hear(catalog)
+            if heard or self._waker.wait(until - time.monotonic(), catalog):
                 self._hear(catalog)
                 next_look = 0.0
 
@@ -170,9 +172,12 @@ class Agent:
             if self._waker.wait(until - time.monotonic(), catalog):
                 self._hear(catalog)
 
-    def _hear(self, catalog: Catalog) -> None:
-        if catalog.take_notifications():
+    def _hear(self, catalog: Catalog) -> bool:
+        """Take notifications, and tell whether there were any."""
+        heard = catalog.take_notifications()
+        if "cancel" in heard:
             self._next_beat = 0.0  # which tells what is to be cancelled
+        return bool(heard)
 
     def _beat(self, catalog: Catalog, crew: Crew) -> None:
         """Renew the lease, if it is time to."""

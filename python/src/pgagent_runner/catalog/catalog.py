@@ -35,7 +35,7 @@ class Catalog:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
-        self._cancelling = False
+        self._heard: set[str] = set()
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
         self._connection.add_notify_handler(self._note)
@@ -110,21 +110,21 @@ class Catalog:
         """Return the socket; it gets readable when a notification arrives."""
         return self._connection.fileno()
 
-    def take_notifications(self) -> bool:
-        """Return whether a run is to be cancelled, for all that is known; do not wait.
+    def take_notifications(self) -> set[str]:
+        """Return what has been notified since the last call; do not wait.
 
-        Whatever arrives means that jobs have changed since the last call.
+        Whatever it is, jobs have changed; "cancel" says that a run is to be cancelled.
         """
         pgconn = self._connection.pgconn
         with translated_errors(self._connection):
             pgconn.consume_input()
             while (notify := pgconn.notifies()) is not None:
-                self._cancelling |= notify.extra == b"cancel"
-        cancelling, self._cancelling = self._cancelling, False
-        return cancelling
+                self._heard.add(notify.extra.decode(errors="replace"))
+        heard, self._heard = self._heard, set()
+        return heard
 
     def _note(self, notify: psycopg.Notify) -> None:
-        self._cancelling |= notify.payload == "cancel"
+        self._heard.add(notify.payload)
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):

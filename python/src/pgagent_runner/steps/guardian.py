@@ -228,7 +228,7 @@ def _groups() -> list[tuple[int, bytes]]:
 def main() -> None:
     """Guard one program."""
     runner, seconds = int(sys.argv[1]), float(sys.argv[2])
-    os.set_inheritable(runner, False)
+    os.set_inheritable(runner, False)  # noqa: FBT003
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child_ended, wakeup = os.pipe()
     os.set_blocking(wakeup, False)

@@ -97,7 +97,7 @@ class Script:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of the script, -N if signal N killed it, None before its end."""
+        """The script's exit code, -N if signal N killed it, None before its end."""
         return self._exit_code
 
     def wait_for_start(self) -> None:

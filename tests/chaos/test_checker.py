@@ -1,0 +1,101 @@
+"""The checker finds what is wrong in histories made by hand: it can fail."""
+
+from chaos.checker import Run, Target, Window, assign, check
+
+JOB = 1
+
+
+def targets(*dues):
+    return [Target(JOB, due) for due in dues]
+
+
+def run(number, start, status="s", **more):
+    return Run(number, JOB, start, status, **({"end": start + 1} | more))
+
+
+def faults(*arguments, **options):
+    found = check(*arguments, **({"epsilon": 5} | options)).faults()
+    return {kind: count for kind, count in found.items() if count}
+
+
+def test_a_history_without_faults_passes():
+    verdict = check(targets(10, 20), [run(1, 10.5), run(2, 21)], epsilon=5)
+
+    assert verdict.ok
+    assert verdict.met == 2
+
+
+def test_a_lost_run_is_found():
+    assert faults(targets(10, 20), [run(1, 10)]) == {"lost": 1}
+
+
+def test_a_doubled_run_is_found():
+    runs = [run(1, 10), run(2, 11), run(3, 20)]
+    assert faults(targets(10, 20), runs) == {"extra": 1}
+
+
+def test_a_run_before_its_time_is_found():
+    assert faults(targets(10), [run(1, 9.9)]) == {"lost": 1, "extra": 1}
+
+
+def test_a_run_without_an_end_is_found():
+    assert faults(targets(10), [run(1, 10, "r", end=None)]) == {"incomplete": 1}
+    assert faults(targets(10), [run(1, 10, "s", end=None)]) == {"incomplete": 1}
+
+
+def test_an_abort_without_a_reason_is_found():
+    assert faults(targets(10), [run(1, 10, "d")]) == {"unexplained": 1}
+    assert faults(targets(10), [run(1, 10, "d", message="why")]) == {}
+
+
+def test_a_late_run_is_found():
+    assert faults(targets(10), [run(1, 16)]) == {"late": 1}
+
+
+def test_two_runs_for_one_scheduled_time_are_found():
+    runs = [run(1, 10, scheduled=10), run(2, 20, scheduled=10)]
+    assert faults(targets(10, 20), runs) == {"doubled": 1}
+
+
+def test_an_effect_that_happened_twice_is_found():
+    assert faults(targets(10), [run(1, 10, effects=2)]) == {"doubled": 1}
+
+
+def test_success_without_effect_is_found():
+    assert faults(targets(10), [run(1, 10, effects=0)]) == {"untrue": 1}
+
+
+def test_an_effect_without_success_is_untrue_where_both_commit_together():
+    aborted = {"status": "d", "message": "why", "effects": 1}
+    assert faults(targets(10), [run(1, 10, **aborted)]) == {}
+    assert faults(targets(10), [run(1, 10, **aborted, atomic=True)]) == {"untrue": 1}
+
+
+def test_a_fault_window_excuses_what_it_held_up_but_no_extra_run():
+    outage = [Window(18, 32, "restart")]
+
+    verdict = check(targets(10, 20, 30, 40), [run(1, 10), run(2, 33), run(3, 40)],
+                    epsilon=5, windows=outage)  # fmt: skip
+
+    assert verdict.ok
+    assert verdict.met == 2
+    assert verdict.excused == 2
+    assert verdict.missed == targets(20)
+    assert faults(targets(10), [run(1, 10), run(2, 33)], windows=outage) == {"extra": 1}
+
+
+def test_a_target_beside_the_window_is_not_excused():
+    just_before = {"windows": [Window(10.5, 20)]}
+    assert faults(targets(10), [], **just_before) == {}
+    assert faults(targets(9), [], **just_before) == {"lost": 1}
+    assert faults(targets(20.5), [], **just_before) == {"lost": 1}
+
+
+def test_as_many_targets_as_possible_are_met():
+    pairs = assign(targets(10, 12), [run(1, 12), run(2, 14)], epsilon=5)
+
+    assert {target.due: run.id for target, run in pairs.items()} == {10: 1, 12: 2}
+
+
+def test_jobs_are_told_apart():
+    assert faults([Target(2, 10)], [run(1, 10)]) == {"lost": 1, "extra": 1}
