@@ -81,8 +81,14 @@ def test_a_wrong_rule_is_refused_and_no_job_is_made(conn, arguments, message):
     ("arguments", "message"),
     [
         ("mode => 'fast'", 'jstmode: unknown mode "fast"'),
-        ("mode => 'atomic', database => 'postgres'", "an atomic step runs in the database of the jobs"),
-        ("mode => 'atomic', conninfo => 'dbname=x'", "an atomic step runs in the database of the jobs"),
+        (
+            "mode => 'atomic', database => 'postgres'",
+            "an atomic step runs in the database of the jobs",
+        ),
+        (
+            "mode => 'atomic', conninfo => 'dbname=x'",
+            "an atomic step runs in the database of the jobs",
+        ),
         ("kind => 'batch', mode => 'autocommit'", "a batch step can't be autocommit"),
         ("timeout => '-1 s'", r"add_step\(timeout\): \"-00:00:01\" is not a span"),
         ("retry_delay => '-1 s'", r"add_step\(retry_delay\)"),
