@@ -15,7 +15,7 @@ class SilentServer:
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._clients = []
+        self._clients: list[socket.socket] = []
 
     @property
     def conninfo(self) -> str:

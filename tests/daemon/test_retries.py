@@ -67,9 +67,9 @@ CASES = {
 def test_a_step_is_tried_again_after_what_it_says(conn, runner):
     jobs = {}
     for case, (step, causes, _) in CASES.items():
-        step = {"jstcode": step} if isinstance(step, str) else step
         retrying = {"jstretries": 2, "jstretrydelay": "0", "jstretryon": causes}
-        jobs[case] = add_job(conn, step | retrying)
+        columns = {"jstcode": step} if isinstance(step, str) else step
+        jobs[case] = add_job(conn, columns | retrying)
 
     ended_runs(conn, count=len(CASES), deadline=30)
 

@@ -19,6 +19,7 @@ class LossyProxy:
         self._listener.listen()
         self._threads: list[threading.Thread] = []
         self._lose: str | None = None
+        self._lose_at = b""
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -35,8 +36,12 @@ class LossyProxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def lose(self, what: str) -> None:
-        """Break the session that next sends a "question" or gets an "answer", unheard."""
+    def lose(self, what: str, at: bytes = b"") -> None:
+        """Break the session that next sends a "question" or gets an "answer", unheard.
+
+        The question must contain `at`.
+        """
+        self._lose_at = at
         self._lose = what
 
     def has_lost(self) -> bool:
@@ -55,6 +60,7 @@ class LossyProxy:
 
     def _pass_on(self, client, server):
         targets = {client: server, server: client}
+        question = b""
         with client, server, suppress(OSError):
             server.connect(self._server)
             while True:
@@ -63,7 +69,9 @@ class LossyProxy:
                     data = source.recv(65536)
                     if not data:
                         return
-                    if self._lose == what:
+                    if source is client:
+                        question = data
+                    if self._lose == what and self._lose_at in question:
                         self._lose = None
                         return
                     targets[source].sendall(data)
