@@ -39,7 +39,8 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint docs format bench dist clean \
+.PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
+	dist clean \
 	machine peers
 
 help: ## List what there is to do

@@ -60,7 +60,7 @@ def stubborn_steps(leash):
             f"exec 9>{leash.path}; trap '' TERM; while :; do sleep 1; done"
         ),
         "a script that has left its group": batch(
-            f"exec 9>{leash.path}; setsid sleep 600 & wait"
+            f"exec 9>{leash.path}; setsid sh -c 'trap \"\" TERM; sleep 600' & wait"
         ),
     }
 

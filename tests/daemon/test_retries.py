@@ -59,8 +59,15 @@ CASES = {
     "an exit code in the list": (batch("exit 75"), ["3", "75"], 3),
     "an exit code not in the list": (batch("exit 7"), ["75"], 1),
     "a signal in the list": (batch("kill -9 $$"), ["-9"], 3),
+    "a limit of time of a script": (batch("sleep 9", jsttimeout="50 ms"), None, 1),
+    "a limit of time of a script in the list": (
+        batch("sleep 9", jsttimeout="50 ms"),
+        ["timeout"],
+        3,
+    ),
     "a script like a class": (batch("exit 22"), ["22"], 3),
     "a success": ("SELECT 1", ["any"], 1),
+    "a success of a script": (batch("true"), None, 1),
 }
 
 

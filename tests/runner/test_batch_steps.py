@@ -339,7 +339,11 @@ def test_a_cancelled_script_leaves_nothing_of_its_group(hasty, tmp_path, code):
 
 
 def test_a_cancelled_script_may_say_a_last_word(executor, tmp_path):
-    code = f"trap 'echo bye; exit 0' TERM; touch {tmp_path}/ready; sleep 60 & wait"
+    # Nothing but the shell itself waits: it would report the end of another program.
+    code = (
+        f"mkfifo {tmp_path}/never; trap 'echo bye; exit 0' TERM;"
+        f" touch {tmp_path}/ready; read x <>{tmp_path}/never"
+    )
     with cancelled_when(executor, (tmp_path / "ready").exists):
         outcome = executor.execute(batch_step(code))
     assert (outcome.ending, outcome.output) == (

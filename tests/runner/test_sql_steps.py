@@ -615,7 +615,7 @@ def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(
         outcome = executor.execute(sql_step(code, "postgres"))
     assert outcome.ending is Ending.ABORTED
     assert "its session was terminated" in outcome.output
-    assert list(running(watcher, "query_canceled")) == []
+    assert running(watcher, "query_canceled") is None
 
 
 def test_a_connection_attempt_can_be_cancelled(executor, execute_at):

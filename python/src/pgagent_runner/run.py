@@ -116,8 +116,10 @@ def _execute_step(
     while True:
         atomic = step.mode == StepMode.ATOMIC
         outcome = executor.execute(step, recorder.seal(step_log_id) if atomic else None)
+        status = _step_status(step, outcome)
+        log.debug("run %s: step %s: %s", run.id, step.name, status.name.lower())
         if attempt > step.retries or not _may_pass(step, outcome):
-            return EndedStep(step_log_id, _step_status(step, outcome), outcome)
+            return EndedStep(step_log_id, status, outcome)
         failed = _with_note(
             outcome,
             f"attempt {attempt} of {step.retries + 1}; the next one in {delay:g} s",

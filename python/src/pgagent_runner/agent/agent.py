@@ -17,6 +17,7 @@ from pgagent_runner.catalog import (
     prune_log,
 )
 from pgagent_runner.steps import SessionPool, StepSettings
+from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +89,10 @@ class Agent:
                 self._connecting = False
                 delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
+                notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
                 self._retry = min(2 * self._retry, self._options.retry)
                 self._waker.wait(delay)
+        notify("STOPPING=1")
         self._pool.close_idle(0)
         log.info("stopped")
 
@@ -124,6 +127,7 @@ class Agent:
         self._extend(crew, began)
         housekeeping = _Housekeeping(options.conninfo)
         log.info('agent on host "%s" serves %s', options.station, catalog.where)
+        notify("READY=1", f"STATUS=Serves {catalog.where}")
         try:
             self._work(catalog, crew)
             self._drain(catalog, crew)
@@ -160,6 +164,7 @@ class Agent:
         """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
         crew.wakes_at = 1
+        notify("STOPPING=1", "STATUS=Running jobs may end")
         if not crew.idle:
             log.info("stopping: running jobs have %g s to end", self._options.grace)
         while not crew.idle:
@@ -187,6 +192,7 @@ class Agent:
         self._next_beat = began + HEARTBEAT * self._options.lease
         pulse = catalog.heartbeat()
         self._extend(crew, began)
+        notify("WATCHDOG=1")
         if pulse.swept:
             log.warning("aborted %s runs of agents that are gone", pulse.swept)
         if pulse.dying:

@@ -40,13 +40,13 @@ class Catalog:
         self._connection = connect(conninfo, lock_timeout=lease / 4)
         self._connection.add_notify_handler(self._note)
         try:
-            self._call("LISTEN pgagent")
             self._agent_id: int = self._call(
                 "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s)",
                 station,
                 lease,
                 starting,
             )[0][0]
+            self._call("LISTEN pgagent")
         except BaseException:
             self._connection.close()
             raise

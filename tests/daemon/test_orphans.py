@@ -1,0 +1,68 @@
+"""No process of a batch step outlives its runner, nor goes on without its consent."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from jobs import add_job, batch, runs
+from support import poll
+
+from .runner_process import Runner, running_step
+
+FAMILY = """exec 9>{leash}
+setsid sh -c 'trap "" TERM HUP INT; sleep 600' &
+sh -c 'setsid sleep 600 & sleep 600' &
+sleep 600
+"""
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_nothing_of_a_step_survives_the_kill_of_its_runner(conn, dsn, leash, trial):
+    with Runner(dsn) as runner:
+        runner.ready()
+        add_job(conn, batch(FAMILY.format(leash=leash.path)))
+        running_step(conn)
+        poll(leash.is_held)
+        runner.send(signal.SIGKILL)
+        runner.ended()
+        poll(lambda: not leash.is_held(), 5, "all processes to end")
+
+
+def test_a_frozen_runners_script_ends_before_its_lease(conn, dsn, leash):
+    with Runner("--lease", "4", dsn) as runner:
+        runner.ready()
+        add_job(conn, batch(FAMILY.format(leash=leash.path)))
+        running_step(conn)
+        poll(leash.is_held)
+        runner.send(signal.SIGSTOP)
+        try:
+            poll(lambda: not leash.is_held(), 5, "all processes to end")
+        finally:
+            runner.send(signal.SIGCONT)
+        poll(lambda: runs(conn)[0][0] != "r", what="the run to end")
+
+
+def test_a_guardian_that_is_killed_takes_the_script_along(conn, runner, leash):
+    add_job(conn, batch(f"exec 9>{leash.path}; sleep 600"))
+    running_step(conn)
+    poll(leash.is_held)
+    (guardian,) = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if b"guardian.py" in read(process / "cmdline")
+        and f"PPid:\t{runner.pid}\n".encode() in read(process / "status")
+    ]
+
+    os.kill(guardian, signal.SIGKILL)
+
+    poll(lambda: not leash.is_held(), 5, "the script to end")
+    poll(lambda: runs(conn)[0][0] == "f")
+    assert "the script's guardian has ended" in runs(conn)[0][1]
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
