@@ -8,8 +8,8 @@ from support import poll
 
 from .runner_process import Runner, ended_runs, running_step
 
-KILLS = 5
-JOBS = 40
+KILLS = 4
+JOBS = 30
 
 
 def step(code, mode, **columns):
