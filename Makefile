@@ -19,12 +19,16 @@ OLD_VERSIONS = 3.4 4.0 4.1 4.2
 DELTA = sql/upgrade/4.2--$(EXTVERSION).sql $(patsubst %,sql/tables/%.sql, \
 	timezone session skip)
 
+PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
+PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
+	head describe crontab pg_cron rrule ics mail webhook)
+
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
 ADOPTION_SCRIPTS = extension/pgagent--unpackaged.sql \
 	extension/pgagent--unpackaged--$(EXTVERSION).sql
-SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS)
-EXTENSION_FILES = extension/pgagent.control $(SCRIPTS)
+SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS) $(PYTHON_SCRIPT)
+EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(SCRIPTS)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -59,6 +63,12 @@ $(UPGRADE_SCRIPTS): sql/upgrade.head.sql $(DELTA) $(FUNCTIONS)
 extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTA) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) >$@
+
+# A line "-- include NAME.py" stands for that file.
+$(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
+	@cat $(filter %.sql,$^) | awk '/^-- include / \
+		{ file = "sql/plpython/" $$3; while ((getline line < file) > 0) print line; \
+		  close(file); next } { print }' >$@
 
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@

@@ -1,0 +1,42 @@
+"""A calendar of coming runs: RFC 5545."""
+
+import re
+
+LONGEST = 75  # bytes of a line
+
+
+def escaped(text: str) -> str:
+    """Escape a text value."""
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", " ", text.replace("\r\n", "\n"))
+    return re.sub(r"([\\;,])", r"\\\1", text).replace("\n", "\\n")
+
+
+def folded(line: str) -> str:
+    """Fold a line that is too long, between characters."""
+    pieces, piece = [], ""
+    for character in line:
+        if len((piece + character).encode()) > LONGEST - bool(pieces):
+            pieces.append(piece)
+            piece = ""
+        piece += character
+    return "\r\n ".join([*pieces, piece])
+
+
+def calendar(
+    events: "list[tuple[int, str, str, str]]", stamp: str, host: str
+) -> str:
+    """Write runs (job id, job, description, time as 20310501T090000Z) as a calendar."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//pgagent//upcoming runs//EN"]
+    for job_id, job, description, time in events:
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:job-{job_id}-{time}@{escaped(host)}",
+            f"DTSTAMP:{stamp}",
+            f"DTSTART:{time}",
+            f"SUMMARY:{escaped(job)}",
+            f"DESCRIPTION:{escaped(description)}",
+            "TRANSP:TRANSPARENT",
+            "END:VEVENT",
+        ]
+    lines.append("END:VCALENDAR")
+    return "".join(folded(line) + "\r\n" for line in lines)

@@ -1,0 +1,35 @@
+"""Secrets from the server's files or environment."""
+
+import os
+import stat
+
+
+def secret(source: "str | None") -> "str | None":
+    """Read `file:/absolute/path`, which nobody else may read, or `env:NAME`."""
+    if source is None:
+        return None
+    kind, _, name = source.partition(":")
+    if kind == "env" and name:
+        if name not in os.environ:
+            raise RefusalError(  # noqa: F821 (included before)
+                f'the server\'s environment has no variable "{name}"',
+                "It is that of the PostgreSQL server when it was started.",
+            )
+        return os.environ[name].strip()
+    if kind != "file" or not os.path.isabs(name):  # noqa: PTH117
+        raise RefusalError(  # noqa: F821
+            "credentials are read from a file or the environment",
+            "Wanted is file:/absolute/path or env:NAME, never the secret itself.",
+        )
+    try:
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_IMODE(mode) & 0o077:
+                raise RefusalError(  # noqa: F821
+                    f'"{name}" can be read by others', "Wanted is mode 0600: chmod 600."
+                )
+            return file.read(65536).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusalError(  # noqa: F821
+            f'"{name}" can\'t be read', f"{type(error).__name__}, as the server's user."
+        ) from None

@@ -1,0 +1,27 @@
+-- webhook.sql: telling other programs from a step.
+
+CREATE FUNCTION pgagent.post_webhook(
+    url text, payload jsonb, credentials text DEFAULT NULL, timeout double precision DEFAULT 30
+)
+RETURNS integer LANGUAGE plpython3u
+SET search_path = pg_catalog, pg_temp
+AS $python$
+-- include refusal.py
+-- include secret.py
+-- include webhook.py
+try:
+    status = post(url or "", payload or "null", secret(credentials), timeout)
+except RefusalError as e:
+    plpy.error(f"pgagent: post_webhook: {e}", detail=e.detail, sqlstate="22023")
+except (OSError, __import__("http.client").client.HTTPException) as e:
+    plpy.error(f"pgagent: post_webhook: {type(e).__name__}: {e}", sqlstate="08000",
+               detail=f"The time limit is {timeout:g} s.")
+if status >= 300:
+    plpy.error(f"pgagent: post_webhook: the answer is {status}", sqlstate="08000",
+               detail="Redirections are not followed." if status < 400 else "The receiver refuses or fails.")
+return status
+$python$;
+REVOKE ALL ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) FROM PUBLIC;
+COMMENT ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) IS
+'Posts JSON to a URL from the database server and returns the status of the answer, 200 to 299; certificates are verified, redirections are not followed. credentials: where the value of the header Authorization is, file:/path (mode 0600) or env:NAME on the server, and sent to https only. timeout in seconds. Raises 22023 for what is not allowed, 08000 if the receiver can''t be reached or does not take it. Not for PUBLIC. Example: SELECT pgagent.post_webhook(''https://example.org/hook'', ''{"job": "etl"}'').';
+
