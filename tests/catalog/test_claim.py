@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
@@ -163,7 +164,7 @@ def test_eight_agents_on_one_heap_of_jobs_run_each_once(conn, dsn):
             register(session)
             while claimed := claim(session, 3):
                 for run_id, _ in claimed:
-                    poll(lambda run_id=run_id: finished(session, run_id))
+                    poll(partial(finished, session, run_id))
 
     def finished(session, run_id):
         try:

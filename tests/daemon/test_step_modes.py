@@ -1,6 +1,7 @@
 """Atomic steps of a runner that is killed, or too late."""
 
 import random
+from functools import partial
 
 import pytest
 from jobs import add_job, runs
@@ -49,7 +50,7 @@ def test_whenever_the_runner_is_killed_effects_and_log_agree(conn, dsn):
             runner.ready()
             conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
             wanted = rng.randrange(JOBS * (trial + 1) // KILLS)
-            poll(lambda jobs=jobs, wanted=wanted: begun(conn, jobs) >= wanted)
+            poll(partial(has_begun, conn, jobs, wanted))
             runner.kill()
         with Runner(dsn) as runner:
             ended_runs(conn, count=(trial + 1) * JOBS, deadline=20)
@@ -64,6 +65,6 @@ def test_whenever_the_runner_is_killed_effects_and_log_agree(conn, dsn):
     assert "d" in {status for status, _ in runs(conn)}
 
 
-def begun(conn, jobs):
-    query = "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgjobid = ANY (%s)"
-    return conn.execute(query, [jobs]).fetchone()[0]
+def has_begun(conn, jobs, wanted):
+    query = "SELECT count(*) >= %s FROM pgagent.pga_joblog WHERE jlgjobid = ANY (%s)"
+    return conn.execute(query, [wanted, jobs]).fetchone()[0]
