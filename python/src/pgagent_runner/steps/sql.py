@@ -142,7 +142,9 @@ class SqlSteps:
         parameters = connection_parameters(step, self._settings)
         self._connecting_since = time.monotonic()
         try:
-            while idle := self._pool.make_room(target, self._cancellation):
+            while idle := self._pool.make_room(
+                target, self._cancellation, waits=not self._sessions
+            ):
                 if self._is_ready(idle, parameters):
                     return idle
                 self._pool.close_one(target, idle)
