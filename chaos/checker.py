@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 ABORTED = "d"
 RUNNING = "r"
+EXACT = 0.001  # seconds by which two readings of one time may differ
 CLAIM = 1.0  # seconds in which a job that is due is claimed, if all is well
 
 
@@ -48,6 +49,15 @@ class Run:
     atomic: bool = False
 
 
+@dataclass(frozen=True)
+class Skip:
+    """Times of a job that were left out, with a reason: from `start` to `end`."""
+
+    job: int
+    start: float
+    end: float
+
+
 @dataclass
 class Verdict:
     """What the checker found; what `faults` returns should be nothing."""
@@ -60,6 +70,9 @@ class Verdict:
 
     missed: list[Target] = field(default_factory=list)
     """Those of the excused targets that no run met at all."""
+
+    skipped: list[Target] = field(default_factory=list)
+    """Targets of which the database says that they were left out, and why."""
 
     aborted: list[Run] = field(default_factory=list)
     """Runs that met a target but were closed as aborted, with a reason."""
@@ -96,15 +109,16 @@ def check(
     *,
     epsilon: float,
     windows: Iterable[Window] = (),
+    skips: Iterable[Skip] = (),
 ) -> Verdict:
     """Judge a history that has come to rest.
 
     A target must be met within `epsilon` seconds, unless it fell due in a window, or
-    so shortly before that it may not have been claimed.
+    so shortly before that it may not have been claimed, or is recorded as left out.
     Runs are told apart by their start, which only the database's clock has set; what
     they say they were scheduled for is not believed, but must not be said twice.
     """
-    windows = list(windows)
+    windows, skips = list(windows), list(skips)
     verdict = Verdict()
     by_job: dict[int, list[Run]] = defaultdict(list)
     for run in runs:
@@ -113,7 +127,15 @@ def check(
     for target in targets:
         wanted[target.job].append(target)
     for job in by_job.keys() | wanted.keys():
-        _match(sorted(wanted[job]), by_job[job], epsilon, windows, verdict)
+        own = [skip for skip in skips if skip.job == job]
+        left_out = {
+            t
+            for t in wanted[job]
+            if any(s.start - EXACT <= t.due <= s.end for s in own)
+        }
+        verdict.skipped += sorted(left_out)
+        due = sorted(t for t in wanted[job] if t not in left_out)
+        _match(due, by_job[job], epsilon, windows, verdict)
         _check_rows(by_job[job], verdict)
     return verdict
 

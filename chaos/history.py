@@ -5,7 +5,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from chaos.checker import Run, Target, Window
+from chaos.checker import Run, Skip, Target, Window
 from chaos.faults import wait_until
 from chaos.server import DATABASE, Connection
 
@@ -27,6 +27,20 @@ SELECT (SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = 'r')
      + (SELECT count(*) FROM pgagent.pga_jobsteplog WHERE jslstatus = 'r')
      + (SELECT count(*) FROM pgagent.pga_job WHERE jobagentid IS NOT NULL)
 """
+
+
+SKIPS = """
+SELECT jskjobid, extract(epoch FROM jskfrom)::float8,
+       extract(epoch FROM jskuntil)::float8
+FROM pgagent.pga_jobskip WHERE jskreason <> ''
+"""
+
+
+def read_skips(conn: Connection) -> list[Skip]:
+    """Return what the database says was left out, with a reason."""
+    if conn.execute("SELECT to_regclass('pgagent.pga_jobskip')").fetchone() == (None,):
+        return []
+    return [Skip(*row) for row in conn.execute(SKIPS)]
 
 
 def effect(seconds: float = 0.05) -> dict[str, str]:

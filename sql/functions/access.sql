@@ -22,6 +22,7 @@ BEGIN
             'pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[])',
             'pgagent.pga_run_close(bigint[], bigint[], text[], text[])',
             'pgagent.pga_run_refusal(bigint, bigint[])',
+            'pgagent.pga_run_is_complete(bigint)',
             'pgagent.pga_agent_session(integer, integer)',
             'pgagent.pga_agent_end_sessions(integer)',
             'pgagent.pga_agent_bury_run(integer, boolean, text)',

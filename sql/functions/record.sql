@@ -152,6 +152,23 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS
 'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; frees their jobs and sets their next runs.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_run_is_complete(p_run_id bigint)
+RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgagent.pga_jobsteplog AS l JOIN pgagent.pga_jobstep AS s ON s.jstid = l.jsljstid
+        WHERE l.jsljlgid = p_run_id AND l.jslstatus = 's' AND s.jstmode = 'atomic'
+              AND l.jslid = (SELECT max(x.jslid) FROM pgagent.pga_jobsteplog AS x
+                             WHERE x.jsljlgid = p_run_id)
+              AND NOT EXISTS (SELECT FROM pgagent.pga_jobstep AS n
+                              WHERE n.jstjobid = s.jstjobid AND n.jstenabled
+                                    AND (n.jstname, n.jstid) > (s.jstname, s.jstid))
+    )
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_is_complete(bigint) IS
+'Whether the last step of a job, an atomic one, has succeeded in this run, so that nothing is left but to say so.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_run_abort(p_run_id bigint, p_reason text)
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -165,6 +182,11 @@ BEGIN
         RETURN 0;       -- somebody else was faster
     END IF;
 
+    -- An atomic step commits by itself. If it was the last one, all was done.
+    IF pgagent.pga_run_is_complete(p_run_id) THEN
+        PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['s'], ARRAY[NULL]);
+        RETURN 1;
+    END IF;
     UPDATE pgagent.pga_jobsteplog AS s
     SET jslstatus = 'd', jslduration = clock_timestamp() - s.jslstart,
         jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
@@ -174,7 +196,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_abort(bigint, text) IS
-'Closes a run and its running steps with status d and the reason, if it is still running. Returns how many runs that were, 0 or 1.';
+'Closes a run and its running steps with status d and the reason, if it is still running; with s if its last step, an atomic one, has committed. Returns how many runs that were, 0 or 1.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
     p_step_log_id bigint, p_result integer, p_output text

@@ -79,12 +79,18 @@ def execute_run(
     """
     log.info("run %s of job %s (%s) starts", run.id, run.job_id, run.job_name)
     ended, status, message = _execute_steps(run, recorder, executor)
-    log.info(
-        "run %s of job %s (%s) ended: %s%s",
-        *(run.id, run.job_id, run.job_name, status.name.lower()),
-        f", {message}" if message else "",
-    )
-    return recorder.close_run(run.id, ended, status, message)
+    recorded = recorder.close_run(run.id, ended, status, message)
+
+    def tell(recorded: "Future[int | None]") -> None:
+        if recorded.exception() is None:
+            log.info(
+                "run %s of job %s (%s) ended: %s%s",
+                *(run.id, run.job_id, run.job_name, status.name.lower()),
+                f", {message}" if message else "",
+            )
+
+    recorded.add_done_callback(tell)
+    return recorded
 
 
 def _execute_steps(
