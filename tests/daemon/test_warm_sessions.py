@@ -3,7 +3,8 @@
 import signal
 
 import pytest
-from jobs import add_job, runs, step_runs
+from jobs import add_job, batch, runs, step_runs
+from psycopg.conninfo import make_conninfo
 from support import poll
 
 from .runner_process import Runner, ended_runs, running_step
@@ -132,3 +133,25 @@ def test_the_session_of_a_dead_agents_step_ends_before_the_job_is_free(conn, dsn
                 assert conn.execute(query).rowcount == 0
             finally:
                 frozen.send(signal.SIGCONT)
+
+
+def test_runs_that_need_each_others_targets_do_not_wait_for_each_other(
+    conn, dsn, cluster, tmp_path
+):
+    """Each has the only session of the one, and wants one of the other."""
+    one = {"jstconnstr": make_conninfo(dsn, dbname=conn.info.dbname)}
+    other = {"jstconnstr": cluster.conninfo()}
+    meet = "until test $(ls {0} | wc -l) -ge 2; do touch {0}/{1}; sleep 0.02; done"
+    jobs = [
+        add_job(
+            conn,
+            {"jstcode": "SELECT 1"} | first,
+            batch(meet.format(tmp_path, number)),
+            {"jstcode": "SELECT 2"} | second,
+            {"jstcode": "SELECT 3"} | first,
+        )
+        for number, (first, second) in enumerate([(one, other), (other, one)])
+    ]
+
+    with Runner("--target-sessions", "1", dsn):
+        assert [ended_runs(conn, job_id) for job_id in jobs] == ["s", "s"]

@@ -6,9 +6,16 @@ from contextlib import closing
 import psycopg
 import pytest
 from daemon.runner_process import Runner
-from jobs import add_job, runs
+from jobs import add_job, add_schedule, job, runs
 from support import ROOT, poll
-from transitions import claim_rows, finish_run, finish_step, register, start_step
+from transitions import (
+    claim_rows,
+    finish_run,
+    finish_step,
+    leave,
+    register,
+    start_step,
+)
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -96,6 +103,33 @@ def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_d
         finish_run(session, run_id)
 
     assert runs(conn) == [("s", None)]
+
+
+def test_the_runners_role_of_the_docs_can_keep_house(conn, dsn, a_role_of_the_docs):
+    runner, _ = sql_blocks("docs/security.md")
+    role = a_role_of_the_docs(runner)
+    job_id = add_job(conn, due=None, jobmissed="skip", jobdeaths=2, jobkeepruns=1)
+    add_schedule(conn, job_id, jscstart="2020-01-01")
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2020-01-01'")
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus)"
+        " SELECT %s, 's' FROM generate_series(1, 3)",
+        [job_id],
+    )
+
+    with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:
+        register(session)
+        session.execute(
+            "SELECT pgagent.pga_agent_session(pg_backend_pid(), pg_backend_pid())"
+        )
+        claim_rows(session)
+        session.execute("SELECT pgagent.pga_log_prune(0, 10, 10)")
+        session.execute("SELECT pgagent.pga_agent_bury_run(%s, true, 'x')", [job_id])
+        leave(session)
+
+    assert len(runs(conn)) == 1
+    assert conn.execute("SELECT FROM pgagent.pga_jobskip").rowcount == 1
+    assert job(conn, job_id, "jobenabled") is False
 
 
 def test_the_runners_role_of_the_docs_cannot_change_jobs(conn, dsn, a_role_of_the_docs):

@@ -1,4 +1,4 @@
-"""A way to the server that loses a message when it is told to."""
+"""A way to the server that loses a message, or hangs, when it is told to."""
 
 import select
 import socket
@@ -19,6 +19,9 @@ class LossyProxy:
         self._listener.listen()
         self._threads: list[threading.Thread] = []
         self._lose: str | None = None
+        self._lose_at = b""
+        self._sessions = 0
+        self._hanging: range = range(0)
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -35,9 +38,19 @@ class LossyProxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def lose(self, what: str) -> None:
-        """Break the session that next sends a "question" or gets an "answer", unheard."""
+    def lose(self, what: str, at: bytes = b"") -> None:
+        """Break the session that next sends a "question" or gets an "answer", unheard.
+
+        The question must contain `at`.
+        """
+        self._lose_at = at
         self._lose = what
+
+    def hang(self, session: int | None = None) -> None:
+        """Pass on nothing more, of the session of this number or of any."""
+        self._hanging = (
+            range(1 << 62) if session is None else range(session, session + 1)
+        )
 
     def has_lost(self) -> bool:
         return self._lose is None
@@ -51,10 +64,13 @@ class LossyProxy:
         with suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
-                self._start(self._pass_on, client, socket.socket(socket.AF_UNIX))
+                server = socket.socket(socket.AF_UNIX)
+                self._start(self._pass_on, self._sessions, client, server)
+                self._sessions += 1
 
-    def _pass_on(self, client, server):
+    def _pass_on(self, number, client, server):
         targets = {client: server, server: client}
+        question = b""
         with client, server, suppress(OSError):
             server.connect(self._server)
             while True:
@@ -63,7 +79,11 @@ class LossyProxy:
                     data = source.recv(65536)
                     if not data:
                         return
-                    if self._lose == what:
+                    if number in self._hanging:
+                        continue
+                    if source is client:
+                        question = data
+                    if self._lose == what and self._lose_at in question:
                         self._lose = None
                         return
                     targets[source].sendall(data)

@@ -193,8 +193,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--target-sessions",
         type=_integer(1, 1000),
         metavar="N",
-        help="have at most N sessions on the same database with the same login"
-        " (default: one for each running job)",
+        help="have at most N sessions on the same database with the same login; more"
+        " only for jobs that have one elsewhere already (default: one for each"
+        " running job)",
     )
     add(
         "--lease",

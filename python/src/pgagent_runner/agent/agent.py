@@ -51,6 +51,7 @@ class Agent:
         self._waker = Waker()
         self._pool = SessionPool(options.target_sessions)
         self._next_beat = 0.0
+        self._killed_at = 0.0  # scripts, if nobody extends that
         self._retry = FIRST_RETRY
         self._starting = True
         self._connecting = False
@@ -116,13 +117,15 @@ class Agent:
             output_limit=options.output_limit,
             environment=options.environment,
             sessions_per_target=options.target_sessions,
-            lease=options.lease - options.lease * HEARTBEAT - KILL_MARGIN,
+            lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
         self._retry = FIRST_RETRY
         self._next_beat = 0.0
         crew = Crew(
-            options.workers, ledger, settings, self._pool, on_end=self._waker.wake
+            *(options.workers, ledger, settings, self._pool),
+            on_end=self._waker.wake,
+            on_silence=catalog.break_off,
         )
         self._extend(crew, began)
         housekeeping = _Housekeeping(options.conninfo)
@@ -204,8 +207,9 @@ class Agent:
 
     def _extend(self, crew: Crew, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`."""
-        left = began + self._options.lease - time.monotonic()
-        crew.extend(left - (1 - FENCE) * self._options.lease, left - KILL_MARGIN)
+        self._killed_at = began + self._options.lease - KILL_MARGIN
+        now = time.monotonic()
+        crew.extend(began + FENCE * self._options.lease - now, self._killed_at - now)
 
     def _look(self, catalog: Catalog, crew: Crew) -> float:
         """Start what is due and can start; return the seconds until the next look.

@@ -24,16 +24,20 @@ class Crew:
     """The workers of one registration of the agent.
 
     `on_end` is called, in another thread, when a worker has become free, if that
-    `wakes_at` so many, and when all that has ended has been recorded.
+    `wakes_at` so many, and when all that has ended has been recorded; `on_silence` when
+    all runs have been stopped because nobody has extended their time, and that has not
+    changed until the lease is nearly over.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         size: int,
         ledger: Ledger,
         settings: StepSettings,
         pool: SessionPool,
+        *,
         on_end: Callable[[], None],
+        on_silence: Callable[[], None],
     ) -> None:
         """Hire `size` workers."""
         self._size = size
@@ -46,7 +50,7 @@ class Crew:
         self._running: dict[int, StepExecutor] = {}
         self._unrecorded = 0
         self._failure: str | None = None
-        self._fence = Fence(self.abort)
+        self._fence = Fence(self._stop, on_silence)
         self.wakes_at = 1
 
     @property
@@ -91,7 +95,7 @@ class Crew:
         Then they are stopped; scripts are killed in `lease` seconds, should this
         process be frozen.
         """
-        self._fence.extend(fence)
+        self._fence.extend(fence, lease)
         with self._lock:
             for executor in self._running.values():
                 executor.keep_alive(lease)
@@ -113,6 +117,9 @@ class Crew:
         """Wait for all runs to end; no more can be started."""
         self._threads.shutdown()
         self._fence.close()
+
+    def _stop(self) -> None:
+        self.abort("the agent could not show a sign of life in time")
 
     def _count_stalled(self) -> int:
         latest = time.monotonic() - _STALLED_AFTER

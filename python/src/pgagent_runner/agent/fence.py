@@ -6,26 +6,28 @@ from collections.abc import Callable
 
 
 class Fence:
-    """Calls `stop` once unless it is extended again and again.
+    """Calls `stop`, and later `give_up`, unless it is extended again and again.
 
     It has a thread of its own: the agent's may be waiting for a server that has gone
     without a word while others are about to take its runs for dead.
     """
 
-    def __init__(self, stop: Callable[[str], None]) -> None:
+    def __init__(self, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
         """Do nothing before the first extension."""
         self._stop = stop
+        self._give_up = give_up
         self._changed = threading.Condition()
-        self._deadline: float | None = None
+        self._due: list[tuple[float, Callable[[], None]]] = []
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="fence", daemon=True)
         self._thread.start()
 
-    def extend(self, seconds: float) -> None:
-        """Let everything go on for so many seconds from now."""
+    def extend(self, seconds: float, last: float) -> None:
+        """Let everything go on for so many seconds from now; give up at the `last`."""
+        now = time.monotonic()
         with self._changed:
-            sleeps_longer = self._deadline is not None
-            self._deadline = time.monotonic() + seconds
+            sleeps_longer = bool(self._due)
+            self._due = [(now + seconds, self._stop), (now + last, self._give_up)]
             if not sleeps_longer:
                 self._changed.notify()
 
@@ -39,10 +41,9 @@ class Fence:
     def _watch(self) -> None:
         with self._changed:
             while not self._closed:
-                if self._deadline is None:
+                if not self._due:
                     self._changed.wait()
-                elif (left := self._deadline - time.monotonic()) > 0:
+                elif (left := self._due[0][0] - time.monotonic()) > 0:
                     self._changed.wait(left)
                 else:
-                    self._stop("the agent could not show a sign of life in time")
-                    self._deadline = None
+                    self._due.pop(0)[1]()

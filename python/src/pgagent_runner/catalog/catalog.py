@@ -9,6 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.catalog.session import (
     Row,
+    break_off,
     connect,
     parse_conninfo,
     translated_errors,
@@ -105,6 +106,10 @@ class Catalog:
     def leave(self) -> None:
         """End this agent; runs of it that are still open are aborted."""
         self._call("SELECT pgagent.pga_agent_leave(%s)", self._agent_id)
+
+    def break_off(self) -> None:
+        """Have whatever waits for an answer fail: for another thread."""
+        break_off(self._connection)
 
     def fileno(self) -> int:
         """Return the socket; it gets readable when a notification arrives."""

@@ -19,6 +19,7 @@ from pgagent_runner.catalog.errors import (
 from pgagent_runner.catalog.session import (
     Connection,
     Row,
+    break_off,
     connect,
     translated_errors,
 )
@@ -32,6 +33,7 @@ _MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
 _MOST_AT_ONCE = 200  # entries in a transaction
 _MOST_CHARACTERS = 8 << 20  # of output in a transaction of several entries
 _LOCKED = "55P03"
+_LAST_WORDS = 1.0  # seconds that the server has to answer when the ledger is closed
 _GIVEN_UP = "the agent has given up its registration"
 
 _RECORD: LiteralString = """
@@ -113,6 +115,13 @@ class Ledger:
         with self._work:
             self._closed.set()
             self._work.notify_all()
+        deadline = time.monotonic() + _LAST_WORDS
+        for writer in self._writers:
+            writer.join(max(deadline - time.monotonic(), 0))
+        if any(writer.is_alive() for writer in self._writers):
+            for session in self._sessions:
+                break_off(session)
+        break_off(self._lookup)
         for writer in self._writers:
             writer.join()
         with self._work:
@@ -222,7 +231,7 @@ class Ledger:
         while True:
             try:
                 if session.closed:
-                    session = connect(self._conninfo)
+                    session = self._renew(session)
                 self._settle(entries, _record(session, entries))
             except CatalogError as e:
                 lost = isinstance(e, CatalogLostError)
@@ -240,6 +249,17 @@ class Ledger:
                 delay = min(2 * delay, _LONGEST_DELAY)
             else:
                 return session
+
+    def _renew(self, broken: Connection) -> Connection:
+        """Open a session in the place of a broken one."""
+        session = connect(self._conninfo)
+        with self._work:
+            if self._closed.is_set():
+                session.close()
+                raise CatalogLostError(_GIVEN_UP)
+            self._sessions = [s for s in self._sessions if s is not broken]
+            self._sessions.append(session)
+        return session
 
     def _write_alone(self, session: Connection, entry: _Entry) -> Connection:
         try:

@@ -1,6 +1,8 @@
 """A session with the catalogue: how it is opened, and what its errors mean."""
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -106,6 +108,18 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
     for name in ("text", "name", "bpchar"):
         connection.adapters.register_loader(name, _TextLoader)
     return connection
+
+
+def break_off(connection: Connection) -> None:
+    """Have whatever waits for this session's answer fail: for another thread.
+
+    A server that is alive and does not answer is no error to TCP.
+    """
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as same,
+    ):
+        same.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

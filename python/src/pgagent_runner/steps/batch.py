@@ -165,7 +165,8 @@ def _started(
     """Start the script; raise StepError if its interpreter is of no use."""
     interpreter = command[0].decode(errors="backslashreplace")
     try:
-        with supervised(command, environment, output, settings.lease) as script:
+        lease = settings.lease and settings.lease()
+        with supervised(command, environment, output, lease) as script:
             yield script
     except FileNotFoundError:
         raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None

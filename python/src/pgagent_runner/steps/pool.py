@@ -35,17 +35,21 @@ class SessionPool:
         with self._lock:
             return self._idle[target].pop()[1] if self._idle[target] else None
 
-    def make_room(self, target: Target, cancellation: Cancellation) -> Session | None:
+    def make_room(
+        self, target: Target, cancellation: Cancellation, *, waits: bool
+    ) -> Session | None:
         """Wait until the target may have one more session, and count it.
 
-        Return a session that has become idle meanwhile instead, if one has. Raise
-        StepAbortedError when cancelled.
+        Who has a session of another target already must not wait: somebody who has one
+        of this target may be waiting for that one. Return a session that has become
+        idle meanwhile instead, if one has. Raise StepAbortedError when cancelled.
         """
         while True:
             with self._lock:
                 if self._idle[target]:
                     return self._idle[target].pop()[1]
-                if self._limit is None or self._count[target] < self._limit:
+                full = self._limit is not None and self._count[target] >= self._limit
+                if not (full and waits):
                     self._count[target] += 1
                     return None
             cancellation.sleep(_FULL_DELAY)

@@ -46,11 +46,12 @@ def supervised(
     seconds pass without `Script.keep_alive`. Raise OSError if the command can't be
     started.
     """
+    seconds = _FOR_EVER if lease is None else lease
     ours, guardians = socket.socketpair()
     with ours:
         with guardians:
             guardian = subprocess.Popen(
-                [*_guardian(guardians.fileno(), lease or _FOR_EVER), *command],
+                [*_guardian(guardians.fileno(), seconds), *command],
                 bufsize=0,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -182,6 +182,15 @@ class Session:
         """Whether a transaction is open, and not yet failed."""
         return self._pgconn.transaction_status == pq.TransactionStatus.INTRANS
 
+    def transaction_after(self, command: bytes) -> bytes | None:
+        """Execute a command; return the id of the transaction that is open then.
+
+        None if that could not be learned.
+        """
+        query = command + b"; SELECT pg_catalog.pg_current_xact_id()"
+        rows = [r for r in self.query(query) if r.ntuples]
+        return rows[-1].get_value(0, 0) if rows else None
+
     def roll_back_what_is_open(self) -> bool:
         """End a transaction that was left open; tell whether there was one."""
         if self._pgconn.transaction_status not in _OPEN:

@@ -23,8 +23,9 @@ class StepSettings:
     sessions_per_target: int | None = None
     """How many sessions all runs together may have on a target; None: any number."""
 
-    lease: float | None = None
-    """Seconds that a script may go on without `StepExecutor.keep_alive`."""
+    lease: Callable[[], float] | None = None
+    """Tells how many seconds a script that starts now may go on without
+    `StepExecutor.keep_alive`; None: for ever."""
 
     on_session: Callable[[int], None] = lambda _: None
     """Called with the process id of a new session on the agent's own server."""

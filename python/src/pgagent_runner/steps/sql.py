@@ -24,6 +24,7 @@ _NO_STATEMENT = "the step contains no SQL statement"
 _COPY_REFUSED = "COPY FROM STDIN is not possible in a job step"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 _ENDED = "an atomic step can't end its own transaction, which its log row is part of"
+_RESET_ROLE = b"RESET SESSION AUTHORIZATION; RESET ROLE"
 _CONNECTION_LOST = (
     "the connection was lost while the step was running;"
     " whether its last statement took effect is unknown"
@@ -100,15 +101,17 @@ class SqlSteps:
     def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
         """Execute the step and close its row in the log in one transaction."""
         session = answer.session
-        _Answer(session, BoundedOutput(0)).ask(b"BEGIN")
+        began = session.transaction_after(b"BEGIN")
         answer.ask(code)
         if not answer.problems and not session.lost:
-            if not session.is_in_transaction:
+            if (
+                not session.is_in_transaction
+                or session.transaction_after(_RESET_ROLE) != began
+            ):
                 answer.problems.append(_ENDED)
                 return
             statement, parameters = seal.statement(answer.result, answer.output.text())
             end = _Answer(session, BoundedOutput(0))
-            end.ask(b"RESET SESSION AUTHORIZATION; RESET ROLE")
             end.ask(statement.encode(), parameters)
             if not end.problems:
                 end.ask(b"COMMIT")
@@ -139,7 +142,9 @@ class SqlSteps:
         parameters = connection_parameters(step, self._settings)
         self._connecting_since = time.monotonic()
         try:
-            while idle := self._pool.make_room(target, self._cancellation):
+            while idle := self._pool.make_room(
+                target, self._cancellation, waits=not self._sessions
+            ):
                 if self._is_ready(idle, parameters):
                     return idle
                 self._pool.close_one(target, idle)

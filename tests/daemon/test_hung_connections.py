@@ -1,0 +1,76 @@
+"""Connections that neither answer nor break: the runner lets go of them in time."""
+
+import pytest
+from jobs import add_job, batch, job, runs
+from psycopg.conninfo import make_conninfo
+from runner.lossy_proxy import LossyProxy
+from support import poll
+
+from .runner_process import Runner, agents, ended_runs, running_step
+from .stubborn import busy_sessions
+
+LEASE = 4
+FENCED = "the agent could not show a sign of life in time"
+
+
+@pytest.fixture
+def proxy(cluster, tmp_path):
+    with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def runner(dsn, proxy, tmp_path):
+    """A runner whose sessions can be made to hang."""
+    by_proxy = make_conninfo(dsn, host=str(tmp_path))
+    with Runner("--lease", LEASE, "--retry", "0.5", by_proxy) as process:
+        yield process.ready()
+
+
+@pytest.mark.parametrize("what", ["SQL", "script"])
+def test_a_step_ends_before_the_lease_that_cannot_be_renewed(
+    conn, runner, proxy, leash, what
+):
+    steps = {
+        "SQL": "SELECT pg_sleep(600)",
+        "script": batch(f"exec 9>{leash.path}; sleep 600"),
+    }
+    job_id = add_job(conn, steps[what])
+    running_step(conn)
+    poll(lambda: busy_sessions(conn) or leash.is_held())
+
+    proxy.hang(0)  # the first session is the agent's own
+
+    poll(lambda: not busy_sessions(conn) and not leash.is_held())
+    ((in_time,),) = conn.execute(
+        "SELECT jaglease > clock_timestamp() FROM pgagent.pga_jobagent"
+    )
+    assert in_time
+    assert ended_runs(conn, job_id) == "d"
+    assert FENCED in runs(conn)[0][1]
+
+
+def test_a_runner_whose_own_session_hangs_takes_a_new_one(conn, runner, proxy):
+    (before,) = agents(conn)
+
+    proxy.hang(0)
+
+    poll(lambda: agents(conn) not in ([], [before]), what="another agent")
+    job_id = add_job(conn, "SELECT 1")
+    assert ended_runs(conn, job_id) == "s"
+    assert job(conn, job_id, "jobagentid") is None
+
+
+def test_a_runner_none_of_whose_sessions_answers_stops_in_time(
+    conn, runner, proxy, leash
+):
+    add_job(conn, batch(f"exec 9>{leash.path}; sleep 600"))
+    running_step(conn)
+    poll(leash.is_held)
+
+    proxy.hang()
+
+    poll(lambda: not leash.is_held())
+    assert conn.execute(
+        "SELECT jaglease > clock_timestamp() FROM pgagent.pga_jobagent"
+    ).fetchone() == (True,)
