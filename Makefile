@@ -88,8 +88,8 @@ format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .
 	$(BIN)/ruff format --config $(CONFIG) .
 
-bench: machine peers all ## Measure against the peers
-	$(BIN)/python bench/run.py
+bench: machine peers all ## Measure against the peers; M=floor,sustained QUICK=1 to choose
+	PYTHONPATH=dev M=$(M) QUICK=$(QUICK) $(BIN)/python bench/run.py
 
 dist: ## Pack the committed tree for PGXN
 	mkdir -p build
