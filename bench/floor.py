@@ -57,6 +57,8 @@ def floor(bench: Bench) -> dict[str, list[float]]:
     """Measure both floors with several numbers of clients."""
     rounds = 1 if bench.quick else 3
     seconds = 2 if bench.quick else 6
+    bench.clear()
+    bench.add_jobs(JOBS)
     rates: dict[str, list[float]] = {}
     for _ in range(rounds):
         for kind, batch in BATCHES.items():
@@ -68,8 +70,10 @@ def floor(bench: Bench) -> dict[str, list[float]]:
 
 def rate(bench: Bench, batch: int, clients: int, seconds: float) -> float:
     """Return the runs a second that so many clients record."""
-    bench.clear()
-    bench.add_jobs(JOBS, "now()")
+    bench.conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL")
+    bench.reset()
+    bench.make_due("now()")
+    bench.conn.execute("DELETE FROM pgagent.pga_jobagent")
     agent = bench.one(
         "INSERT INTO pgagent.pga_jobagent (jagpid, jagstation)"
         " VALUES (pg_backend_pid(), 'floor') RETURNING jagpid"

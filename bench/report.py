@@ -18,10 +18,10 @@ def load() -> Results:
     return dict(json.loads(RESULTS.read_text())) if RESULTS.exists() else {}
 
 
-def store(results: Results) -> None:
-    """Write it."""
+def store(metric: str, result: Results) -> None:
+    """Write a metric's figures, beside those of the others."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(load() | {metric: result}, indent=1) + "\n")
 
 
 def table(metric: str, result: Results) -> list[str]:

@@ -15,10 +15,14 @@ from agents import missing
 from cluster import Cluster
 from floor import cores, floor
 from server import Bench, timestamp
+from sustained import sustained
 
 Figures = dict[str, list[float]]
 
-METRICS: dict[str, Callable[[Bench], Figures]] = {"floor": floor}
+METRICS: dict[str, Callable[[Bench], Figures]] = {
+    "floor": floor,
+    "sustained": sustained,
+}
 LONG: set[str] = set()
 
 
@@ -29,14 +33,13 @@ def main() -> None:
         sys.exit(f"unknown: {', '.join(unknown)}; there are {', '.join(METRICS)}")
     for peer in missing():
         print(f"left out, for it is not in build/peers: {peer}")
-    results = report.load()
     with Cluster(durable=True) as cluster:
         bench = Bench(cluster, quick=bool(os.environ.get("QUICK")))
         bench.create()
         for metric in chosen or [m for m in METRICS if m not in LONG]:
             print(f"{metric} …", file=sys.stderr)
             load = os.getloadavg()[0]
-            results[metric] = {
+            result = {
                 "figures": METRICS[metric](bench),
                 "taken": timestamp(),
                 "server": bench.one("SHOW server_version"),
@@ -44,8 +47,8 @@ def main() -> None:
                 "load before": round(load, 1),
                 "quick": bench.quick,
             }
-            report.store(results)
-            print("\n".join(report.table(metric, results[metric])), flush=True)
+            report.store(metric, result)
+            print("\n".join(report.table(metric, result)), flush=True)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,12 @@ class Bench:
         self.conn.execute("VACUUM ANALYZE")
         self.conn.execute("CHECKPOINT")
 
+    def reset(self) -> None:
+        """Empty the log, and have the table of jobs as small as a new one."""
+        self.conn.execute("TRUNCATE pgagent.pga_joblog, effect CASCADE")
+        self.conn.execute("VACUUM FULL ANALYZE pgagent.pga_job")
+        self.conn.execute("CHECKPOINT")
+
     def add_jobs(self, count: int, due: str | None = None) -> None:
         """Create jobs with a step and a daily schedule, due at SQL of their number i.
 
