@@ -79,8 +79,8 @@ def rate(bench: Bench, batch: int, clients: int, seconds: float) -> float:
         " VALUES (pg_backend_pid(), 'floor') RETURNING jagpid"
     )
     script = Path(bench.cluster.host, "floor.sql")
-    statements = CLAIM.format(batch=batch, agent=agent), f"{STEP};\n" * batch, FINISH
-    script.write_text("".join(statements))
+    steps = f"{STEP.format(job=0)};\n" * batch
+    script.write_text(CLAIM.format(batch=batch, agent=agent) + steps + FINISH)
     command = [
         *("pgbench", "--no-vacuum", "--protocol=prepared", f"--client={clients}"),
         *(f"--jobs={min(clients, 2)}", f"--time={int(seconds + WARM_UP + 2)}"),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import report
 from agents import missing
 from cluster import Cluster
+from delay import delay
 from floor import cores, floor
 from server import Bench, timestamp
 from sustained import sustained
@@ -22,6 +23,7 @@ Figures = dict[str, list[float]]
 METRICS: dict[str, Callable[[Bench], Figures]] = {
     "floor": floor,
     "sustained": sustained,
+    "delay": delay,
 }
 LONG: set[str] = set()
 

@@ -12,7 +12,7 @@ import psycopg
 from cluster import Cluster
 
 DATABASE = "bench"
-STEP = "INSERT INTO effect VALUES (1)"
+STEP = "INSERT INTO effect VALUES ({job})"
 
 
 @dataclass
@@ -28,7 +28,10 @@ class Bench:
         with psycopg.connect(self.cluster.conninfo(), autocommit=True) as conn:
             conn.execute(f"CREATE DATABASE {DATABASE}")
         self.connect()
-        self.conn.execute("CREATE EXTENSION pgagent; CREATE TABLE effect (job integer)")
+        self.conn.execute(
+            "CREATE EXTENSION pgagent; CREATE TABLE effect"
+            " (job integer, at timestamptz DEFAULT clock_timestamp())"
+        )
 
     def connect(self) -> None:
         """Open the harness's session."""
@@ -81,7 +84,8 @@ class Bench:
             self.conn.execute(
                 "INSERT INTO pgagent.pga_jobstep"
                 " (jstid, jstjobid, jstname, jstkind, jstdbname, jstcode)"
-                f" SELECT i, i, 'step', 's', '{DATABASE}', '{STEP}'"
+                f" SELECT i, i, 'step', 's', '{DATABASE}',"
+                f" replace('{STEP}', '{{job}}', i::text)"
                 f" FROM generate_series(1, {count}) AS i"
             )
             self.conn.execute(
@@ -114,8 +118,7 @@ class Bench:
         """Return how many runs have ended so."""
         return int(
             self.one(
-                "SELECT count(*) FROM pgagent.pga_joblog"
-                f" WHERE jlgstatus = '{status}'"
+                f"SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = '{status}'"
             )
         )
 
