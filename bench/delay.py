@@ -45,7 +45,7 @@ def run_now_delays(bench: Bench, count: int) -> list[float]:
             f"UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {job}"
         )
         # At every phase of a poll alike.
-        time.sleep(RUN_NOW_PAUSE * (0.5 + random.random()))  # noqa: S311
+        time.sleep(RUN_NOW_PAUSE * (0.5 + random.random()))
     if not wait_until(bench.ended(count)):
         raise TimeoutError("the jobs do not end")
     return start_delays(bench)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import report
 from agents import missing
+from burst import burst
 from cluster import Cluster
 from delay import delay
 from floor import cores, floor
@@ -24,6 +25,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "floor": floor,
     "sustained": sustained,
     "delay": delay,
+    "burst": burst,
 }
 LONG: set[str] = set()
 

@@ -50,7 +50,7 @@ class Bench:
         self.cluster.restart()
         self.connect()
 
-    def one(self, query: str) -> Any:  # noqa: ANN401 – of the query's type
+    def one(self, query: str) -> Any:  # noqa: ANN401
         """Return the only value of a query's only row."""
         row = self.conn.execute(query).fetchone()
         assert row
@@ -135,8 +135,8 @@ class Bench:
     def ended(self, count: int) -> Callable[[], bool]:
         """Return whether so many runs have ended, to be asked again and again."""
         query = (
-            "SELECT count(*) >= {} FROM pgagent.pga_joblog WHERE jlgstatus <> 'r'"
-        ).format(count)
+            f"SELECT count(*) >= {count} FROM pgagent.pga_joblog WHERE jlgstatus <> 'r'"
+        )
         return lambda: bool(self.one(query))
 
 
