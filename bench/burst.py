@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from agents import DAEMON, Agent, daemon, missing, ours, running
 from server import STEP, Bench, peak_rss, wait_until
@@ -87,7 +88,7 @@ def of_cron(bench: Bench, figures: Figures) -> None:
             f"SELECT count(*) >= {count} FROM cron.job_run_details"
             " WHERE status IN ('succeeded', 'failed')"
         )
-        all_ended = Peak(bench, lambda ended=ended: bool(bench.one(ended)))
+        all_ended = Peak(bench, partial(bench.one, ended))
         wait_until(all_ended, 110)
         bench.conn.execute("SELECT cron.unschedule(jobname) FROM cron.job")
         seconds, good = bench.conn.execute(

@@ -16,6 +16,7 @@ from burst import burst
 from cluster import Cluster
 from delay import delay
 from floor import cores, floor
+from idle import idle
 from server import Bench, timestamp
 from sustained import sustained
 
@@ -26,6 +27,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "sustained": sustained,
     "delay": delay,
     "burst": burst,
+    "idle": idle,
 }
 LONG: set[str] = set()
 
