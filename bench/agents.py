@@ -78,7 +78,7 @@ def running(bench: Bench, agent: Agent) -> Iterator[list[int]]:
             process.terminate()
         for process in processes:
             try:
-                process.wait(40)
+                process.wait(5 if agent.old else 40)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -31,11 +31,9 @@ def delay(bench: Bench) -> dict[str, list[float]]:
 
 def due_delays(bench: Bench, count: int, seconds: float) -> list[float]:
     """Return how late, in ms, jobs start that fall due one after the other."""
-    bench.make_due(f"now() + (2 + i * {seconds / count}) * interval '1 s'")
+    bench.make_due(f"now() + (2 + i * {seconds / count}) * interval '1 s'", count)
     time.sleep(seconds)
-    if not wait_until(bench.ended(count)):
-        raise TimeoutError("the jobs do not end")
-    return start_delays(bench)
+    return start_delays(bench, count)
 
 
 def run_now_delays(bench: Bench, count: int) -> list[float]:
@@ -46,18 +44,19 @@ def run_now_delays(bench: Bench, count: int) -> list[float]:
         )
         # At every phase of a poll alike.
         time.sleep(RUN_NOW_PAUSE * (0.5 + random.random()))
-    if not wait_until(bench.ended(count)):
-        raise TimeoutError("the jobs do not end")
-    return start_delays(bench)
+    return start_delays(bench, count)
 
 
-def start_delays(bench: Bench) -> list[float]:
+def start_delays(bench: Bench, count: int) -> list[float]:
     """Return how late, in ms, each step's own statement was executed.
 
-    By the server's clock; each job has run once.
+    By the server's clock; each job has run once since `effect` was emptied.
     """
+    if not wait_until(lambda: bench.one("SELECT count(*) FROM effect") >= count):
+        raise TimeoutError("the jobs do not run")
     rows = bench.conn.execute(
-        "SELECT 1000 * extract(epoch FROM at - jlgscheduled)::float8"
-        " FROM effect JOIN pgagent.pga_joblog ON jlgjobid = job"
+        "SELECT 1000 * extract(epoch FROM at - (SELECT jlgscheduled"
+        " FROM pgagent.pga_joblog WHERE jlgjobid = job ORDER BY jlgid DESC LIMIT 1"
+        "))::float8 FROM effect"
     ).fetchall()
     return [delay for (delay,) in rows]

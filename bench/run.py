@@ -18,6 +18,7 @@ from delay import delay
 from floor import cores, floor
 from idle import idle
 from server import Bench, timestamp
+from size import size
 from sustained import sustained
 
 Figures = dict[str, list[float]]
@@ -28,6 +29,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "delay": delay,
     "burst": burst,
     "idle": idle,
+    "size": size,
 }
 LONG: set[str] = set()
 

@@ -100,11 +100,12 @@ class Bench:
                 self.make_due(due)
         self.conn.execute("VACUUM ANALYZE")
 
-    def make_due(self, due: str) -> None:
-        """Make all jobs due at SQL of their number i."""
+    def make_due(self, due: str, count: int = 1_000_000) -> None:
+        """Make the jobs up to a number due at SQL of their number i."""
         self.conn.execute(
-            f"UPDATE pgagent.pga_job SET jobnextrun = {due}"
-            " FROM (SELECT jobid AS i FROM pgagent.pga_job) AS n WHERE jobid = i"
+            f"UPDATE pgagent.pga_job SET jobnextrun = {due} FROM"
+            f" (SELECT jobid AS i FROM pgagent.pga_job WHERE jobid <= {count}) AS n"
+            " WHERE jobid = i"
         )
 
     def rearm(self) -> None:
