@@ -4,7 +4,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import quantiles
+from typing import Self
 
 import psycopg
 from agents import OURS, ours, running
@@ -22,7 +24,9 @@ INSERT INTO pgagent.pga_joblog
     (jlgid, jlgjobid, jlgstatus, jlgstart, jlgduration, jlgagentid, jlgscheduled)
 SELECT i, 1 + i %% %(jobs)s, 's', at, '20 ms', 1, at
 FROM generate_series(1, %(rows)s) AS i,
-LATERAL (SELECT now() - (%(rows)s - i) / %(rows)s::float8 * interval '60 days') AS t (at)
+LATERAL (
+    SELECT now() - (%(rows)s - i) / %(rows)s::float8 * interval '60 days'
+) AS t (at)
 """
 STEP_LOG = """
 INSERT INTO pgagent.pga_jobsteplog
@@ -40,8 +44,8 @@ SELECT jslid, jslstatus, jslresult, jslstart, (jslstart + jslduration) AS endtim
 FROM pgagent.pga_jobsteplog WHERE jsljstid = 4711 ORDER BY jslid DESC LIMIT 250""",
     "pgAdmin's grid of all jobs": """
 SELECT j.jobid, j.jobname, j.jobenabled, j.jobdesc, j.jobhostagent, j.jobcreated,
-       j.jobchanged, ag.jagstation AS jagagent, sub.jlgstatus AS jlgstatus, j.jobagentid,
-       j.jobnextrun, j.joblastrun, j.jobjclid, jc.jclname AS jobclass
+       j.jobchanged, ag.jagstation AS jagagent, sub.jlgstatus AS jlgstatus,
+       j.jobagentid, j.jobnextrun, j.joblastrun, j.jobjclid, jc.jclname AS jobclass
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobagent AS ag ON ag.jagpid = jobagentid
 LEFT JOIN (
@@ -80,7 +84,7 @@ def size(bench: Bench) -> Figures:
     at_size = f"{JOBS:,} jobs, {rows:,} runs logged"
     note(f"claim, {at_size}, p99, ms", [p99(claims(bench))])
     for name, query in QUERIES.items():
-        times = [milliseconds(lambda q=query: fetch(bench, q)) for _ in range(10)]
+        times = [milliseconds(partial(fetch, bench, query)) for _ in range(10)]
         note(f"{name}, {at_size}, ms", times)
     note(f"start delay, {at_size}, p99, ms", [p99(delays(bench, seconds))])
     with Retention(bench) as retention:
@@ -101,7 +105,7 @@ class Retention:
         self.thread = threading.Thread(target=self.work)
         self.deleted, self.seconds = 0, 0.0
 
-    def __enter__(self) -> "Retention":
+    def __enter__(self) -> Self:
         """Start."""
         self.thread.start()
         return self
