@@ -1,4 +1,4 @@
-"""The same great many jobs due every minute, for a while: does anything grow?"""
+"""The same great many jobs due every minute, to see whether anything grows."""
 
 import os
 import time

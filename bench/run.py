@@ -58,7 +58,7 @@ def main() -> None:
                 "quick": bench.quick,
             }
             report.store(metric, result)
-            print("\n".join(report.table(metric, result)), flush=True)
+            print("\n".join(report.HEADING + report.table(result)), flush=True)
 
 
 if __name__ == "__main__":
