@@ -108,10 +108,10 @@ def chart(results: Results) -> str:
                 share = log10(1 + figure) / log10(1 + max(bars.values()))
             colour = "#336791" if who.startswith(OURS) else "#b0b8c0"
             width = max(1, round(340 * share))
+            place = f'x="250" y="{y - 13}" width="{width}" height="17"'
             texts += [
                 f'<text x="10" y="{y}">{escape(who)}</text>',
-                f'<rect x="250" y="{y - 13}" width="{width}" height="17"'
-                f' fill="{colour}"/>',
+                f'<rect {place} fill="{colour}"/>',
                 f'<text x="{256 + width}" y="{y}">{shown(figure)}</text>',
             ]
         y += 10

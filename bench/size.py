@@ -13,7 +13,6 @@ from agents import OURS, ours, running
 from delay import due_delays
 from server import DATABASE, Bench
 
-JOBS = 100_000
 DELAYED_JOBS = 100
 CLAIM_AT_ONCE = 16
 JOBS_AT_ONCE = 500  # of retention, as the runner does it
@@ -62,6 +61,7 @@ Figures = dict[str, list[float]]
 def size(bench: Bench) -> Figures:
     """Measure with few jobs and no log, and with many and the log of N runs."""
     rows = int(os.environ.get("N") or (100_000 if bench.quick else 1_000_000))
+    jobs = 10_000 if bench.quick else 100_000
     figures: Figures = {}
     seconds = 10 if bench.quick else 30
 
@@ -73,15 +73,15 @@ def size(bench: Bench) -> Figures:
     note("claim, empty log, p99, ms", [p99(claims(bench))])
     note("start delay, empty log, p99, ms", [p99(delays(bench, seconds))])
     bench.clear()
-    bench.add_jobs(JOBS)
-    bench.conn.execute(LOG, {"jobs": JOBS, "rows": rows})
+    bench.add_jobs(jobs)
+    bench.conn.execute(LOG, {"jobs": jobs, "rows": rows})
     bench.conn.execute(STEP_LOG)
     bench.conn.execute(
         "SELECT setval('pgagent.pga_joblog_jlgid_seq', max(jlgid))"
         " FROM pgagent.pga_joblog"
     )
     bench.conn.execute("VACUUM ANALYZE")
-    at_size = f"{JOBS:,} jobs, {rows:,} runs logged"
+    at_size = f"{jobs:,} jobs, {rows:,} runs logged"
     note(f"claim, {at_size}, p99, ms", [p99(claims(bench))])
     for name, query in QUERIES.items():
         times = [milliseconds(partial(fetch, bench, query)) for _ in range(10)]
