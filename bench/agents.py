@@ -1,6 +1,7 @@
 """The programs that are measured: this project's runner and its peers."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def missing() -> list[str]:
 @contextmanager
 def running(bench: Bench, agent: Agent) -> Iterator[list[int]]:
     """Have an agent run, and nobody else, while the block lasts; yield its pids."""
+    print(f"  {agent.name}", file=sys.stderr)
     libraries = f"LD_LIBRARY_PATH={bench.cluster.library_path}"
     prefix = ["setpriv", "--pdeathsig=KILL", *(["env", libraries] * agent.old)]
     command = [*prefix, *agent.command, bench.cluster.conninfo(DATABASE)]
