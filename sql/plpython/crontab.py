@@ -43,7 +43,7 @@ def script(command: str, environment: "dict[str, str]") -> str:
     command = command.replace("\\%", "%")
     if stdin:
         text = quoted("\n".join(part.replace("\\%", "%") for part in stdin))
-        command = f"printf '%s\\n' {text} |\n{command}"
+        command = f"printf '%s\\n' {text} | {{\n{command}\n}}"
     return "\n".join([*lines, command]) + "\n"
 
 
