@@ -44,7 +44,7 @@ def post(
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return int(error.code)
-    except (ValueError, http.client.InvalidURL) as error:  # line breaks in a header, a port that is no number
+    except (ValueError, http.client.InvalidURL) as error:  # an odd header or port
         raise RefusalError(
             f"the request is not allowed: {type(error).__name__}",
             "The URL or the credentials hold something odd.",
