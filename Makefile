@@ -106,8 +106,8 @@ format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .
 	$(BIN)/ruff format --config $(CONFIG) .
 
-bench: machine peers all ## Measure against the peers
-	$(BIN)/python bench/run.py
+bench: machine peers all ## Measure against the peers; M=floor,sustained QUICK=1 to choose
+	PYTHONPATH=dev M=$(M) QUICK=$(QUICK) $(BIN)/python bench/run.py
 
 chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 SEED=1
 	$(CHAOS) $(CHAOS_OPTIONS)

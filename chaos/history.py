@@ -82,8 +82,10 @@ def add_job(
     return job
 
 
-def add_interval(conn: Connection, job: int, seconds: float, delay: float = 0) -> float:
-    """Have the job run at an interval, `delay` seconds from now on; return when."""
+def add_interval(
+    conn: Connection, job: int, seconds: float, delay: float = 0.2
+) -> float:
+    """Have the job run at an interval, from a time on that is to come; return it."""
     (start,) = conn.execute(
         "INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscevery)"
         " VALUES (%s, 'interval', now() + make_interval(secs => %s),"

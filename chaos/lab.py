@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chaos.checker import Run, Verdict
 from chaos.fleet import Fleet
 from chaos.report import Findings
 
@@ -31,6 +32,24 @@ class Lab:
         """Give a fleet whose runners end with the block."""
         with ExitStack() as stack:
             yield Fleet(stack)
+
+    def judge(self, verdict: Verdict, runs: list[Run]) -> None:
+        """Expect no fault of any kind, and keep what explains those there are."""
+        for kind, count in verdict.faults().items():
+            self.findings.expect(kind, count, 0)
+        self.findings.figures["left out, with a reason"] = str(len(verdict.skipped))
+        for target in verdict.lost:
+            near = [
+                (r.id, r.start, r.end, r.status)
+                for r in runs
+                if r.job == target.job and abs(r.start - target.due) < 20
+            ]
+            self.note(f"lost: {target}; runs near it: {near}")
+        for target, run in verdict.late:
+            self.note(f"late: {target} by {run}")
+        for kind in ("extra", "doubled", "untrue", "incomplete", "unexplained"):
+            for run in getattr(verdict, kind):
+                self.note(f"{kind}: {run}")
 
     def note(self, text: str) -> None:
         """Keep a detail that explains a failure."""

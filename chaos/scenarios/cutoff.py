@@ -130,7 +130,8 @@ class Round:
             self.stops.append(last - start)
             self.lab.note(
                 f"{self.cut.kind}: job {job} run {run}: last mark after"
-                f" {last - start:.2f} s, next run {(next_start or 0) - start:.2f} s"
+                f" {last - start:.2f} s, next run after"
+                f" {(next_start or start) - start:.2f} s"
             )
             if next_start is not None and last > next_start:
                 late = f"{last - next_start:.2f} s after the next run's start"

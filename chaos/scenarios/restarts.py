@@ -15,6 +15,7 @@ from chaos.history import (
     grid,
     now,
     read_runs,
+    read_skips,
     settle,
 )
 from chaos.lab import Lab, scenario
@@ -55,11 +56,12 @@ def restarts(lab: Lab) -> None:
             counted = frozenset([job])
             runs = read_runs(conn, [job], counted=counted)
             targets = grid(job, first, 1, windows[-1].start)
-            verdict = check(targets, runs, epsilon=1, windows=windows)
-        for target in verdict.lost:
-            near = [r for r in runs if abs(r.start - target.due) < 4]
-            lab.note(f"lost: {target}; windows {windows}; runs near: {near}")
-        report(lab, verdict.faults(), len(targets), len(verdict.aborted))
+            verdict = check(
+                targets, runs, epsilon=1, windows=windows, skips=read_skips(conn)
+            )
+        lab.judge(verdict, runs)
+        lab.findings.figures["targets"] = str(len(targets))
+        lab.findings.figures["aborted, with a reason"] = str(len(verdict.aborted))
 
 
 def restart_once(
@@ -98,11 +100,3 @@ def crash_backend(cluster: Server) -> None:
         crashes = cluster.log.read_text().count(CRASHED)
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: cluster.log.read_text().count(CRASHED) > crashes, 10)
-
-
-def report(lab: Lab, faults: dict[str, int], targets: int, aborted: int) -> None:
-    """Put down what the checker says about the whole time."""
-    for kind, count in faults.items():
-        lab.findings.expect(kind, count, 0)
-    lab.findings.figures["targets"] = str(targets)
-    lab.findings.figures["aborted, with a reason"] = str(aborted)

@@ -43,14 +43,14 @@ def script(command: str, environment: "dict[str, str]") -> str:
     command = command.replace("\\%", "%")
     if stdin:
         text = quoted("\n".join(part.replace("\\%", "%") for part in stdin))
-        command = f"printf '%s\\n' {text} |\n{command}"
+        command = f"printf '%s\\n' {text} | {{\n{command}\n}}"
     return "\n".join([*lines, command]) + "\n"
 
 
 def read_crontab(text: str) -> "list[Entry | Other]":
     """Read a crontab line by line; comments and blank lines are left out."""
-    environment: "dict[str, str]" = {}
-    found: "list[Entry | Other]" = []
+    environment: dict[str, str] = {}
+    found: list[Entry | Other] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -68,7 +68,7 @@ def read_crontab(text: str) -> "list[Entry | Other]":
             body = script(command, environment)
             found.append(Entry(number, line, schedule, zone, body))
         else:
-            problem = "can't be read: five fields, or @daily and the like, and a command are wanted"
+            problem = "can't be read: five fields, or @daily, and a command are wanted"
             found.append(Other(number, line, "problem: " + problem))
     return found
 

@@ -12,13 +12,13 @@ MOST_TIMES = 6  # that are listed one by one
 
 def enumerate_words(words: "list[str]") -> str:
     """Join words as English does: a, b and c."""
-    if len(words) < 2:  # noqa: PLR2004
+    if len(words) < 2:
         return "".join(words)
     return ", ".join(words[:-1]) + " and " + words[-1]
 
 
 def ordinal(number: int) -> str:
-    """Return 1st, 2nd, 3rd, 4th …"""
+    """Return the number as 1st, 2nd, 3rd, 4th and so on."""
     if number in (11, 12, 13):
         return f"{number}th"
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
@@ -44,7 +44,7 @@ def spans(values: "list[int]", names: "list[str]") -> str:
         if end < len(values) and values[end] == values[end - 1] + 1:
             continue
         run = [names[v] for v in values[start:end]]
-        found += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run  # noqa: PLR2004
+        found += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else run
         start = end
     return enumerate_words(found)
 
@@ -52,7 +52,7 @@ def spans(values: "list[int]", names: "list[str]") -> str:
 def describe_times(minutes: "list[int]", hours: "list[int]") -> str:
     """Say at which times of day it runs."""
     every = step_of(minutes, 60)
-    if len(hours) == 24:  # noqa: PLR2004
+    if len(hours) == 24:
         if every:
             return "every minute" if every == 1 else describe_every(every * 60)
         return f"at {plural('minute', minutes)} {numbers(minutes)} of every hour"
@@ -91,26 +91,31 @@ def describe_days(
         last = "the last day"
         on = f"the {spans(days, names)} and {last}" if days else last
         parts.append(f"on {on} of the month")
-    elif days and len(days) < 31:  # noqa: PLR2004
+    elif days and len(days) < 31:
         parts.append(f"on the {spans(days, names)} of the month")
-    if len(weekdays) < 7:  # noqa: PLR2004
+    if len(weekdays) < 7:
         which = spans(weekdays, [f"{name}s" for name in WEEKDAYS])
         parts.append(f"if that is among {which}" if parts else f"on {which}")
-    if len(months) < 12:  # noqa: PLR2004
+    if len(months) < 12:
         parts.append(f"in {spans(months, ['', *MONTHS])}")
     return parts
 
 
 def describe_every(seconds: float) -> str:
     """Say how often it runs."""
-    for size, unit in ((604800, "week"), (86400, "day"), (3600, "hour"), (60, "minute")):
+    for size, unit in (
+        (604800, "week"),
+        (86400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+    ):
         if seconds % size == 0:
             count = int(seconds // size)
             return f"every {unit}" if count == 1 else f"every {count} {unit}s"
     return "every second" if seconds == 1 else f"every {seconds:g} seconds"
 
 
-def describe(  # noqa: PLR0913, PLR0917
+def describe(
     minutes: "list[bool]",
     hours: "list[bool]",
     weekdays: "list[bool]",

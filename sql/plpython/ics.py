@@ -22,9 +22,7 @@ def folded(line: str) -> str:
     return "\r\n ".join([*pieces, piece])
 
 
-def calendar(
-    events: "list[tuple[int, str, str, str]]", stamp: str, host: str
-) -> str:
+def calendar(events: "list[tuple[int, str, str, str]]", stamp: str, host: str) -> str:
     """Write runs (job id, job, description, time as 20310501T090000Z) as a calendar."""
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//pgagent//upcoming runs//EN"]
     for job_id, job, description, time in events:

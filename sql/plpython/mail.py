@@ -7,7 +7,9 @@ from email.utils import formatdate, make_msgid
 from urllib.parse import urlsplit
 
 
-def message(sender: str, recipients: "list[str]", subject: str, body: str) -> EmailMessage:
+def message(
+    sender: str, recipients: "list[str]", subject: str, body: str
+) -> EmailMessage:
     """Compose a message; headers with line breaks are refused."""
     mail = EmailMessage()
     try:
@@ -15,27 +17,32 @@ def message(sender: str, recipients: "list[str]", subject: str, body: str) -> Em
         mail["To"] = ", ".join(recipients)
         mail["Subject"] = subject
     except ValueError as error:
-        raise RefusalError(f"a header is not allowed: {error}", "Headers have one line.") from None  # noqa: F821
+        raise RefusalError(
+            f"a header is not allowed: {error}", "Headers have one line."
+        ) from None
     mail["Date"] = formatdate()
     mail["Message-ID"] = make_msgid(domain="pgagent.invalid")
     mail.set_content(body)
     return mail
 
 
-def send(  # noqa: PLR0913, PLR0917
+def send(
     mail: EmailMessage,
     url: str,
     login: "str | None",
     timeout: float,
     context: "ssl.SSLContext | None" = None,
 ) -> None:
-    """Hand a message to the server: smtps://, or smtp:// with STARTTLS if it offers that.
+    """Hand a message to the server: smtps://, or smtp:// with STARTTLS if offered.
 
     A login, `user:password`, is told to nobody without TLS.
     """
     server = urlsplit(url)
     if server.scheme not in ("smtp", "smtps") or not server.hostname:
-        raise RefusalError(f'"{url}" is no mail server', "Wanted is smtp://host[:port] or smtps://host[:port].")  # noqa: F821
+        raise RefusalError(
+            f'"{url}" is no mail server',
+            "Wanted is smtp://host[:port] or smtps://host[:port].",
+        )
     tls = context or ssl.create_default_context()
     if server.scheme == "smtps":
         connection: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -51,7 +58,10 @@ def send(  # noqa: PLR0913, PLR0917
             secure = True
         if login:
             if not secure:
-                raise RefusalError("the mail server offers no TLS", "A password is sent through TLS only.")  # noqa: F821
+                raise RefusalError(
+                    "the mail server offers no TLS",
+                    "A password is sent through TLS only.",
+                )
             user, _, password = login.partition(":")
             connection.login(user, password)
         connection.send_message(mail)

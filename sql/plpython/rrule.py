@@ -16,7 +16,7 @@ BY_DAY = re.compile(r"([+-]?\d+)?(SU|MO|TU|WE|TH|FR|SA)$")
 
 def refuse(problem: str, detail: str) -> None:
     """Raise the error for a rule that can't be taken over."""
-    raise RefusalError(problem, detail)  # noqa: F821 (included before)
+    raise RefusalError(problem, detail)
 
 
 def parts_of(text: str) -> "tuple[dict[str, str], str | None, str | None]":
@@ -24,7 +24,7 @@ def parts_of(text: str) -> "tuple[dict[str, str], str | None, str | None]":
     rule, start, zone = "", None, None
     for line in re.split(r"[\r\n]+", text.strip()):
         name, _, value = line.partition(":")
-        name, *parameters = name.upper().split(";")
+        name = name.upper().partition(";")[0]
         if not value and "FREQ=" in line.upper():
             rule = line
         elif name == "RRULE":
@@ -37,7 +37,11 @@ def parts_of(text: str) -> "tuple[dict[str, str], str | None, str | None]":
         elif line.strip():
             refuse(f'"{name}" can\'t be expressed', "Known are DTSTART and one RRULE.")
     pairs = [part.partition("=") for part in rule.strip().strip(";").split(";")]
-    return {key.strip().upper(): value.strip().upper() for key, _, value in pairs}, start, zone
+    return (
+        {key.strip().upper(): value.strip().upper() for key, _, value in pairs},
+        start,
+        zone,
+    )
 
 
 def instant(value: str) -> "tuple[datetime, bool]":
@@ -48,7 +52,10 @@ def instant(value: str) -> "tuple[datetime, bool]":
             raise ValueError
         moment = datetime.strptime(match[1] + (match[2] or "000000"), "%Y%m%d%H%M%S")  # noqa: DTZ007
     except ValueError:
-        refuse(f'"{value}" is not a time', "Wanted is 20310501T090000, or with a Z for UTC.")
+        refuse(
+            f'"{value}" is not a time',
+            "Wanted is 20310501T090000, or with a Z for UTC.",
+        )
     return moment, bool(match and match[3])
 
 
@@ -76,23 +83,35 @@ def days_of(parts: "dict[str, str]") -> "tuple[str, str]":
         for item in parts["BYMONTHDAY"].split(","):
             if item == "-1":
                 days.append("L")
-            elif item.isdigit() and 1 <= int(item) <= 31:  # noqa: PLR2004
+            elif item.isdigit() and 1 <= int(item) <= 31:
                 days.append(str(int(item)))
             else:
-                refuse(f'BYMONTHDAY: "{item}" can\'t be expressed', "Allowed are 1 to 31 and -1, the last day.")
+                refuse(
+                    f'BYMONTHDAY: "{item}" can\'t be expressed',
+                    "Allowed are 1 to 31 and -1, the last day.",
+                )
         month_day = ",".join(days)
     if "BYDAY" in parts:
         matches = [BY_DAY.match(item) for item in parts["BYDAY"].split(",")]
         if not all(matches):
-            refuse(f'BYDAY: "{parts["BYDAY"]}" is not allowed', "Allowed are SU, MO … SA, such as MO,WE or 2TU.")
+            refuse(
+                f'BYDAY: "{parts["BYDAY"]}" is not allowed',
+                "Allowed are SU, MO … SA, such as MO,WE or 2TU.",
+            )
         weeks = {m[1] for m in matches if m}
         week_day = listed(sorted({DAYS[m[2]] for m in matches if m}))
         if weeks != {None}:
             week = weeks.pop()
-            if weeks or week is None or not 1 <= int(week) <= 4 or parts["FREQ"] != "MONTHLY" or month_day != "*":  # noqa: PLR2004
+            if (
+                weeks
+                or week is None
+                or not 1 <= int(week) <= 4
+                or parts["FREQ"] != "MONTHLY"
+                or month_day != "*"
+            ):
                 refuse(
                     f'BYDAY: "{parts["BYDAY"]}" can\'t be expressed',
-                    "The first to the fourth of weekdays can be, with FREQ=MONTHLY: 1MO, or 2TU,2TH.",
+                    "With FREQ=MONTHLY, the first to the fourth can: 1MO, or 2TU,2TH.",
                 )
             month_day = f"{7 * int(week) - 6}-{7 * int(week)}"
         if month_day != "*":
@@ -106,7 +125,7 @@ def every(seconds: int) -> str:
 
 
 def spread(interval: int, size: int, offset: int) -> "str | None":
-    """Return every interval-th of 0 to size - 1 as a field, if that goes round evenly."""
+    """Return every interval-th of 0 to size - 1, if that goes round evenly."""
     if size % interval:
         return None
     if interval == 1:
@@ -122,11 +141,17 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]": 
         refuse(f'FREQ: "{freq}" is not known', f"Known are {', '.join(FREQUENCIES)}.")
     for name in parts:
         if name not in KNOWN:
-            refuse(f"{name} can't be expressed", "A schedule has no count, no positions and no days of the year.")
+            refuse(
+                f"{name} can't be expressed",
+                "A schedule has no count, no positions and no days of the year.",
+            )
     if parts.get("BYSECOND", "0") != "0":
         refuse("BYSECOND can't be expressed", "Times of day are to the minute.")
     if not parts.get("INTERVAL", "1").isdigit() or int(parts.get("INTERVAL", "1")) < 1:
-        refuse(f'INTERVAL: "{parts["INTERVAL"]}" is not allowed', "A whole number from 1 is wanted.")
+        refuse(
+            f'INTERVAL: "{parts["INTERVAL"]}" is not allowed',
+            "A whole number from 1 is wanted.",
+        )
     interval = int(parts.get("INTERVAL", "1"))
     begin, utc = instant(start) if start else (datetime(2001, 1, 1), False)  # noqa: DTZ001
     until = None
@@ -137,10 +162,21 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]": 
     first = f"{begin:%Y-%m-%d %H:%M:%S}" if start else None
     restricted = any(name.startswith("BY") and name != "BYSECOND" for name in parts)
 
-    if freq == "SECONDLY" or (freq in ("MINUTELY", "HOURLY") and not restricted and (60 if freq == "MINUTELY" else 24) % interval):
+    if freq == "SECONDLY" or (
+        freq in ("MINUTELY", "HOURLY")
+        and not restricted
+        and (60 if freq == "MINUTELY" else 24) % interval
+    ):
         if restricted:
-            refuse("FREQ=SECONDLY with BY… can't be expressed", "Leave the BY… parts out.")
-        return every(interval * {"SECONDLY": 1, "MINUTELY": 60, "HOURLY": 3600}[freq]), zone, first, until
+            refuse(
+                "FREQ=SECONDLY with BY… can't be expressed", "Leave the BY… parts out."
+            )
+        return (
+            every(interval * {"SECONDLY": 1, "MINUTELY": 60, "HOURLY": 3600}[freq]),
+            zone,
+            first,
+            until,
+        )
 
     minute, hour, month = str(begin.minute), str(begin.hour), "*"
     month_day, week_day = days_of(parts)
@@ -159,7 +195,10 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]": 
     else:
         odd = interval > 1
     if odd:
-        refuse(f"INTERVAL={interval} with FREQ={freq} can't be expressed", "What divides the hour, the day or the year can be, and every second, minute or hour without BY… parts.")
+        refuse(
+            f"INTERVAL={interval} with FREQ={freq} can't be expressed",
+            "What divides the hour, the day or the year can.",
+        )
     if freq == "WEEKLY" and week_day == "*":
         week_day = str((begin.weekday() + 1) % 7)
     if freq in ("MONTHLY", "YEARLY") and month_day == week_day == "*":

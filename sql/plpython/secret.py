@@ -11,13 +11,13 @@ def secret(source: "str | None") -> "str | None":
     kind, _, name = source.partition(":")
     if kind == "env" and name:
         if name not in os.environ:
-            raise RefusalError(  # noqa: F821 (included before)
+            raise RefusalError(
                 f'the server\'s environment has no variable "{name}"',
                 "It is that of the PostgreSQL server when it was started.",
             )
         return os.environ[name].strip()
     if kind != "file" or not os.path.isabs(name):  # noqa: PTH117
-        raise RefusalError(  # noqa: F821
+        raise RefusalError(
             "credentials are read from a file or the environment",
             "Wanted is file:/absolute/path or env:NAME, never the secret itself.",
         )
@@ -25,11 +25,11 @@ def secret(source: "str | None") -> "str | None":
         with open(name, encoding="utf-8") as file:  # noqa: PTH123
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_IMODE(mode) & 0o077:
-                raise RefusalError(  # noqa: F821
+                raise RefusalError(
                     f'"{name}" can be read by others', "Wanted is mode 0600: chmod 600."
                 )
             return file.read(65536).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusalError(  # noqa: F821
+        raise RefusalError(
             f'"{name}" can\'t be read', f"{type(error).__name__}, as the server's user."
         ) from None

@@ -1,5 +1,6 @@
 """Posting JSON to a URL."""
 
+import http.client
 import ssl
 import urllib.error
 import urllib.request
@@ -23,21 +24,28 @@ def post(
 ) -> int:
     """Post the payload; return the status, an error's too."""
     if not url.lower().startswith(("https://", "http://")):
-        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")  # noqa: F821
+        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
     if authorization and not url.lower().startswith("https://"):
-        raise RefusalError("credentials are sent through https only", "The URL begins with http://.")  # noqa: F821
+        raise RefusalError(
+            "credentials are sent through https only", "The URL begins with http://."
+        )
     headers = {"Content-Type": "application/json", "User-Agent": "pgagent"}
     if authorization:
         headers["Authorization"] = authorization
     try:
         request = urllib.request.Request(url, payload.encode(), headers)  # noqa: S310
         opener = urllib.request.build_opener(
-            NoRedirect, urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+            NoRedirect,
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.ProxyHandler({}),
         )
         with opener.open(request, timeout=timeout) as answer:
             answer.read(LONGEST)
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return int(error.code)
-    except ValueError as error:  # line breaks in a header, a port that is no number
-        raise RefusalError(f"the request is not allowed: {type(error).__name__}", "The URL or the credentials hold something odd.") from None  # noqa: F821
+    except (ValueError, http.client.InvalidURL) as error:  # an odd header or port
+        raise RefusalError(
+            f"the request is not allowed: {type(error).__name__}",
+            "The URL or the credentials hold something odd.",
+        ) from None

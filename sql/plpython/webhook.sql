@@ -13,7 +13,7 @@ try:
     status = post(url or "", payload or "null", secret(credentials), timeout)
 except RefusalError as e:
     plpy.error(f"pgagent: post_webhook: {e}", detail=e.detail, sqlstate="22023")
-except (OSError, __import__("http.client").client.HTTPException) as e:
+except (OSError, http.client.HTTPException) as e:
     plpy.error(f"pgagent: post_webhook: {type(e).__name__}: {e}", sqlstate="08000",
                detail=f"The time limit is {timeout:g} s.")
 if status >= 300:

@@ -38,8 +38,8 @@ def test_rules_are_set_changed_and_taken_away(conn):
         "SELECT pgagent.alter_job('a', timeout => '0', missed => 'skip',"
         " keep_runs => 0)"
     )
-    rules = (None, "queue", "skip", "01:00:00", "2 days", None)
-    assert columns(conn, "pga_job", "jobname", "a", *RULES) == rules
+    changed = (None, "queue", "skip", "01:00:00", "2 days", None)
+    assert columns(conn, "pga_job", "jobname", "a", *RULES) == changed
 
 
 def test_a_step_has_its_mode_its_limit_and_its_retries(conn):

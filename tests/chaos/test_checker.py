@@ -1,6 +1,6 @@
 """The checker finds what is wrong in histories made by hand: it can fail."""
 
-from chaos.checker import Run, Target, Window, assign, check
+from chaos.checker import Run, Skip, Target, Window, assign, check
 
 JOB = 1
 
@@ -89,6 +89,14 @@ def test_a_target_beside_the_window_is_not_excused():
     assert faults(targets(10), [], **just_before) == {}
     assert faults(targets(9), [], **just_before) == {"lost": 1}
     assert faults(targets(20.5), [], **just_before) == {"lost": 1}
+
+
+def test_what_is_recorded_as_left_out_is_not_lost():
+    skips = [Skip(1, 12, 13), Skip(2, 14, 15)]
+    verdict = check(targets(10, 12, 14), [run(1, 10, end=13)], epsilon=1, skips=skips)
+
+    assert verdict.skipped == targets(12)
+    assert verdict.lost == targets(14)
 
 
 def test_as_many_targets_as_possible_are_met():

@@ -52,7 +52,7 @@ def told(receiver, messages):
 
 def test_the_manager_is_told_when_the_runner_is_ready_alive_and_stopping(dsn, manager):
     receiver, address = manager
-    messages = []
+    messages: list[str] = []
     with Runner("--lease", "4", dsn, environ={"NOTIFY_SOCKET": address}) as runner:
         poll(lambda: "READY=1" in told(receiver, messages))
         poll(lambda: told(receiver, messages).count("WATCHDOG=1") >= 2)
@@ -64,7 +64,7 @@ def test_the_manager_is_told_when_the_runner_is_ready_alive_and_stopping(dsn, ma
 
 def test_a_runner_that_waits_for_its_server_is_alive_but_not_ready(tmp_path, manager):
     receiver, address = manager
-    messages = []
+    messages: list[str] = []
     with Runner(f"host={tmp_path}", environ={"NOTIFY_SOCKET": address}):
         poll(lambda: told(receiver, messages).count("WATCHDOG=1") >= 2)
     assert "READY=1" not in messages

@@ -203,7 +203,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=20.0,
         metavar="SECONDS",
         help="count as dead, so that others may take the jobs, without a sign of life"
-        " for this long; it is shown four times as often (default: 20)",
+        " for this long; it is shown five times as often (default: 20)",
     )
     add(
         "--grace",

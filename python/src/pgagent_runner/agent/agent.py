@@ -31,7 +31,7 @@ PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 
 # Of the lease: when to renew it, and when to stop everything if that did not succeed,
 # so that all has ended before others take the runs for dead.
-HEARTBEAT = 1 / 4
+HEARTBEAT = 1 / 5
 FENCE = 13 / 20
 KILL_MARGIN = 1.0  # seconds before the end of the lease
 
@@ -149,7 +149,8 @@ class Agent:
         """Beat, claim what is due and wait, in turn, until asked to stop."""
         next_look = 0.0
         while not self._stops:
-            self._beat(catalog, crew)
+            if self._beat(catalog, crew):
+                next_look = 0.0
             crew.check()
             if self._reload:
                 self._reload = False
@@ -189,11 +190,11 @@ class Agent:
             self._next_beat = 0.0  # which tells what is to be cancelled
         return bool(heard)
 
-    def _beat(self, catalog: Catalog, crew: Crew) -> None:
-        """Renew the lease, if it is time to."""
+    def _beat(self, catalog: Catalog, crew: Crew) -> bool:
+        """Renew the lease, if it is time to; tell whether that has freed jobs."""
         began = time.monotonic()
         if began < self._next_beat:
-            return
+            return False
         self._next_beat = began + HEARTBEAT * self._options.lease
         pulse = catalog.heartbeat()
         self._extend(crew, began)
@@ -204,6 +205,7 @@ class Agent:
             self._next_beat = began + DYING_RETRY
         crew.cancel(pulse.cancelled)
         self._pool.close_idle()
+        return pulse.swept > 0
 
     def _extend(self, crew: Crew, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`."""

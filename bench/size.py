@@ -1,0 +1,177 @@
+"""What a hundred thousand jobs and their log cost."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import quantiles
+from typing import Self
+
+import psycopg
+from agents import OURS, ours, running
+from delay import due_delays
+from server import DATABASE, Bench
+
+DELAYED_JOBS = 100
+CLAIM_AT_ONCE = 16
+JOBS_AT_ONCE = 500  # of retention, as the runner does it
+RUNS_AT_ONCE = 500
+
+LOG = """
+INSERT INTO pgagent.pga_joblog
+    (jlgid, jlgjobid, jlgstatus, jlgstart, jlgduration, jlgagentid, jlgscheduled)
+SELECT i, 1 + i %% %(jobs)s, 's', at, '20 ms', 1, at
+FROM generate_series(1, %(rows)s) AS i,
+LATERAL (
+    SELECT now() - (%(rows)s - i) / %(rows)s::float8 * interval '60 days'
+) AS t (at)
+"""
+STEP_LOG = """
+INSERT INTO pgagent.pga_jobsteplog
+    (jsljlgid, jsljstid, jslstatus, jslresult, jslstart, jslduration)
+SELECT jlgid, jlgjobid, 's', 1, jlgstart, jlgduration FROM pgagent.pga_joblog
+"""
+# As pgAdmin 4 asks.
+QUERIES = {
+    "pgAdmin's statistics of a job": """
+SELECT jlgid, jlgstatus, jlgstart, jlgduration, (jlgstart + jlgduration) AS endtime
+FROM pgagent.pga_joblog WHERE jlgjobid = 4711 ORDER BY jlgid DESC LIMIT 250""",
+    "pgAdmin's statistics of a step": """
+SELECT jslid, jslstatus, jslresult, jslstart, (jslstart + jslduration) AS endtime,
+       jslduration, jsloutput
+FROM pgagent.pga_jobsteplog WHERE jsljstid = 4711 ORDER BY jslid DESC LIMIT 250""",
+    "pgAdmin's grid of all jobs": """
+SELECT j.jobid, j.jobname, j.jobenabled, j.jobdesc, j.jobhostagent, j.jobcreated,
+       j.jobchanged, ag.jagstation AS jagagent, sub.jlgstatus AS jlgstatus,
+       j.jobagentid, j.jobnextrun, j.joblastrun, j.jobjclid, jc.jclname AS jobclass
+FROM pgagent.pga_job AS j
+LEFT JOIN pgagent.pga_jobagent AS ag ON ag.jagpid = jobagentid
+LEFT JOIN (
+    SELECT DISTINCT ON (jlgjobid) jlgstatus, jlgjobid FROM pgagent.pga_joblog
+    ORDER BY jlgjobid, jlgid DESC
+) AS sub ON sub.jlgjobid = j.jobid
+LEFT JOIN pgagent.pga_jobclass AS jc ON j.jobjclid = jc.jclid
+ORDER BY j.jobname""",
+}
+
+Figures = dict[str, list[float]]
+
+
+def size(bench: Bench) -> Figures:
+    """Measure with few jobs and no log, and with many and the log of N runs."""
+    rows = int(os.environ.get("N") or (100_000 if bench.quick else 1_000_000))
+    jobs = 10_000 if bench.quick else 100_000
+    figures: Figures = {}
+    seconds = 10 if bench.quick else 30
+
+    def note(what: str, values: list[float]) -> None:
+        figures[f"{OURS} | {what}"] = values
+
+    bench.clear()
+    bench.add_jobs(DELAYED_JOBS)
+    note("claim, empty log, p99, ms", [p99(claims(bench))])
+    note("start delay, empty log, p99, ms", [p99(delays(bench, seconds))])
+    bench.clear()
+    bench.add_jobs(jobs)
+    bench.conn.execute(LOG, {"jobs": jobs, "rows": rows})
+    bench.conn.execute(STEP_LOG)
+    bench.conn.execute(
+        "SELECT setval('pgagent.pga_joblog_jlgid_seq', max(jlgid))"
+        " FROM pgagent.pga_joblog"
+    )
+    bench.conn.execute("VACUUM ANALYZE")
+    at_size = f"{jobs:,} jobs, {rows:,} runs logged"
+    note(f"claim, {at_size}, p99, ms", [p99(claims(bench))])
+    for name, query in QUERIES.items():
+        times = [milliseconds(partial(fetch, bench, query)) for _ in range(10)]
+        note(f"{name}, {at_size}, ms", times)
+    note(f"start delay, {at_size}, p99, ms", [p99(delays(bench, seconds))])
+    with Retention(bench) as retention:
+        late = delays(bench, seconds)
+    note("start delay meanwhile retention, p99, ms", [p99(late)])
+    note("runs deleted by retention", [retention.deleted])
+    note("runs deleted a second", [retention.deleted / retention.seconds])
+    return figures
+
+
+class Retention:
+    """Delete what need not be kept, in a thread, as the runner does it."""
+
+    def __init__(self, bench: Bench) -> None:
+        """Have it ready for this server."""
+        self.conninfo = bench.cluster.conninfo(DATABASE)
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+        self.deleted, self.seconds = 0, 0.0
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, done or not."""
+        self.stopped.set()
+        self.thread.join()
+
+    def work(self) -> None:
+        """Delete in small transactions, and rest as long after each."""
+        begin = time.monotonic()
+        last: int | None = 0
+        with psycopg.connect(self.conninfo, autocommit=True) as conn:
+            while last is not None and not self.stopped.is_set():
+                began = time.monotonic()
+                last, deleted = conn.execute(
+                    "SELECT * FROM pgagent.pga_log_prune(%s, %s, %s)",
+                    [last, JOBS_AT_ONCE, RUNS_AT_ONCE],
+                ).fetchone() or (None, 0)
+                self.deleted += deleted
+                time.sleep(time.monotonic() - began)
+        self.seconds = time.monotonic() - begin
+
+
+def claims(bench: Bench) -> list[float]:
+    """Return how many ms it takes to claim due jobs, again and again, and undo it."""
+    bench.conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid <= 100"
+    )
+    agent = bench.one(
+        "INSERT INTO pgagent.pga_jobagent (jagpid, jagstation)"
+        " VALUES (pg_backend_pid(), 'claims') RETURNING jagpid"
+    )
+    query = f"SELECT * FROM pgagent.pga_run_claim({agent}, {CLAIM_AT_ONCE})"
+    bench.conn.execute("SET enable_seqscan = off")  # as the runner does
+    times = []
+    for _ in range(200):
+        with bench.conn.transaction(force_rollback=True):
+            times.append(milliseconds(lambda: fetch(bench, query)))
+    bench.conn.execute("RESET enable_seqscan; DELETE FROM pgagent.pga_jobagent")
+    bench.conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid <= 100"
+    )
+    return times
+
+
+def delays(bench: Bench, seconds: int) -> list[float]:
+    """Return how late, in ms, some of the jobs start."""
+    bench.conn.execute("TRUNCATE effect")
+    with running(bench, ours()):
+        return due_delays(bench, DELAYED_JOBS, seconds)
+
+
+def fetch(bench: Bench, query: str) -> list[tuple[object, ...]]:
+    """Return a query's rows."""
+    return bench.conn.execute(query).fetchall()
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    """Return how long an action takes."""
+    begin = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - begin)
+
+
+def p99(values: list[float]) -> float:
+    """Return the 99th percentile."""
+    return quantiles(values, n=100)[98]

@@ -1,0 +1,57 @@
+"""Runs a second while there is always something due."""
+
+from agents import DAEMON, Agent, daemon, ours, running
+from floor import JOBS, rate, successes_per_second
+from server import Bench
+
+OLD_JOBS = 50, 200  # the daemon starts all at once, with two connections for each
+CONNECTIONS = "500"
+
+
+def sustained(bench: Bench) -> dict[str, list[float]]:
+    """Measure the floor and everybody, one after the other, in rounds."""
+    seconds = 3 if bench.quick else 15
+    runners = [ours(), ours(workers=32), ours(runners=2), ours(runners=4)]
+    everybody = [(agent.name, agent, JOBS) for agent in runners]
+    if DAEMON.exists():
+        agent = daemon("-t", "1")
+        everybody += [(f"{agent.name}, {n} jobs", agent, n) for n in OLD_JOBS]
+    bench.restart(max_connections=CONNECTIONS)
+    figures: dict[str, list[float]] = {}
+
+    def note(who: str, what: str, figure: float) -> None:
+        figures.setdefault(f"{who} | {what}", []).append(figure)
+
+    for _ in range(1 if bench.quick else 3):
+        bench.clear()
+        bench.add_jobs(JOBS)
+        for clients in (4, 8):
+            note(f"floor, {clients} clients", "runs/s", rate(bench, 1, clients, 5))
+            note(
+                f"floor, batches of 100, {clients} clients",
+                "runs/s",
+                rate(bench, 100, clients, 5),
+            )
+        for name, agent, jobs in everybody:
+            good, doubled, failed = rate_of(bench, agent, jobs, seconds)
+            note(name, "runs/s", good)
+            note(name, "runs doubled or lost", doubled)
+            note(name, "runs failed", failed)
+    bench.restart()
+    return figures
+
+
+def rate_of(
+    bench: Bench, agent: Agent, jobs: int, seconds: float
+) -> tuple[float, int, int]:
+    """Return good runs a second, how many have no effect of their own, and failures."""
+    bench.clear()
+    bench.add_jobs(jobs)
+    bench.make_due("now()")
+    with running(bench, agent):
+        good = successes_per_second(bench, seconds)
+    doubled = abs(int(bench.one("SELECT count(*) FROM effect")) - bench.count("s"))
+    failed = bench.one(
+        "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus IN ('f', 'i', 'd')"
+    )
+    return good, doubled, int(failed)

@@ -1,0 +1,126 @@
+"""Recurrence rules, and calendars of coming runs, judged by other programs."""
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+from dateutil.rrule import rrulestr
+from icalendar import Calendar
+
+START = datetime(2030, 1, 31, 9, 5, tzinfo=UTC)
+FIRST = "DTSTART:20300131T090500Z\nRRULE:"
+
+
+def generated(rng):
+    """Return a rule that a schedule can express."""
+    freq = rng.choice(["MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"])
+    parts = [f"FREQ={freq}"]
+    intervals = {
+        "MINUTELY": (1, 5, 15, 30),
+        "HOURLY": (1, 2, 6, 12),
+        "MONTHLY": (1, 3, 6),
+    }
+    parts.append(f"INTERVAL={rng.choice(intervals.get(freq, (1,)))}")
+    days = ",".join(sorted(rng.sample(["MO", "TU", "WE", "TH", "FR", "SA", "SU"], 2)))
+    if freq in ("WEEKLY", "DAILY") and rng.random() < 0.6:
+        parts.append(f"BYDAY={days}")
+    if freq == "MONTHLY":
+        parts.append(
+            rng.choice(
+                ["BYMONTHDAY=1,15", "BYMONTHDAY=-1", "BYDAY=2TU", "BYMONTHDAY=31"]
+            )
+        )
+    if freq in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY") and rng.random() < 0.5:
+        parts += [f"BYHOUR={rng.choice(['0', '6,18', '23'])}", "BYMINUTE=0,30"]
+    if freq in ("DAILY", "YEARLY") and rng.random() < 0.5:
+        parts.append("BYMONTH=2,7")
+    return ";".join(parts)
+
+
+def test_generated_rules_give_the_runs_that_dateutil_expects(conn):
+    rng = random.Random(5)
+    for _ in range(120):
+        rule = generated(rng)
+        schedule, zone, start, end = conn.execute(
+            "SELECT * FROM pgagent.schedule_from_rrule(%s)", [FIRST + rule]
+        ).fetchone()
+        assert (zone, start, end) == ("UTC", "2030-01-31 09:05:00", None)
+        runs = conn.execute(
+            "SELECT run_at FROM pgagent.next_runs(schedule => %s, timezone => 'UTC',"
+            " after => %s, max_rows => 8)",
+            [schedule, START],
+        ).fetchall()
+        expected = []
+        moment = START
+        while len(expected) < 8:
+            moment = rrulestr(FIRST + rule).after(moment)
+            expected.append(moment)
+        assert [run for (run,) in runs] == expected, (rule, schedule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "schedule"),
+    [
+        ("FREQ=SECONDLY;INTERVAL=90", "@every 90 seconds"),
+        ("FREQ=MINUTELY;INTERVAL=7", "@every 420 seconds"),
+        ("RRULE:FREQ=DAILY;BYHOUR=9;BYMINUTE=30", "30 9 * * *"),
+        ("FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9;BYMINUTE=30", "30 9 1-7 * &1"),
+    ],
+)
+def test_a_rule_becomes_the_text_of_a_schedule(ask, rule, schedule):
+    assert ask("schedule FROM pgagent.schedule_from_rrule(%s)", rule) == schedule
+
+
+def test_zone_and_end_are_told(conn):
+    rule = "DTSTART;TZID=Europe/Berlin:20300101T090000\nRRULE:FREQ=DAILY;UNTIL=20310101T000000Z"
+    assert conn.execute(
+        "SELECT * FROM pgagent.schedule_from_rrule(%s)", [rule]
+    ).fetchone() == (
+        "0 9 * * *",
+        "Europe/Berlin",
+        "2030-01-01 09:00:00",
+        "2031-01-01 00:00:00Z",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("FREQ=DAILY;COUNT=3", "COUNT can't be expressed"),
+        ("FREQ=DAILY;INTERVAL=2", "INTERVAL=2 with FREQ=DAILY can't be expressed"),
+        ("FREQ=WEEKLY;INTERVAL=2", "INTERVAL=2 with FREQ=WEEKLY"),
+        ("FREQ=MONTHLY;BYDAY=-1FR", "can't be expressed"),
+        ("FREQ=MONTHLY;BYMONTHDAY=-2", 'BYMONTHDAY: "-2"'),
+        ("FREQ=DAILY;BYHOUR=24", 'BYHOUR: "24" is not allowed'),
+        ("FREQ=DAILY;INTERVAL=x", 'INTERVAL: "X" is not allowed'),
+        ("FREQ=NEVER", 'FREQ: "NEVER" is not known'),
+        ("", 'FREQ: "" is not known'),
+        ("FREQ=DAILY;UNTIL=tomorrow", '"TOMORROW" is not a time'),
+        ("FREQ=DAILY;BYDAY=XX", 'BYDAY: "XX" is not allowed'),
+        ("RRULE:FREQ=DAILY\nEXDATE:20300101T000000Z", '"EXDATE" can\'t be expressed'),
+    ],
+)
+def test_what_no_schedule_can_express_is_refused(refused, rule, problem):
+    assert problem in refused("22023", "pgagent.schedule_from_rrule(%s)", rule)
+
+
+def test_the_calendar_holds_the_coming_runs_as_other_programs_read_them(conn, ask):
+    name = "a; b, \\ c\n" + "ü" * 60
+    conn.execute("SELECT pgagent.create_job(%s, 'what it is for')", [name])
+    conn.execute("SELECT pgagent.add_schedule(%s, '0 6 * * *')", [name])
+    conn.execute("SELECT pgagent.schedule('other', '@hourly', 'SELECT 1')")
+
+    text = ask("pgagent.upcoming_ics(%s)", name)
+
+    assert all(len(line.encode()) <= 75 for line in text.split("\r\n"))
+    events = Calendar.from_ical(text).walk("VEVENT")
+    expected = conn.execute(
+        "SELECT run_at FROM pgagent.next_runs(%s, until => now() + interval '7 days')",
+        [name],
+    ).fetchall()
+    assert [event["DTSTART"].dt for event in events] == [run for (run,) in expected]
+    assert {str(event["SUMMARY"]) for event in events} == {name}
+    assert "what it is for" in str(events[0]["DESCRIPTION"])
+    assert len({str(event["UID"]) for event in events}) == 7
+    everything = Calendar.from_ical(ask("pgagent.upcoming_ics(max_rows => 50)"))
+    assert len(everything.walk("VEVENT")) == 50

@@ -1,0 +1,78 @@
+"""The second extension: what it brings, and that the first one needs none of it."""
+
+import re
+
+import psycopg
+import pytest
+from support import ROOT
+
+
+def test_cascade_brings_all_of_it_and_dropping_it_leaves_the_core(conn):
+    names = "SELECT extname FROM pg_extension WHERE extname ~ 'pgagent|plpython'"
+    assert {name for (name,) in conn.execute(names)} == {
+        "pgagent",
+        "pgagent_python",
+        "plpython3u",
+    }
+    conn.execute("DROP EXTENSION pgagent_python")
+    assert conn.execute("SELECT pgagent.schedule('a', '@daily', 'SELECT 1')").fetchone()
+
+
+def test_both_extensions_have_one_version():
+    versions = [
+        re.search(r"default_version = '(.*)'", path.read_text())[1]
+        for path in (ROOT / "extension").glob("*.control")
+    ]
+    assert len(versions) == 2
+    assert len(set(versions)) == 1
+
+
+MEMBERS = """
+    SELECT p.* FROM pg_proc AS p
+    JOIN pg_depend AS d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
+    JOIN pg_extension AS e ON e.oid = d.refobjid AND d.deptype = 'e'
+    WHERE e.extname = 'pgagent_python'
+"""
+
+
+def test_every_helper_has_a_comment_and_pins_its_search_path(conn):
+    loose = f"""
+        SELECT proname FROM ({MEMBERS}) AS m
+        WHERE obj_description(m.oid, 'pg_proc') IS NULL OR m.prosecdef
+              OR m.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']"""
+    assert conn.execute(loose).fetchall() == []
+
+
+def test_what_connects_elsewhere_is_not_for_everybody(conn):
+    conn.execute("DROP ROLE IF EXISTS anybody; CREATE ROLE anybody")
+    conn.execute("GRANT USAGE ON SCHEMA pgagent TO anybody; SET ROLE anybody")
+    for call in ("send_mail('{a@b}', 'x', 'y')", "post_webhook('http://x', '{}')"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(f"SELECT pgagent.{call}")
+    conn.execute("RESET ROLE; REVOKE USAGE ON SCHEMA pgagent FROM anybody")
+    conn.execute("DROP ROLE anybody")
+
+
+# Examples that would connect to a server that there is not.
+ELSEWHERE = ("send_mail", "post_webhook", "import_pg_cron")
+
+
+def test_the_examples_in_the_comments_run(conn):
+    comments = conn.execute(
+        f"SELECT proname, obj_description(oid, 'pg_proc') FROM ({MEMBERS}) AS m"
+    ).fetchall()
+    ran = 0
+    for name, comment in comments:
+        example = comment.partition("Example: ")[2].rstrip(".")
+        if example and name not in ELSEWHERE:
+            conn.execute(example)
+            ran += 1
+    assert ran == 5
+
+
+def test_the_examples_of_the_page_run(conn):
+    page = (ROOT / "docs/python.md").read_text()
+    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        conn.execute(block)

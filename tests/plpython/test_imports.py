@@ -1,0 +1,168 @@
+"""Taking over crontabs, and the jobs of pg_cron."""
+
+import subprocess
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from cluster import Cluster
+from cronsim import CronSim
+from support import PEERS, unavailable
+
+CRONTAB = r"""# every night
+SHELL=/bin/sh
+MAILTO=root
+GREETING="it's"
+30 2 * * 1-5 echo "$GREETING" 50\% && cat%first%second
+CRON_TZ=Europe/Berlin
+@daily /bin/true
+"""
+
+
+def test_a_dry_run_says_what_each_line_becomes_and_makes_nothing(conn):
+    rows = conn.execute(
+        "SELECT * FROM pgagent.import_crontab(%s)", [CRONTAB]
+    ).fetchall()
+
+    assert [(line, job, schedule) for line, _, job, schedule, _ in rows] == [
+        (2, None, None),
+        (3, None, None),
+        (4, None, None),
+        (5, "crontab line 5", "30 2 * * 1-5"),
+        (6, None, None),
+        (7, "crontab line 7", "0 0 * * *"),
+    ]
+    assert rows[3][4] == "would become a job"
+    assert rows[1][4].startswith("not taken over: ")
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
+
+
+def test_the_jobs_of_a_crontab_do_what_cron_would_do(conn, dsn):
+    take_over = "SELECT result FROM pgagent.import_crontab(%s, dry_run => false)"
+    results = [result for (result,) in conn.execute(take_over, [CRONTAB])]
+    assert results[3] == "has become a job"
+
+    code, kind = conn.execute(
+        "SELECT jstcode, jstkind FROM pgagent.pga_jobstep ORDER BY jstid LIMIT 1"
+    ).fetchone()
+    assert kind == "b"
+    zones = conn.execute("SELECT jsctimezone FROM pgagent.pga_schedule ORDER BY jscid")
+    assert [zone for (zone,) in zones] == ["UTC", "Europe/Berlin"]
+    again = [result for (result,) in conn.execute(take_over, [CRONTAB])]
+    assert again[3] == "left alone: there is a job of this name"
+
+    run = subprocess.run(
+        ["/bin/sh"], input=code, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "it's 50%\nfirst\nsecond\n"
+
+
+def test_of_a_crontab_with_a_mistake_nothing_is_taken_over(conn, refused):
+    crontab = CRONTAB + "61 * * * * x\n"
+    message = refused("22023", "pgagent.import_crontab(%s, false)", crontab)
+    assert "line 8" in message
+    assert '"61" is not allowed' in message
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
+
+
+def test_lines_that_are_none_are_problems(conn):
+    rows = conn.execute(
+        "SELECT result FROM pgagent.import_crontab('a line')"
+    ).fetchall()
+    assert rows[0][0].startswith("problem: can't be read")
+
+
+def test_without_pg_cron_there_is_nothing_to_import(refused):
+    assert "cron.job" in refused("42P01", "pgagent.import_pg_cron()")
+
+
+VARIED = [
+    *("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 * * 0", "0 0 * * 7"),
+    *("15,45 * * * *", "0 9-17 * * 1-5", "0 9-17/2 * * *", "5 4 * * sun"),
+    *("0 22 * * 1-5", "23 0-20/2 * * *", "0 0 1 * *", "0 0 1,15 * *", "0 12 1 jan *"),
+    *("0 0 29 2 *", "0 0 31 * *", "59 23 31 12 *", "0 0 13 * 5", "0 0 1 * mon"),
+    *("*/7 * * * *", "1-59/2 * * * *", "10-20 3 * * *", "0 */6 * * *", "0 1-5 * * 6,7"),
+    *("30 4 1-7 * *", "0 0 * jan-mar *", "0 0 * feb,apr *", "0 6 * * tue,thu"),
+    *("45 23 * * 6", "0 3 2-30/2 * *", "12 12 12 12 *", "0 0 * * mon-wed"),
+    *("20 10 * 6-8 *", "0,30 8,20 * * *", "*/10 9 * * 1", "3 3 3 3 3"),
+    *("0 5 * * 0,6", "55 */3 * * *", "0 14 10-20 * *", "*/20 0 * * *"),
+    *("7 7 7 * *", "0 0 1 1 *", "0 0 28 2 *", "40 16 * 12 *", "2 2 2,12,22 * *"),
+]
+OTHERS = [
+    "@hourly",
+    "@daily",
+    "@weekly",
+    "@monthly",
+    "@yearly",
+    "0 0 3 * *",
+    "1 1 1 1 1",
+]
+LATER = {"0 0 3 * *": "0 0 $ * *", "1 1 1 1 1": "30 seconds"}  # of pg_cron 1.5
+
+
+@pytest.fixture(scope="module")
+def pg_cron():
+    """A database with both schedulers."""
+    if not list((PEERS / "root").glob("usr/lib/postgresql/*/lib/pg_cron.so")):
+        unavailable("pg_cron")
+    settings = {
+        "shared_preload_libraries": "pg_cron",
+        "cron.database_name": "postgres",
+        "cron.launch_active_jobs": "off",
+    }
+    with (
+        Cluster(settings) as cluster,
+        closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pg_cron")
+        conn.execute("CREATE EXTENSION pgagent_python CASCADE")
+        yield conn
+
+
+def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
+    assert len(VARIED) + len(OTHERS) >= 50
+    for number, schedule in enumerate(VARIED + OTHERS):
+        pg_cron.execute(
+            "SELECT cron.schedule(%s, %s, 'SELECT 1')", [f"job {number}", schedule]
+        )
+    for schedule, later in LATER.items():
+        change = "UPDATE cron.job SET schedule = %s WHERE schedule = %s"
+        pg_cron.execute(change, [later, schedule])
+    pg_cron.execute("SELECT cron.alter_job(2, active => false)")
+    pg_cron.execute("CREATE ROLE somebody LOGIN")
+    pg_cron.execute("UPDATE cron.job SET username = 'somebody' WHERE jobid = 3")
+
+    take_over = "SELECT result FROM pgagent.import_pg_cron(dry_run => %s)"
+    dry = [result for (result,) in pg_cron.execute(take_over, [True])]
+    assert dry[0] == "would become a job"
+    assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
+    results = [result for (result,) in pg_cron.execute(take_over, [False])]
+    again = {result for (result,) in pg_cron.execute(take_over, [False])}
+
+    assert len(results) == len(VARIED) + len(OTHERS)
+    assert results[0] == "has become a job"
+    assert results[1].endswith("; disabled, as it was")
+    assert results[2].endswith(
+        "runs with the login of the runner, no longer as somebody"
+    )
+    assert again == {"left alone: there is a job of this name"}
+
+    after = datetime(2027, 2, 27, 23, 58, tzinfo=UTC)
+    for number, schedule in enumerate(VARIED):
+        expected = CronSim(schedule, after)
+        runs = pg_cron.execute(
+            "SELECT run_at FROM pgagent.next_runs(%s, after => %s, max_rows => 10)",
+            [f"job {number}", after],
+        ).fetchall()
+        judged = [next(expected) for _ in range(10)]
+        assert [run for (run,) in runs] == judged, schedule
+    (interval,) = pg_cron.execute(
+        "SELECT jscevery FROM pgagent.pga_schedule WHERE jscname = '30 seconds'"
+    ).fetchone()
+    assert interval == timedelta(seconds=30)
+    last_days = pg_cron.execute(
+        "SELECT run_at FROM pgagent.next_runs(%s, after => %s, max_rows => 2)",
+        [f"job {len(VARIED) + 5}", after],
+    ).fetchall()
+    assert [run.strftime("%m-%d") for (run,) in last_days] == ["02-28", "03-31"]
