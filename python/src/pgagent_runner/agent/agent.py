@@ -142,6 +142,8 @@ class Agent:
             housekeeping.stop()
             ledger.close()
             crew.dismiss()
+            # They are noted as this agent's, and end when it is buried.
+            self._pool.close_idle(0)
 
     def _work(self, catalog: Catalog, crew: Crew) -> None:
         """Beat, claim what is due and wait, in turn, until asked to stop."""
