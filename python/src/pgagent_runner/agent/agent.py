@@ -58,6 +58,7 @@ class Agent:
         self._stops = 0
         self._reload = False
         self._passed_over = False
+        self._expectant = True  # whether something may be due at the next look
 
     @property
     def signal_fileno(self) -> int:
@@ -150,11 +151,13 @@ class Agent:
         next_look = 0.0
         while not self._stops:
             if self._beat(catalog, crew):
+                self._expectant = True
                 next_look = 0.0
             crew.check()
             if self._reload:
                 self._reload = False
                 self._pool.close_idle(0)
+                self._expectant = True
                 next_look = 0.0
                 log.info("reloaded")
             if time.monotonic() >= next_look:
@@ -164,6 +167,7 @@ class Agent:
             heard = self._hear(catalog)
             if heard or self._waker.wait(until - time.monotonic(), catalog):
                 self._hear(catalog)
+                self._expectant = True
                 next_look = 0.0
 
     def _drain(self, catalog: Catalog, crew: Crew) -> None:
@@ -224,6 +228,12 @@ class Agent:
         if not free:
             return min(poll, REFUSED_RETRY)
         try:
+            # When nothing is expected to be due, a question is cheaper than an attempt.
+            if not self._expectant:
+                due = catalog.seconds_until_due()
+                if due != 0:
+                    self._expectant = due is not None and due <= poll
+                    return poll if due is None else min(due, poll)
             runs = catalog.claim(free)
             for run in runs:
                 crew.start(run)
@@ -232,6 +242,7 @@ class Agent:
                 crew.wakes_at = max(1, self._options.workers // 4)
                 return CROWDED_RETRY if crew.free else poll
             due = catalog.seconds_until_due()
+            self._expectant = due is not None and due <= poll
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
