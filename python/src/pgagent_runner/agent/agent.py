@@ -224,22 +224,21 @@ class Agent:
         """
         poll = self._options.poll
         crew.wakes_at = 1
-        if not crew.free:
+        if not (free := crew.free):
             return min(poll, REFUSED_RETRY)
         try:
-            return min(self._start_what_is_due(catalog, crew), poll)
+            return min(self._start_what_is_due(catalog, crew, free), poll)
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
             log.error("could not look for due jobs: %s", e)  # noqa: TRY400
             return min(REFUSED_RETRY, poll)
 
-    def _start_what_is_due(self, catalog: Catalog, crew: Crew) -> float:
-        """Claim as many runs as there are free workers; return when to look again."""
+    def _start_what_is_due(self, catalog: Catalog, crew: Crew, free: int) -> float:
+        """Claim as many runs as workers are free; return when to look again."""
         # When nothing is expected to be due, a question is cheaper than an attempt.
         if not self._expectant and (left := self._until_due(catalog)) > 0:
             return left
-        free = crew.free
         runs = catalog.claim(free)
         for run in runs:
             crew.start(run)
