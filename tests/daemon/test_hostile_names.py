@@ -31,7 +31,7 @@ def test_names_of_jobs_and_steps_may_hold_anything(conn, runner):
         assert step_name == name
         assert output == name[:16384]
     lines = runner.log.split("\n")[:-1]
-    assert len(lines) == 1 + 2 * len(NAMES)
+    assert len(lines) == 1 + 3 * len(NAMES)
     for line in lines:
         assert LOG_LINE.fullmatch(line)
         assert line.isprintable()
