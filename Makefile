@@ -35,7 +35,7 @@ CONFIG = python/pyproject.toml
 PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # CREATE OR REPLACE in an extension's script can't take over what is not a member, in
 # PostgreSQL 13.8, 14.5 and later.
-PGSPOT_OPTIONS = --ignore PS002 --ignore PS015
+PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \

@@ -50,7 +50,7 @@ def test_generated_rules_give_the_runs_that_dateutil_expects(conn):
             " after => %s, max_rows => 8)",
             [schedule, START],
         ).fetchall()
-        expected = []
+        expected: list[datetime] = []
         moment = START
         while len(expected) < 8:
             moment = rrulestr(FIRST + rule).after(moment)
@@ -118,7 +118,9 @@ def test_the_calendar_holds_the_coming_runs_as_other_programs_read_them(conn, as
         "SELECT run_at FROM pgagent.next_runs(%s, until => now() + interval '7 days')",
         [name],
     ).fetchall()
-    assert [event["DTSTART"].dt for event in events] == [run for (run,) in expected]
+    assert [event.decoded("DTSTART") for event in events] == [
+        run for (run,) in expected
+    ]
     assert {str(event["SUMMARY"]) for event in events} == {name}
     assert "what it is for" in str(events[0]["DESCRIPTION"])
     assert len({str(event["UID"]) for event in events}) == 7

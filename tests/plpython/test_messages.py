@@ -9,8 +9,17 @@ from contextlib import closing, contextmanager
 import pytest
 
 
+class Listener(socketserver.ThreadingTCPServer):
+    """A server that remembers what it has heard."""
+
+    daemon_threads = True
+    heard: list[object]
+
+
 class Mailbox(socketserver.StreamRequestHandler):
     """Speaks as much SMTP as it takes, without TLS."""
+
+    server: Listener
 
     def handle(self):
         self.wfile.write(b"220 here\r\n")
@@ -35,6 +44,8 @@ class Mailbox(socketserver.StreamRequestHandler):
 class Hook(http.server.BaseHTTPRequestHandler):
     """Answers as its path says."""
 
+    server: Listener
+
     def do_POST(self):
         size = int(self.headers["Content-Length"])
         self.server.heard.append((self.headers, self.rfile.read(size).decode()))
@@ -51,9 +62,8 @@ class Hook(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(handler):
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+    with Listener(("127.0.0.1", 0), handler) as server:
         server.heard = []
-        server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
