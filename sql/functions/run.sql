@@ -59,7 +59,7 @@ BEGIN
         JOIN claimed AS c ON c.jobid = o.jlgjobid
         LEFT JOIN pgagent.pga_jobstep AS f ON f.jstid = c.jobfromstep
         JOIN pgagent.pga_jobstep AS s ON s.jstjobid = c.jobid AND s.jstenabled
-            AND COALESCE((s.jstname, s.jstid) >= (f.jstname, f.jstid), true)
+            AND (c.jobfromstep IS NULL OR (s.jstname, s.jstid) >= (f.jstname, f.jstid))
     ), started AS (
         INSERT INTO pgagent.pga_jobsteplog AS l (jsljlgid, jsljstid)
         SELECT s.jlgid, s.jstid FROM step AS s WHERE s.place = 1
