@@ -1,6 +1,6 @@
 -- pg_cron.sql: taking over the jobs of the extension pg_cron.
 
-CREATE FUNCTION pgagent.import_pg_cron(dry_run boolean DEFAULT true)
+CREATE FUNCTION pgagent.import_pg_cron(dry_run boolean DEFAULT true, all_users boolean DEFAULT false)
 RETURNS TABLE (cron_jobid bigint, job text, schedule text, database text, result text)
 LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
@@ -8,8 +8,11 @@ AS $python$
 def ask(query, types=(), values=()):
     return plpy.execute(plpy.prepare(query, list(types)), list(values))
 
-if not ask("SELECT 1 FROM pg_class WHERE oid = to_regclass('cron.job')"):
-    plpy.error("pgagent: import_pg_cron: there is no table cron.job", sqlstate="42P01",
+# Not just any table of that name: its owner would have his commands run by ours.
+if not ask("SELECT 1 FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid"
+           " AND d.refclassid = 'pg_extension'::regclass AND e.extname = 'pg_cron'"
+           " WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass('cron.job')"):
+    plpy.error("pgagent: import_pg_cron: there is no table cron.job of the extension pg_cron", sqlstate="42P01",
                detail="It is in the database that cron.database_name says.")
 zone = ask("SELECT COALESCE(current_setting('cron.timezone', true), 'GMT') AS zone")[0]["zone"]
 rows, problems = [], []
@@ -20,6 +23,10 @@ for it in ask("SELECT jobid, schedule, command, nodename, database, username, ac
         rows.append((it["jobid"], name, it["schedule"], it["database"], "left alone: there is a job of this name"))
         continue
     notes = [] if it["active"] else ["disabled, as it was"]
+    if it["foreign_user"] and not all_users:
+        rows.append((it["jobid"], name, it["schedule"], it["database"],
+                     f"left alone: it ran as {it['username']}, and would run with the login of the runner"))
+        continue
     if it["foreign_user"]:
         notes.append(f"runs with the login of the runner, no longer as {it['username']}")
     if it["nodename"] not in ("localhost", "", "127.0.0.1"):
@@ -45,6 +52,6 @@ if problems and not dry_run:
                detail=f"{len(problems)} jobs can't be taken over, and none was; a dry run lists them.")
 return rows
 $python$;
-COMMENT ON FUNCTION pgagent.import_pg_cron(boolean) IS
-'Takes over the jobs of pg_cron in this database: cron.job, with their schedules in the zone of cron.timezone. Returns what each becomes, and what is different; a dry run, the default, makes nothing. A job whose name exists already is left alone, so that a second call doubles nothing; pg_cron''s own jobs are not touched: unschedule them when all is well. Raises 42P01 if there is no pg_cron, 22023 if a job can''t be taken over; then none is. Example: SELECT * FROM pgagent.import_pg_cron().';
+COMMENT ON FUNCTION pgagent.import_pg_cron(boolean, boolean) IS
+'Takes over the jobs of pg_cron in this database: cron.job, with their schedules in the zone of cron.timezone. Returns what each becomes, and what is different; a dry run, the default, makes nothing. Jobs of other users are left alone, for they would run with the login of the runner, unless all_users is true. A job whose name exists already is left alone too, so that a second call doubles nothing; pg_cron''s own jobs are not touched: unschedule them when all is well. Raises 42P01 if there is no pg_cron, 22023 if a job can''t be taken over; then none is. Example: SELECT * FROM pgagent.import_pg_cron().';
 

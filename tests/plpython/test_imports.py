@@ -77,6 +77,11 @@ def test_without_pg_cron_there_is_nothing_to_import(refused):
     assert "cron.job" in refused("42P01", "pgagent.import_pg_cron()")
 
 
+def test_a_table_that_only_looks_like_pg_crons_is_not_read(conn, refused):
+    conn.execute("CREATE SCHEMA cron; CREATE TABLE cron.job (jobid bigint)")
+    assert "pg_cron" in refused("42P01", "pgagent.import_pg_cron()")
+
+
 VARIED = [
     *("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 * * 0", "0 0 * * 7"),
     *("15,45 * * * *", "0 9-17 * * 1-5", "0 9-17/2 * * *", "5 4 * * sun"),
@@ -133,9 +138,11 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     pg_cron.execute("CREATE ROLE somebody LOGIN")
     pg_cron.execute("UPDATE cron.job SET username = 'somebody' WHERE jobid = 3")
 
-    take_over = "SELECT result FROM pgagent.import_pg_cron(dry_run => %s)"
+    take_over = "SELECT result FROM pgagent.import_pg_cron(%s, all_users => true)"
     dry = [result for (result,) in pg_cron.execute(take_over, [True])]
     assert dry[0] == "would become a job"
+    own = pg_cron.execute("SELECT result FROM pgagent.import_pg_cron()").fetchall()
+    assert own[2][0].startswith("left alone: it ran as somebody")
     assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
     results = [result for (result,) in pg_cron.execute(take_over, [False])]
     again = {result for (result,) in pg_cron.execute(take_over, [False])}
