@@ -33,6 +33,8 @@ _STOP = {
     "immediate": signal.SIGQUIT,
 }
 _SCRATCH = {"fsync": "off", "full_page_writes": "off"}
+_MEMORY = "/dev/shm"  # creating a database there takes a quarter of the time
+_MEMORY_NEEDED = 4 << 30  # bytes
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
@@ -59,6 +61,8 @@ class Cluster:
     def __enter__(self) -> Self:
         """Create the cluster's files and start its server."""
         self.directory = Path(tempfile.mkdtemp(prefix="pgagent-"))
+        memory = None if self.durable else _memory()
+        self._data_parent = Path(tempfile.mkdtemp(prefix="pgagent-", dir=memory))
         try:
             self._create()
             self.start()
@@ -88,8 +92,8 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
-        return self.directory / "data"
+        """The data directory: in memory, where nothing has to last."""
+        return self._data_parent / "data"
 
     @property
     def log(self) -> Path:
@@ -178,11 +182,13 @@ class Cluster:
         if hasattr(self, "_server"):
             self.stop("immediate")
         shutil.rmtree(self.directory)
+        shutil.rmtree(self._data_parent)
 
     def _give_to_owner(self) -> None:
         if os.geteuid() == 0:
             owner = f"{self._owner.pw_uid}:{self._owner.pw_gid}"
-            command = ["chown", "--recursive", "--no-dereference", owner, self.host]
+            directories = [self.host, str(self._data_parent)]
+            command = ["chown", "--recursive", "--no-dereference", owner, *directories]
             subprocess.run(command, check=True)
 
     def _as_server(
@@ -231,6 +237,15 @@ def _server_user() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+def _memory() -> str | None:
+    """Return a directory in memory with room for some clusters, if there is one."""
+    try:
+        room = shutil.disk_usage(_MEMORY).free
+    except OSError:
+        return None
+    return _MEMORY if room >= _MEMORY_NEEDED and os.access(_MEMORY, os.W_OK) else None
 
 
 def _free_port() -> int:

@@ -32,7 +32,8 @@ def test_a_long_delay_between_attempts_is_waited_for(conn, runner, gate, delay):
 
 def test_a_limit_of_ages_is_none(conn, runner):
     step = {"jstcode": "SELECT 1", "jsttimeout": AGES}
-    job_id = add_job(conn, step, jobtimeout=AGES, jobmissedlimit=AGES, jobkeepfor=AGES)
+    limits = dict.fromkeys(("jobtimeout", "jobmissedlimit", "jobkeepfor"), AGES)
+    job_id = add_job(conn, step, due=None, **limits)
     add_schedule(conn, job_id, jscstart="2020-01-01", jscend="2020-02-01")
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2020-01-01'")
 
