@@ -141,12 +141,12 @@ def secret_file(cluster, conn):
     """A file that only the server's user can read."""
     path = f"{cluster.data}/secret"
     conn.execute(f"COPY (SELECT 'user:hush') TO '{path}'")
-    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'chmod 600 {path}'")
+    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'cat >&2; chmod 600 {path}'")
     return path
 
 
 def test_a_secret_that_others_can_read_is_refused(refused, conn, secret_file):
-    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'chmod 640 {secret_file}'")
+    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'cat >&2; chmod 640 {secret_file}'")
     message = refused(
         "22023",
         "pgagent.send_mail('{a@b}', 'x', 'y', credentials => %s)",
