@@ -188,8 +188,9 @@ def interval_of(parts: "dict[str, str]", freq: str) -> int:
 def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
     """Write the five fields of a rule whose frequency is not in seconds."""
     freq = parts["FREQ"]
-    minutes: list[int] | None = [begin.minute]
-    hours: list[int] | None = [begin.hour]
+    # What the rule does not choose is that of its start.
+    minutes = None if "BYMINUTE" in parts else [begin.minute]
+    hours = None if "BYHOUR" in parts else [begin.hour]
     months: list[int] | None = None
     even = True
     if freq == "MINUTELY":
@@ -208,11 +209,6 @@ def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
             f"INTERVAL={interval} with FREQ={freq} can't be expressed",
             "What divides the hour, the day or the year can.",
         )
-    # A BY... part of the same or a lower rank than the frequency replaces its start.
-    if freq not in ("MINUTELY",) and "BYMINUTE" in parts:
-        minutes = None
-    if freq not in ("MINUTELY", "HOURLY") and "BYHOUR" in parts:
-        hours = None
     month_day, week_day = days_of(parts)
     anyday = month_day == week_day == "*"
     if freq == "WEEKLY" and anyday:

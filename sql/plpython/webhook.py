@@ -1,49 +1,65 @@
 """Posting JSON to a URL."""
 
 import http.client
+import io
 import ssl
-import urllib.error
-import urllib.request
-
-LONGEST = 65536  # bytes of an answer that are read
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follow nobody elsewhere: what is posted is for the one who was named."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Refuse."""
+from typing import Any
+from urllib.parse import urlsplit
 
 
 def post(
     url: str,
     payload: str,
     authorization: "str | None",
-    timeout: float,
+    timeout: "float | None",
     context: "ssl.SSLContext | None" = None,
 ) -> int:
-    """Post the payload; return the status, an error's too."""
-    if not url.lower().startswith(("https://", "http://")):
-        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
-    if authorization and not url.lower().startswith("https://"):
-        raise RefusalError(
-            "credentials are sent through https only", "The URL begins with http://."
-        )
-    headers = {"Content-Type": "application/json", "User-Agent": "pgagent"}
-    if authorization:
-        headers["Authorization"] = authorization
+    """Post the payload; return the status. Nobody is followed elsewhere."""
+    deadline = deadline_of(timeout)
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
+            super().__init__(sock, *args, **options)
+            self.fp.close()
+            self.fp = io.BufferedReader(LimitedReader(sock, deadline))
+
     try:
-        request = urllib.request.Request(url, payload.encode(), headers)  # noqa: S310
-        opener = urllib.request.build_opener(
-            NoRedirect,
-            urllib.request.HTTPSHandler(context=context),
-            urllib.request.ProxyHandler({}),
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RefusalError(
+                "the URL is not allowed", "Wanted is https://… or http://…."
+            )
+        if parts.username is not None or parts.password is not None:
+            raise RefusalError(
+                "the URL is not allowed", "A user or a password has no place in it."
+            )
+        if authorization and parts.scheme != "https":
+            raise RefusalError(
+                "credentials are sent through https only",
+                "The URL begins with http://.",
+            )
+        connection = http.client.HTTPConnection(
+            parts.hostname, parts.port, timeout=timeout
         )
-        with opener.open(request, timeout=timeout) as answer:
-            answer.read(LONGEST)
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return int(error.code)
+        if parts.scheme == "https":
+            tls = context or ssl.create_default_context()
+            connection = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=timeout, context=tls
+            )
+        connection.response_class = Response
+        headers = {"Content-Type": "application/json", "User-Agent": "pgagent"}
+        if authorization:
+            headers["Authorization"] = authorization
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            connection.request("POST", target, payload.encode(), headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+    except RefusalError:
+        raise
+    except ssl.CertificateError:
+        raise
     except (ValueError, http.client.InvalidURL) as error:  # an odd header or port
         raise RefusalError(
             f"the request is not allowed: {type(error).__name__}",

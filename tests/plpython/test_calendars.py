@@ -22,7 +22,9 @@ def generated(rng):
     }
     parts.append(f"INTERVAL={rng.choice(intervals.get(freq, (1,)))}")
     if rng.random() < 0.4:
-        chosen = rng.sample(["BYMINUTE=5,20,35", "BYHOUR=9,11,15,21", "BYMONTH=1,4,7"], 2)
+        chosen = rng.sample(
+            ["BYMINUTE=5,20,35", "BYHOUR=9,11,15,21", "BYMONTH=1,4,7"], 2
+        )
         days = rng.choice(["BYDAY=MO,FR", "BYMONTHDAY=13,31", "BYMONTHDAY=13;BYDAY=FR"])
         if freq == "WEEKLY":
             days = "BYDAY=TU"

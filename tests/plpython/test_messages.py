@@ -38,7 +38,10 @@ class Mailbox(socketserver.StreamRequestHandler):
                 self.wfile.write(b"221 bye\r\n")
                 return
             else:
-                self.wfile.write(b"250 fine\r\n")
+                self.wfile.write(self.answer(line))
+
+    def answer(self, line):  # noqa: ARG002
+        return b"250 fine\r\n"
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
