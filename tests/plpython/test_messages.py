@@ -20,9 +20,11 @@ class Mailbox(socketserver.StreamRequestHandler):
     """Speaks as much SMTP as it takes, without TLS."""
 
     server: Listener
+    greet = True
 
     def handle(self):
-        self.wfile.write(b"220 here\r\n")
+        if self.greet:
+            self.wfile.write(b"220 here\r\n")
         data = False
         for line in self.rfile:
             self.server.heard.append(line.decode().rstrip("\r\n"))
