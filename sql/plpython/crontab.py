@@ -51,7 +51,8 @@ def read_crontab(text: str) -> "list[Entry | Other]":
     """Read a crontab line by line; comments and blank lines are left out."""
     environment: dict[str, str] = {}
     found: list[Entry | Other] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # cron knows no other ends of lines, such as form feeds.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         entry = ENTRY.match(line)
