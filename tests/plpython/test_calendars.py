@@ -148,3 +148,33 @@ def test_the_calendar_holds_the_coming_runs_as_other_programs_read_them(conn, as
     assert len({str(event["UID"]) for event in events}) == 7
     everything = Calendar.from_ical(ask("pgagent.upcoming_ics(max_rows => 50)"))
     assert len(everything.walk("VEVENT")) == 50
+
+
+def test_an_event_has_the_same_uid_each_time_and_everything_is_utc(conn, ask):
+    conn.execute(
+        "SELECT pgagent.schedule('a', '0 6 * * *', 'SELECT 1', timezone => 'Asia/Tokyo')"
+    )
+    first, again = (ask("pgagent.upcoming_ics('a')") for _ in range(2))
+
+    assert uids(first) == uids(again) != []
+    assert first.count("\n") == first.count("\r\n")
+    assert "DTSTART:" in first
+    assert "T210000Z\r\n" in first
+
+
+def uids(text):
+    return [str(event["UID"]) for event in Calendar.from_ical(text).walk("VEVENT")]
+
+
+def test_no_name_can_bring_lines_of_its_own(conn, ask):
+    for line_end in ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028"):
+        name = f"x{line_end}END:VEVENT"
+        conn.execute("SELECT pgagent.schedule(%s, '@daily', 'SELECT 1')", [name])
+    text = ask("pgagent.upcoming_ics(max_rows => 7)")
+    events = Calendar.from_ical(text).walk("VEVENT")
+    assert len(events) == text.count("\r\nEND:VEVENT\r\n") == 7
+
+
+def test_of_a_job_that_there_is_not_there_is_no_calendar(refused):
+    assert 'there is no job "a"' in refused("42704", "pgagent.upcoming_ics('a')")
+    assert "out of range" in refused("22023", "pgagent.upcoming_ics(max_rows => 0)")
