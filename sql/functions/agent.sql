@@ -49,13 +49,13 @@ BEGIN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
+    SELECT array_agg(l.jlgid), array_agg(l.jlgcancel) INTO cancelled, reasons
+    FROM pgagent.pga_joblog AS l
+    WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
     BEGIN
         -- The sign of life must not wait for somebody's lock on pga_job.
         PERFORM set_config('lock_timeout', '1s', true);
         SELECT s.swept, s.dying INTO swept, dying FROM pgagent.pga_agent_sweep() AS s;
-        SELECT array_agg(l.jlgid), array_agg(l.jlgcancel) INTO cancelled, reasons
-        FROM pgagent.pga_joblog AS l
-        WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
     EXCEPTION WHEN lock_not_available THEN
         swept := 0;
         dying := 0;

@@ -71,8 +71,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_due CONSTANT timestamptz := p_job.jobnextrun;
-    v_limit CONSTANT interval := COALESCE(p_job.jobmissedlimit,
-        CASE p_job.jobmissed WHEN 'skip' THEN interval '1 minute' END);
+    v_limit CONSTANT interval := CASE
+        WHEN p_job.jobmissedlimit < interval '1000 years' THEN p_job.jobmissedlimit
+        WHEN p_job.jobmissedlimit IS NULL AND p_job.jobmissed = 'skip' THEN interval '1 minute'
+    END;
     v_after timestamptz := v_due;
     v_reason text;
     v_first timestamptz;

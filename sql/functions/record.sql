@@ -25,7 +25,8 @@ BEGIN
             FROM unnest(p_run_ids, p_next_step_ids) AS r (run_id, next_step_id)
             JOIN pgagent.pga_joblog AS l ON l.jlgid = r.run_id
             JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
-            WHERE r.next_step_id IS NULL FOR NO KEY UPDATE OF j SKIP LOCKED
+            WHERE r.next_step_id IS NULL AND l.jlgid = ANY (p_run_ids)
+            FOR NO KEY UPDATE OF j SKIP LOCKED
         );
     END IF;
 
@@ -35,6 +36,8 @@ BEGIN
     FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_next_step_ids)
          AS r (run_id, step_log_id, step_status, result, output, next_step_id)
     WHERE s.jslid = r.step_log_id AND s.jslstatus = 'r'
+          -- Said twice, so that no plan reads the whole log.
+          AND s.jslid = ANY (p_step_log_ids)
           AND (r.next_step_id IS NOT NULL OR r.run_id = ANY (v_held));
 
     IF v_held <> ARRAY[]::bigint[] THEN

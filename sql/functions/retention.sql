@@ -14,7 +14,9 @@ DECLARE
 BEGIN
     deleted := 0;
     FOR v_job IN
-        SELECT j.jobid, j.jobkeepfor, j.jobkeepruns FROM pgagent.pga_job AS j
+        SELECT j.jobid, j.jobkeepruns,
+               CASE WHEN j.jobkeepfor < interval '1000 years' THEN j.jobkeepfor END AS jobkeepfor
+        FROM pgagent.pga_job AS j
         WHERE j.jobid > p_after AND num_nonnulls(j.jobkeepfor, j.jobkeepruns) > 0
         ORDER BY j.jobid LIMIT p_jobs
     LOOP

@@ -32,7 +32,8 @@ BEGIN
     ), timely AS MATERIALIZED (
         SELECT (d.job).jobid, (d.job).jobrunid, (d.job).jobfromstep, CASE
             WHEN (d.job).jobrunid IS NULL AND (
-                (d.job).jobnextrun < now() - (d.job).jobmissedlimit
+                (d.job).jobnextrun < now() - CASE
+                    WHEN (d.job).jobmissedlimit < interval '1000 years' THEN (d.job).jobmissedlimit END
                 OR ((d.job).jobmissed <> 'latest' OR (d.job).joboverlap = 'queue')
                    AND (d.job).jobnextrun < now() - interval '1 minute'
             ) THEN pgagent.pga_job_make_up(d.job)
@@ -58,7 +59,7 @@ BEGIN
         JOIN claimed AS c ON c.jobid = o.jlgjobid
         LEFT JOIN pgagent.pga_jobstep AS f ON f.jstid = c.jobfromstep
         JOIN pgagent.pga_jobstep AS s ON s.jstjobid = c.jobid AND s.jstenabled
-            AND COALESCE((s.jstname, s.jstid) >= (f.jstname, f.jstid), true)
+            AND (c.jobfromstep IS NULL OR (s.jstname, s.jstid) >= (f.jstname, f.jstid))
     ), started AS (
         INSERT INTO pgagent.pga_jobsteplog AS l (jsljlgid, jsljstid)
         SELECT s.jlgid, s.jstid FROM step AS s WHERE s.place = 1

@@ -158,3 +158,21 @@ def test_a_lock_on_the_jobs_does_not_stop_the_heart(conn, agent, other):
         conn.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
         assert heartbeat(other) == 0
     assert heartbeat(other) == 1
+
+
+def test_a_lock_that_holds_up_the_sweep_keeps_no_run_from_being_cancelled(
+    conn, dsn, agent, other
+):
+    hold_a_run(conn, other)
+    ((run_id,),) = conn.execute("SELECT jlgid FROM pgagent.pga_joblog")
+    hold_a_run(conn, agent)
+    close(conn, agent)
+    conn.execute("SELECT pgagent.cancel_run(%s)", [run_id])
+    with psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE pgagent.pga_job IN EXCLUSIVE MODE")
+
+        (cancelled,) = other.execute(
+            "SELECT cancelled FROM pgagent.pga_agent_heartbeat(pg_backend_pid(), '20 s')"
+        ).fetchone()
+
+    assert cancelled == [run_id]

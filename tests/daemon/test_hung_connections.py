@@ -61,6 +61,19 @@ def test_a_runner_whose_own_session_hangs_takes_a_new_one(conn, runner, proxy):
     assert job(conn, job_id, "jobagentid") is None
 
 
+def test_a_new_registration_takes_no_session_of_the_old_one(conn, runner, proxy):
+    """The server ends those when the lease of the old one is over."""
+    assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+    (old,) = agents(conn)
+    proxy.hang(0)
+    poll(lambda: len(agents(conn)) == 2, what="another agent")
+
+    job_id = add_job(conn, "SELECT pg_sleep(2)")
+
+    assert ended_runs(conn, job_id) == "s"
+    assert old not in agents(conn)
+
+
 def test_a_runner_none_of_whose_sessions_answers_stops_in_time(
     conn, runner, proxy, leash
 ):

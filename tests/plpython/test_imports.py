@@ -100,6 +100,11 @@ def test_without_pg_cron_there_is_nothing_to_import(refused):
     assert "cron.job" in refused("42P01", "pgagent.import_pg_cron()")
 
 
+def test_a_table_that_only_looks_like_pg_crons_is_not_read(conn, refused):
+    conn.execute("CREATE SCHEMA cron; CREATE TABLE cron.job (jobid bigint)")
+    assert "pg_cron" in refused("42P01", "pgagent.import_pg_cron()")
+
+
 VARIED = [
     *("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 * * 0", "0 0 * * 7"),
     *("15,45 * * * *", "0 9-17 * * 1-5", "0 9-17/2 * * *", "5 4 * * sun"),
@@ -164,9 +169,11 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     pg_cron.execute("CREATE ROLE somebody LOGIN")
     pg_cron.execute("UPDATE cron.job SET username = 'somebody' WHERE jobid = 3")
 
-    take_over = "SELECT result FROM pgagent.import_pg_cron(dry_run => %s)"
+    take_over = "SELECT result FROM pgagent.import_pg_cron(%s, all_users => true)"
     dry = [result for (result,) in pg_cron.execute(take_over, [True])]
     assert dry[0] == "would become a job"
+    own = pg_cron.execute("SELECT result FROM pgagent.import_pg_cron()").fetchall()
+    assert own[2][0].startswith("left alone: it ran as somebody")
     assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
     results = [result for (result,) in pg_cron.execute(take_over, [False])]
     again = {result for (result,) in pg_cron.execute(take_over, [False])}
@@ -175,14 +182,14 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     assert results[0] == "has become a job"
     assert results[1].endswith("; disabled, as it was")
     assert results[2].endswith(
-        "; disabled: it would run with the login of the runner, no longer as somebody"
+        "; runs with the login of the runner, no longer as somebody"
     )
     assert dry[1:3] == [
         result.replace("has become", "would become") for result in results[1:3]
     ]
     assert pg_cron.execute(
         "SELECT jobname FROM pgagent.pga_job WHERE NOT jobenabled ORDER BY jobid"
-    ).fetchall() == [("job 1",), ("job 2",)]
+    ).fetchall() == [("job 1",)]
     assert again == {"left alone: there is a job of this name"}
 
     after = datetime(2027, 2, 27, 23, 58, tzinfo=UTC)
@@ -236,11 +243,13 @@ def test_jobs_of_one_name_are_both_taken_over(pg_cron, jobs_of_pg_cron):
         ("a", "@hourly", "bob", "localhost"),
         (None, "@daily", *HERE),
     )
-    found = import_all(pg_cron, "")
+    found = import_all(pg_cron, "all_users => true")
     assert [*found][:2] == ["a", "a (bob)"]
     assert [*found][2].startswith("pg_cron job ")
-    assert [*import_all(pg_cron)] == [*found]
-    assert {*import_all(pg_cron).values()} == {
+    assert import_all(pg_cron)["a (bob)"].startswith("left alone: it ran as bob")
+    everybody = "dry_run => false, all_users => true"
+    assert import_all(pg_cron, everybody)["a (bob)"].startswith("has become a job; ")
+    assert {*import_all(pg_cron, everybody).values()} == {
         "left alone: there is a job of this name"
     }
     assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (3,)

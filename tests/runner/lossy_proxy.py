@@ -21,6 +21,7 @@ class LossyProxy:
         self._lose: str | None = None
         self._lose_at = b""
         self._sessions = 0
+        self._ended = threading.Event()
         self._hanging: range = range(0)
 
     def __enter__(self) -> Self:
@@ -29,6 +30,7 @@ class LossyProxy:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        self._ended.set()
         for thread in self._threads:
             thread.join(10)
 
@@ -77,10 +79,13 @@ class LossyProxy:
                 for source in select.select(targets, [], [])[0]:
                     what = "question" if source is client else "answer"
                     data = source.recv(65536)
+                    if number in self._hanging:
+                        if not data:  # nor that one side is gone
+                            self._ended.wait()
+                            return
+                        continue
                     if not data:
                         return
-                    if number in self._hanging:
-                        continue
                     if source is client:
                         question = data
                     if self._lose == what and self._lose_at in question:

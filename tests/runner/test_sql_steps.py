@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
+from pgagent_runner.catalog import CatalogError
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import StepExecutor, StepSettings
+from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.steps.connect import is_shortage
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
@@ -634,3 +635,21 @@ def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
     outcome = execute("CREATE TABLE t ()")
     assert (outcome.ending, outcome.output) == (Ending.ABORTED, "the agent stops\n")
     assert step_sessions(watcher) == []
+
+
+def test_a_session_that_cannot_be_used_takes_nobodys_place(server):
+    def refuse(_):
+        raise CatalogError("not yours")
+
+    pool = SessionPool(1)
+    for _ in range(2):
+        settings = StepSettings(server, on_session=refuse)
+        with (
+            StepExecutor(settings, RUN, pool) as executor,
+            pytest.raises(CatalogError),
+        ):
+            executor.execute(sql_step("SELECT 1", "postgres"))
+    with StepExecutor(StepSettings(server), RUN, pool) as executor:
+        outcome = executor.execute(sql_step("SELECT 1", "postgres"))
+    pool.close_idle(0)
+    assert outcome.ending is Ending.SUCCEEDED

@@ -134,7 +134,7 @@ def _execute_step(
         # A little jitter, so that what has failed together does not come together.
         cut_short = executor.pause(delay * random.uniform(0.9, 1))  # noqa: S311
         attempt += 1
-        delay = min(delay * step.retry_backoff, _LONGEST_DELAY)
+        delay = min(delay * step.retry_backoff, max(_LONGEST_DELAY, step.retry_delay))
         next_log_id = recorder.advance(run.id, None, step.id, attempt)
         if next_log_id is None:  # deleted meanwhile
             return EndedStep(step_log_id, _step_status(step, outcome), outcome)

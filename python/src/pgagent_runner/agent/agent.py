@@ -58,6 +58,7 @@ class Agent:
         self._stops = 0
         self._reload = False
         self._passed_over = False
+        self._expectant = True  # whether something may be due at the next look
 
     @property
     def signal_fileno(self) -> int:
@@ -142,17 +143,21 @@ class Agent:
             housekeeping.stop()
             ledger.close()
             crew.dismiss()
+            # They are noted as this agent's, and end when it is buried.
+            self._pool.close_idle(0)
 
     def _work(self, catalog: Catalog, crew: Crew) -> None:
         """Beat, claim what is due and wait, in turn, until asked to stop."""
         next_look = 0.0
         while not self._stops:
             if self._beat(catalog, crew):
+                self._expectant = True
                 next_look = 0.0
             crew.check()
             if self._reload:
                 self._reload = False
                 self._pool.close_idle(0)
+                self._expectant = True
                 next_look = 0.0
                 log.info("reloaded")
             if time.monotonic() >= next_look:
@@ -162,6 +167,7 @@ class Agent:
             heard = self._hear(catalog)
             if heard or self._waker.wait(until - time.monotonic(), catalog):
                 self._hear(catalog)
+                self._expectant = True
                 next_look = 0.0
 
     def _drain(self, catalog: Catalog, crew: Crew) -> None:
@@ -217,31 +223,41 @@ class Agent:
         A worker that becomes free, and a change of any job, bring it forward.
         """
         poll = self._options.poll
-        free = crew.free
         crew.wakes_at = 1
-        if not free:
+        if not (free := crew.free):
             return min(poll, REFUSED_RETRY)
         try:
-            runs = catalog.claim(free)
-            for run in runs:
-                crew.start(run)
-            if len(runs) == free:
-                # More may be due. Single places are filled several at a time.
-                crew.wakes_at = max(1, self._options.workers // 4)
-                return CROWDED_RETRY if crew.free else poll
-            due = catalog.seconds_until_due()
+            return min(self._start_what_is_due(catalog, crew, free), poll)
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
             log.error("could not look for due jobs: %s", e)  # noqa: TRY400
             return min(REFUSED_RETRY, poll)
-        if due is None:
-            return poll
+
+    def _start_what_is_due(self, catalog: Catalog, crew: Crew, free: int) -> float:
+        """Claim as many runs as workers are free; return when to look again."""
+        # When nothing is expected to be due, a question is cheaper than an attempt.
+        if not self._expectant and (left := self._until_due(catalog)) > 0:
+            return left
+        runs = catalog.claim(free)
+        for run in runs:
+            crew.start(run)
+        if len(runs) == free:
+            # More may be due. Single places are filled several at a time.
+            crew.wakes_at = max(1, self._options.workers // 4)
+            return CROWDED_RETRY if crew.free else self._options.poll
+        left = self._until_due(catalog)
         # What was not due a moment ago may be now; what still is not is locked.
-        self._passed_over = due == 0 and not runs and not self._passed_over
-        if due == 0 and not runs and not self._passed_over:
-            return min(LOCKED_RETRY, poll)
-        return min(due, poll)
+        nothing = left == 0 and not runs
+        self._passed_over = nothing and not self._passed_over
+        return LOCKED_RETRY if nothing and not self._passed_over else left
+
+    def _until_due(self, catalog: Catalog) -> float:
+        """Return the seconds until something is due, the poll interval at most."""
+        poll = self._options.poll
+        due = catalog.seconds_until_due()
+        self._expectant = due is not None and due <= poll
+        return poll if due is None else min(due, poll)
 
 
 class _Housekeeping:

@@ -61,7 +61,8 @@ class Crew:
             if running < self._size:
                 return self._size - running
             stalled = self._count_stalled()
-        return min(self._size + stalled, self._size * (1 + _MOST_STALLED)) - running
+        places = min(self._size + stalled, self._size * (1 + _MOST_STALLED))
+        return max(places - running, 0)  # some may have been connected meanwhile
 
     @property
     def idle(self) -> bool:

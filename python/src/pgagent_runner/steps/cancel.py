@@ -5,10 +5,13 @@ import math
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.errors import StepAbortedError
+
+_LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
 
 # What weighs more replaces what weighs less.
 _WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
@@ -68,7 +71,9 @@ class Cancellation:
         if seconds is None:
             yield
             return
-        timer = threading.Timer(seconds, self.cancel, [reason, ending])
+        timer = threading.Timer(
+            min(seconds, threading.TIMEOUT_MAX), self.cancel, [reason, ending]
+        )
         timer.daemon = True
         timer.start()
         try:
@@ -84,8 +89,10 @@ class Cancellation:
 
     def sleep(self, seconds: float) -> None:
         """Sleep; raise StepAbortedError as soon as stopping is asked for."""
-        wait_ready({self.fileno(): select.POLLIN}, seconds)
-        self.check()
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            wait_ready({self.fileno(): select.POLLIN}, left)
+            self.check()
 
     def close(self) -> None:
         """Close the file descriptor; a later request changes nothing."""
@@ -98,10 +105,12 @@ def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]
     """Wait for the poll events of each file descriptor, `timeout` seconds at most.
 
     Return the descriptors that are ready, have ended or are broken; none of them
-    when the time is over. (`select` could not take descriptors above 1023.)
+    when the time, or a day, is over. (`select` could not take descriptors above 1023.)
     """
     poll = select.poll()
     for descriptor, mask in events.items():
         poll.register(descriptor, mask)
-    milliseconds = None if timeout == math.inf else max(0, math.ceil(timeout * 1000))
+    milliseconds = None
+    if timeout != math.inf:
+        milliseconds = max(0, math.ceil(min(timeout, _LONGEST_POLL) * 1000))
     return {descriptor for descriptor, _ in poll.poll(milliseconds)}

@@ -1,7 +1,8 @@
 """SQL steps: sent to a session that the run's steps on the same target share."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -128,9 +129,8 @@ class SqlSteps:
             self._pool.close_one(target, self._sessions.pop(target))
             output.line("the session of the earlier steps was lost; this is a new one")
         while (session := self._pool.take(target)) is not None:
-            if self._is_ready(session, parameters):
+            if self._is_ready(session, target, parameters):
                 break
-            self._pool.close_one(target, session)
         else:
             session = self._open(step, target, output)
         self._sessions[target] = session
@@ -145,9 +145,8 @@ class SqlSteps:
             while idle := self._pool.make_room(
                 target, self._cancellation, waits=not self._sessions
             ):
-                if self._is_ready(idle, parameters):
+                if self._is_ready(idle, target, parameters):
                     return idle
-                self._pool.close_one(target, idle)
             try:
                 pgconn = connect(
                     parameters, self._cancellation, output, self._pool.note_shortage
@@ -158,20 +157,35 @@ class SqlSteps:
         finally:
             self._connecting_since = None
         session = Session(pgconn, self._cancellation, make_conninfo("", **parameters))
-        session.report_notices_to(output)
-        session.accept_any_bytes()
-        session.begin(self._cancellation, self._name(parameters))
-        if not step.conninfo:
-            self._settings.on_session(session.pid)
+        with self._counted_out(target, session):
+            session.report_notices_to(output)
+            session.accept_any_bytes()
+            session.begin(self._cancellation, self._name(parameters))
+            if not step.conninfo:
+                self._settings.on_session(session.pid)
         return session
 
-    def _is_ready(self, session: Session, parameters: Parameters) -> bool:
-        """Prepare an idle session for this run; tell whether it is alive."""
-        if not session.finish_reset(self._cancellation):
-            return False
-        session.accept_any_bytes()
-        session.begin(self._cancellation, self._name(parameters))
-        return not session.lost
+    def _is_ready(
+        self, session: Session, target: Target, parameters: Parameters
+    ) -> bool:
+        """Prepare an idle session for this run; if it has died, close it."""
+        with self._counted_out(target, session):
+            if session.finish_reset(self._cancellation):
+                session.accept_any_bytes()
+                session.begin(self._cancellation, self._name(parameters))
+                if not session.lost:
+                    return True
+        self._pool.close_one(target, session)
+        return False
+
+    @contextmanager
+    def _counted_out(self, target: Target, session: Session) -> Iterator[None]:
+        """Close the session, and count it no longer, if the block raises anything."""
+        try:
+            yield
+        except BaseException:
+            self._pool.close_one(target, session)
+            raise
 
     def _name(self, parameters: Parameters) -> str | None:
         """Return the name that shows in pg_stat_activity, unless the target has one."""

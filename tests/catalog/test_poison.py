@@ -1,0 +1,65 @@
+"""Jobs whose runners die: three deaths in a row are the job's fault."""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+from jobs import add_job, job, runs
+from support import poll
+from transitions import claim, register, sweep
+
+
+@pytest.fixture
+def die(conn, dsn, other):
+    """Have an agent die while it runs what is due; `other` finds it."""
+
+    def die(before=""):
+        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            register(session)
+            assert claim(session)
+            conn.execute(
+                f"UPDATE pgagent.pga_jobagent SET {before or 'jagpid = jagpid'}"
+                " WHERE jagpid = %s",
+                [session.info.backend_pid],
+            )
+        poll(lambda: sweep(other))
+
+    return die
+
+
+def test_a_restart_of_the_server_is_not_the_jobs_fault(conn, die):
+    job_id = add_job(conn, "SELECT 1")
+
+    for _ in range(3):
+        die(before="jagbackendstart = pg_postmaster_start_time() - interval '1 s'")
+
+    assert job(conn, job_id, "(jobenabled, jobdeaths)") == ("t", "0")
+
+
+def test_a_lease_that_ran_out_is_not_the_jobs_fault(conn, dsn, other):
+    job_id = add_job(conn, "SELECT 1")
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        for _ in range(3):
+            conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+            register(session, lease="0 s")
+            claim(session)
+            assert sweep(other) == 1
+
+    assert job(conn, job_id, "(jobenabled, jobdeaths)") == ("t", "0")
+    assert [status for status, _ in runs(conn)] == ["d"] * 3
+
+
+def test_the_third_death_says_why_the_job_is_disabled(conn, die):
+    job_id = add_job(conn, "SELECT 1")
+    for _ in range(2):
+        die()
+    assert job(conn, job_id, "jobenabled")
+
+    die()
+
+    assert not job(conn, job_id, "jobenabled")
+    assert runs(conn)[-1][1].endswith(
+        "its runner has died 3 times in a row while it was running:"
+        " the job has been disabled"
+    )
