@@ -2,10 +2,12 @@
 
 import io
 import time
+from collections.abc import Iterator
 from socket import socket
 from typing import Any
 
 LONGEST = 262144  # bytes of all answers of a connection
+PIECE = 65536  # bytes that are sent at once
 LONGEST_WAIT = 3600  # seconds
 
 
@@ -30,10 +32,7 @@ class LimitedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> "int | None":  # noqa: ANN401
         """Read some bytes; raise TimeoutError or OSError beyond the bounds."""
-        rest = self._deadline - time.monotonic()
-        if rest <= 0:
-            raise TimeoutError("timed out")
-        self._connection.settimeout(rest)
+        self._connection.settimeout(rest_until(self._deadline))
         size: int | None = self._raw.readinto(buffer)
         self._left -= size or 0
         if self._left < 0:
@@ -44,6 +43,20 @@ class LimitedReader(io.RawIOBase):
         """Close it, and with it the socket if that is closed too."""
         self._raw.close()
         super().close()
+
+
+def rest_until(deadline: float) -> float:
+    """Return the seconds that are left, or raise TimeoutError."""
+    rest = deadline - time.monotonic()
+    if rest <= 0:
+        raise TimeoutError("timed out")
+    return rest
+
+
+def pieces(data: bytes) -> "Iterator[bytes]":
+    """Split what is sent, so that the time can be looked at in between."""
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
 
 
 def deadline_of(timeout: "float | None") -> float:

@@ -39,6 +39,17 @@ class Bounded:
             self.file = io.BufferedReader(reader)
         return super().getreply()  # type: ignore[misc]
 
+    def send(self, s: "str | bytes") -> None:
+        """Send, piece by piece."""
+        for piece in pieces(s.encode("ascii") if isinstance(s, str) else bytes(s)):
+            try:
+                if self.sock is not None:
+                    self.sock.settimeout(rest_until(self.deadline))
+            except OSError as error:
+                self.close()
+                raise smtplib.SMTPServerDisconnected(str(error)) from None
+            super().send(piece)  # type: ignore[misc]
+
 
 class Plain(Bounded, smtplib.SMTP):
     """Without TLS, at first."""

@@ -7,6 +7,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
+def connection_to(
+    url: str,
+    secret_told: bool,  # noqa: FBT001
+    timeout: "float | None",
+    context: "ssl.SSLContext | None",
+) -> "tuple[http.client.HTTPConnection, str]":
+    """Return a connection that is not made yet, and the path; refuse odd URLs."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
+    if parts.username is not None or parts.password is not None:
+        raise RefusalError(
+            "the URL is not allowed", "A user or a password has no place in it."
+        )
+    if secret_told and parts.scheme != "https":
+        raise RefusalError(
+            "credentials are sent through https only", "The URL begins with http://."
+        )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme == "http":
+        plain = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        return plain, target
+    tls = context or ssl.create_default_context()
+    secure = http.client.HTTPSConnection(
+        parts.hostname, parts.port, timeout=timeout, context=tls
+    )
+    return secure, target
+
+
 def post(
     url: str,
     payload: str,
@@ -24,35 +53,24 @@ def post(
             self.fp = io.BufferedReader(LimitedReader(sock, deadline))
 
     try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RefusalError(
-                "the URL is not allowed", "Wanted is https://… or http://…."
-            )
-        if parts.username is not None or parts.password is not None:
-            raise RefusalError(
-                "the URL is not allowed", "A user or a password has no place in it."
-            )
-        if authorization and parts.scheme != "https":
-            raise RefusalError(
-                "credentials are sent through https only",
-                "The URL begins with http://.",
-            )
-        connection = http.client.HTTPConnection(
-            parts.hostname, parts.port, timeout=timeout
-        )
-        if parts.scheme == "https":
-            tls = context or ssl.create_default_context()
-            connection = http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=timeout, context=tls
-            )
+        connection, target = connection_to(url, bool(authorization), timeout, context)
         connection.response_class = Response
-        headers = {"Content-Type": "application/json", "User-Agent": "pgagent"}
+        body = payload.encode()
+
+        def sent() -> "Iterator[bytes]":
+            for piece in pieces(body):
+                connection.sock.settimeout(rest_until(deadline))
+                yield piece
+
+        headers = {
+            "Content-Length": str(len(body)),
+            "Content-Type": "application/json",
+            "User-Agent": "pgagent",
+        }
         if authorization:
             headers["Authorization"] = authorization
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            connection.request("POST", target, payload.encode(), headers)
+            connection.request("POST", target, sent(), headers)
             return connection.getresponse().status
         finally:
             connection.close()

@@ -1,5 +1,7 @@
 """Servers that talk too long, and callers who ask for too much."""
 
+import contextlib
+import socket
 import socketserver
 import time
 
@@ -53,6 +55,31 @@ def test_a_server_that_drips_is_given_up(refused, scheme, greeting):
 def test_a_server_that_does_not_stop_is_given_up(refused, scheme, greeting):
     with serving(speaks(greeting, 0)) as server:
         assert "longer than 262144 bytes" in refused("08000", call(scheme, server, 20))
+
+
+class Slow(socketserver.StreamRequestHandler):
+    """Takes what it is sent little by little."""
+
+    rbufsize = 0
+    server: Listener
+
+    def handle(self):
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with contextlib.suppress(OSError):
+            while self.request.recv(65536):
+                time.sleep(0.05)
+
+
+def test_a_server_that_takes_little_by_little_is_given_up(refused):
+    with serving(Slow) as server:
+        begin = time.monotonic()
+        message = refused(
+            "08000",
+            "pgagent.post_webhook(%s, to_jsonb(repeat('x', 50000000)), timeout => 0.6)",
+            f"http://{address(server)}",
+        )
+    assert time.monotonic() - begin < 10
+    assert "timed out" in message
 
 
 def call(scheme, server, timeout=0.6):

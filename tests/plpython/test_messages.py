@@ -195,6 +195,9 @@ def test_an_answer_that_is_no_success_is_an_error(refused, hook, status, detail)
     [
         ("ftp://x/", "", "the URL is not allowed"),
         ("file:///etc/passwd", "", "the URL is not allowed"),
+        ("https://user:hush@x/", "", "A user or a password has no place in it"),
+        ("http:///x", "", "the URL is not allowed"),
+        ("http://[x/", "", "the request is not allowed"),
         ("http://x/", ", 'file:/etc/hostname'", ""),
         ("http://x:port/", "", "the request is not allowed"),
     ],
