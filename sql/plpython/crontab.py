@@ -40,6 +40,7 @@ def script(command: str, environment: "dict[str, str]") -> str:
         for name, value in environment.items()
         if name not in ("SHELL", "MAILTO", "MAILFROM", "CRON_TZ")
     ]
+    lines.append('cd "$HOME" || exit')
     command = command.replace("\\%", "%")
     if stdin:
         text = quoted("\n".join(part.replace("\\%", "%") for part in stdin))

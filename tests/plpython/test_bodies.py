@@ -70,7 +70,10 @@ def functions(*names):
 def test_bodies_work_without_a_server():
     crontab = functions("crontab")
     (entry,) = crontab["read_crontab"]("@daily cat%a\\%b")
-    assert entry.script == "#!/bin/sh\nprintf '%s\\n' 'a%b' | {\ncat\n}\n"
+    assert (
+        entry.script
+        == "#!/bin/sh\ncd \"$HOME\" || exit\nprintf '%s\\n' 'a%b' | {\ncat\n}\n"
+    )
     assert functions("describe")["describe_every"](90.0) == "every 90 seconds"
     rrule = functions("refusal", "rrule")
     assert rrule["schedule_of"]("FREQ=DAILY;BYHOUR=3")[0] == "0 3 * * *"

@@ -58,6 +58,14 @@ def test_the_jobs_of_a_crontab_do_what_cron_would_do(conn, dsn):
     assert run.stdout == "it's 50%\nfirst\nsecond\n"
 
 
+def test_a_command_of_a_crontab_begins_at_home(conn, tmp_path):
+    crontab = f"HOME={tmp_path}\n@daily pwd"
+    conn.execute("SELECT pgagent.import_crontab(%s, false)", [crontab])
+    (code,) = conn.execute("SELECT jstcode FROM pgagent.pga_jobstep").fetchone()
+    run = ["/bin/sh", "-c", code]
+    assert subprocess.check_output(run, text=True, cwd="/") == f"{tmp_path}\n"
+
+
 def test_of_a_crontab_with_a_mistake_nothing_is_taken_over(conn, refused):
     crontab = CRONTAB + "61 * * * * x\n"
     message = refused("22023", "pgagent.import_crontab(%s, false)", crontab)
