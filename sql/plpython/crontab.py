@@ -40,6 +40,7 @@ def script(command: str, environment: "dict[str, str]") -> str:
         for name, value in environment.items()
         if name not in ("SHELL", "MAILTO", "MAILFROM", "CRON_TZ")
     ]
+    lines.append('cd "$HOME" || exit')
     command = command.replace("\\%", "%")
     if stdin:
         text = quoted("\n".join(part.replace("\\%", "%") for part in stdin))
@@ -51,7 +52,8 @@ def read_crontab(text: str) -> "list[Entry | Other]":
     """Read a crontab line by line; comments and blank lines are left out."""
     environment: dict[str, str] = {}
     found: list[Entry | Other] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # cron knows no other ends of lines, such as form feeds.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         entry = ENTRY.match(line)

@@ -8,6 +8,9 @@ RETURNS text LANGUAGE plpython3u STABLE
 SET search_path = pg_catalog, pg_temp
 AS $python$
 -- include ics.py
+if job is not None:     # refuse an unknown one even if no job is enabled
+    plpy.execute(plpy.prepare("SELECT pgagent.pga_job_id($1)", ["text"]), [job])
+plpy.execute(plpy.prepare("SELECT pgagent.pga_check_max_rows($1)", ["integer"]), [max_rows])
 runs = plpy.execute(plpy.prepare("""
     SELECT j.jobid, j.jobname, concat_ws(E'\\n', nullif(j.jobdesc, ''), n.schedule_name, n.note) AS what,
            to_char(n.run_at AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') AS run_at

@@ -1,5 +1,6 @@
 """Sending a message by SMTP."""
 
+import io
 import smtplib
 import ssl
 from email.message import EmailMessage
@@ -16,7 +17,7 @@ def message(
         mail["From"] = sender
         mail["To"] = ", ".join(recipients)
         mail["Subject"] = subject
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001  # parsers of addresses raise many
         raise RefusalError(
             f"a header is not allowed: {error}", "Headers have one line."
         ) from None
@@ -26,31 +27,74 @@ def message(
     return mail
 
 
+class Bounded:
+    """For smtplib's classes: the answers of a server within bounds."""
+
+    deadline: float
+
+    def getreply(self) -> "tuple[int, bytes]":
+        """Return the next answer."""
+        if self.file is None and self.sock is not None:
+            reader = LimitedReader(self.sock, self.deadline)
+            self.file = io.BufferedReader(reader)
+        return super().getreply()  # type: ignore[misc]
+
+    def send(self, s: "str | bytes") -> None:
+        """Send, piece by piece."""
+        for piece in pieces(s.encode("ascii") if isinstance(s, str) else bytes(s)):
+            try:
+                if self.sock is not None:
+                    self.sock.settimeout(rest_until(self.deadline))
+            except OSError as error:
+                self.close()
+                raise smtplib.SMTPServerDisconnected(str(error)) from None
+            super().send(piece)  # type: ignore[misc]
+
+
+class Plain(Bounded, smtplib.SMTP):
+    """Without TLS, at first."""
+
+
+class Secure(Bounded, smtplib.SMTP_SSL):
+    """With TLS."""
+
+
 def send(
     mail: EmailMessage,
     url: str,
     login: "str | None",
-    timeout: float,
+    timeout: "float | None",
     context: "ssl.SSLContext | None" = None,
 ) -> None:
     """Hand a message to the server: smtps://, or smtp:// with STARTTLS if offered.
 
     A login, `user:password`, is told to nobody without TLS.
     """
-    server = urlsplit(url)
-    if server.scheme not in ("smtp", "smtps") or not server.hostname:
+    deadline = deadline_of(timeout)
+    try:
+        server = urlsplit(url)
+        port = server.port
+    except ValueError:
+        server, port = urlsplit(""), None
+    if server.scheme not in ("smtp", "smtps") or not server.hostname or server.username:
         raise RefusalError(
-            f'"{url}" is no mail server',
+            "server: that is no mail server",
             "Wanted is smtp://host[:port] or smtps://host[:port].",
         )
     tls = context or ssl.create_default_context()
-    if server.scheme == "smtps":
-        connection: smtplib.SMTP = smtplib.SMTP_SSL(
-            server.hostname, server.port or 465, timeout=timeout, context=tls
-        )
-    else:
-        connection = smtplib.SMTP(server.hostname, server.port or 25, timeout=timeout)
+    connection: Plain | Secure = (
+        Secure(timeout=timeout, context=tls)
+        if server.scheme == "smtps"
+        else Plain(timeout=timeout)
+    )
+    connection.deadline = deadline
+    connection._host = server.hostname  # noqa: SLF001  # whose certificate is wanted
     with connection:
+        code, answer = connection.connect(
+            server.hostname, port or (465 if server.scheme == "smtps" else 25)
+        )
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, answer)
         connection.ehlo()
         secure = server.scheme == "smtps"
         if not secure and connection.has_extn("starttls"):
@@ -64,4 +108,6 @@ def send(
                 )
             user, _, password = login.partition(":")
             connection.login(user, password)
-        connection.send_message(mail)
+        refused = connection.send_message(mail)
+    if refused:  # by some, while others get it
+        raise smtplib.SMTPRecipientsRefused(refused)

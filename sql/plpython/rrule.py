@@ -5,13 +5,16 @@ from datetime import datetime
 
 DAYS = {"SU": 0, "MO": 1, "TU": 2, "WE": 3, "TH": 4, "FR": 5, "SA": 6}
 FREQUENCIES = ("SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+PERIODS = {"SECONDLY": (1, 1), "MINUTELY": (60, 60), "HOURLY": (3600, 24)}
 RANGES = {"BYMINUTE": (0, 59), "BYHOUR": (0, 23), "BYMONTH": (1, 12)}
 KNOWN = {
     *("FREQ", "INTERVAL", "BYMINUTE", "BYHOUR", "BYDAY", "BYMONTHDAY", "BYMONTH"),
     *("BYSECOND", "WKST", "UNTIL"),
 }
-STAMP = re.compile(r"(\d{8})(?:T(\d{6})(Z?))?$")
-BY_DAY = re.compile(r"([+-]?\d+)?(SU|MO|TU|WE|TH|FR|SA)$")
+STAMP = re.compile(r"([0-9]{8})(?:T([0-9]{6})(Z?))?\Z")
+LONGEST = 366 * 86400  # seconds of an interval
+WHOLE = re.compile(r"[0-9]{1,9}\Z")
+BY_DAY = re.compile(r"([+-]?[0-9]{1,2})?(SU|MO|TU|WE|TH|FR|SA)$")
 
 
 def refuse(problem: str, detail: str) -> None:
@@ -21,27 +24,31 @@ def refuse(problem: str, detail: str) -> None:
 
 def parts_of(text: str) -> "tuple[dict[str, str], str | None, str | None]":
     """Return the parts of RRULE, and value and zone of DTSTART."""
-    rule, start, zone = "", None, None
-    for line in re.split(r"[\r\n]+", text.strip()):
-        name, _, value = line.partition(":")
-        name = name.upper().partition(";")[0]
+    rule, start, zone = None, None, None
+    unfolded = re.sub(r"(\r\n|\r|\n)[ \t]", "", text.strip())
+    for line in re.split(r"[\r\n]+", unfolded):
+        head, _, value = line.partition(":")
+        name = head.upper().partition(";")[0].strip()
         if not value and "FREQ=" in line.upper():
-            rule = line
-        elif name == "RRULE":
+            name, value = "RRULE", line
+        if name == "RRULE" and rule is None:
             rule = value
-        elif name == "DTSTART":
+        elif name == "DTSTART" and start is None:
             start = value.strip().upper()
-            for parameter in line.partition(":")[0].split(";")[1:]:
+            for parameter in head.split(";")[1:]:
                 key, _, zone_name = parameter.partition("=")
                 zone = zone_name if key.upper() == "TZID" else zone
-        elif line.strip():
+        elif name in ("RRULE", "DTSTART"):
+            refuse(f"there are several {name}", "Known are DTSTART and one RRULE.")
+        elif name:
             refuse(f'"{name}" can\'t be expressed', "Known are DTSTART and one RRULE.")
-    pairs = [part.partition("=") for part in rule.strip().strip(";").split(";")]
-    return (
-        {key.strip().upper(): value.strip().upper() for key, _, value in pairs},
-        start,
-        zone,
-    )
+    parts: dict[str, str] = {}
+    for part in (rule or "").strip().strip(";").split(";"):
+        key, _, value = part.upper().partition("=")
+        if key.strip() in parts:
+            refuse(f"{key.strip()} is given twice", "Each part can be given once.")
+        parts[key.strip()] = value.strip()
+    return parts, start, zone
 
 
 def instant(value: str) -> "tuple[datetime, bool]":
@@ -64,7 +71,7 @@ def numbers_of(parts: "dict[str, str]", name: str) -> "list[int]":
     low, high = RANGES[name]
     found = []
     for item in parts[name].split(","):
-        if not item.isdigit() or not low <= int(item) <= high:
+        if not WHOLE.match(item) or not low <= int(item) <= high:
             refuse(f'{name}: "{item}" is not allowed', f"Allowed are {low} to {high}.")
         found.append(int(item))
     return sorted(set(found))
@@ -83,7 +90,7 @@ def days_of(parts: "dict[str, str]") -> "tuple[str, str]":
         for item in parts["BYMONTHDAY"].split(","):
             if item == "-1":
                 days.append("L")
-            elif item.isdigit() and 1 <= int(item) <= 31:
+            elif WHOLE.match(item) and 1 <= int(item) <= 31:
                 days.append(str(int(item)))
             else:
                 refuse(
@@ -121,22 +128,40 @@ def days_of(parts: "dict[str, str]") -> "tuple[str, str]":
 
 def every(seconds: int) -> str:
     """Write an interval."""
+    if seconds > LONGEST:
+        refuse(
+            f"an interval of {seconds} seconds can't be expressed",
+            "An interval is 366 days at most.",
+        )
     return f"@every {seconds} seconds"
 
 
-def spread(interval: int, size: int, offset: int) -> "str | None":
-    """Return every interval-th of 0 to size - 1, if that goes round evenly."""
+def spread(interval: int, low: int, size: int, first: int) -> "list[int] | None":
+    """Return every interval-th value from `first` on, if that goes round evenly."""
     if size % interval:
         return None
-    if interval == 1:
-        return "*"
-    return listed(list(range(offset % interval, size, interval)))
+    return list(range(low + (first - low) % interval, low + size, interval))
 
 
-def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":  # noqa: C901, PLR0912
-    """Return schedule, time zone, start and end, as text, of a recurrence rule."""
-    parts, start, zone = parts_of(text)
-    freq = parts.get("FREQ", "")
+def chosen(parts: "dict[str, str]", name: str, values: "list[int] | None") -> str:
+    """Write the field that a BY... part chooses of the values of the interval.
+
+    None stands for what neither the frequency nor its start restricts.
+    """
+    low, high = RANGES[name]
+    if name in parts:
+        numbers = numbers_of(parts, name)
+        values = [n for n in numbers if values is None or n in values]
+    if values == []:
+        refuse(
+            f"{name}: the interval passes all of them over",
+            "Nothing would ever run.",
+        )
+    return "*" if values is None or len(values) > high - low else listed(values)
+
+
+def interval_of(parts: "dict[str, str]", freq: str) -> int:
+    """Return INTERVAL, after a look at the parts that fit no schedule at all."""
     if freq not in FREQUENCIES:
         refuse(f'FREQ: "{freq}" is not known', f"Known are {', '.join(FREQUENCIES)}.")
     for name in parts:
@@ -147,68 +172,80 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]": 
             )
     if parts.get("BYSECOND", "0") != "0":
         refuse("BYSECOND can't be expressed", "Times of day are to the minute.")
-    if not parts.get("INTERVAL", "1").isdigit() or int(parts.get("INTERVAL", "1")) < 1:
+    if freq == "WEEKLY" and "BYMONTHDAY" in parts:
         refuse(
-            f'INTERVAL: "{parts["INTERVAL"]}" is not allowed',
+            "BYMONTHDAY is not allowed with FREQ=WEEKLY", "RFC 5545 says so: use DAILY."
+        )
+    interval = parts.get("INTERVAL", "1")
+    if not WHOLE.match(interval) or int(interval) < 1:
+        refuse(
+            f'INTERVAL: "{interval}" is not allowed',
             "A whole number from 1 is wanted.",
         )
-    interval = int(parts.get("INTERVAL", "1"))
+    return int(interval)
+
+
+def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
+    """Write the five fields of a rule whose frequency is not in seconds."""
+    freq = parts["FREQ"]
+    # What the rule does not choose is that of its start.
+    minutes = None if "BYMINUTE" in parts else [begin.minute]
+    hours = None if "BYHOUR" in parts else [begin.hour]
+    months: list[int] | None = None
+    even = True
+    if freq == "MINUTELY":
+        minutes, hours = spread(interval, 0, 60, begin.minute), None
+        even = minutes is not None
+    elif freq == "HOURLY":
+        hours = spread(interval, 0, 24, begin.hour)
+        even = hours is not None
+    elif freq == "MONTHLY":
+        months = spread(interval, 1, 12, begin.month)
+        even = months is not None
+    elif interval > 1:
+        even = False
+    if not even:
+        refuse(
+            f"INTERVAL={interval} with FREQ={freq} can't be expressed",
+            "What divides the hour, the day or the year can.",
+        )
+    month_day, week_day = days_of(parts)
+    anyday = month_day == week_day == "*"
+    if freq == "WEEKLY" and anyday:
+        week_day = str((begin.weekday() + 1) % 7)
+    elif freq in ("MONTHLY", "YEARLY") and anyday:
+        month_day = str(begin.day)
+        if freq == "YEARLY" and "BYMONTH" not in parts:
+            months = [begin.month]
+    minute = chosen(parts, "BYMINUTE", minutes)
+    hour = chosen(parts, "BYHOUR", hours)
+    month = chosen(parts, "BYMONTH", months)
+    return f"{minute} {hour} {month_day} {month} {week_day}"
+
+
+def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
+    """Return schedule, time zone, start and end, as text, of a recurrence rule."""
+    parts, start, zone = parts_of(text)
+    freq = parts.get("FREQ", "")
+    interval = interval_of(parts, freq)
     begin, utc = instant(start) if start else (datetime(2001, 1, 1), False)  # noqa: DTZ001
     until = None
     if "UNTIL" in parts:
         moment, until_utc = instant(parts["UNTIL"])
         until = f"{moment:%Y-%m-%d %H:%M:%S}{'Z' if until_utc else ''}"
     zone = "UTC" if utc else zone
-    first = f"{begin:%Y-%m-%d %H:%M:%S}" if start else None
+    first = f"{begin:%Y-%m-%d %H:%M:%S}{'Z' if utc else ''}" if start else None
     restricted = any(name.startswith("BY") and name != "BYSECOND" for name in parts)
-
-    if freq == "SECONDLY" or (
-        freq in ("MINUTELY", "HOURLY")
-        and not restricted
-        and (60 if freq == "MINUTELY" else 24) % interval
-    ):
-        if restricted:
-            refuse(
-                "FREQ=SECONDLY with BY… can't be expressed", "Leave the BY… parts out."
-            )
-        return (
-            every(interval * {"SECONDLY": 1, "MINUTELY": 60, "HOURLY": 3600}[freq]),
-            zone,
-            first,
-            until,
-        )
-
-    minute, hour, month = str(begin.minute), str(begin.hour), "*"
-    month_day, week_day = days_of(parts)
-    odd = None
-    if freq == "MINUTELY":
-        minute, hour = spread(interval, 60, begin.minute), "*"
-        odd = minute is None
-    elif freq == "HOURLY":
-        hour = spread(interval, 24, begin.hour)
-        odd = hour is None
-    elif freq == "MONTHLY":
-        month = spread(interval, 12, begin.month - 1)
-        odd = month is None
-        if month not in (None, "*"):
-            month = listed([int(m) + 1 for m in month.split(",")])
-    else:
-        odd = interval > 1
-    if odd:
+    if freq == "SECONDLY" and restricted:
+        refuse("FREQ=SECONDLY with BY… can't be expressed", "Leave the BY… parts out.")
+    seconds, round_ = PERIODS.get(freq, (0, 0))
+    uneven = bool(seconds) and not restricted and round_ % interval != 0
+    if freq == "SECONDLY" or uneven:
+        if "BYSECOND" in parts:
+            refuse("BYSECOND can't be expressed", "An interval counts from its start.")
+        return every(interval * seconds), zone, first, until
+    if begin.second and "BYSECOND" not in parts:
         refuse(
-            f"INTERVAL={interval} with FREQ={freq} can't be expressed",
-            "What divides the hour, the day or the year can.",
+            f'DTSTART: "{start}" can\'t be expressed', "Times of day are to the minute."
         )
-    if freq == "WEEKLY" and week_day == "*":
-        week_day = str((begin.weekday() + 1) % 7)
-    if freq in ("MONTHLY", "YEARLY") and month_day == week_day == "*":
-        month_day = str(begin.day)
-    if freq == "YEARLY" and "BYMONTH" not in parts:
-        month = str(begin.month)
-    if "BYMINUTE" in parts:
-        minute = listed(numbers_of(parts, "BYMINUTE"))
-    if "BYHOUR" in parts:
-        hour = listed(numbers_of(parts, "BYHOUR"))
-    if "BYMONTH" in parts:
-        month = listed(numbers_of(parts, "BYMONTH"))
-    return f"{minute} {hour} {month_day} {month} {week_day}", zone, first, until
+    return fields_of(parts, interval, begin), zone, first, until

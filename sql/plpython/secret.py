@@ -4,10 +4,18 @@ import os
 import stat
 
 
-def secret(source: "str | None") -> "str | None":
-    """Read `file:/absolute/path`, which nobody else may read, or `env:NAME`."""
+def secret(source: "str | None", allowed: bool) -> "str | None":  # noqa: FBT001
+    """Read `file:/absolute/path`, which nobody else may read, or `env:NAME`.
+
+    What is read goes to wherever the caller says: as good as reading it oneself.
+    """
     if source is None:
         return None
+    if not allowed:
+        raise RefusalError(
+            "credentials are for members of pg_read_server_files",
+            "Others can call a function of such a role, with SECURITY DEFINER.",
+        )
     kind, _, name = source.partition(":")
     if kind == "env" and name:
         if name not in os.environ:
@@ -22,8 +30,12 @@ def secret(source: "str | None") -> "str | None":
             "Wanted is file:/absolute/path or env:NAME, never the secret itself.",
         )
     try:
-        with open(name, encoding="utf-8") as file:  # noqa: PTH123
-            mode = os.fstat(file.fileno()).st_mode
+        # A pipe that nobody writes would keep the backend waiting.
+        number = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(number, encoding="utf-8") as file:  # noqa: PTH123
+            mode = os.fstat(number).st_mode
+            if not stat.S_ISREG(mode):
+                raise RefusalError(f'"{name}" is no file', "Wanted is a plain file.")
             if stat.S_IMODE(mode) & 0o077:
                 raise RefusalError(
                     f'"{name}" can be read by others', "Wanted is mode 0600: chmod 600."

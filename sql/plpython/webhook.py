@@ -1,49 +1,83 @@
 """Posting JSON to a URL."""
 
 import http.client
+import io
 import ssl
-import urllib.error
-import urllib.request
-
-LONGEST = 65536  # bytes of an answer that are read
+from typing import Any
+from urllib.parse import urlsplit
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follow nobody elsewhere: what is posted is for the one who was named."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Refuse."""
+def connection_to(
+    url: str,
+    secret_told: bool,  # noqa: FBT001
+    timeout: "float | None",
+    context: "ssl.SSLContext | None",
+) -> "tuple[http.client.HTTPConnection, str]":
+    """Return a connection that is not made yet, and the path; refuse odd URLs."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
+    if parts.username is not None or parts.password is not None:
+        raise RefusalError(
+            "the URL is not allowed", "A user or a password has no place in it."
+        )
+    if secret_told and parts.scheme != "https":
+        raise RefusalError(
+            "credentials are sent through https only", "The URL begins with http://."
+        )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme == "http":
+        plain = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        return plain, target
+    tls = context or ssl.create_default_context()
+    secure = http.client.HTTPSConnection(
+        parts.hostname, parts.port, timeout=timeout, context=tls
+    )
+    return secure, target
 
 
 def post(
     url: str,
     payload: str,
     authorization: "str | None",
-    timeout: float,
+    timeout: "float | None",
     context: "ssl.SSLContext | None" = None,
 ) -> int:
-    """Post the payload; return the status, an error's too."""
-    if not url.lower().startswith(("https://", "http://")):
-        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
-    if authorization and not url.lower().startswith("https://"):
-        raise RefusalError(
-            "credentials are sent through https only", "The URL begins with http://."
-        )
-    headers = {"Content-Type": "application/json", "User-Agent": "pgagent"}
-    if authorization:
-        headers["Authorization"] = authorization
+    """Post the payload; return the status. Nobody is followed elsewhere."""
+    deadline = deadline_of(timeout)
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, sock: socket, *args: Any, **options: Any) -> None:  # noqa: ANN401
+            super().__init__(sock, *args, **options)
+            self.fp.close()
+            self.fp = io.BufferedReader(LimitedReader(sock, deadline))
+
     try:
-        request = urllib.request.Request(url, payload.encode(), headers)  # noqa: S310
-        opener = urllib.request.build_opener(
-            NoRedirect,
-            urllib.request.HTTPSHandler(context=context),
-            urllib.request.ProxyHandler({}),
-        )
-        with opener.open(request, timeout=timeout) as answer:
-            answer.read(LONGEST)
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return int(error.code)
+        connection, target = connection_to(url, bool(authorization), timeout, context)
+        connection.response_class = Response
+        body = payload.encode()
+
+        def sent() -> "Iterator[bytes]":
+            for piece in pieces(body):
+                connection.sock.settimeout(rest_until(deadline))
+                yield piece
+
+        headers = {
+            "Content-Length": str(len(body)),
+            "Content-Type": "application/json",
+            "User-Agent": "pgagent",
+        }
+        if authorization:
+            headers["Authorization"] = authorization
+        try:
+            connection.request("POST", target, sent(), headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+    except RefusalError:
+        raise
+    except ssl.CertificateError:
+        raise
     except (ValueError, http.client.InvalidURL) as error:  # an odd header or port
         raise RefusalError(
             f"the request is not allowed: {type(error).__name__}",

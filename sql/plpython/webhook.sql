@@ -8,9 +8,11 @@ SET search_path = pg_catalog, pg_temp
 AS $python$
 -- include refusal.py
 -- include secret.py
+-- include privilege.py
+-- include limited.py
 -- include webhook.py
 try:
-    status = post(url or "", payload or "null", secret(credentials), timeout)
+    status = post(url or "", payload or "null", secret(credentials, may_read_secrets()), timeout)
 except RefusalError as e:
     plpy.error(f"pgagent: post_webhook: {e}", detail=e.detail, sqlstate="22023")
 except (OSError, http.client.HTTPException) as e:
@@ -23,5 +25,5 @@ return status
 $python$;
 REVOKE ALL ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) IS
-'Posts JSON to a URL from the database server and returns the status of the answer, 200 to 299; certificates are verified, redirections are not followed. credentials: where the value of the header Authorization is, file:/path (mode 0600) or env:NAME on the server, and sent to https only. timeout in seconds. Raises 22023 for what is not allowed, 08000 if the receiver can''t be reached or does not take it. Not for PUBLIC. Example: SELECT pgagent.post_webhook(''https://example.org/hook'', ''{"job": "etl"}'').';
+'Posts JSON to a URL from the database server and returns the status of the answer, 200 to 299; certificates are verified, redirections are not followed. credentials: where the value of the header Authorization is, file:/path (mode 0600) or env:NAME on the server, and sent to https only; only members of pg_read_server_files may name credentials. timeout in seconds, for each connection and then for all of it. Raises 22023 for what is not allowed, 08000 if the receiver can''t be reached or does not take it. Not for PUBLIC. Example: SELECT pgagent.post_webhook(''https://example.org/hook'', ''{"job": "etl"}'').';
 

@@ -21,6 +21,14 @@ def generated(rng):
         "MONTHLY": (1, 3, 6),
     }
     parts.append(f"INTERVAL={rng.choice(intervals.get(freq, (1,)))}")
+    if rng.random() < 0.4:
+        chosen = rng.sample(
+            ["BYMINUTE=5,20,35", "BYHOUR=9,11,15,21", "BYMONTH=1,4,7"], 2
+        )
+        days = rng.choice(["BYDAY=MO,FR", "BYMONTHDAY=13,31", "BYMONTHDAY=13;BYDAY=FR"])
+        if freq == "WEEKLY":
+            days = "BYDAY=TU"
+        return ";".join([*parts, *chosen, days][: rng.randint(3, 5)])
     days = ",".join(sorted(rng.sample(["MO", "TU", "WE", "TH", "FR", "SA", "SU"], 2)))
     if freq in ("WEEKLY", "DAILY") and rng.random() < 0.6:
         parts.append(f"BYDAY={days}")
@@ -39,12 +47,12 @@ def generated(rng):
 
 def test_generated_rules_give_the_runs_that_dateutil_expects(conn):
     rng = random.Random(5)
-    for _ in range(120):
+    for _ in range(250):
         rule = generated(rng)
         schedule, zone, start, end = conn.execute(
             "SELECT * FROM pgagent.schedule_from_rrule(%s)", [FIRST + rule]
         ).fetchone()
-        assert (zone, start, end) == ("UTC", "2030-01-31 09:05:00", None)
+        assert (zone, start, end) == ("UTC", START, None)
         runs = conn.execute(
             "SELECT run_at FROM pgagent.next_runs(schedule => %s, timezone => 'UTC',"
             " after => %s, max_rows => 8)",
@@ -65,6 +73,11 @@ def test_generated_rules_give_the_runs_that_dateutil_expects(conn):
         ("FREQ=MINUTELY;INTERVAL=7", "@every 420 seconds"),
         ("RRULE:FREQ=DAILY;BYHOUR=9;BYMINUTE=30", "30 9 * * *"),
         ("FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9;BYMINUTE=30", "30 9 1-7 * &1"),
+        ("FREQ=YEARLY;BYDAY=MO", "0 0 * * 1"),
+        ("FREQ=YEARLY;BYMONTHDAY=15", "0 0 15 * *"),
+        ("FREQ=HOURLY;INTERVAL=2;BYHOUR=8,9,10", "0 8,10 * * *"),
+        ("FREQ=MONTHLY;INTERVAL=3;BYMONTH=1,2,4", "0 0 1 1,4 *"),
+        ("RRULE:FREQ=WEEKLY;\r\n BYDAY=MO\r\n", "0 0 * * 1"),
     ],
 )
 def test_a_rule_becomes_the_text_of_a_schedule(ask, rule, schedule):
@@ -78,8 +91,8 @@ def test_zone_and_end_are_told(conn):
     ).fetchone() == (
         "0 9 * * *",
         "Europe/Berlin",
-        "2030-01-01 09:00:00",
-        "2031-01-01 00:00:00Z",
+        datetime(2030, 1, 1, 8, tzinfo=UTC),
+        datetime(2031, 1, 1, tzinfo=UTC),
     )
 
 
@@ -96,6 +109,15 @@ def test_zone_and_end_are_told(conn):
         ("FREQ=NEVER", 'FREQ: "NEVER" is not known'),
         ("", 'FREQ: "" is not known'),
         ("FREQ=DAILY;UNTIL=tomorrow", '"TOMORROW" is not a time'),
+        ("FREQ=HOURLY;INTERVAL=2;BYHOUR=9", "the interval passes all of them over"),
+        ("FREQ=WEEKLY;BYMONTHDAY=13", "BYMONTHDAY is not allowed with FREQ=WEEKLY"),
+        ("FREQ=DAILY;FREQ=WEEKLY", "FREQ is given twice"),
+        ("RRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY", "there are several RRULE"),
+        ("DTSTART:20300101T090030\nRRULE:FREQ=DAILY", "Times of day are to the minute"),
+        ("DTSTART;TZID=Here:20300101T090000\nRRULE:FREQ=DAILY", '"Here"'),
+        ("FREQ=SECONDLY;INTERVAL=99999999", "366 days at most"),
+        ("FREQ=DAILY;BYHOUR=²", 'BYHOUR: "²" is not allowed'),
+        (None, 'FREQ: "" is not known'),
         ("FREQ=DAILY;BYDAY=XX", 'BYDAY: "XX" is not allowed'),
         ("RRULE:FREQ=DAILY\nEXDATE:20300101T000000Z", '"EXDATE" can\'t be expressed'),
     ],
@@ -126,3 +148,33 @@ def test_the_calendar_holds_the_coming_runs_as_other_programs_read_them(conn, as
     assert len({str(event["UID"]) for event in events}) == 7
     everything = Calendar.from_ical(ask("pgagent.upcoming_ics(max_rows => 50)"))
     assert len(everything.walk("VEVENT")) == 50
+
+
+def test_an_event_has_the_same_uid_each_time_and_everything_is_utc(conn, ask):
+    conn.execute(
+        "SELECT pgagent.schedule('a', '0 6 * * *', 'SELECT 1', timezone => 'Asia/Tokyo')"
+    )
+    first, again = (ask("pgagent.upcoming_ics('a')") for _ in range(2))
+
+    assert uids(first) == uids(again) != []
+    assert first.count("\n") == first.count("\r\n")
+    assert "DTSTART:" in first
+    assert "T210000Z\r\n" in first
+
+
+def uids(text):
+    return [str(event["UID"]) for event in Calendar.from_ical(text).walk("VEVENT")]
+
+
+def test_no_name_can_bring_lines_of_its_own(conn, ask):
+    for line_end in ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028"):
+        name = f"x{line_end}END:VEVENT"
+        conn.execute("SELECT pgagent.schedule(%s, '@daily', 'SELECT 1')", [name])
+    text = ask("pgagent.upcoming_ics(max_rows => 7)")
+    events = Calendar.from_ical(text).walk("VEVENT")
+    assert len(events) == text.count("\r\nEND:VEVENT\r\n") == 7
+
+
+def test_of_a_job_that_there_is_not_there_is_no_calendar(refused):
+    assert 'there is no job "a"' in refused("42704", "pgagent.upcoming_ics('a')")
+    assert "out of range" in refused("22023", "pgagent.upcoming_ics(max_rows => 0)")

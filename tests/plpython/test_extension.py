@@ -73,6 +73,13 @@ def test_the_examples_in_the_comments_run(conn):
 def test_the_examples_of_the_page_run(conn):
     page = (ROOT / "docs/python.md").read_text()
     blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         conn.execute(block)
+
+    # The last one lets a role use a secret that it could not name itself.
+    conn.execute("DROP ROLE IF EXISTS ops; CREATE ROLE ops")
+    conn.execute("GRANT EXECUTE ON FUNCTION public.tell_ops TO ops; SET ROLE ops")
+    with pytest.raises(psycopg.Error, match=r"/etc/postgresql/ops.* can't be read"):
+        conn.execute("SELECT public.tell_ops('{}')")
+    conn.execute("RESET ROLE; DROP OWNED BY ops; DROP ROLE ops")

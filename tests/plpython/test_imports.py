@@ -58,12 +58,43 @@ def test_the_jobs_of_a_crontab_do_what_cron_would_do(conn, dsn):
     assert run.stdout == "it's 50%\nfirst\nsecond\n"
 
 
+def test_a_command_of_a_crontab_begins_at_home(conn, tmp_path):
+    crontab = f"HOME={tmp_path}\n@daily pwd"
+    conn.execute("SELECT pgagent.import_crontab(%s, false)", [crontab])
+    (code,) = conn.execute("SELECT jstcode FROM pgagent.pga_jobstep").fetchone()
+    run = ["/bin/sh", "-c", code]
+    assert subprocess.check_output(run, text=True, cwd="/") == f"{tmp_path}\n"
+
+
 def test_of_a_crontab_with_a_mistake_nothing_is_taken_over(conn, refused):
     crontab = CRONTAB + "61 * * * * x\n"
     message = refused("22023", "pgagent.import_crontab(%s, false)", crontab)
     assert "line 8" in message
     assert '"61" is not allowed' in message
     assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
+
+
+def test_a_job_that_does_something_else_than_its_line_is_pointed_out(conn):
+    take_over = "SELECT result FROM pgagent.import_crontab(%s, dry_run => false)"
+    conn.execute(take_over, ["@daily x\n@daily y"])
+    results = [row for (row,) in conn.execute(take_over, ["@daily x\n@hourly y"])]
+    assert results == [
+        "left alone: there is a job of this name",
+        "left alone: there is a job of this name, which does something else",
+    ]
+
+
+def test_only_a_newline_ends_a_line(conn):
+    rows = conn.execute(
+        "SELECT line, job FROM pgagent.import_crontab(E'@daily a\\x0cb\\u2028c\\r\\n@daily d')"
+    ).fetchall()
+    assert rows == [(1, "crontab line 1"), (2, "crontab line 2")]
+
+
+def test_no_crontab_is_an_empty_one(conn):
+    call = "SELECT * FROM pgagent.import_crontab(%s, %s)"
+    assert conn.execute(call, [None, False]).fetchall() == []
+    assert conn.execute(call, ["@daily x", None]).fetchone()[4] == "would become a job"
 
 
 def test_lines_that_are_none_are_problems(conn):
@@ -103,6 +134,14 @@ OTHERS = [
     "0 0 3 * *",
     "1 1 1 1 1",
 ]
+MEANINGS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "0 0 $ * *": "0 0 L * *",
+}
 LATER = {"0 0 3 * *": "0 0 $ * *", "1 1 1 1 1": "30 seconds"}  # of pg_cron 1.5
 
 
@@ -151,25 +190,105 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     assert results[0] == "has become a job"
     assert results[1].endswith("; disabled, as it was")
     assert results[2].endswith(
-        "runs with the login of the runner, no longer as somebody"
+        "; runs with the login of the runner, no longer as somebody"
     )
+    assert dry[1:3] == [
+        result.replace("has become", "would become") for result in results[1:3]
+    ]
+    assert pg_cron.execute(
+        "SELECT jobname FROM pgagent.pga_job WHERE NOT jobenabled ORDER BY jobid"
+    ).fetchall() == [("job 1",)]
     assert again == {"left alone: there is a job of this name"}
 
     after = datetime(2027, 2, 27, 23, 58, tzinfo=UTC)
-    for number, schedule in enumerate(VARIED):
-        expected = CronSim(schedule, after)
+    judged = 0
+    for number, written in enumerate(VARIED + OTHERS):
+        schedule = LATER.get(written, written)
+        if schedule.endswith("seconds"):
+            continue
+        expected = CronSim(MEANINGS.get(schedule, schedule), after)
         runs = pg_cron.execute(
             "SELECT run_at FROM pgagent.next_runs(%s, after => %s, max_rows => 10)",
             [f"job {number}", after],
         ).fetchall()
-        judged = [next(expected) for _ in range(10)]
-        assert [run for (run,) in runs] == judged, schedule
+        assert [run for (run,) in runs] == [next(expected) for _ in range(10)], schedule
+        judged += 1
+    assert judged >= 50
     (interval,) = pg_cron.execute(
         "SELECT jscevery FROM pgagent.pga_schedule WHERE jscname = '30 seconds'"
     ).fetchone()
     assert interval == timedelta(seconds=30)
-    last_days = pg_cron.execute(
-        "SELECT run_at FROM pgagent.next_runs(%s, after => %s, max_rows => 2)",
-        [f"job {len(VARIED) + 5}", after],
-    ).fetchall()
-    assert [run.strftime("%m-%d") for (run,) in last_days] == ["02-28", "03-31"]
+
+
+@pytest.fixture
+def jobs_of_pg_cron(pg_cron):
+    """Write jobs of pg_cron that go again: (name, schedule, username, nodename)."""
+
+    def write(*rows):
+        pg_cron.execute("TRUNCATE cron.job; DELETE FROM pgagent.pga_job")
+        for row in rows:
+            pg_cron.execute(
+                "INSERT INTO cron.job (jobname, schedule, username, nodename, nodeport, command)"
+                " VALUES (%s, %s, %s, %s, 5432, 'SELECT 1')",
+                row,
+            )
+
+    yield write
+    write()
+
+
+def import_all(session, call="dry_run => false"):
+    rows = session.execute(f"SELECT * FROM pgagent.import_pg_cron({call})").fetchall()
+    return {job: result for _, job, _, _, result in rows}
+
+
+HERE = ("postgres", "localhost")
+
+
+def test_jobs_of_one_name_are_both_taken_over(pg_cron, jobs_of_pg_cron):
+    jobs_of_pg_cron(
+        ("a", "@daily", *HERE),
+        ("a", "@hourly", "bob", "localhost"),
+        (None, "@daily", *HERE),
+    )
+    found = import_all(pg_cron, "all_users => true")
+    assert [*found][:2] == ["a", "a (bob)"]
+    assert [*found][2].startswith("pg_cron job ")
+    assert import_all(pg_cron)["a (bob)"].startswith("left alone: it ran as bob")
+    everybody = "dry_run => false, all_users => true"
+    assert import_all(pg_cron, everybody)["a (bob)"].startswith("has become a job; ")
+    assert {*import_all(pg_cron, everybody).values()} == {
+        "left alone: there is a job of this name"
+    }
+    assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (3,)
+
+
+def test_a_job_of_another_server_does_not_run_on_this_one(pg_cron, jobs_of_pg_cron):
+    jobs_of_pg_cron(("a", "@daily", "postgres", "db.example.org"))
+    (result,) = import_all(pg_cron).values()
+    assert result.endswith(
+        "disabled: it would run on the runner's server, no longer on db.example.org"
+    )
+    jobs = "SELECT jobenabled, jobnextrun FROM pgagent.pga_job"
+    assert pg_cron.execute(jobs).fetchall() == [(False, None)]
+
+
+def test_the_zone_of_pg_cron_is_heeded(pg_cron, jobs_of_pg_cron):
+    zones = "SELECT jsctimezone FROM pgagent.pga_schedule"
+    for zone, expected in (("", "GMT"), ("Europe/Berlin", "Europe/Berlin")):
+        jobs_of_pg_cron(("a", "@daily", *HERE))
+        with pg_cron.transaction(force_rollback=True):
+            pg_cron.execute("SELECT set_config('cron.timezone', %s, true)", [zone])
+            import_all(pg_cron)
+            assert pg_cron.execute(zones).fetchall() == [(expected,)]
+
+
+def test_if_one_job_of_pg_cron_cannot_be_taken_over_none_is(pg_cron, jobs_of_pg_cron):
+    jobs_of_pg_cron(("a", "@daily", *HERE), ("b", "61 * * * *", *HERE))
+    assert import_all(pg_cron, "")["b"].startswith("problem: ")
+    assert import_all(pg_cron, "NULL")["a"] == "would become a job"
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as e:
+        import_all(pg_cron)
+    assert '"61" is not allowed' in str(e.value)
+    assert "DETAIL:  1 jobs can't be taken over" in str(e.value)
+    assert pg_cron.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)

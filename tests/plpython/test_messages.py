@@ -20,9 +20,11 @@ class Mailbox(socketserver.StreamRequestHandler):
     """Speaks as much SMTP as it takes, without TLS."""
 
     server: Listener
+    greet = True
 
     def handle(self):
-        self.wfile.write(b"220 here\r\n")
+        if self.greet:
+            self.wfile.write(b"220 here\r\n")
         data = False
         for line in self.rfile:
             self.server.heard.append(line.decode().rstrip("\r\n"))
@@ -38,7 +40,10 @@ class Mailbox(socketserver.StreamRequestHandler):
                 self.wfile.write(b"221 bye\r\n")
                 return
             else:
-                self.wfile.write(b"250 fine\r\n")
+                self.wfile.write(self.answer(line))
+
+    def answer(self, line):  # noqa: ARG002
+        return b"250 fine\r\n"
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
@@ -141,12 +146,12 @@ def secret_file(cluster, conn):
     """A file that only the server's user can read."""
     path = f"{cluster.data}/secret"
     conn.execute(f"COPY (SELECT 'user:hush') TO '{path}'")
-    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'chmod 600 {path}'")
+    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'cat >&2; chmod 600 {path}'")
     return path
 
 
 def test_a_secret_that_others_can_read_is_refused(refused, conn, secret_file):
-    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'chmod 640 {secret_file}'")
+    conn.execute(f"COPY (SELECT 1) TO PROGRAM 'cat >&2; chmod 640 {secret_file}'")
     message = refused(
         "22023",
         "pgagent.send_mail('{a@b}', 'x', 'y', credentials => %s)",
@@ -190,6 +195,9 @@ def test_an_answer_that_is_no_success_is_an_error(refused, hook, status, detail)
     [
         ("ftp://x/", "", "the URL is not allowed"),
         ("file:///etc/passwd", "", "the URL is not allowed"),
+        ("https://user:hush@x/", "", "A user or a password has no place in it"),
+        ("http:///x", "", "the URL is not allowed"),
+        ("http://[x/", "", "the request is not allowed"),
         ("http://x/", ", 'file:/etc/hostname'", ""),
         ("http://x:port/", "", "the request is not allowed"),
     ],

@@ -1,0 +1,88 @@
+"""The bodies of the helpers as what they are: plain functions, without a server."""
+
+import ast
+import re
+
+import pytest
+from support import ROOT
+
+FOLDER = ROOT / "sql/plpython"
+MODULES = sorted(FOLDER.glob("*.py"))
+HELPERS = [path for path in sorted(FOLDER.glob("*.sql")) if path.stem != "head"]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_a_body_is_python_3_9_of_the_standard_library(module):
+    tree = ast.parse(module.read_text(), feature_version=(3, 9))
+    allowed = {
+        *(
+            "collections.abc",
+            "datetime",
+            "email",
+            "email.message",
+            "email.utils",
+            "http.client",
+            "io",
+        ),
+        *("os", "re", "smtplib", "socket", "ssl", "stat", "time", "typing"),
+        "urllib.parse",
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name for alias in node.names} <= allowed
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module in allowed
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_no_body_evaluates_a_newer_annotation(module):
+    """Return types and parameters such as `int | None` need Python 3.10, unquoted."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for annotation in annotations(node):
+                unions = (n for n in ast.walk(annotation) if isinstance(n, ast.BinOp))
+                assert not [*unions], ast.unparse(node)
+
+
+def annotations(node):
+    if isinstance(node, ast.ClassDef):
+        return [
+            item.annotation for item in node.body if isinstance(item, ast.AnnAssign)
+        ]
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [a for a in [node.returns, *(arg.annotation for arg in every)] if a]
+
+
+@pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
+def test_no_body_ends_its_own_quotation(helper):
+    for name in re.findall(r"^-- include (\S+)$", helper.read_text(), re.MULTILINE):
+        assert "$python$" not in (FOLDER / name).read_text()
+
+
+def functions(*names):
+    """Return what these modules define, each beginning with those before."""
+    found: dict[str, object] = {}
+    for name in names:
+        exec((FOLDER / f"{name}.py").read_text(), found)
+    return found
+
+
+def test_bodies_work_without_a_server():
+    crontab = functions("crontab")
+    (entry,) = crontab["read_crontab"]("@daily cat%a\\%b")
+    assert (
+        entry.script
+        == "#!/bin/sh\ncd \"$HOME\" || exit\nprintf '%s\\n' 'a%b' | {\ncat\n}\n"
+    )
+    assert functions("describe")["describe_every"](90.0) == "every 90 seconds"
+    rrule = functions("refusal", "rrule")
+    assert rrule["schedule_of"]("FREQ=DAILY;BYHOUR=3")[0] == "0 3 * * *"
+    ics = functions("ics")
+    assert all(
+        len(line.encode()) <= 75 for line in ics["folded"]("ü" * 99).split("\r\n")
+    )
+    mail = functions("refusal", "secret", "limited", "mail")
+    message = mail["message"]("a@b", ["c@d"], "Grüße", "body")
+    assert message["To"] == "c@d"
+    with pytest.raises(ValueError, match="a header is not allowed"):
+        mail["message"]("a@b", ["c@d"], "x\nBcc: e@f", "")

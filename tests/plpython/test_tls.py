@@ -1,0 +1,212 @@
+"""Mail and webhooks through TLS: whose certificate is trusted, and what is told then."""
+
+import base64
+import shutil
+import ssl
+import subprocess
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from cluster import Cluster
+from support import unavailable
+
+from .test_messages import Hook, Listener, Mailbox, address, serving
+
+LOGIN = "me:hush: hush"
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    """Certificates of 127.0.0.1 and of another host; the first one is trusted."""
+    if not shutil.which("openssl"):
+        unavailable("openssl is not there")
+    with tempfile.TemporaryDirectory(prefix="pgagent-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)  # the server may run as another user
+        for host, known in (("here", "IP:127.0.0.1"), ("elsewhere", "DNS:elsewhere")):
+            command = [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
+                *("-days", "2", "-subj", f"/CN={host}"),
+                *("-addext", f"subjectAltName={known}"),
+                *("-keyout", f"{host}.key", "-out", f"{host}.crt"),
+            ]
+            subprocess.run(command, cwd=directory, check=True, capture_output=True)
+        trusted = "".join(
+            (directory / f"{host}.crt").read_text() for host in ("here", "elsewhere")
+        )
+        (directory / "trusted").write_text(trusted)
+        yield directory
+
+
+@pytest.fixture(scope="module")
+def session(certificates):
+    """A session of a server that trusts both certificates, and has a secret."""
+    environ = {
+        "SSL_CERT_FILE": str(certificates / "trusted"),
+        "LOGIN": LOGIN,
+        "TOKEN": "Bearer hush",
+        "SPLIT": "Bearer a\r\nX-Injected: b",
+    }
+    with (
+        Cluster(environ=environ) as cluster,
+        closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn,
+    ):
+        known = "SELECT FROM pg_available_extensions WHERE name = 'plpython3u'"
+        if conn.execute(known).rowcount == 0:
+            unavailable("the server has no extension plpython3u")
+        conn.execute("CREATE EXTENSION pgagent_python CASCADE")
+        yield conn
+
+
+@pytest.fixture
+def wrapped(certificates):
+    """Return a handler's kin that speaks TLS from the first byte."""
+
+    def wrapped(handler, host):
+        context = context_of(certificates, host)
+
+        class Wrapped(handler):  # type: ignore[misc,valid-type]
+            request: ssl.SSLSocket
+
+            def setup(self):
+                self.request = context.wrap_socket(self.request, server_side=True)
+                super().setup()
+
+            def finish(self):
+                super().finish()
+                self.request.close()
+
+        return Wrapped
+
+    return wrapped
+
+
+def context_of(certificates, host):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / f"{host}.crt", certificates / f"{host}.key")
+    return context
+
+
+class Post(Mailbox):
+    """A mail server that knows logins, and begins TLS when asked."""
+
+    server: Listener
+    context: "ssl.SSLContext | None" = None
+
+    def answer(self, line):
+        command = line.split()[0].upper()
+        if command == b"EHLO":
+            more = b"250-STARTTLS\r\n" if self.context else b""
+            return b"250-here\r\n" + more + b"250 AUTH PLAIN\r\n"
+        if command == b"AUTH":
+            return b"235 welcome\r\n"
+        return super().answer(line)
+
+
+def starting_tls(context):
+    class Starting(Post):
+        def handle(self):
+            self.context = context
+            self.wfile.write(b"220 here\r\n")
+            for line in self.rfile:
+                self.server.heard.append(line.decode().rstrip("\r\n"))
+                if line.upper().startswith(b"STARTTLS"):
+                    break
+                self.wfile.write(self.answer(line))
+            else:
+                return
+            self.wfile.write(b"220 go on\r\n")
+            self.request = context.wrap_socket(self.request, server_side=True)
+            self.context = None
+            self.setup()
+            self.greet = False
+            super().handle()
+
+        def finish(self):
+            super().finish()
+            self.request.close()
+
+    return Starting
+
+
+MAIL = "SELECT pgagent.send_mail('{a@b}', 'x', 'y', server => %s, credentials => 'env:LOGIN')"
+HOOK = "SELECT pgagent.post_webhook(%s, '{}', 'env:TOKEN')"
+
+
+def test_a_login_is_told_through_tls(session, wrapped):
+    with serving(wrapped(Post, "here")) as server:
+        session.execute(MAIL, [f"smtps://{address(server)}"])
+    assert_login(server)
+
+
+def test_tls_is_begun_where_it_is_offered(session, certificates):
+    with serving(starting_tls(context_of(certificates, "here"))) as server:
+        session.execute(MAIL, [f"smtp://{address(server)}"])
+    assert "STARTTLS" in server.heard
+    assert server.heard.index("STARTTLS") < assert_login(server)
+
+
+def assert_login(server):
+    (line,) = (line for line in server.heard if line.startswith("AUTH PLAIN"))
+    assert (
+        base64.b64decode(line.split()[2]).decode()
+        == f"\0{LOGIN.replace(':', chr(0), 1)}"
+    )
+    assert "rcpt TO:<a@b>" in server.heard
+    return server.heard.index(line)
+
+
+def test_a_token_is_told_through_tls(session, wrapped):
+    with serving(wrapped(Hook, "here")) as server:
+        assert session.execute(HOOK, [f"https://{address(server)}/200"]).fetchone() == (
+            200,
+        )
+    ((headers, body),) = server.heard
+    assert (headers["Authorization"], body) == ("Bearer hush", "{}")
+
+
+def test_a_secret_cannot_bring_headers(session, wrapped):
+    split = HOOK.replace("TOKEN", "SPLIT")
+    with (
+        serving(wrapped(Hook, "here")) as server,
+        pytest.raises(psycopg.errors.InvalidParameterValue) as e,
+    ):
+        session.execute(split, [f"https://{address(server)}/200"])
+    assert server.heard == []
+    assert "Injected" not in str(e.value)
+
+
+@pytest.mark.parametrize(("scheme", "call"), [("smtps", MAIL), ("https", HOOK)])
+def test_the_certificate_of_another_host_is_refused(session, wrapped, scheme, call):
+    handler = Post if scheme == "smtps" else Hook
+    with serving(wrapped(handler, "elsewhere")) as server:
+        server.handle_error = lambda *_: None
+        with pytest.raises(psycopg.OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
+            session.execute(call, [f"{scheme}://{address(server)}/200"])
+    assert server.heard == []
+
+
+def test_tls_that_is_begun_with_the_certificate_of_another_host_is_refused(
+    session, certificates
+):
+    with serving(starting_tls(context_of(certificates, "elsewhere"))) as server:
+        server.handle_error = lambda *_: None
+        with pytest.raises(psycopg.OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
+            session.execute(MAIL, [f"smtp://{address(server)}"])
+    assert not [line for line in server.heard if line.startswith("AUTH")]
+
+
+@pytest.mark.parametrize("call", [MAIL, HOOK])
+def test_a_certificate_that_nobody_vouches_for_is_refused(conn, wrapped, call):
+    mail = call == MAIL
+    # Without credentials: the session's server has no such variables.
+    call = call.replace(", credentials => 'env:LOGIN'", "").replace(", 'env:TOKEN'", "")
+    with serving(wrapped(Post if mail else Hook, "here")) as server:
+        server.handle_error = lambda *_: None
+        scheme = "smtps" if mail else "https"
+        with pytest.raises(psycopg.OperationalError, match="CERTIFICATE_VERIFY_FAILED"):
+            conn.execute(call, [f"{scheme}://{address(server)}/200"])
+    assert server.heard == []
