@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,30 @@ def read(path):
         return path.read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.parametrize("trial", range(4))
+def test_processes_that_only_fork_and_exit_do_not_escape(
+    conn, dsn, leash, tmp_path, trial
+):
+    """Each is gone when somebody looks, and the next one not there yet."""
+    chain, ready, stop = (tmp_path / name for name in ("chain", "ready", "stop"))
+    chain.write_text(
+        f"import os; open({str(ready)!r}, 'w')\n"
+        f"while not os.path.exists({str(stop)!r}):\n"
+        "    if os.fork(): os._exit(0)\n"
+        "    os.setsid()\n"
+    )
+    try:
+        with Runner(dsn) as runner:
+            runner.ready()
+            add_job(
+                conn, batch(f"exec 9>{leash.path}; {sys.executable} {chain}; sleep 600")
+            )
+            running_step(conn)
+            poll(ready.exists)
+            runner.send(signal.SIGKILL)
+            runner.ended()
+            poll(lambda: not leash.is_held(), 5, "all processes to end")
+    finally:
+        stop.touch()
