@@ -4,6 +4,8 @@ CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had
 ├── NotRegisteredError  PGA03   this agent has been declared dead
 └── NotRunningError     PGA01   the run has been closed by somebody else, or deleted
+
+PGA02, a step that is not running any more, is met by the step's own transaction only.
 """
 
 
