@@ -117,7 +117,6 @@ class Agent:
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
             environment=options.environment,
-            sessions_per_target=options.target_sessions,
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )

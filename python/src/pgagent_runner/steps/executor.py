@@ -1,5 +1,6 @@
 """The steps of one run, whatever they are made of."""
 
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -35,12 +36,11 @@ class StepExecutor:
         self._sql = SqlSteps(
             settings, run, self._cancellation, pool or self._own_pool or SessionPool()
         )
-        self._time_limit = self._cancellation.limited(
-            run.timeout,
-            f"the run took longer than {run.timeout:g} s" if run.timeout else "",
-            Ending.EXPIRED,
+        limit = f"the run took longer than {run.timeout:g} s" if run.timeout else ""
+        self._time_limit = ExitStack()
+        self._time_limit.enter_context(
+            self._cancellation.limited(run.timeout, limit, Ending.EXPIRED)
         )
-        self._time_limit.__enter__()
 
     @property
     def connecting_since(self) -> float | None:
@@ -101,7 +101,7 @@ class StepExecutor:
 
     def close(self) -> None:
         """End the sessions of the run."""
-        self._time_limit.__exit__(None, None, None)
+        self._time_limit.close()
         self._sql.close()
         if self._own_pool is not None:
             self._own_pool.close_idle(0)

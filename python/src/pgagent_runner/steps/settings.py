@@ -20,9 +20,6 @@ class StepSettings:
     kill_grace: float = 1.0
     """Seconds between asking a step to stop and making it stop."""
 
-    sessions_per_target: int | None = None
-    """How many sessions all runs together may have on a target; None: any number."""
-
     lease: Callable[[], float] | None = None
     """Tells how many seconds a script that starts now may go on without
     `StepExecutor.keep_alive`; None: for ever."""
