@@ -13,7 +13,7 @@ BEGIN
         SELECT p.oid
         FROM pg_proc AS p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) AS a
         WHERE a.grantee = 0 AND p.oid = ANY (ARRAY[
-            'pgagent.pga_agent_register(text, interval, boolean)',
+            'pgagent.pga_agent_register(text, interval, boolean, uuid)',
             'pgagent.pga_agent_heartbeat(integer, interval)',
             'pgagent.pga_agent_leave(integer)',
             'pgagent.pga_agent_sweep()',

@@ -8,7 +8,8 @@
 -- Locks are taken in one order everywhere: the job, then its run, then its steps.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(
-    p_station text, p_lease interval, p_starting boolean DEFAULT true
+    p_station text, p_lease interval, p_starting boolean DEFAULT true,
+    p_runner uuid DEFAULT gen_random_uuid()
 )
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -21,8 +22,10 @@ BEGIN
     END IF;
     -- Whoever had this process id before us is gone.
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now');
-    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease)
-    VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease);
+    -- It lives, whatever has become of its earlier sessions.
+    UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
+    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagrunner)
+    VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_runner);
     IF p_starting THEN
         UPDATE pgagent.pga_job AS j SET jobnextrun = now()
         WHERE j.jobenabled AND j.jobagentid IS NULL AND j.jobhostagent IN ('', p_station)
@@ -32,8 +35,8 @@ BEGIN
     RETURN pg_backend_pid();
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean) IS
-'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. Returns its id, the session''s process id. Raises 25006 on a standby.';
+COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean, uuid) IS
+'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
     p_agent_id integer, p_lease interval,
@@ -158,8 +161,9 @@ DECLARE
     v_killed boolean;
 BEGIN
     SELECT a.* INTO v_agent FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
-    -- Was it the job that killed it? Not if the server was restarted meanwhile.
-    v_killed := v_agent.jaglease IS NOT NULL AND p_reason LIKE 'its connection%'
+    -- Was it the job that killed it? Not if the server was restarted meanwhile, nor if
+    -- the process has come back.
+    v_killed := v_agent.jagrunner IS NOT NULL AND p_reason LIKE 'its connection%'
                 AND v_agent.jagbackendstart > pg_postmaster_start_time();
     FOR v_job_id IN
         SELECT j.jobid FROM pgagent.pga_job AS j WHERE j.jobagentid = p_agent_id

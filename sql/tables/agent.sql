@@ -6,7 +6,8 @@ CREATE TABLE pgagent.pga_jobagent (
     jagstation text NOT NULL,
     -- Since 5.0.0
     jagbackendstart timestamptz,
-    jaglease timestamptz
+    jaglease timestamptz,
+    jagrunner uuid
 );
 
 CREATE TABLE pgagent.pga_jobclass (

@@ -7,7 +7,8 @@ ALTER TABLE pgagent.pga_job DISABLE TRIGGER pga_job_trigger;
 
 ALTER TABLE pgagent.pga_jobagent
     ADD COLUMN jagbackendstart timestamptz,
-    ADD COLUMN jaglease timestamptz;
+    ADD COLUMN jaglease timestamptz,
+    ADD COLUMN jagrunner uuid;
 
 ALTER TABLE pgagent.pga_job
     ADD COLUMN jobrunid bigint,

@@ -1,6 +1,7 @@
 """Jobs whose runners die: three deaths in a row are the job's fault."""
 
 from contextlib import closing
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -48,6 +49,26 @@ def test_a_lease_that_ran_out_is_not_the_jobs_fault(conn, dsn, other):
 
     assert job(conn, job_id, "(jobenabled, jobdeaths)") == ("t", "0")
     assert [status for status, _ in runs(conn)] == ["d"] * 3
+
+
+def test_a_lost_connection_of_a_runner_that_comes_back_is_not_the_jobs_fault(
+    conn, dsn, other
+):
+    job_id = add_job(conn, "SELECT 1")
+    register_again = "SELECT pgagent.pga_agent_register('here', '20 s', false, %s)"
+    name = uuid4()
+    for _ in range(4):
+        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            session.execute(register_again, [name])
+            sweep(session)
+            assert claim(session)
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        session.execute(register_again, [name])
+        poll(lambda: sweep(other) or not job(conn, job_id, "jobagentid"))
+
+    assert job(conn, job_id, "(jobenabled, jobdeaths)") == ("t", "0")
+    assert [status for status, _ in runs(conn)] == ["d"] * 4
 
 
 def test_the_third_death_says_why_the_job_is_disabled(conn, die):

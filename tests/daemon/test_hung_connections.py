@@ -87,3 +87,16 @@ def test_a_runner_none_of_whose_sessions_answers_stops_in_time(
     assert conn.execute(
         "SELECT jaglease > clock_timestamp() FROM pgagent.pga_jobagent"
     ).fetchone() == (True,)
+
+
+def test_a_ledger_whose_sessions_hang_takes_new_ones(conn, runner, proxy):
+    """The agent's own session answers all the time."""
+    job_id = add_job(conn, "SELECT pg_sleep(1)")
+    running_step(conn)
+
+    proxy.hang(1, 2)
+
+    (before,) = agents(conn)
+    assert ended_runs(conn, job_id) == "s"
+    assert agents(conn) == [before]
+    assert "has not answered" in runner.log

@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -22,7 +23,7 @@ class LossyProxy:
         self._lose_at = b""
         self._sessions = 0
         self._ended = threading.Event()
-        self._hanging: range = range(0)
+        self._hanging: Container[int] = ()
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -48,11 +49,9 @@ class LossyProxy:
         self._lose_at = at
         self._lose = what
 
-    def hang(self, session: int | None = None) -> None:
-        """Pass on nothing more, of the session of this number or of any."""
-        self._hanging = (
-            range(1 << 62) if session is None else range(session, session + 1)
-        )
+    def hang(self, *sessions: int) -> None:
+        """Pass on nothing more, of the sessions of these numbers or of any."""
+        self._hanging = sessions or range(1 << 62)
 
     def has_lost(self) -> bool:
         return self._lose is None

@@ -101,9 +101,9 @@ def _run_parser() -> argparse.ArgumentParser:
     add(
         "--retry",
         type=_seconds(0.1),
-        default=30.0,
+        default=3.0,
         metavar="SECONDS",
-        help="the longest time between two attempts to reconnect (default: 30)",
+        help="the longest time between two attempts to reconnect (default: 3)",
     )
     add(
         "--log-file",
@@ -149,9 +149,9 @@ def _classic_parser() -> argparse.ArgumentParser:
         "-r",
         dest="retry",
         type=_seconds(10),
-        default=30.0,
+        default=3.0,
         metavar="SECONDS",
-        help="the longest time between two attempts to reconnect (>= 10, default: 30)",
+        help="the longest time between two attempts to reconnect (>= 10, default: 3)",
     )
     add(
         "-s",

@@ -21,10 +21,12 @@ class _Formatter(logging.Formatter):
         message = record.message
         if len(message) > LONGEST:
             message = f"{message[:LONGEST]}… ({len(message)} characters)"
-        record.message = "".join(
-            c if c.isprintable() else c.encode("unicode_escape").decode()
-            for c in message
-        )
+        if not message.isprintable():
+            message = "".join(
+                c if c.isprintable() else c.encode("unicode_escape").decode()
+                for c in message
+            )
+        record.message = message
         return super().formatMessage(record)
 
 
@@ -35,6 +37,9 @@ def start(level: int, file: Path | None) -> None:
     written any more does not stop the runner. Raises OSError if it can't be opened.
     """
     logging.raiseExceptions = False
+    # Who called is not shown, and costs more than all the rest to find out.
+    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 (documented)
+    logging.logThreads = False
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)

@@ -1,8 +1,20 @@
 """What a service of systemd's `Type=notify` tells its manager: see sd_notify(3)."""
 
 import contextlib
+import math
 import os
 import socket
+
+
+def watchdog_seconds() -> float:
+    """Return within how many seconds the manager wants `WATCHDOG=1`; infinity: never.
+
+    See sd_watchdog_enabled(3).
+    """
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return math.inf
+    return int(microseconds) / 1e6 if microseconds.isdecimal() else math.inf
 
 
 def notify(*assignments: str) -> None:

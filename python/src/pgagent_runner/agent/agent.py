@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from uuid import uuid4
 
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.options import AgentOptions
@@ -17,7 +18,7 @@ from pgagent_runner.catalog import (
     prune_log,
 )
 from pgagent_runner.steps import SessionPool, StepSettings
-from pgagent_runner.systemd import notify
+from pgagent_runner.systemd import notify, watchdog_seconds
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Agent:
     def __init__(self, options: AgentOptions) -> None:
         """Prepare; nothing is connected yet."""
         self._options = options
+        self._runner = uuid4()
         self._waker = Waker()
         self._pool = SessionPool(options.target_sessions)
         self._next_beat = 0.0
@@ -103,7 +105,9 @@ class Agent:
         self._connecting = True
         began = time.monotonic()
         with Catalog(
-            options.conninfo, options.station, options.lease, starting=self._starting
+            *(options.conninfo, options.station, options.lease),
+            starting=self._starting,
+            runner=self._runner,
         ) as catalog:
             self._starting = False
             ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers + 1))
@@ -198,7 +202,9 @@ class Agent:
         began = time.monotonic()
         if began < self._next_beat:
             return False
-        self._next_beat = began + HEARTBEAT * self._options.lease
+        self._next_beat = began + min(
+            HEARTBEAT * self._options.lease, watchdog_seconds() / 2
+        )
         pulse = catalog.heartbeat()
         self._extend(crew, began)
         notify("WATCHDOG=1")

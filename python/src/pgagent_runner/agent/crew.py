@@ -94,9 +94,11 @@ class Crew:
         """Let steps go on for `fence` seconds more, unless they are extended again.
 
         Then they are stopped; scripts are killed in `lease` seconds, should this
-        process be frozen.
+        process be frozen. The server has just answered: a session of the ledger that
+        has been waiting that long for an answer waits for nothing.
         """
         self._fence.extend(fence, lease)
+        self._ledger.break_off_silent(fence)
         with self._lock:
             for executor in self._running.values():
                 executor.keep_alive(lease)

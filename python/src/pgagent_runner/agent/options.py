@@ -20,7 +20,7 @@ class AgentOptions:
     poll: float = 10.0
     """The longest time between two looks for due jobs: the safety net."""
 
-    retry: float = 30.0
+    retry: float = 3.0
     """The longest time between two attempts to reconnect."""
 
     lease: float = 20.0

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import LiteralString, Self
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -25,13 +26,20 @@ class Catalog:
     any other refusal. Not for use by several threads.
     """
 
-    def __init__(
-        self, conninfo: str, station: str, lease: float, *, starting: bool
+    def __init__(  # noqa: PLR0913
+        self,
+        conninfo: str,
+        station: str,
+        lease: float,
+        *,
+        starting: bool = True,
+        runner: UUID | None = None,
     ) -> None:
         """Connect and register as an agent on host `station`.
 
         The agent counts as alive for `lease` seconds after each heartbeat. If it is
         `starting`, and not just reconnecting, jobs with a schedule @reboot are due.
+        `runner` names this process, which may register again.
         """
         self._conninfo = conninfo
         self._station = station
@@ -42,10 +50,9 @@ class Catalog:
         self._connection.add_notify_handler(self._note)
         try:
             self._agent_id: int = self._call(
-                "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s)",
-                station,
-                lease,
-                starting,
+                "SELECT pgagent.pga_agent_register("
+                "%s, make_interval(secs => %s), %s, %s)",
+                *(station, lease, starting, runner or uuid4()),
             )[0][0]
             self._call("LISTEN pgagent")
         except BaseException:

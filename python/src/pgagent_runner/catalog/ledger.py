@@ -4,8 +4,9 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -96,6 +97,7 @@ class Ledger:
         self._entries: list[_Entry] = []
         self._sessions: list[Connection] = []
         self._looking_up = threading.Lock()
+        self._asked: dict[Connection, float] = {}
         try:
             for _ in range(size):
                 self._sessions.append(connect(conninfo))
@@ -167,6 +169,27 @@ class Ledger:
         """Note, before it is used, a session that executes steps for an agent."""
         self._ask("SELECT pgagent.pga_agent_session(%s, %s)", (agent_id, pid))
 
+    def break_off_silent(self, seconds: float) -> None:
+        """Break sessions off that have been waiting so long for an answer.
+
+        What they were recording is recorded again, in new ones.
+        """
+        latest = time.monotonic() - seconds
+        for session, since in list(self._asked.items()):
+            if since < latest:
+                log.warning("a session has not answered for %.0f s", seconds)
+                break_off(session)
+
+    @contextmanager
+    def _asking(self, session: Connection) -> Iterator[None]:
+        """Know since when the session has been waiting for an answer."""
+        self._asked[session] = time.monotonic()
+        try:
+            with translated_errors(session):
+                yield
+        finally:
+            del self._asked[session]
+
     def _has_succeeded(self, step_log_id: int) -> bool:
         query: LiteralString = (
             "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
@@ -182,7 +205,7 @@ class Ledger:
                 with self._looking_up:
                     if self._lookup.closed:
                         self._lookup = connect(self._conninfo)
-                    with translated_errors(self._lookup):
+                    with self._asking(self._lookup):
                         return self._lookup.execute(query, parameters).fetchone()
             except CatalogError as e:
                 refusals += not isinstance(e, CatalogLostError)
@@ -232,7 +255,9 @@ class Ledger:
             try:
                 if session.closed:
                     session = self._renew(session)
-                self._settle(entries, _record(session, entries))
+                with self._asking(session):
+                    answers = _record(session, entries)
+                self._settle(entries, answers)
             except CatalogError as e:
                 lost = isinstance(e, CatalogLostError)
                 if not lost and len(entries) > 1:
@@ -320,17 +345,16 @@ def _record(session: Connection, entries: list[_Entry]) -> list[Row]:
             _array(e.status and e.status.value for e in entries),
             messages,
         )
-        with translated_errors(session):
-            try:
-                return session.execute(_RECORD, parameters).fetchall()
-            except (
-                psycopg.errors.DeadlockDetected,
-                psycopg.errors.SerializationFailure,
-            ):
-                continue  # one of the two had to give way
-            except psycopg.errors.UntranslatableCharacter:
-                outputs = [_escaped(text) for text in outputs]
-                messages = [_escaped(text) for text in messages]
+        try:
+            return session.execute(_RECORD, parameters).fetchall()
+        except (
+            psycopg.errors.DeadlockDetected,
+            psycopg.errors.SerializationFailure,
+        ):
+            continue  # one of the two had to give way
+        except psycopg.errors.UntranslatableCharacter:
+            outputs = [_escaped(text) for text in outputs]
+            messages = [_escaped(text) for text in messages]
 
 
 def _array(items: Iterable[object]) -> str:

@@ -2,14 +2,16 @@
 
 import contextlib
 import math
+import os
 import select
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.errors import StepAbortedError
+
+_CLOSED = -1  # no file descriptor
 
 _LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
 
@@ -28,9 +30,7 @@ class Cancellation:
         self._lock = threading.Lock()
         self._reason: str | None = None
         self._ending = Ending.ABORTED
-        self._reader, self._writer = socket.socketpair()
-        self._reader.settimeout(0)
-        self._writer.settimeout(0)
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     @property
     def reason(self) -> str | None:
@@ -44,7 +44,7 @@ class Cancellation:
 
     def fileno(self) -> int:
         """Give the file descriptor to wait on for POLLIN."""
-        return self._reader.fileno()
+        return self._event
 
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
         """Ask to stop; the first reason counts, or the one that weighs more."""
@@ -52,16 +52,15 @@ class Cancellation:
             if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
                 self._reason = reason
                 self._ending = ending
-                with contextlib.suppress(OSError):  # full, or closed
-                    self._writer.send(b"\0")
+                if self._event != _CLOSED:
+                    os.eventfd_write(self._event, 1)
 
     def forget_time_limit(self) -> None:
         """Let the next step start although the time of the last one was over."""
         with self._lock:
             if self._reason is not None and self._ending is Ending.FAILED:
                 self._reason = None
-                with contextlib.suppress(BlockingIOError):
-                    self._reader.recv(16)
+                os.eventfd_read(self._event)
 
     @contextlib.contextmanager
     def limited(
@@ -97,8 +96,9 @@ class Cancellation:
     def close(self) -> None:
         """Close the file descriptor; a later request changes nothing."""
         with self._lock:
-            self._writer.close()
-            self._reader.close()
+            if self._event != _CLOSED:
+                os.close(self._event)
+                self._event = _CLOSED
 
 
 def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]:

@@ -1,5 +1,6 @@
 """Opening a session at the target of an SQL step."""
 
+import functools
 import math
 import random
 import re
@@ -51,14 +52,10 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
         raise StepError("the step names neither a database nor a connection string")
     given = step.conninfo or settings.server_conninfo
     try:
-        if step.conninfo:
-            target = conninfo_to_dict(given)
-        else:
-            target = conninfo_to_dict(make_conninfo(given, dbname=step.database))
+        target = _parse(given, "" if step.conninfo else step.database)
     except (psycopg.Error, UnicodeError) as error:
         reason = _without_secrets(given, error)
         raise StepError(f"the connection string is malformed: {reason}") from None
-    target.pop("replication", None)  # whose COPY has no end
     return {
         **_KEEPALIVES,
         "connect_timeout": settings.connect_timeout,
@@ -66,6 +63,19 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
         **target,
         "client_encoding": "UTF8",
     }
+
+
+@functools.lru_cache
+def _parse(conninfo: str, database: str) -> Parameters:
+    """Have libpq parse a connection string, and put a database there, if one is named.
+
+    Many steps have the same target, and it is for ever the same.
+    """
+    target = conninfo_to_dict(conninfo)
+    if database:
+        target = conninfo_to_dict(make_conninfo(conninfo, dbname=database))
+    target.pop("replication", None)  # whose COPY has no end
+    return target
 
 
 def connect(
