@@ -3,7 +3,6 @@
 import select
 import socket
 import threading
-from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -23,7 +22,7 @@ class LossyProxy:
         self._lose_at = b""
         self._sessions = 0
         self._ended = threading.Event()
-        self._hanging: Container[int] = ()
+        self._hanging: tuple[int, ...] | range = ()
 
     def __enter__(self) -> Self:
         self._start(self._accept)

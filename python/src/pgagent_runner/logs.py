@@ -38,7 +38,7 @@ def start(level: int, file: Path | None) -> None:
     """
     logging.raiseExceptions = False
     # Who called is not shown, and costs more than all the rest to find out.
-    logging._srcfile = None  # type: ignore[attr-defined]  # noqa: SLF001 (documented)
+    logging._srcfile = None  # noqa: SLF001 (documented)
     logging.logThreads = False
     handler: logging.Handler
     if file is None:

@@ -26,7 +26,7 @@ class Catalog:
     any other refusal. Not for use by several threads.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         conninfo: str,
         station: str,
@@ -89,6 +89,9 @@ class Catalog:
             "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
         )
         row = self._call(query, self._agent_id, self._lease)[0]
+        with translated_errors(self._connection):
+            if self._connection.forget_old_plans():
+                self.claim(0)  # so that no job that is due has to wait for the new ones
         swept, dying, cancelled, reasons = row
         return Pulse(
             swept, dying, dict(zip(cancelled or (), reasons or (), strict=True))
@@ -102,7 +105,9 @@ class Catalog:
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
         query: LiteralString = "SELECT * FROM pgagent.pga_run_claim(%s, %s)"
-        return list(_runs(self._call(query, self._agent_id, limit)))
+        rows = self._call(query, self._agent_id, limit)
+        self._connection.note_rows(len(rows))
+        return list(_runs(rows))
 
     def seconds_until_due(self) -> float | None:
         """Return the time until a run is due, 0 if one is, None if none will be."""

@@ -256,7 +256,9 @@ class Ledger:
                 if session.closed:
                     session = self._renew(session)
                 with self._asking(session):
+                    session.forget_old_plans()
                     answers = _record(session, entries)
+                    session.note_rows(len(entries))
                 self._settle(entries, answers)
             except CatalogError as e:
                 lost = isinstance(e, CatalogLostError)

@@ -14,7 +14,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
 
 Row = tuple[Any, ...]
-Connection = psycopg.Connection[Row]
 
 # What a session of ours needs, whatever the role, the database or the user's
 # environment prescribe; settings that this server does not have are left out. Four let
@@ -57,6 +56,28 @@ _DEFAULTS = {
 }
 
 
+class Connection(psycopg.Connection[Row]):
+    """A session with the catalogue, which plans each statement once."""
+
+    _rows = 0
+    _rows_of_plans = 100
+
+    def note_rows(self, count: int) -> None:
+        """Note how many rows it has added to the log."""
+        self._rows += count
+
+    def forget_old_plans(self) -> bool:
+        """Have statements planned anew if the log has doubled; tell whether it has.
+
+        What was the shortest way when a table was empty may now read all of it.
+        """
+        if self._rows < self._rows_of_plans:
+            return False
+        self.execute("DISCARD PLANS")
+        self._rows_of_plans = 2 * self._rows
+        return True
+
+
 class _TextLoader(Loader):
     """Text of a database that does not know its encoding may hold any bytes."""
 
@@ -93,20 +114,20 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
     Raises CatalogLostError with libpq's reason.
     """
     try:
-        connection: Connection = psycopg.connect(
+        connection = Connection.connect(
             merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
         )
         connection.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             # It takes any bytes, and would refuse to send those that are not UTF-8.
             connection.execute("SET client_encoding = 'SQL_ASCII'")
+            for name in ("text", "name", "bpchar"):
+                connection.adapters.register_loader(name, _TextLoader)
     except psycopg.Error as e:
         # The rest of a password that holds an @ is taken for the host.
         if "@" in str(parse_conninfo(conninfo).get("host", "")):
             raise CatalogLostError("can't connect: the host contains an @") from None
         raise CatalogLostError(str(e).strip()) from e
-    for name in ("text", "name", "bpchar"):
-        connection.adapters.register_loader(name, _TextLoader)
     return connection
 
 
