@@ -27,12 +27,12 @@ class Agent:
     """Whether it is pgAgent's daemon: each running job takes two connections."""
 
 
-def ours(workers: int = 16, runners: int = 1) -> Agent:
+def ours(workers: int | None = None, runners: int = 1) -> Agent:
     """Return this project's runner."""
     program = str(ROOT / "build/venv/bin/pgagent")
-    options = ("--workers", str(workers)) if workers != 16 else ()
+    options = ("--workers", str(workers)) if workers else ()
     name = OURS
-    if workers != 16:
+    if workers:
         name += f", {workers} workers"
     if runners != 1:
         name += f", {runners} runners"

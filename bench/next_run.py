@@ -1,12 +1,10 @@
-"""Measure how long the next run of a schedule takes to compute, in the backend.
+"""How long the next run of a schedule takes to compute, in the backend.
 
-    bench/next_run.py CONNINFO [CONNINFO_OF_4_2]
-
-Each names a database with the extension pgagent and a login that is a superuser. All
-that is stored there is rolled back. Prints medians; "hangs" is more than two seconds.
+All that is stored for it is rolled back. What does not end within two seconds, as many
+schedules do not with pgAgent 4.2, or ends with an error, has an infinite time.
 """
 
-import sys
+import math
 import time
 from collections.abc import Container
 from dataclasses import dataclass
@@ -14,9 +12,12 @@ from statistics import median
 from typing import Any
 
 import psycopg
+from agents import DAEMON, OURS
+from server import DATABASE, Bench
 
 Connection = psycopg.Connection[Any]
 
+OLD_DATABASE = "old"
 BATCHES = 5
 WARM_UP = 10  # calls; plans are cached after five
 BATCH_MICROSECONDS = 40_000
@@ -115,31 +116,26 @@ CASES = [
 ]
 
 
-def main() -> None:
-    """Measure the databases that are named, and print."""
-    conninfos = sys.argv[1:]
-    if len(conninfos) not in {1, 2}:
-        sys.exit(__doc__)
-    columns = [measure(conninfo) for conninfo in conninfos]
-    names = [f"{case.name}, µs" for case in CASES]
-    names.append(f"UPDATE of {JOBS} jobs, ms")
-    for name, ours, *others in zip(names, *columns, strict=True):
-        print(f"{name:<45} {shown(ours):>9}", *(against(ours, it) for it in others))
+def next_run(bench: Bench) -> dict[str, list[float]]:
+    """Measure ours and, in a database beside it, that of pgAgent 4.2."""
+    measured = {OURS: measure(bench.cluster.conninfo(DATABASE))}
+    if DAEMON.exists():
+        bench.conn.execute(f"CREATE DATABASE {OLD_DATABASE}")
+        old = bench.cluster.conninfo(OLD_DATABASE)
+        with psycopg.connect(old, autocommit=True) as conn:
+            conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
+        measured["pgAgent 4.2"] = measure(old)
+        bench.conn.execute(f"DROP DATABASE {OLD_DATABASE}")
+    names = [f"next run: {case.name}, µs" for case in CASES]
+    names.append(f"trigger: UPDATE of {JOBS:,} jobs, ms")
+    return {
+        f"{who} | {name}": [figure]
+        for who, figures in measured.items()
+        for name, figure in zip(names, figures, strict=True)
+    }
 
 
-def shown(figure: float | str) -> str:
-    """Return a measured time, or why there is none."""
-    return figure if isinstance(figure, str) else f"{figure:,.0f}"
-
-
-def against(ours: float | str, other: float | str) -> str:
-    """Return another's time, and how many of ours it is."""
-    numbers = isinstance(ours, float) and isinstance(other, float)
-    ratio = f"{other / ours:.1f}x" if numbers else ""  # type: ignore[operator]
-    return f"{shown(other):>9} {ratio:>8}"
-
-
-def measure(conninfo: str) -> list[float | str]:
+def measure(conninfo: str) -> list[float]:
     """Return the time of each case, and that of recomputing many jobs at once."""
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("SET session_replication_role = replica")
@@ -148,7 +144,7 @@ def measure(conninfo: str) -> list[float | str]:
         return [*(time_of(conn, case) for case in CASES), time_of_jobs(conn)]
 
 
-def time_of(conn: Connection, case: Case) -> float | str:
+def time_of(conn: Connection, case: Case) -> float:
     """Return the median time of a call in microseconds."""
     try:
         with conn.transaction(force_rollback=True):
@@ -161,10 +157,8 @@ def time_of(conn: Connection, case: Case) -> float | str:
             return median(
                 microseconds(conn, schedule_id, calls) for _ in range(BATCHES)
             )
-    except psycopg.errors.QueryCanceled:
-        return "hangs"
-    except psycopg.errors.DataError:
-        return "error"
+    except (psycopg.errors.QueryCanceled, psycopg.errors.DataError):
+        return math.inf
 
 
 def time_of_jobs(conn: Connection) -> float:
@@ -234,7 +228,3 @@ def microseconds(conn: Connection, schedule_id: int, calls: int) -> float:
         [calls, schedule_id],
     ).fetchone() or (0,)
     return float(average)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,7 @@ puts the figures of build/bench/results.json into docs/performance.md and .svg.
 
 import json
 from html import escape
-from math import log10
+from math import isinf, log10
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +44,8 @@ def table(result: Results) -> list[str]:
     rows = {}
     for (who, what), figure in figures.items():
         ours = figures.get((OURS, what))
-        ratio = f"{figure / ours:.2f}" if ours and who != OURS else ""
+        compared = ours and who != OURS and not isinf(figure)
+        ratio = f"{figure / ours:.2f}" if ours and compared else ""
         rows[who, what] = f"| {what} | {who} | {shown(figure)} | {ratio} |"
     order = list(dict.fromkeys(what for _, what in rows))
     return [
@@ -64,6 +65,8 @@ def medians(result: Results) -> dict[tuple[str, str], float]:
 
 def shown(figure: float) -> str:
     """Return a figure with about three digits that count."""
+    if isinf(figure):
+        return "never"
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
 
 

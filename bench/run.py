@@ -18,6 +18,7 @@ from delay import delay
 from floor import cores, floor
 from idle import idle
 from long import long
+from next_run import next_run
 from server import Bench, timestamp
 from size import size
 from sustained import sustained
@@ -29,6 +30,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "sustained": sustained,
     "delay": delay,
     "burst": burst,
+    "next_run": next_run,
     "idle": idle,
     "size": size,
     "long": long,

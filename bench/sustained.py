@@ -11,7 +11,7 @@ CONNECTIONS = "500"
 def sustained(bench: Bench) -> dict[str, list[float]]:
     """Measure the floor and everybody, one after the other, in rounds."""
     seconds = 3 if bench.quick else 15
-    runners = [ours(), ours(workers=32), ours(runners=2), ours(runners=4)]
+    runners = [ours(), ours(workers=16), ours(runners=2), ours(runners=4)]
     everybody = [(agent.name, agent, JOBS) for agent in runners]
     if DAEMON.exists():
         agent = daemon("-t", "1")
@@ -25,7 +25,7 @@ def sustained(bench: Bench) -> dict[str, list[float]]:
     for _ in range(1 if bench.quick else 3):
         bench.clear()
         bench.add_jobs(JOBS)
-        for clients in (4, 8):
+        for clients in (4, 8, 16):
             note(f"floor, {clients} clients", "runs/s", rate(bench, 1, clients, 5))
             note(
                 f"floor, batches of 100, {clients} clients",
@@ -33,25 +33,35 @@ def sustained(bench: Bench) -> dict[str, list[float]]:
                 rate(bench, 100, clients, 5),
             )
         for name, agent, jobs in everybody:
-            good, doubled, failed = rate_of(bench, agent, jobs, seconds)
+            good, faults = rate_of(bench, agent, jobs, seconds)
             note(name, "runs/s", good)
-            note(name, "runs doubled or lost", doubled)
-            note(name, "runs failed", failed)
+            for what, count in faults.items():
+                note(name, what, count)
     bench.restart()
     return figures
 
 
+FAULTS = {
+    "due times run twice": """
+        SELECT count(*) - count(DISTINCT (jlgjobid, jlgscheduled))
+        FROM pgagent.pga_joblog""",
+    "effects too many or missing": """
+        SELECT abs(effects - runs) FROM
+            (SELECT count(*) FROM effect) AS e (effects),
+            (SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = 's') AS r (runs)
+        """,
+    "runs failed": """
+        SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus IN ('f', 'i', 'd')""",
+}
+
+
 def rate_of(
     bench: Bench, agent: Agent, jobs: int, seconds: float
-) -> tuple[float, int, int]:
-    """Return good runs a second, how many have no effect of their own, and failures."""
+) -> tuple[float, dict[str, int]]:
+    """Return good runs a second, and what went wrong how often."""
     bench.clear()
     bench.add_jobs(jobs)
     bench.make_due("now()")
     with running(bench, agent):
         good = successes_per_second(bench, seconds)
-    doubled = abs(int(bench.one("SELECT count(*) FROM effect")) - bench.count("s"))
-    failed = bench.one(
-        "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus IN ('f', 'i', 'd')"
-    )
-    return good, doubled, int(failed)
+    return good, {what: int(bench.one(query)) for what, query in FAULTS.items()}

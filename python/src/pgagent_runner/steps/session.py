@@ -84,15 +84,16 @@ class Session:
         if self._can_check:
             # A runner that dies takes its statements along within a second.
             settings.append("SET client_connection_check_interval = '1s'")
-        # A role that was set with the login would not come back after DISCARD ALL.
-        settings.append("SELECT 1 WHERE session_user = current_user")
+        if not self._is_reusable:
+            # A role that was set with the login would not come back after DISCARD ALL.
+            settings.append("SELECT 1 WHERE session_user = current_user")
         results = list(self.query("; ".join(settings).encode()))
         if self._can_check and results and results[-1].status == _FATAL:
             self._can_check = False  # not on every platform
             self.begin(cancellation, name)
             return
         self._is_broken |= not results or results[-1].status == _FATAL
-        self._is_reusable = any(r.ntuples for r in results)
+        self._is_reusable |= any(r.ntuples for r in results)
 
     def start_reset(self) -> bool:
         """Have the server forget the run; tell whether that makes sense."""
