@@ -35,6 +35,9 @@ CREATE TABLE pgagent.pga_jobsteplog (
     -- Since 5.0.0
     jslattempt integer NOT NULL DEFAULT 1
 );
+-- Each row is updated once, when the step has ended: room for that on the same page
+-- leaves the indexes as they are.
+ALTER TABLE pgagent.pga_jobsteplog SET (fillfactor = 85);
 CREATE INDEX pga_jobsteplog_jslid ON pgagent.pga_jobsteplog (jsljlgid);
 -- A step's runs, the latest first.
 CREATE INDEX pga_jobsteplog_jstid ON pgagent.pga_jobsteplog (jsljstid, jslid DESC);

@@ -57,6 +57,7 @@ ALTER TABLE pgagent.pga_joblog
     ADD COLUMN jlgscheduled timestamptz,
     ADD COLUMN jlgmessage text,
     ADD COLUMN jlgcancel text;
+ALTER TABLE pgagent.pga_jobsteplog SET (fillfactor = 85);
 ALTER TABLE pgagent.pga_jobsteplog
     ALTER COLUMN jslid TYPE bigint,
     ALTER COLUMN jsljlgid TYPE bigint,
