@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.errors import StepAbortedError
 
-_CLOSED = -1  # no file descriptor
-
 _LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
 
 # What weighs more replaces what weighs less.
@@ -30,7 +28,9 @@ class Cancellation:
         self._lock = threading.Lock()
         self._reason: str | None = None
         self._ending = Ending.ABORTED
-        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # What is written is so little that nothing ever waits for room.
+        self._reader, self._writer = os.pipe()
+        self._closed = False
 
     @property
     def reason(self) -> str | None:
@@ -44,7 +44,7 @@ class Cancellation:
 
     def fileno(self) -> int:
         """Give the file descriptor to wait on for POLLIN."""
-        return self._event
+        return self._reader
 
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
         """Ask to stop; the first reason counts, or the one that weighs more."""
@@ -52,15 +52,15 @@ class Cancellation:
             if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
                 self._reason = reason
                 self._ending = ending
-                if self._event != _CLOSED:
-                    os.eventfd_write(self._event, 1)
+                if not self._closed:
+                    os.write(self._writer, b"\0")
 
     def forget_time_limit(self) -> None:
         """Let the next step start although the time of the last one was over."""
         with self._lock:
             if self._reason is not None and self._ending is Ending.FAILED:
                 self._reason = None
-                os.eventfd_read(self._event)
+                os.read(self._reader, 16)
 
     @contextlib.contextmanager
     def limited(
@@ -96,9 +96,10 @@ class Cancellation:
     def close(self) -> None:
         """Close the file descriptor; a later request changes nothing."""
         with self._lock:
-            if self._event != _CLOSED:
-                os.close(self._event)
-                self._event = _CLOSED
+            if not self._closed:
+                self._closed = True
+                os.close(self._reader)
+                os.close(self._writer)
 
 
 def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]:
