@@ -11,7 +11,7 @@ CONNECTIONS = "500"
 def sustained(bench: Bench) -> dict[str, list[float]]:
     """Measure the floor and everybody, one after the other, in rounds."""
     seconds = 3 if bench.quick else 15
-    runners = [ours(), ours(workers=16), ours(runners=2), ours(runners=4)]
+    runners = [ours(), ours(workers=64), ours(runners=2), ours(runners=4)]
     everybody = [(agent.name, agent, JOBS) for agent in runners]
     if DAEMON.exists():
         agent = daemon("-t", "1")
