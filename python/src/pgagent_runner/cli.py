@@ -23,6 +23,7 @@ from pgagent_runner.steps import batch_environment
 log = logging.getLogger("pgagent")
 
 DAY = 86400.0
+DEFAULTS = AgentOptions(conninfo="", station="")
 LEVELS = ("error", "warning", "info", "debug")
 
 USAGE = """\
@@ -93,17 +94,18 @@ def _run_parser() -> argparse.ArgumentParser:
     add(
         "--poll",
         type=_seconds(0.1),
-        default=10.0,
+        default=DEFAULTS.poll,
         metavar="SECONDS",
-        help="look for due jobs at least this often (default: 10); due times and"
+        help="look for due jobs at least this often (default: %(default)g); due times and"
         " changes of jobs are noticed at once anyway",
     )
     add(
         "--retry",
         type=_seconds(0.1),
-        default=3.0,
+        default=DEFAULTS.retry,
         metavar="SECONDS",
-        help="the longest time between two attempts to reconnect (default: 3)",
+        help="the longest time between two attempts to reconnect"
+        " (default: %(default)g)",
     )
     add(
         "--log-file",
@@ -141,17 +143,18 @@ def _classic_parser() -> argparse.ArgumentParser:
         "-t",
         dest="poll",
         type=_seconds(1),
-        default=10.0,
+        default=DEFAULTS.poll,
         metavar="SECONDS",
-        help="look for due jobs at least this often (default: 10)",
+        help="look for due jobs at least this often (default: %(default)g)",
     )
     add(
         "-r",
         dest="retry",
         type=_seconds(10),
-        default=3.0,
+        default=DEFAULTS.retry,
         metavar="SECONDS",
-        help="the longest time between two attempts to reconnect (>= 10, default: 3)",
+        help="the longest time between two attempts to reconnect "
+        "(>= 10, default: %(default)g)",
     )
     add(
         "-s",
@@ -185,9 +188,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--workers",
         type=_integer(1, 1000),
-        default=16,
+        default=DEFAULTS.workers,
         metavar="N",
-        help="run at most N jobs at the same time (default: 16)",
+        help="run at most N jobs at the same time (default: %(default)s)",
     )
     add(
         "--target-sessions",
@@ -200,23 +203,24 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--lease",
         type=_seconds(4),
-        default=20.0,
+        default=DEFAULTS.lease,
         metavar="SECONDS",
         help="count as dead, so that others may take the jobs, without a sign of life"
-        " for this long; it is shown five times as often (default: 20)",
+        " for this long; it is shown five times as often"
+        " (default: %(default)g)",
     )
     add(
         "--grace",
         type=_seconds(0),
-        default=30.0,
+        default=DEFAULTS.grace,
         metavar="SECONDS",
-        help="when told to stop, let running jobs go on for this long (default: 30);"
-        " told again, stop them at once",
+        help="when told to stop, let running jobs go on for this long"
+        " (default: %(default)g); told again, stop them at once",
     )
     add(
         "--output-limit",
         type=_integer(1024, 1 << 29),
-        default=1 << 20,
+        default=DEFAULTS.output_limit,
         metavar="BYTES",
         help="keep this much of a step's output (default: 1 MiB)",
     )
