@@ -19,15 +19,19 @@ sleep 600
 
 
 @pytest.mark.parametrize("trial", range(5))
-def test_nothing_of_a_step_survives_the_kill_of_its_runner(conn, dsn, leash, trial):
-    with Runner(dsn) as runner:
+def test_nothing_of_a_step_survives_the_kill_of_its_runner(
+    conn, dsn, leash, tmp_path, trial
+):
+    with Runner(dsn, environ={"TMPDIR": str(tmp_path)}) as runner:
         runner.ready()
         add_job(conn, batch(FAMILY.format(leash=leash.path)))
         running_step(conn)
         poll(leash.is_held)
+        assert list(tmp_path.glob("pgagent-*/script"))
         runner.send(signal.SIGKILL)
         runner.ended()
         poll(lambda: not leash.is_held(), 5, "all processes to end")
+        poll(lambda: not list(tmp_path.glob("pgagent-*")), 5, "the script to be gone")
 
 
 def test_a_frozen_runners_script_ends_before_its_lease(conn, dsn, leash):

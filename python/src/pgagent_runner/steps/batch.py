@@ -58,7 +58,7 @@ def run_script(  # noqa: PLR0913, PLR0917
     with _script_file(code, settings.environment.get("TMPDIR")) as path:
         command = [*_interpreter(code), os.fsencode(path)]
         environment = _environment(step, run, settings.environment)
-        with _started(command, environment, output, settings) as script:
+        with _started(command, path.parent, environment, output, settings) as script:
             on_start(script)
             _wait(script, settings, cancellation, output)
             exit_code = script.exit_code or 0
@@ -158,6 +158,7 @@ def _remove(directory: Path, path: Path) -> None:
 @contextmanager
 def _started(
     command: list[bytes],
+    directory: Path,
     environment: Mapping[bytes, bytes],
     output: BoundedOutput,
     settings: StepSettings,
@@ -166,7 +167,7 @@ def _started(
     interpreter = command[0].decode(errors="backslashreplace")
     try:
         lease = settings.lease and settings.lease()
-        with supervised(command, environment, output, lease) as script:
+        with supervised(command, directory, environment, output, lease) as script:
             yield script
     except FileNotFoundError:
         raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None

@@ -1,13 +1,13 @@
 """The program between runner and script: no process of a step outlives the runner.
 
-    python -I -S guardian.py FD SECONDS PROGRAM [ARGUMENT]...
+    python -I -S guardian.py FD SECONDS DIRECTORY PROGRAM [ARGUMENT]...
 
 It starts the program in a session of its own and becomes the parent of whatever that
 leaves behind (PR_SET_CHILD_SUBREAPER). The socket FD leads to the runner. When that is
 closed without a word the runner has died; when nothing has come for SECONDS, or for as
 long as was said last, the runner is frozen, and others are about to take its runs for
-dead: then every descendant is killed. Where the kernel is not Linux, that is the
-program's process group only.
+dead: then every descendant is killed, and the directory, in which the script lies, is
+removed. Where the kernel is not Linux, those are the program's process group only.
 
 Messages are lines. From the runner: `alive SECONDS`, `end SECONDS` (ask the process
 group to end, and kill every descendant so much later), `end-group SECONDS` (the same,
@@ -45,8 +45,9 @@ def _now() -> float:
 
 
 class _Guardian:
-    def __init__(self, runner: int, seconds: float) -> None:
+    def __init__(self, runner: int, seconds: float, directory: str) -> None:
         self._runner = runner
+        self._directory = directory
         self._deadline = _now() + seconds
         self._script = 0
         self._ending: float | None = None  # when to kill
@@ -83,8 +84,7 @@ class _Guardian:
                 self._see_to_the_end()
             left = self._deadline - _now()
             if left <= 0:
-                self._kill_all()
-                os._exit(0)
+                self._clear_up()
             wait = min(left, 3600 if self._ending is None else _TICK)
             for descriptor, _ in poll.poll(wait * 1000 + 1):
                 if descriptor == self._runner:
@@ -98,8 +98,7 @@ class _Guardian:
         except OSError:
             data = b""
         if not data:
-            self._kill_all()
-            os._exit(0)
+            self._clear_up()
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             word, _, seconds = line.partition(b" ")
@@ -123,6 +122,14 @@ class _Guardian:
             self._reap()
             self._tell(b"gone")
             self._ending = None
+
+    def _clear_up(self) -> NoReturn:
+        """Leave nothing, and go: the runner can't."""
+        self._kill_all()
+        import shutil  # noqa: PLC0415 (it delays)
+
+        shutil.rmtree(self._directory, ignore_errors=True)
+        os._exit(0)
 
     def _kill_all(self) -> None:
         """Kill every descendant: those whose parents die become children of ours."""
@@ -235,8 +242,8 @@ def main() -> None:
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    guardian = _Guardian(runner, seconds)
-    guardian.start([os.fsencode(word) for word in sys.argv[3:]])
+    guardian = _Guardian(runner, seconds, sys.argv[3])
+    guardian.start([os.fsencode(word) for word in sys.argv[4:]])
     guardian.watch(child_ended)
 
 

@@ -28,14 +28,15 @@ _FOR_EVER = 1e9  # seconds
 _GUARDIAN = Path(__file__).with_name("guardian.py")
 
 
-def _guardian(channel: int, seconds: float) -> list[str | bytes]:
+def _guardian(channel: int, seconds: float, directory: Path) -> list[str | bytes]:
     program = [sys.executable, "-I", "-S", os.fspath(_GUARDIAN)]
-    return [*program, str(channel), str(seconds)]
+    return [*program, str(channel), str(seconds), os.fspath(directory)]
 
 
 @contextmanager
 def supervised(
     command: Sequence[bytes],
+    directory: Path,
     environment: Mapping[bytes, bytes],
     output: BoundedOutput,
     lease: float | None,
@@ -43,7 +44,8 @@ def supervised(
     """Run a command under a guardian while the block lasts.
 
     Everything is killed if the block is left by an exception, or if more than `lease`
-    seconds pass without `Script.keep_alive`. Raise OSError if the command can't be
+    seconds pass without `Script.keep_alive`; if this process dies, the directory, in
+    which the script lies, is removed. Raise OSError if the command can't be
     started.
     """
     seconds = _FOR_EVER if lease is None else lease
@@ -51,7 +53,7 @@ def supervised(
     with ours:
         with guardians:
             guardian = subprocess.Popen(
-                [*_guardian(guardians.fileno(), seconds), *command],
+                [*_guardian(guardians.fileno(), seconds, directory), *command],
                 bufsize=0,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
