@@ -96,8 +96,8 @@ def _run_parser() -> argparse.ArgumentParser:
         type=_seconds(0.1),
         default=DEFAULTS.poll,
         metavar="SECONDS",
-        help="look for due jobs at least this often (default: %(default)g); due times and"
-        " changes of jobs are noticed at once anyway",
+        help="look for due jobs at least this often (default: %(default)g); due times"
+        " and changes of jobs are noticed at once anyway",
     )
     add(
         "--retry",
