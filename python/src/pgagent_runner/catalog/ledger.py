@@ -33,6 +33,7 @@ _LONGEST_DELAY = 2.0
 _MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
 _MOST_AT_ONCE = 200  # entries in a transaction
 _MOST_CHARACTERS = 8 << 20  # of output in a transaction of several entries
+_SLOWEST = 50_000  # characters a second that every network carries
 _LOCKED = "55P03"
 _LAST_WORDS = 1.0  # seconds that the server has to answer when the ledger is closed
 _GIVEN_UP = "the agent has given up its registration"
@@ -181,9 +182,9 @@ class Ledger:
                 break_off(session)
 
     @contextmanager
-    def _asking(self, session: Connection) -> Iterator[None]:
-        """Know since when the session has been waiting for an answer."""
-        self._asked[session] = time.monotonic()
+    def _asking(self, session: Connection, characters: int = 0) -> Iterator[None]:
+        """Know since when it waits, apart from the way of so many characters."""
+        self._asked[session] = time.monotonic() + characters / _SLOWEST
         try:
             with translated_errors(session):
                 yield
@@ -255,7 +256,7 @@ class Ledger:
             try:
                 if session.closed:
                     session = self._renew(session)
-                with self._asking(session):
+                with self._asking(session, sum(map(_size, entries))):
                     session.forget_old_plans()
                     answers = _record(session, entries)
                     session.note_rows(len(entries))
@@ -319,11 +320,15 @@ class Ledger:
             self._lookup.close()
 
 
+def _size(entry: _Entry) -> int:
+    return len(entry.ended.outcome.output) if entry.ended else 0
+
+
 def _fitting(entries: list[_Entry]) -> list[_Entry]:
     """Return as many of the entries as have room in a transaction, at least one."""
     characters = 0
     for number, entry in enumerate(entries):
-        characters += len(entry.ended.outcome.output) if entry.ended else 0
+        characters += _size(entry)
         if characters > _MOST_CHARACTERS and number:
             return entries[:number]
     return entries
