@@ -24,7 +24,8 @@ OUTCOME = Outcome(Ending.SUCCEEDED, 1, "output")
 
 @pytest.fixture
 def catalog(dsn):
-    with Catalog(dsn, "here", 20, starting=True) as catalog:
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
         yield catalog
 
 

@@ -33,7 +33,8 @@ class Player:
 
 @pytest.fixture
 def catalog(dsn):
-    with Catalog(dsn, "here", 20, starting=True) as catalog:
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
         yield catalog
 
 

@@ -16,7 +16,8 @@ ENDED = "an atomic step can't end its own transaction, which its log row is part
 
 @pytest.fixture
 def catalog(dsn):
-    with Catalog(dsn, "here", 20, starting=True) as catalog:
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
         yield catalog
 
 

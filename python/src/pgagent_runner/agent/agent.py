@@ -1,6 +1,7 @@
 """The agent's own thread: connect, claim what is due, watch, and stop in good order."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -56,8 +57,8 @@ class Agent:
         self._killed_at = 0.0  # scripts, if nobody extends that
         self._retry = FIRST_RETRY
         self._starting = True
-        self._connecting = False
         self._stops = 0
+        self._breaks_off_at = math.inf  # so many stops, where there is nothing to lose
         self._reload = False
         self._passed_over = False
         self._expectant = True  # whether something may be due at the next look
@@ -74,7 +75,7 @@ class Agent:
         """
         self._stops += 1
         self._waker.wake()
-        if self._connecting:
+        if self._stops >= self._breaks_off_at:
             raise _StopConnectingError
 
     def reload(self) -> None:
@@ -90,7 +91,7 @@ class Agent:
             except _StopConnectingError:
                 break
             except CatalogError as e:
-                self._connecting = False
+                self._breaks_off_at = math.inf
                 delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
@@ -102,16 +103,15 @@ class Agent:
 
     def _connect_and_serve(self) -> None:
         options = self._options
-        self._connecting = True
+        self._breaks_off_at = 1
         began = time.monotonic()
-        with Catalog(
-            *(options.conninfo, options.station, options.lease),
-            starting=self._starting,
-            runner=self._runner,
-        ) as catalog:
+        with Catalog(options.conninfo, options.station, options.lease) as catalog:
+            # Who has registered leaves, unless that, too, takes too long.
+            self._breaks_off_at = 2
+            catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
             ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers + 1))
-            self._connecting = False
+            self._breaks_off_at = math.inf
             self._serve(catalog, ledger, began)
 
     def _serve(self, catalog: Catalog, ledger: Ledger, began: float) -> None:

@@ -19,27 +19,17 @@ from pgagent_runner.model import Pulse, Run, Step
 
 
 class Catalog:
-    """A registered agent: its row in `pga_jobagent` lives no longer than this session.
+    """The session of an agent, whose row in `pga_jobagent` lives no longer than it.
 
-    Every method raises `CatalogLostError` when the session is lost,
-    `NotRegisteredError` when the agent has been declared dead, and `CatalogError` for
-    any other refusal. Not for use by several threads.
+    `register` comes first. Every method raises `CatalogLostError` when the session is
+    lost, `NotRegisteredError` when the agent has been declared dead, and `CatalogError`
+    for any other refusal. Not for use by several threads.
     """
 
-    def __init__(
-        self,
-        conninfo: str,
-        station: str,
-        lease: float,
-        *,
-        starting: bool = True,
-        runner: UUID | None = None,
-    ) -> None:
-        """Connect and register as an agent on host `station`.
+    def __init__(self, conninfo: str, station: str, lease: float) -> None:
+        """Connect, for an agent on host `station`.
 
-        The agent counts as alive for `lease` seconds after each heartbeat. If it is
-        `starting`, and not just reconnecting, jobs with a schedule @reboot are due.
-        `runner` names this process, which may register again.
+        It counts as alive for `lease` seconds after each heartbeat.
         """
         self._conninfo = conninfo
         self._station = station
@@ -48,19 +38,23 @@ class Catalog:
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
         self._connection.add_notify_handler(self._note)
-        try:
-            self._agent_id: int = self._call(
-                "SELECT pgagent.pga_agent_register("
-                "%s, make_interval(secs => %s), %s, %s)",
-                *(station, lease, starting, runner or uuid4()),
-            )[0][0]
-            self._call("LISTEN pgagent")
-        except BaseException:
-            self._connection.close()
-            raise
+
+    def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
+        """Become an agent.
+
+        If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
+        due. `runner` names this process, which may register again.
+        """
+        query: LiteralString = (
+            "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s, %s)"
+        )
+        identity = runner or uuid4()
+        row = self._call(query, self._station, self._lease, starting, identity)[0]
+        self._agent_id: int = row[0]
+        self._call("LISTEN pgagent")
 
     def __enter__(self) -> Self:
-        """Return the registered agent."""
+        """Return this session."""
         return self
 
     def __exit__(self, *_: object) -> None:
