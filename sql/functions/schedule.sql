@@ -69,12 +69,13 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_next(pgagent.pga_schedule, timestamptz) IS
 'The first instant after p_after (for the fields: after its minute) at which this schedule starts its job, enabled or not; NULL if there is none.';
 
--- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends.
+-- PL/pgSQL for the sake of its plan cache: this is called whenever a run ends. A plan that
+-- a session has made while there were few schedules must not read all of many.
 CREATE OR REPLACE FUNCTION pgagent.pga_job_next_run(
     p_job_id integer, p_after timestamptz DEFAULT now()
 )
 RETURNS timestamptz LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
 AS $$
 BEGIN
     RETURN (
