@@ -63,7 +63,7 @@ def missing() -> list[str]:
 def running(bench: Bench, agent: Agent) -> Iterator[list[int]]:
     """Have an agent run, and nobody else, while the block lasts; yield its pids."""
     print(f"  {agent.name}", file=sys.stderr)
-    libraries = f"LD_LIBRARY_PATH={bench.cluster.library_path}"
+    libraries = f"LD_LIBRARY_PATH={bench.cluster.libraries}"
     prefix = ["setpriv", "--pdeathsig=KILL", *(["env", libraries] * agent.old)]
     command = [*prefix, *agent.command, bench.cluster.conninfo(DATABASE)]
     null = subprocess.DEVNULL

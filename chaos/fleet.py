@@ -149,7 +149,7 @@ def daemon_42(cluster: Cluster, dsn: str, name: str = "daemon") -> Runner:
     if not program.exists():
         raise FileNotFoundError(program)
     command = [program, "-f", "-t", "1", "-l", "2", dsn]
-    return Runner(command, {"LD_LIBRARY_PATH": cluster.library_path}, name)
+    return Runner(command, {"LD_LIBRARY_PATH": cluster.libraries}, name)
 
 
 class Fleet:

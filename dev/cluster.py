@@ -86,9 +86,9 @@ class Cluster:
         return self._farm.bindir
 
     @property
-    def library_path(self) -> str:
+    def libraries(self) -> str:
         """The LD_LIBRARY_PATH with which the programs of build/peers/root run."""
-        return self._farm.library_path
+        return self._farm.libraries
 
     @property
     def data(self) -> Path:
@@ -206,7 +206,7 @@ class Cluster:
         return {
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
-            "LD_LIBRARY_PATH": self.library_path,
+            "LD_LIBRARY_PATH": self.libraries,
         }
 
     def _postgresql_conf(self) -> str:

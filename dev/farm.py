@@ -23,7 +23,7 @@ class Farm:
     """Where the copy has its programs, and the libraries they need to be told of."""
 
     bindir: Path
-    library_path: str
+    libraries: str
 
 
 def pg_config(option: str) -> str:

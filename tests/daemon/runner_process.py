@@ -106,7 +106,7 @@ class Daemon42(Program):
 
     def __init__(self, cluster: Cluster, conninfo: str) -> None:
         command = [peer("usr/bin/pgagent"), "-f", "-t", "1", "-l", "2", conninfo]
-        super().__init__(command, {"LD_LIBRARY_PATH": cluster.library_path})
+        super().__init__(command, {"LD_LIBRARY_PATH": cluster.libraries})
 
 
 def ended_runs(conn, job_id=None, count=1, deadline=10):

@@ -68,3 +68,11 @@ def test_a_runner_that_waits_for_its_server_is_alive_but_not_ready(tmp_path, man
     with Runner(f"host={tmp_path}", environ={"NOTIFY_SOCKET": address}):
         poll(lambda: told(receiver, messages).count("WATCHDOG=1") >= 2)
     assert "READY=1" not in messages
+
+
+def test_the_manager_says_how_often_it_wants_to_be_told(dsn, manager):
+    receiver, address = manager
+    messages: list[str] = []
+    environ = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}
+    with Runner("--lease", "600", dsn, environ=environ):
+        poll(lambda: told(receiver, messages).count("WATCHDOG=1") >= 3)

@@ -25,7 +25,7 @@ def pg_upgrade(old, new):
     done = subprocess.run(
         command,
         cwd=new.directory,
-        env=new.client_environ() | {"LD_LIBRARY_PATH": new.library_path},
+        env=new.client_environ() | {"LD_LIBRARY_PATH": new.libraries},
         user=owner.st_uid,
         group=owner.st_gid,
         capture_output=True,
