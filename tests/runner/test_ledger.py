@@ -7,7 +7,6 @@ import psycopg
 import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.catalog import (
-    Catalog,
     CatalogError,
     CatalogLostError,
     Ledger,
@@ -23,17 +22,10 @@ OUTCOME = Outcome(Ending.SUCCEEDED, 1, "output")
 
 
 @pytest.fixture
-def catalog(dsn):
-    with Catalog(dsn, "here", 20) as catalog:
-        catalog.register()
-        yield catalog
-
-
-@pytest.fixture
-def run(conn, catalog):
+def run(conn, claims):
     """A claimed run of a job with one step, which has started."""
     add_job(conn, "SELECT 1")
-    return catalog.claim(1)[0]
+    return claims.claim(1)[0]
 
 
 @pytest.fixture
@@ -43,9 +35,9 @@ def proxy(cluster, tmp_path):
 
 
 @pytest.fixture
-def ledger(dsn, proxy, tmp_path):
+def ledger(dsn, proxy, tmp_path, tasks):
     """A ledger with one session, which can be made to break."""
-    with closing(Ledger(make_conninfo(dsn, host=str(tmp_path)), 2)) as ledger:
+    with closing(Ledger(make_conninfo(dsn, host=str(tmp_path)), tasks)) as ledger:
         yield ledger
 
 
@@ -117,7 +109,7 @@ def test_a_locked_job_only_delays_its_own_run(conn, dsn, catalog, ledger):
     add_job(conn, "SELECT 1", name="locked")
     for number in range(20):
         add_job(conn, "SELECT 1", name=f"free {number}")
-    held, *others = catalog.claim(21)
+    held, *others = claims.claim(21)
     with psycopg.connect(dsn) as holder:
         holder.execute(
             "SELECT FROM pgagent.pga_job WHERE jobid = %s FOR UPDATE", [held.job_id]
@@ -140,7 +132,7 @@ def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
     for _ in range(30):
         add_job(conn, "SELECT 1")
     with psycopg.connect(dsn) as user:
-        claimed = catalog.claim(30)
+        claimed = claims.claim(30)
         for run in reversed(claimed):
             user.execute(
                 "UPDATE pgagent.pga_job SET jobdesc = 'x' WHERE jobid = %s",
@@ -160,7 +152,7 @@ def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
         "ALTER TABLE pgagent.pga_jobsteplog ADD CHECK (jsloutput <> 'not this')"
     )
     wrong = Outcome(Ending.SUCCEEDED, 1, "not this")
-    bad, *good = catalog.claim(3)
+    bad, *good = claims.claim(3)
 
     refused = ledger.close_run(
         bad.id, ended(bad, outcome=wrong), RunStatus.SUCCEEDED, None
@@ -188,8 +180,8 @@ def test_output_that_the_database_cannot_store_is_escaped(
     assert runs(conn) == [("s", stored)]
 
 
-def test_many_threads_share_a_few_sessions(conn, dsn, run):
-    with closing(Ledger(dsn, 2)) as ledger, ThreadPoolExecutor(16) as threads:
+def test_many_threads_share_a_session(conn, dsn, run, tasks):
+    with closing(Ledger(dsn, tasks)) as ledger, ThreadPoolExecutor(16) as threads:
         ids = set(
             threads.map(
                 lambda n: ledger.advance(run.id, None, run.steps[0].id, n),
@@ -220,6 +212,6 @@ def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
         recorded.result(timeout=10)
 
 
-def test_a_ledger_that_cannot_connect_says_so(tmp_path):
+def test_a_ledger_that_cannot_connect_says_so(tmp_path, tasks):
     with pytest.raises(CatalogLostError, match="No such file or directory"):
-        Ledger(f"host={tmp_path}", 1)
+        Ledger(f"host={tmp_path}", tasks)

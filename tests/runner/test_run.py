@@ -1,10 +1,8 @@
 """The rules of a run, recorded in a real catalogue; only the steps are played."""
 
-from contextlib import closing
-
 import pytest
 from jobs import add_job, runs, step_runs
-from pgagent_runner.catalog import Catalog, Ledger, NotRunningError
+from pgagent_runner.catalog import NotRunningError
 from pgagent_runner.model import Ending, Outcome
 from pgagent_runner.run import execute_run
 
@@ -32,25 +30,12 @@ class Player:
 
 
 @pytest.fixture
-def catalog(dsn):
-    with Catalog(dsn, "here", 20) as catalog:
-        catalog.register()
-        yield catalog
-
-
-@pytest.fixture
-def ledger(dsn):
-    with closing(Ledger(dsn, 2)) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def execute(conn, catalog, ledger):
+def execute(conn, claims, ledger):
     """Run a job whose steps end so: "sf" is a success, then a failure."""
 
     def execute(endings, on_error="f", meanwhile=lambda: None):
         add_job(conn, *({"jstcode": e, "jstonerror": on_error} for e in endings))
-        (run,) = catalog.claim(1)
+        (run,) = claims.claim(1)
         execute_run(run, ledger, Player(meanwhile)).result(timeout=10)
 
     return execute

@@ -1,10 +1,8 @@
 """Modes of SQL steps: statement by statement, and together with the log row."""
 
-from contextlib import closing
-
 import pytest
 from jobs import add_job, runs, step_runs
-from pgagent_runner.catalog import Catalog, Ledger, NotRunningError
+from pgagent_runner.catalog import NotRunningError
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import StepExecutor, StepSettings
 from psycopg.conninfo import make_conninfo
@@ -15,26 +13,13 @@ ENDED = "an atomic step can't end its own transaction, which its log row is part
 
 
 @pytest.fixture
-def catalog(dsn):
-    with Catalog(dsn, "here", 20) as catalog:
-        catalog.register()
-        yield catalog
-
-
-@pytest.fixture
-def ledger(dsn):
-    with closing(Ledger(dsn, 2)) as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def execute(conn, dsn, catalog, ledger):
+def execute(conn, dsn, claims, ledger):
     """Run a job of these steps, in a mode, and wait until that is recorded."""
 
     def execute(*codes, mode="atomic", settings=None, **columns):
         step = {"jstmode": mode} | columns
         add_job(conn, *({"jstcode": code} | step for code in codes))
-        (run,) = catalog.claim(1)
+        (run,) = claims.claim(1)
         with StepExecutor(settings or StepSettings(dsn), run) as executor:
             execute_run(run, ledger, executor).result(timeout=10)
         return outputs(conn)
@@ -225,14 +210,14 @@ def test_an_atomic_step_that_begins_another_transaction_fails(
 
 
 def test_the_effect_is_undone_if_the_run_was_aborted_meanwhile(
-    conn, dsn, catalog, ledger, effects
+    conn, dsn, claims, ledger, effects
 ):
     abort = "SELECT pgagent.pga_run_abort(jlgid, 'by hand') FROM pgagent.pga_joblog"
     conn.execute("CREATE EXTENSION IF NOT EXISTS dblink")
     code = f"""INSERT INTO effects VALUES (1);
         SELECT * FROM dblink($${dsn}$$, $${abort}$$) AS t (x integer)"""
     add_job(conn, {"jstcode": code, "jstmode": "atomic"})
-    (run,) = catalog.claim(1)
+    (run,) = claims.claim(1)
 
     with (
         StepExecutor(StepSettings(dsn), run) as executor,

@@ -1,34 +1,33 @@
-"""The agent's own thread: connect, claim what is due, watch, and stop in good order."""
+"""The agent's own thread: connect, show that it lives, and stop in good order."""
 
 import logging
 import math
 import random
 import threading
 import time
+from contextlib import closing
 from uuid import uuid4
 
+from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
 from pgagent_runner.catalog import (
     Catalog,
     CatalogError,
-    CatalogLostError,
+    Claims,
     Ledger,
-    NotRegisteredError,
     prune_log,
 )
 from pgagent_runner.steps import SessionPool, StepSettings
 from pgagent_runner.systemd import notify, watchdog_seconds
+from pgagent_runner.tasks import Flag, TaskLoop
 
 log = logging.getLogger(__name__)
 
 # Seconds.
 FIRST_RETRY = 0.1  # until the first attempt to reconnect; then doubled
-LOCKED_RETRY = 0.1  # until another look at a due job that somebody has locked
-REFUSED_RETRY = 1.0  # until another look if the database refused this one
 DYING_RETRY = 0.2  # until another look at a dead agent whose sessions are ending
-CROWDED_RETRY = 0.003  # until another look if more is due than there were workers
 PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 
 # Of the lease: when to renew it, and when to stop everything if that did not succeed,
@@ -36,8 +35,6 @@ PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 HEARTBEAT = 1 / 5
 FENCE = 13 / 20
 KILL_MARGIN = 1.0  # seconds before the end of the lease
-
-LEDGER_SESSIONS = 3
 
 
 class _StopConnectingError(Exception):
@@ -60,8 +57,7 @@ class Agent:
         self._stops = 0
         self._breaks_off_at = math.inf  # so many stops, where there is nothing to lose
         self._reload = False
-        self._passed_over = False
-        self._expectant = True  # whether something may be due at the next look
+        self._look = Flag()  # set when something may be due, or a worker is free
 
     @property
     def signal_fileno(self) -> int:
@@ -110,12 +106,31 @@ class Agent:
             self._breaks_off_at = 2
             catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
-            ledger = Ledger(options.conninfo, min(LEDGER_SESSIONS, options.workers + 1))
-            self._breaks_off_at = math.inf
-            self._serve(catalog, ledger, began)
+            try:
+                with (
+                    TaskLoop() as tasks,
+                    closing(Ledger(options.conninfo, tasks)) as ledger,
+                    closing(self._claims(catalog)) as claims,
+                ):
+                    self._breaks_off_at = math.inf
+                    crew = self._crew(catalog, tasks, ledger)
+                    self._extend(crew, began)
+                    claimer = Claimer(
+                        *(claims, crew, self._look, options.poll),
+                        on_end=self._waker.wake,
+                    )
+                    tasks.start(claimer.work)
+                    self._serve(catalog, crew, claimer)
+            finally:
+                # They are noted as this agent's, and end when it is buried.
+                self._pool.close_idle(0)
 
-    def _serve(self, catalog: Catalog, ledger: Ledger, began: float) -> None:
-        """Work under one registration, until asked to stop or until it is lost."""
+    def _claims(self, catalog: Catalog) -> Claims:
+        options = self._options
+        lock_timeout = options.lease / 4
+        return Claims(options.conninfo, catalog.agent_id, options.station, lock_timeout)
+
+    def _crew(self, catalog: Catalog, tasks: TaskLoop, ledger: Ledger) -> Crew:
         options = self._options
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
@@ -124,77 +139,74 @@ class Agent:
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
-        self._retry = FIRST_RETRY
-        self._next_beat = 0.0
-        crew = Crew(
-            *(options.workers, ledger, settings, self._pool),
-            on_end=self._waker.wake,
+        return Crew(
+            *(options.workers, tasks, ledger, settings, self._pool),
+            on_free=self._look.set,
+            on_idle=self._waker.wake,
             on_silence=catalog.break_off,
         )
-        self._extend(crew, began)
-        housekeeping = _Housekeeping(options.conninfo)
-        log.info('agent on host "%s" serves %s', options.station, catalog.where)
+
+    def _serve(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
+        """Work under one registration, until asked to stop or until it is lost."""
+        self._retry = FIRST_RETRY
+        self._next_beat = 0.0
+        housekeeping = _Housekeeping(self._options.conninfo)
+        log.info('agent on host "%s" serves %s', self._options.station, catalog.where)
         notify("READY=1", f"STATUS=Serves {catalog.where}")
         try:
-            self._work(catalog, crew)
-            self._drain(catalog, crew)
+            self._work(catalog, crew, claimer)
+            self._drain(catalog, crew, claimer)
             catalog.leave()
         finally:
             # If the registration is lost, others take the runs for dead and may start
             # the jobs anew: nothing of these may go on.
             crew.abort("the agent lost its registration")
             housekeeping.stop()
-            ledger.close()
+            claimer.close()
             crew.dismiss()
-            # They are noted as this agent's, and end when it is buried.
-            self._pool.close_idle(0)
 
-    def _work(self, catalog: Catalog, crew: Crew) -> None:
-        """Beat, claim what is due and wait, in turn, until asked to stop."""
-        next_look = 0.0
+    def _work(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
+        """Beat, and tell the claimer when to look, until asked to stop."""
         while not self._stops:
             if self._beat(catalog, crew):
-                self._expectant = True
-                next_look = 0.0
+                self._look.set()
             crew.check()
+            claimer.check()
             if self._reload:
                 self._reload = False
                 self._pool.close_idle(0)
-                self._expectant = True
-                next_look = 0.0
+                self._look.set()
                 log.info("reloaded")
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + self._look(catalog, crew)
-            until = min(self._next_beat, next_look)
             # It may have come with the answer to a query, and the socket be idle now.
-            heard = self._hear(catalog)
-            if heard or self._waker.wait(until - time.monotonic(), catalog):
+            if not self._hear(catalog):
+                self._waker.wait(self._next_beat - time.monotonic(), catalog)
                 self._hear(catalog)
-                self._expectant = True
-                next_look = 0.0
 
-    def _drain(self, catalog: Catalog, crew: Crew) -> None:
+    def _drain(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
         """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
-        crew.wakes_at = 1
+        claimer.stop()
         notify("STOPPING=1", "STATUS=Running jobs may end")
         if not crew.idle:
             log.info("stopping: running jobs have %g s to end", self._options.grace)
-        while not crew.idle:
+        while not (claimer.ended and crew.idle):
             self._beat(catalog, crew)
             crew.check()
+            claimer.check()
             if self._stops > 1 or time.monotonic() >= deadline:
                 crew.abort("the agent was stopped")
                 deadline = self._next_beat
             until = min(self._next_beat, deadline)
-            if self._waker.wait(until - time.monotonic(), catalog):
-                self._hear(catalog)
+            self._waker.wait(until - time.monotonic(), catalog)
+            self._hear(catalog)
 
     def _hear(self, catalog: Catalog) -> bool:
         """Take notifications, and tell whether there were any."""
         heard = catalog.take_notifications()
         if "cancel" in heard:
             self._next_beat = 0.0  # which tells what is to be cancelled
+        if heard:
+            self._look.set()
         return bool(heard)
 
     def _beat(self, catalog: Catalog, crew: Crew) -> bool:
@@ -221,48 +233,6 @@ class Agent:
         self._killed_at = began + self._options.lease - KILL_MARGIN
         now = time.monotonic()
         crew.extend(began + FENCE * self._options.lease - now, self._killed_at - now)
-
-    def _look(self, catalog: Catalog, crew: Crew) -> float:
-        """Start what is due and can start; return the seconds until the next look.
-
-        A worker that becomes free, and a change of any job, bring it forward.
-        """
-        poll = self._options.poll
-        crew.wakes_at = 1
-        if not (free := crew.free):
-            return min(poll, REFUSED_RETRY)
-        try:
-            return min(self._start_what_is_due(catalog, crew, free), poll)
-        except (CatalogLostError, NotRegisteredError):
-            raise
-        except CatalogError as e:
-            log.error("could not look for due jobs: %s", e)  # noqa: TRY400
-            return min(REFUSED_RETRY, poll)
-
-    def _start_what_is_due(self, catalog: Catalog, crew: Crew, free: int) -> float:
-        """Claim as many runs as workers are free; return when to look again."""
-        # When nothing is expected to be due, a question is cheaper than an attempt.
-        if not self._expectant and (left := self._until_due(catalog)) > 0:
-            return left
-        runs = catalog.claim(free)
-        for run in runs:
-            crew.start(run)
-        if len(runs) == free:
-            # More may be due. Single places are filled several at a time.
-            crew.wakes_at = max(1, self._options.workers // 4)
-            return CROWDED_RETRY if crew.free else self._options.poll
-        left = self._until_due(catalog)
-        # What was not due a moment ago may be now; what still is not is locked.
-        nothing = left == 0 and not runs
-        self._passed_over = nothing and not self._passed_over
-        return LOCKED_RETRY if nothing and not self._passed_over else left
-
-    def _until_due(self, catalog: Catalog) -> float:
-        """Return the seconds until something is due, the poll interval at most."""
-        poll = self._options.poll
-        due = catalog.seconds_until_due()
-        self._expectant = due is not None and due <= poll
-        return poll if due is None else min(due, poll)
 
 
 class _Housekeeping:

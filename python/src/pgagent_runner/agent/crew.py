@@ -1,16 +1,18 @@
-"""The workers: a bounded number of threads, each with a run."""
+"""The runs under way: a bounded number of tasks, each with a run."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import partial
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
 from pgagent_runner.model import Run, RunStatus
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
+from pgagent_runner.tasks import TaskLoop
 
 log = logging.getLogger(__name__)
 
@@ -23,33 +25,37 @@ _MOST_STALLED = 3
 class Crew:
     """The workers of one registration of the agent.
 
-    `on_end` is called, in another thread, when a worker has become free, if that
-    `wakes_at` so many, and when all that has ended has been recorded; `on_silence` when
-    all runs have been stopped because nobody has extended their time, and that has not
-    changed until the lease is nearly over.
+    `on_free` is called, in another thread, when a worker has become free, if that makes
+    `wakes_at` so many; `on_idle` when it has become idle, or if a run could not be
+    recorded; `on_silence` when all runs have been stopped because nobody has extended
+    their time, and that has not changed until the lease is nearly over.
     """
 
     def __init__(  # noqa: PLR0913
         self,
         size: int,
+        tasks: TaskLoop,
         ledger: Ledger,
         settings: StepSettings,
         pool: SessionPool,
         *,
-        on_end: Callable[[], None],
+        on_free: Callable[[], None],
+        on_idle: Callable[[], None],
         on_silence: Callable[[], None],
     ) -> None:
         """Hire `size` workers."""
-        self._size = size
+        self.size = size
         self._ledger = ledger
         self._settings = settings
         self._pool = pool
-        self._on_end = on_end
-        self._threads = ThreadPoolExecutor(size * (1 + _MOST_STALLED), "worker")
+        self._on_free = on_free
+        self._on_idle = on_idle
+        self._tasks = tasks
         self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
         self._unrecorded = 0
         self._failure: str | None = None
+        self._aborted: str | None = None
         self._fence = Fence(self._stop, on_silence)
         self.wakes_at = 1
 
@@ -58,10 +64,10 @@ class Crew:
         """How many more runs can start at once."""
         with self._lock:
             running = len(self._running)
-            if running < self._size:
-                return self._size - running
+            if running < self.size:
+                return self.size - running
             stalled = self._count_stalled()
-        places = min(self._size + stalled, self._size * (1 + _MOST_STALLED))
+        places = min(self.size + stalled, self.size * (1 + _MOST_STALLED))
         return max(places - running, 0)  # some may have been connected meanwhile
 
     @property
@@ -77,18 +83,23 @@ class Crew:
         if self._failure is not None:
             raise CatalogError(self._failure)
 
-    def start(self, run: Run) -> None:
-        """Have a free worker execute this run."""
+    def start(self, runs: Iterable[Run]) -> None:
+        """Have free workers execute these runs."""
+        self._tasks.start(*filter(None, map(self._prepare, runs)))
+
+    def _prepare(self, run: Run) -> Callable[[], None] | None:
         try:
             executor = StepExecutor(self._settings, run, self._pool)
         except OSError as e:  # no file descriptor left
             self._watch(
                 run, self._ledger.close_run(run.id, None, RunStatus.FAILED, str(e))
             )
-            return
+            return None
         with self._lock:
             self._running[run.id] = executor
-        self._threads.submit(self._work, run, executor)
+            if self._aborted is not None:
+                executor.cancel(self._aborted)
+        return partial(self._work, run, executor)
 
     def extend(self, fence: float, lease: float) -> None:
         """Let steps go on for `fence` seconds more, unless they are extended again.
@@ -100,6 +111,7 @@ class Crew:
         self._fence.extend(fence, lease)
         self._ledger.break_off_silent(fence)
         with self._lock:
+            self._aborted = None
             for executor in self._running.values():
                 executor.keep_alive(lease)
 
@@ -111,14 +123,17 @@ class Crew:
                     executor.cancel(reason)
 
     def abort(self, reason: str) -> None:
-        """Stop all steps under way; the runs end as aborted."""
+        """Stop all steps under way, and what is started before the next `extend`.
+
+        The runs end as aborted.
+        """
         with self._lock:
+            self._aborted = reason
             for executor in self._running.values():
                 executor.cancel(reason)
 
     def dismiss(self) -> None:
-        """Wait for all runs to end; no more can be started."""
-        self._threads.shutdown()
+        """Extend no more: the runs have been aborted, or there is none."""
         self._fence.close()
 
     def _stop(self) -> None:
@@ -144,9 +159,10 @@ class Crew:
         finally:
             with self._lock:
                 del self._running[run.id]
-                free = self._size - len(self._running)
+                free = self.size - len(self._running)
             if free >= self.wakes_at:
-                self._on_end()
+                self._on_free()
+            self._tell_if_idle()
 
     def _watch(self, run: Run, recorded: "Future[int | None]") -> None:
         """Count a run as unrecorded until it is recorded."""
@@ -159,9 +175,12 @@ class Crew:
                 log.warning("run %s was closed by somebody else: %s", run.id, error)
             elif error is not None:
                 self._failure = f"run {run.id} could not be recorded: {error}"
-            if not self._unrecorded:
-                self._on_end()
+            self._tell_if_idle()
 
         with self._lock:
             self._unrecorded += 1
         recorded.add_done_callback(note)
+
+    def _tell_if_idle(self) -> None:
+        if self.idle or self._failure is not None:
+            self._on_idle()

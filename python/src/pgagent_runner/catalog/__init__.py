@@ -1,6 +1,7 @@
 """The schema pgagent: a method for each of its functions. Nobody else speaks to it."""
 
 from pgagent_runner.catalog.catalog import Catalog
+from pgagent_runner.catalog.claims import Claims
 from pgagent_runner.catalog.errors import (
     CatalogError,
     CatalogLostError,
@@ -15,6 +16,7 @@ __all__ = [
     "Catalog",
     "CatalogError",
     "CatalogLostError",
+    "Claims",
     "Ledger",
     "NotRegisteredError",
     "NotRunningError",

@@ -1,7 +1,5 @@
-"""The session of an agent: it registers, claims runs and is woken through it."""
+"""The session of an agent: it registers, shows that it lives and is woken through it."""
 
-import itertools
-from collections.abc import Iterable, Iterator
 from typing import LiteralString, Self
 from uuid import UUID, uuid4
 
@@ -15,7 +13,7 @@ from pgagent_runner.catalog.session import (
     parse_conninfo,
     translated_errors,
 )
-from pgagent_runner.model import Pulse, Run, Step
+from pgagent_runner.model import Pulse
 
 
 class Catalog:
@@ -83,9 +81,6 @@ class Catalog:
             "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
         )
         row = self._call(query, self._agent_id, self._lease)[0]
-        with translated_errors(self._connection):
-            if self._connection.forget_old_plans():
-                self.claim(0)  # so that no job that is due has to wait for the new ones
         swept, dying, cancelled, reasons = row
         return Pulse(
             swept, dying, dict(zip(cancelled or (), reasons or (), strict=True))
@@ -95,19 +90,6 @@ class Catalog:
     def agent_id(self) -> int:
         """The id of this agent, `pga_jobagent.jagpid`."""
         return self._agent_id
-
-    def claim(self, limit: int) -> list[Run]:
-        """Claim at most `limit` due runs, the longest due first."""
-        query: LiteralString = "SELECT * FROM pgagent.pga_run_claim(%s, %s)"
-        rows = self._call(query, self._agent_id, limit)
-        self._connection.note_rows(len(rows))
-        return list(_runs(rows))
-
-    def seconds_until_due(self) -> float | None:
-        """Return the time until a run is due, 0 if one is, None if none will be."""
-        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s)"
-        due: float | None = self._call(query, self._station)[0][0]
-        return due
 
     def leave(self) -> None:
         """End this agent; runs of it that are still open are aborted."""
@@ -141,11 +123,3 @@ class Catalog:
         with translated_errors(self._connection):
             cursor = self._connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
-
-
-def _runs(rows: Iterable[Row]) -> Iterator[Run]:
-    """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    for run, steps in itertools.groupby(rows, lambda row: row[:5]):
-        run_id, job_id, name, timeout, step_log_id = run
-        known = tuple(Step(*row[5:]) for row in steps if row[5] is not None)
-        yield Run(run_id, job_id, name, known, step_log_id, timeout)

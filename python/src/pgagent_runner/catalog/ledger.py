@@ -1,5 +1,6 @@
-"""The record of what becomes of runs: many threads hand it in, a few write it down."""
+"""The record of what becomes of runs: many tasks hand it in, one writes it down."""
 
+import functools
 import logging
 import random
 import threading
@@ -25,6 +26,7 @@ from pgagent_runner.catalog.session import (
     translated_errors,
 )
 from pgagent_runner.model import EndedStep, RunStatus
+from pgagent_runner.tasks import Flag, TaskLoop, in_thread, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,6 @@ class _Entry:
     status: RunStatus | None = None  # if the run ends
     message: str | None = None
     recorded: "Future[int | None]" = field(default_factory=Future)
-    not_before: float = 0.0
     delay: float = 0.01  # doubled up to _LONGEST_DELAY while its job is locked
 
 
@@ -83,55 +84,45 @@ class Seal:
 class Ledger:
     """Records steps and runs as they start and end.
 
-    What several threads hand in while a transaction is being written goes into the
-    next one, all together. A session that breaks is opened anew, and what was being
-    recorded is handed in again: what had been recorded already is not refused. That
-    goes on until it succeeds, the ledger is closed (`CatalogLostError`), or a database
-    that can be reached has refused too often (`CatalogError`).
+    What tasks hand in while a transaction is being written goes into the next one, all
+    together. A session that breaks is opened anew, and what was being recorded is
+    handed in again: what had been recorded already is not refused. That goes on until
+    it succeeds, the ledger is closed (`CatalogLostError`), or a database that can be
+    reached has refused too often (`CatalogError`).
     """
 
-    def __init__(self, conninfo: str, size: int) -> None:
-        """Open `size` sessions. Raises `CatalogLostError` if they can't be had."""
+    def __init__(self, conninfo: str, tasks: TaskLoop) -> None:
+        """Open two sessions. Raises `CatalogLostError` if they can't be had."""
         self._conninfo = conninfo
-        self._closed = threading.Event()
-        self._work = threading.Condition()
+        self._tasks = tasks
+        self._closed = Flag()
+        self._work = threading.Condition(threading.Lock())
         self._entries: list[_Entry] = []
-        self._sessions: list[Connection] = []
-        self._looking_up = threading.Lock()
+        self._is_writing = False
+        self._busy = 0  # tasks of its own under way
         self._asked: dict[Connection, float] = {}
+        self._looking_up = threading.Lock()
+        self._session = connect(conninfo)
         try:
-            for _ in range(size):
-                self._sessions.append(connect(conninfo))
+            self._lookup = connect(conninfo)
         except BaseException:
-            self._close_sessions()
+            self._session.close()
             raise
-        self._lookup = self._sessions.pop() if size > 1 else connect(conninfo)
-        self._writers = [
-            threading.Thread(target=self._write_on, args=[session], name="ledger")
-            for session in self._sessions
-        ]
-        for writer in self._writers:
-            writer.start()
 
     def close(self) -> None:
         """Close the sessions; calls under way raise `CatalogLostError`."""
         with self._work:
             self._closed.set()
-            self._work.notify_all()
-        deadline = time.monotonic() + _LAST_WORDS
-        for writer in self._writers:
-            writer.join(max(deadline - time.monotonic(), 0))
-        if any(writer.is_alive() for writer in self._writers):
-            for session in self._sessions:
-                break_off(session)
-        break_off(self._lookup)
-        for writer in self._writers:
-            writer.join()
-        with self._work:
             entries, self._entries = self._entries, []
+            if not self._work.wait_for(self._is_idle, _LAST_WORDS):
+                break_off(self._session)
+            break_off(self._lookup)
+            self._work.wait_for(self._is_idle)
         for entry in entries:
             entry.recorded.set_exception(CatalogLostError(_GIVEN_UP))
-        self._close_sessions()
+        self._session.close()
+        self._lookup.close()
+        self._closed.close()
 
     def advance(
         self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
@@ -142,11 +133,11 @@ class Ledger:
         if the run has been closed by somebody else.
         """
         entry = _Entry(run_id, ended, step_id=step_id, attempt=attempt)
-        return self._hand_in(entry).result()
+        return wait_for(self._hand_in(entry))
 
     def end_step(self, run_id: int, ended: EndedStep) -> None:
         """Record how a step ended; raises `NotRunningError` if the run was closed."""
-        self._hand_in(_Entry(run_id, ended)).result()
+        wait_for(self._hand_in(_Entry(run_id, ended)))
 
     def close_run(
         self,
@@ -168,7 +159,8 @@ class Ledger:
 
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
-        self._ask("SELECT pgagent.pga_agent_session(%s, %s)", (agent_id, pid))
+        query: LiteralString = "SELECT pgagent.pga_agent_session(%s, %s)"
+        in_thread(self._ask, query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break sessions off that have been waiting so long for an answer.
@@ -195,7 +187,7 @@ class Ledger:
         query: LiteralString = (
             "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
         )
-        return self._ask(query, (step_log_id,)) == (True,)
+        return in_thread(self._ask, query, (step_log_id,)) == (True,)
 
     def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
@@ -216,57 +208,65 @@ class Ledger:
 
     def _hand_in(self, entry: _Entry) -> "Future[int | None]":
         with self._work:
-            if self._closed.is_set():
+            if self._closed.is_set:
                 raise CatalogLostError(_GIVEN_UP)
             self._entries.append(entry)
-            self._work.notify()
+            if not self._is_writing:
+                self._is_writing = True
+                self._start(self._write_on)
         return entry.recorded
 
-    def _write_on(self, session: Connection) -> None:
-        """Write, in one session, whatever is handed in, until the ledger is closed."""
+    def _start(self, function: Callable[[], None]) -> None:
+        """Have a task do this, which `close` waits for; the lock is held."""
+
+        def work() -> None:
+            try:
+                function()
+            finally:
+                with self._work:
+                    self._busy -= 1
+                    self._work.notify_all()
+
+        self._busy += 1
+        self._tasks.start(work)
+
+    def _write_on(self) -> None:
+        """Write what has been handed in, until that is all."""
         while entries := self._take():
             try:
-                session = self._write(session, entries)
+                self._write(entries)
             except CatalogError as e:
                 for entry in entries:
                     if not entry.recorded.done():
                         entry.recorded.set_exception(e)
-        session.close()
 
     def _take(self) -> list[_Entry]:
-        """Wait for entries; return what is to be written next, nothing at the end."""
+        """Return what is to be written next; nothing ends the writing."""
         with self._work:
-            while not self._closed.is_set():
-                now = time.monotonic()
-                ready = [e for e in self._entries if e.not_before <= now]
-                if ready:
-                    ready = _fitting(ready[:_MOST_AT_ONCE])
-                    taken = set(map(id, ready))
-                    self._entries = [e for e in self._entries if id(e) not in taken]
-                    return ready
-                soonest = min((e.not_before for e in self._entries), default=None)
-                self._work.wait(None if soonest is None else soonest - now)
-        return []
+            entries = _fitting(self._entries[:_MOST_AT_ONCE])
+            del self._entries[: len(entries)]
+            self._is_writing = bool(entries)
+        return entries
 
-    def _write(self, session: Connection, entries: list[_Entry]) -> Connection:
-        """Write entries in one transaction; return the session for the next ones."""
+    def _write(self, entries: list[_Entry]) -> None:
+        """Write entries in one transaction."""
         refusals = 0
         delay = _FIRST_DELAY
         while True:
             try:
-                if session.closed:
-                    session = self._renew(session)
-                with self._asking(session, sum(map(_size, entries))):
-                    session.forget_old_plans()
-                    answers = _record(session, entries)
-                    session.note_rows(len(entries))
+                if self._session.closed:
+                    self._session = self._connect_anew()
+                with self._asking(self._session, sum(map(_size, entries))):
+                    self._session.forget_old_plans()
+                    answers = _record(self._session, entries)
+                    self._session.note_rows(len(entries))
                 self._settle(entries, answers)
             except CatalogError as e:
                 lost = isinstance(e, CatalogLostError)
                 if not lost and len(entries) > 1:
                     for entry in entries:  # which of them is it?
-                        session = self._write_alone(session, entry)
-                    return session
+                        self._write_alone(entry)
+                    return
                 # Whatever it is (a cancelled statement, a full disk, a restart), it may
                 # pass, and a run must not count as running for ever.
                 log.warning("could not record, trying again: %s", e)
@@ -276,48 +276,43 @@ class Ledger:
                     raise
                 delay = min(2 * delay, _LONGEST_DELAY)
             else:
-                return session
+                return
 
-    def _renew(self, broken: Connection) -> Connection:
-        """Open a session in the place of a broken one."""
-        session = connect(self._conninfo)
-        with self._work:
-            if self._closed.is_set():
-                session.close()
-                raise CatalogLostError(_GIVEN_UP)
-            self._sessions = [s for s in self._sessions if s is not broken]
-            self._sessions.append(session)
-        return session
-
-    def _write_alone(self, session: Connection, entry: _Entry) -> Connection:
+    def _write_alone(self, entry: _Entry) -> None:
         try:
-            return self._write(session, [entry])
+            self._write([entry])
         except CatalogError as e:
             entry.recorded.set_exception(e)
-            return session
+
+    def _connect_anew(self) -> Connection:
+        session = in_thread(connect, self._conninfo)
+        with self._work:
+            if not self._closed.is_set:
+                return session
+        session.close()
+        raise CatalogLostError(_GIVEN_UP)
 
     def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:
         for entry, (step_log_id, refusal, reason) in zip(entries, answers, strict=True):
             if refusal is None:
                 entry.recorded.set_result(step_log_id)
             elif refusal == _LOCKED:
-                self._put_off(entry)
+                with self._work:
+                    self._start(functools.partial(self._hand_in_later, entry))
             else:
                 entry.recorded.set_exception(BY_SQLSTATE[refusal](reason))
 
-    def _put_off(self, entry: _Entry) -> None:
-        """Hand an entry in again a little later: somebody has locked the job."""
-        entry.not_before = time.monotonic() + entry.delay
+    def _hand_in_later(self, entry: _Entry) -> None:
+        """Hand an entry in once more: somebody has locked the job."""
+        self._closed.wait(entry.delay)
         entry.delay = min(2 * entry.delay, _LONGEST_DELAY)
-        with self._work:
-            self._entries.append(entry)
-            self._work.notify()
+        try:
+            self._hand_in(entry)
+        except CatalogLostError as e:
+            entry.recorded.set_exception(e)
 
-    def _close_sessions(self) -> None:
-        for session in self._sessions:
-            session.close()
-        if hasattr(self, "_lookup"):
-            self._lookup.close()
+    def _is_idle(self) -> bool:
+        return not self._busy
 
 
 def _size(entry: _Entry) -> int:

@@ -2,18 +2,29 @@
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg.abc import Buffer
+from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.waiting import Ready, Wait
 
 from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
+from pgagent_runner.tasks import in_task, wait_ready
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
+
+# What psycopg waits for: the events of poll, and what it is told when that has come.
+_EVENTS = {
+    Wait.R: (select.POLLIN, Ready.R),
+    Wait.W: (select.POLLOUT, Ready.W),
+    Wait.RW: (select.POLLIN | select.POLLOUT, Ready.RW),
+}
 
 # What a session of ours needs, whatever the role, the database or the user's
 # environment prescribe; settings that this server does not have are left out. Four let
@@ -76,6 +87,20 @@ class Connection(psycopg.Connection[Row]):
         self.execute("DISCARD PLANS")
         self._rows_of_plans = 2 * self._rows
         return True
+
+    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
+        """Wait for what psycopg waits for; if this is a task, others go on meanwhile."""
+        if not in_task():
+            return super().wait(gen, *args, **kwargs)
+        try:
+            wanted = next(gen)
+            while True:
+                events, ready = _EVENTS[wanted]
+                wait_ready({self.fileno(): events})
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 class _TextLoader(Loader):

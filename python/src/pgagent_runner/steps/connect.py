@@ -13,10 +13,11 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 
 from pgagent_runner.model import CONNECTION, Step
-from pgagent_runner.steps.cancel import Cancellation, wait_ready
+from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
+from pgagent_runner.tasks import wait_ready
 
 Parameters = dict[str, str | int | None]
 

@@ -1,6 +1,7 @@
 """The steps of one run, whatever they are made of."""
 
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from pgagent_runner.steps.pool import SessionPool
 from pgagent_runner.steps.process import Script
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql import Seal, SqlSteps
+from pgagent_runner.tasks import in_thread
 
 
 class StepExecutor:
@@ -122,9 +124,9 @@ class StepExecutor:
             return self._sql.execute(step, seal, output)
         if step.kind == StepKind.BATCH:
             try:
-                return run_script(
-                    *(step, self._run, self._settings, self._cancellation, output),
-                    on_start=self._note_script,
+                return in_thread(
+                    partial(run_script, step, self._run, self._settings),
+                    *(self._cancellation, output, self._note_script),
                 )
             finally:
                 self._script = None

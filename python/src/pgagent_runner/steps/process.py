@@ -17,9 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
-from pgagent_runner.steps.cancel import Cancellation, wait_ready
+from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.tasks import wait_ready
 
 _PIPE_SIZE = 64 * 1024
 _KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report

@@ -11,10 +11,11 @@ import psycopg
 from psycopg import capabilities, pq
 from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.steps.cancel import Cancellation, wait_ready
+from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.connect import describe_target
 from pgagent_runner.steps.errors import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.tasks import in_thread, wait_ready
 
 _ROWS_AT_A_TIME = 20
 
@@ -252,10 +253,10 @@ class Session:
     def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
         with suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=_CANCEL_TIME)
+            in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
     def _go_away(self) -> NoReturn:
-        ended = self._terminate()
+        ended = in_thread(self._terminate)
         self.close()
         raise StepAbortedError(
             f"{self._cancellation.reason}\n"

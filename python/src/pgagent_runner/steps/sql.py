@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from psycopg import pq
@@ -18,6 +19,7 @@ from pgagent_runner.steps.pool import SessionPool, Target
 from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.statements import split
+from pgagent_runner.tasks import in_thread
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 
@@ -75,7 +77,7 @@ class SqlSteps:
         if seal is not None:
             self._execute_atomically(code, seal, answer)
         elif step.mode == StepMode.AUTOCOMMIT:
-            answer.ask_each(split(code))
+            answer.ask_each(in_thread(split, code))
         else:
             answer.ask(code)
         if session.lost:
@@ -148,8 +150,10 @@ class SqlSteps:
                 if self._is_ready(idle, target, parameters):
                     return idle
             try:
-                pgconn = connect(
-                    parameters, self._cancellation, output, self._pool.note_shortage
+                # In a thread, for to resolve a name may take long.
+                pgconn = in_thread(
+                    partial(connect, parameters, self._cancellation, output),
+                    self._pool.note_shortage,
                 )
             except BaseException:
                 self._pool.close_one(target)

@@ -1,0 +1,69 @@
+"""The session through which an agent claims runs."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import LiteralString
+
+from pgagent_runner.catalog.session import Row, break_off, connect, translated_errors
+from pgagent_runner.model import Run, Step
+
+
+class Claims:
+    """Claims runs for an agent that is registered.
+
+    Every method raises `CatalogLostError` when the session is lost,
+    `NotRegisteredError` when the agent has been declared dead, and `CatalogError` for
+    any other refusal. For one task, or one thread.
+    """
+
+    def __init__(
+        self, conninfo: str, agent_id: int, station: str, lock_timeout: float = 0
+    ) -> None:
+        """Connect, for the agent `agent_id` on host `station`.
+
+        A claim waits for a lock on all of a table for `lock_timeout` seconds at most; 0
+        is for ever. Raises `CatalogLostError`.
+        """
+        self._agent_id = agent_id
+        self._station = station
+        self._session = connect(conninfo, lock_timeout)
+
+    def claim(self, limit: int) -> list[Run]:
+        """Claim at most `limit` due runs, the longest due first."""
+        query: LiteralString = "SELECT * FROM pgagent.pga_run_claim(%s, %s)"
+        rows = self._ask(query, self._agent_id, limit)
+        self._session.note_rows(len(rows))
+        return list(_runs(rows))
+
+    def seconds_until_due(self) -> float | None:
+        """Return the time until a run is due, 0 if one is, None if none will be."""
+        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s)"
+        due: float | None = self._ask(query, self._station)[0][0]
+        return due
+
+    def renew_plans(self) -> None:
+        """Have claims planned anew if the log has doubled, before one is in a hurry."""
+        with translated_errors(self._session):
+            is_to_be_planned = self._session.forget_old_plans()
+        if is_to_be_planned:
+            self.claim(0)
+
+    def break_off(self) -> None:
+        """Have whatever waits for an answer fail: for another thread."""
+        break_off(self._session)
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
+
+    def _ask(self, query: LiteralString, *parameters: object) -> list[Row]:
+        with translated_errors(self._session):
+            return self._session.execute(query, parameters).fetchall()
+
+
+def _runs(rows: Iterable[Row]) -> Iterator[Run]:
+    """Gather the rows of `pga_run_claim`, one for each step, into runs."""
+    for run, steps in itertools.groupby(rows, lambda row: row[:5]):
+        run_id, job_id, name, timeout, step_log_id = run
+        known = tuple(Step(*row[5:]) for row in steps if row[5] is not None)
+        yield Run(run_id, job_id, name, known, step_log_id, timeout)

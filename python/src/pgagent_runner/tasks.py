@@ -1,0 +1,250 @@
+"""Many tasks in one thread: while one of them waits, the others go on.
+
+A task is ordinary code, one line after the other, in a greenlet. It gives way to others
+where it waits by way of this module, and nowhere else; what would block all of them is
+given to a thread, by `in_thread`. In any other thread everything here simply blocks.
+
+Threads alone would do as well. But Python executes one of them at a time, and many that
+work for microseconds between two short waits spend more time on handing that right over
+than on their work.
+"""
+
+import logging
+import math
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, Self, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_THREADS = 10_000  # more than there are tasks that need one
+_LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
+
+
+class TaskLoop:
+    """A thread that executes tasks, and more of them for what would block it."""
+
+    def __init__(self) -> None:
+        """Start the thread; others will be started when needed."""
+        self.blocking = ThreadPoolExecutor(_MOST_THREADS, "blocking")
+        self._bell = Flag()
+        self._may_sleep = False
+        self._closing = False
+        self._unfinished = 0
+        self._ready: deque[_Task | Callable[[], object]] = deque()
+        self._poll = select.poll()
+        self._poll.register(self._bell.fileno(), select.POLLIN)
+        self._waiting: dict[int, _Task] = {}  # by file descriptor
+        self._deadlines: dict[_Task, float] = {}
+        self._hub = greenlet()  # of the thread, in which tasks are not
+        self._thread = threading.Thread(target=self._work, name="tasks")
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        """Return the loop."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def start(self, *functions: Callable[[], object]) -> None:
+        """Have a task execute each function, from any thread."""
+        self.resume(*functions)
+
+    def close(self) -> None:
+        """Wait for all tasks to end; no more can be started."""
+        self._closing = True
+        self._bell.set()
+        self._thread.join()
+        self.blocking.shutdown()
+        self._bell.close()
+
+    def resume(self, *tasks: "_Task | Callable[[], object]") -> None:
+        """Have tasks go on that have given way, or begin, from any thread."""
+        self._ready.extend(tasks)
+        if self._may_sleep:
+            self._bell.set()
+
+    def give_way(self) -> set[int]:
+        """Let other tasks go on until this one is resumed: for the task itself."""
+        ready: set[int] = self._hub.switch()
+        return ready
+
+    def wait(
+        self, task: "_Task", events: Mapping[int, int], timeout: float
+    ) -> set[int]:
+        """Wait as `wait_ready` does: for the task itself."""
+        for descriptor, mask in events.items():
+            self._poll.register(descriptor, mask)
+            self._waiting[descriptor] = task
+        if timeout != math.inf:
+            self._deadlines[task] = time.monotonic() + timeout
+        try:
+            return self.give_way()
+        finally:
+            for descriptor in events:
+                self._poll.unregister(descriptor)
+                del self._waiting[descriptor]
+            if timeout != math.inf:
+                del self._deadlines[task]
+
+    def _work(self) -> None:
+        self._hub = getcurrent()
+        while self._unfinished or self._ready or not self._closing:
+            # What gets ready meanwhile has its turn later: nobody may keep the
+            # descriptors of others from being looked at.
+            for _ in range(len(self._ready)):
+                task = self._ready.popleft()
+                if not isinstance(task, _Task):
+                    # It belongs to the thread in which it is made.
+                    task = _Task(self, task)
+                    self._unfinished += 1
+                self._execute(task, set())
+            for task, descriptors in self._look().items():
+                self._execute(task, descriptors)
+
+    def _execute(self, task: "_Task", descriptors: set[int]) -> None:
+        task.switch(descriptors)
+        self._unfinished -= task.dead
+
+    def _look(self) -> dict["_Task", set[int]]:
+        """Return whose descriptors are ready or whose time is over; sleep until then."""
+        self._may_sleep = True
+        found = self._poll.poll(self._milliseconds())
+        self._may_sleep = False
+        due: dict[_Task, set[int]] = {}
+        for descriptor, _ in found:
+            if descriptor == self._bell.fileno():
+                self._bell.clear()
+            else:
+                due.setdefault(self._waiting[descriptor], set()).add(descriptor)
+        if self._deadlines:
+            now = time.monotonic()
+            for task, deadline in self._deadlines.items():
+                if deadline <= now:
+                    due.setdefault(task, set())
+        return due
+
+    def _milliseconds(self) -> float | None:
+        """Return how long there is nothing to do but to wait for descriptors."""
+        if self._ready:
+            return 0
+        if self._deadlines:
+            return _milliseconds(min(self._deadlines.values()) - time.monotonic())
+        return None
+
+
+class _Task(greenlet):
+    """Sequential code that a loop executes."""
+
+    def __init__(self, loop: TaskLoop, function: Callable[[], object]) -> None:
+        super().__init__()
+        self.loop = loop
+        self._function = function
+
+    def run(self, _: object) -> None:
+        """Execute the code; nothing that it raises may end the loop."""
+        try:
+            self._function()
+        except Exception:
+            log.exception("an error in the runner itself")
+
+
+class Flag:
+    """Set from any thread, and until it is cleared its descriptor is readable."""
+
+    def __init__(self) -> None:
+        """Open the file descriptors; raise OSError if there are none left."""
+        self._lock = threading.Lock()
+        self._is_set = False
+        self._reader, self._writer = os.pipe()
+        self._closed = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has been set, and not been cleared since."""
+        return self._is_set
+
+    def fileno(self) -> int:
+        """Give the file descriptor to wait on for POLLIN."""
+        return self._reader
+
+    def set(self) -> None:
+        """Set it; once it is closed, nobody is told any more."""
+        with self._lock:
+            if not self._is_set and not self._closed:
+                os.write(self._writer, b"\0")
+            self._is_set = True
+
+    def clear(self) -> None:
+        """Take that back."""
+        with self._lock:
+            if self._is_set and not self._closed:
+                os.read(self._reader, 1)
+            self._is_set = False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, for so many seconds at most; tell whether it is."""
+        return bool(wait_ready({self._reader: select.POLLIN}, seconds))
+
+    def close(self) -> None:
+        """Close the file descriptors; nobody must wait for it."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._reader)
+                os.close(self._writer)
+
+
+def in_task() -> bool:
+    """Tell whether this is the code of a task."""
+    return isinstance(getcurrent(), _Task)
+
+
+def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]:
+    """Wait for the poll events of each file descriptor, `timeout` seconds at most.
+
+    Return the descriptors that are ready, have ended or are broken; none of them
+    when the time, or a day, is over. (`select` could not take descriptors above 1023.)
+    """
+    task = getcurrent()
+    if isinstance(task, _Task):
+        return task.loop.wait(task, events, timeout)
+    poll = select.poll()
+    for descriptor, mask in events.items():
+        poll.register(descriptor, mask)
+    milliseconds = None if timeout == math.inf else _milliseconds(timeout)
+    return {descriptor for descriptor, _ in poll.poll(milliseconds)}
+
+
+def wait_for(future: "Future[T]") -> T:
+    """Wait for a future, and return or raise what has come of it."""
+    task = getcurrent()
+    if isinstance(task, _Task) and not future.done():
+        loop = task.loop
+        future.add_done_callback(lambda _: loop.resume(task))
+        loop.give_way()
+    return future.result()
+
+
+def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what may block, while other tasks go on."""
+    task = getcurrent()
+    if isinstance(task, _Task):
+        return wait_for(task.loop.blocking.submit(function, *args, **kwargs))
+    return function(*args, **kwargs)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, math.ceil(min(seconds, _LONGEST_POLL) * 1000))

@@ -1,0 +1,36 @@
+"""The parts of a runner, each on a real catalogue."""
+
+from contextlib import closing
+
+import pytest
+from pgagent_runner.catalog import Catalog, Claims, Ledger
+from pgagent_runner.tasks import TaskLoop
+
+
+@pytest.fixture
+def catalog(dsn):
+    """The session of an agent that is registered."""
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
+        yield catalog
+
+
+@pytest.fixture
+def claims(dsn, catalog):
+    """The session through which that agent claims."""
+    with closing(Claims(dsn, catalog.agent_id, "here")) as claims:
+        yield claims
+
+
+@pytest.fixture
+def tasks():
+    """A loop that executes tasks."""
+    with TaskLoop() as tasks:
+        yield tasks
+
+
+@pytest.fixture
+def ledger(dsn, tasks):
+    """Where runs are recorded."""
+    with closing(Ledger(dsn, tasks)) as ledger:
+        yield ledger
