@@ -105,7 +105,7 @@ def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
         close(ledger, run)
 
 
-def test_a_locked_job_only_delays_its_own_run(conn, dsn, catalog, ledger):
+def test_a_locked_job_only_delays_its_own_run(conn, dsn, claims, ledger):
     add_job(conn, "SELECT 1", name="locked")
     for number in range(20):
         add_job(conn, "SELECT 1", name=f"free {number}")
@@ -127,7 +127,7 @@ def test_a_locked_job_only_delays_its_own_run(conn, dsn, catalog, ledger):
 
 
 def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
-    conn, dsn, catalog, ledger
+    conn, dsn, claims, ledger
 ):
     for _ in range(30):
         add_job(conn, "SELECT 1")
@@ -144,7 +144,7 @@ def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
 
 
 def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
-    conn, catalog, ledger, impatience
+    conn, claims, ledger, impatience
 ):
     for _ in range(3):
         add_job(conn, "SELECT 1")

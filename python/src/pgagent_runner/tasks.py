@@ -9,14 +9,16 @@ work for microseconds between two short waits spend more time on handing that ri
 than on their work.
 """
 
+import functools
 import logging
 import math
+import operator
 import os
 import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, Self, TypeVar
 
@@ -41,10 +43,11 @@ class TaskLoop:
         self._may_sleep = False
         self._closing = False
         self._unfinished = 0
+        self._idle: list[_Task] = []
         self._ready: deque[_Task | Callable[[], object]] = deque()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
-        self._waiting: dict[int, _Task] = {}  # by file descriptor
+        self._waiting: dict[int, dict[_Task, int]] = {}  # by file descriptor; for what
         self._deadlines: dict[_Task, float] = {}
         self._hub = greenlet()  # of the thread, in which tasks are not
         self._thread = threading.Thread(target=self._work, name="tasks")
@@ -76,6 +79,13 @@ class TaskLoop:
         if self._may_sleep:
             self._bell.set()
 
+    def finish(self, task: "_Task") -> Callable[[], object]:
+        """Give way for good; return the function that is to be executed next."""
+        self._unfinished -= 1
+        self._idle.append(task)
+        function: Callable[[], object] = self._hub.switch()
+        return function
+
     def give_way(self) -> set[int]:
         """Let other tasks go on until this one is resumed: for the task itself."""
         ready: set[int] = self._hub.switch()
@@ -86,37 +96,42 @@ class TaskLoop:
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
         for descriptor, mask in events.items():
-            self._poll.register(descriptor, mask)
-            self._waiting[descriptor] = task
+            waiting = self._waiting.setdefault(descriptor, {})
+            waiting[task] = mask
+            self._poll.register(descriptor, _all(waiting.values()))
         if timeout != math.inf:
             self._deadlines[task] = time.monotonic() + timeout
         try:
             return self.give_way()
         finally:
             for descriptor in events:
-                self._poll.unregister(descriptor)
-                del self._waiting[descriptor]
+                waiting = self._waiting[descriptor]
+                del waiting[task]
+                if waiting:
+                    self._poll.modify(descriptor, _all(waiting.values()))
+                else:
+                    self._poll.unregister(descriptor)
+                    del self._waiting[descriptor]
             if timeout != math.inf:
                 del self._deadlines[task]
 
     def _work(self) -> None:
         self._hub = getcurrent()
         while self._unfinished or self._ready or not self._closing:
-            # What gets ready meanwhile has its turn later: nobody may keep the
-            # descriptors of others from being looked at.
-            for _ in range(len(self._ready)):
-                task = self._ready.popleft()
-                if not isinstance(task, _Task):
-                    # It belongs to the thread in which it is made.
-                    task = _Task(self, task)
-                    self._unfinished += 1
-                self._execute(task, set())
             for task, descriptors in self._look().items():
-                self._execute(task, descriptors)
-
-    def _execute(self, task: "_Task", descriptors: set[int]) -> None:
-        task.switch(descriptors)
-        self._unfinished -= task.dead
+                task.switch(descriptors)
+            # What gets ready meanwhile has its turn after the next look: nobody may keep
+            # the descriptors of others from being looked at.
+            for _ in range(len(self._ready)):
+                ready = self._ready.popleft()
+                if isinstance(ready, _Task):
+                    ready.switch(set())
+                else:
+                    self._unfinished += 1
+                    task = self._idle.pop() if self._idle else _Task(self)
+                    task.switch(ready)
+        for task in self._idle:
+            task.throw()
 
     def _look(self) -> dict["_Task", set[int]]:
         """Return whose descriptors are ready or whose time is over; sleep until then."""
@@ -128,7 +143,8 @@ class TaskLoop:
             if descriptor == self._bell.fileno():
                 self._bell.clear()
             else:
-                due.setdefault(self._waiting[descriptor], set()).add(descriptor)
+                for task in self._waiting[descriptor]:
+                    due.setdefault(task, set()).add(descriptor)
         if self._deadlines:
             now = time.monotonic()
             for task, deadline in self._deadlines.items():
@@ -146,19 +162,20 @@ class TaskLoop:
 
 
 class _Task(greenlet):
-    """Sequential code that a loop executes."""
+    """Executes one function after the other, each of which is a task."""
 
-    def __init__(self, loop: TaskLoop, function: Callable[[], object]) -> None:
+    def __init__(self, loop: TaskLoop) -> None:
         super().__init__()
         self.loop = loop
-        self._function = function
 
-    def run(self, _: object) -> None:
-        """Execute the code; nothing that it raises may end the loop."""
-        try:
-            self._function()
-        except Exception:
-            log.exception("an error in the runner itself")
+    def run(self, function: Callable[[], object]) -> None:
+        """Execute functions; nothing that they raise may end the loop."""
+        while True:
+            try:
+                function()
+            except Exception:
+                log.exception("an error in the runner itself")
+            function = self.loop.finish(self)
 
 
 class Flag:
@@ -248,3 +265,7 @@ def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
 
 def _milliseconds(seconds: float) -> int:
     return max(0, math.ceil(min(seconds, _LONGEST_POLL) * 1000))
+
+
+def _all(masks: Iterable[int]) -> int:
+    return functools.reduce(operator.or_, masks)

@@ -26,7 +26,7 @@ class Crew:
     """The workers of one registration of the agent.
 
     `on_free` is called, in another thread, when a worker has become free, if that makes
-    `wakes_at` so many; `on_idle` when it has become idle, or if a run could not be
+    `wakes_at` so many, and when all that has ended has been recorded; `on_idle` when it has become idle, or if a run could not be
     recorded; `on_silence` when all runs have been stopped because nobody has extended
     their time, and that has not changed until the lease is nearly over.
     """
@@ -175,6 +175,8 @@ class Crew:
                 log.warning("run %s was closed by somebody else: %s", run.id, error)
             elif error is not None:
                 self._failure = f"run {run.id} could not be recorded: {error}"
+            if not self._unrecorded:
+                self._on_free()  # for its job may be due again
             self._tell_if_idle()
 
         with self._lock:
