@@ -79,17 +79,21 @@ CREATE OR REPLACE FUNCTION pgagent.pga_step_advance(
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_running CONSTANT character := character 'r';
 BEGIN
     PERFORM FROM pgagent.pga_joblog AS l
-    WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR KEY SHARE;
+    WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE;
     IF NOT FOUND THEN
         SELECT r.refusal, r.reason INTO refusal, reason
         FROM pgagent.pga_run_refusal(p_run_id, NULL) AS r;
         RETURN;
     END IF;
     SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s
-    WHERE s.jsljlgid = p_run_id AND s.jsljstid = p_step_id AND s.jslattempt = p_attempt
-          AND s.jslstatus = 'r';
+    WHERE s.jsljlgid = p_run_id
+          -- Never by the index of all that has been logged of this step.
+          AND (s.jsljstid, s.jslattempt, s.jslstatus)
+              IS NOT DISTINCT FROM (p_step_id, p_attempt, v_running);
     IF NOT FOUND THEN
         INSERT INTO pgagent.pga_jobsteplog AS s (jsljlgid, jsljstid, jslattempt)
         SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
@@ -132,7 +136,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_running CONSTANT character := 'r';
+    v_running CONSTANT character := character 'r';
 BEGIN
     -- What was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false

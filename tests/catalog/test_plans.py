@@ -3,9 +3,9 @@
 from contextlib import closing
 
 import pytest
-from jobs import add_job, add_schedule
+from jobs import add_job, add_schedule, runs
 from pgagent_runner.catalog.session import connect
-from transitions import register
+from transitions import claim_rows, finish_run, register, start_step
 
 READ = """
     SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)) FROM pg_class AS c
@@ -29,21 +29,29 @@ def add_due_jobs(conn, count):
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
 
 
-def rows_read(session, query, parameters):
-    """Return a query's rows, and how many rows and index entries it has read."""
+def rows_read(session, action, *parameters):
+    """Return what an action returns, and how many rows and index entries it reads."""
     ((before,),) = session.execute(READ)
-    rows = session.execute(query, parameters).fetchall()
+    result = action(session, *parameters)
     ((after,),) = session.execute(READ)
-    return rows, int(after - before)
+    return result, int(after - before)
+
+
+def claim_all(session, count):
+    return session.execute(CLAIM, [count]).fetchall()
+
+
+def record_all(session, run_ids, step_log_ids):
+    ended = {"runs": run_ids, "steps": step_log_ids, "size": [len(run_ids)]}
+    return session.execute(RECORD, ended).fetchall()
 
 
 def reads_of_runs(session, count):
     """Claim so many runs and record their end; return what is read for each of both."""
     with session.transaction():
-        claimed, claiming = rows_read(session, CLAIM, [count])
-        run_ids, step_log_ids = map(list, zip(*claimed, strict=True))
-        ended = {"runs": run_ids, "steps": step_log_ids, "size": [count]}
-        refusals, recording = rows_read(session, RECORD, ended)
+        claimed, claiming = rows_read(session, claim_all, count)
+        run_ids, steps = map(list, zip(*claimed, strict=True))
+        refusals, recording = rows_read(session, record_all, run_ids, steps)
     assert refusals == [(None,)] * count
     return claiming, recording
 
@@ -63,3 +71,23 @@ def test_a_run_takes_few_reads_though_its_plans_were_made_for_few_rows(
 
     assert claiming < 100 * MOST_READS
     assert recording < 100 * MOST_READS
+
+
+@pytest.mark.parametrize("statistics", ["none", "of one job"])
+def test_a_step_starts_with_few_reads_however_often_it_has_before(
+    conn, dsn, statistics
+):
+    job_id = add_job(conn, "SELECT 1", "SELECT 2")
+    if statistics != "none":
+        conn.execute("VACUUM ANALYZE")
+    with closing(connect(dsn)) as session:
+        register(session)
+        for _ in range(50):
+            conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+            (_, (run_id, _, _, step_id, *_)) = claim_rows(session)
+            with session.transaction():
+                _, starting = rows_read(session, start_step, run_id, step_id)
+            finish_run(session, run_id)
+
+    assert len(runs(conn, job_id)) == 50
+    assert starting < MOST_READS
