@@ -111,15 +111,16 @@ DECLARE
     v_date date;
     v_time integer;                 -- minutes since midnight, like the next two
     v_first_time integer;           -- of a whole day; computed once
-    v_last_time CONSTANT integer := CASE WHEN p_except_slots IS NOT NULL THEN
-        (SELECT max(h) * 60 - 60 FROM unnest(array_positions(p_hours, true)) AS h)
-        + (SELECT max(m) - 1 FROM unnest(array_positions(p_minutes, true)) AS m)
-    END;
+    v_last_time integer;            -- of a whole day; used at an excepted slot only
     v_slot timestamp;
     v_found integer;
     v_next_date integer := 1;       -- into p_except_dates, ascending like the search
     v_next_slot integer := 1;       -- into p_except_slots
 BEGIN
+    IF p_except_slots IS NOT NULL THEN
+        v_last_time := (SELECT max(h) * 60 - 60 FROM unnest(array_positions(p_hours, true)) AS h)
+                       + (SELECT max(m) - 1 FROM unnest(array_positions(p_minutes, true)) AS m);
+    END IF;
     <<months>>
     WHILE v_year <= v_last_year LOOP
         v_found := array_position(p_months, true, v_month);

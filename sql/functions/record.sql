@@ -4,6 +4,11 @@
 -- it: the run's id is the fence. A run that was declared dead is closed, and nobody who
 -- still holds its id can write to it or free the job. What has been recorded already may
 -- be recorded again: whoever does not know whether a commit has happened repeats it.
+--
+-- A session keeps its plans, perhaps from a time when the log was empty, so they must look
+-- each row up by its key whatever the statistics say. By "=" a join could also walk through
+-- a whole index, and by "jlgstatus = 'r'" through that of the open runs; by
+-- "= ANY (ARRAY[...])", and compared with a variable, it can't.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_record(
     p_run_ids bigint[], p_step_log_ids bigint[], p_step_statuses text[], p_results integer[],
@@ -21,12 +26,14 @@ BEGIN
     -- holding the locks of other jobs.
     IF array_position(p_next_step_ids, NULL) IS NOT NULL THEN
         v_held := ARRAY(
-            SELECT l.jlgid
-            FROM unnest(p_run_ids, p_next_step_ids) AS r (run_id, next_step_id)
-            JOIN pgagent.pga_joblog AS l ON l.jlgid = r.run_id
-            JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
-            WHERE r.next_step_id IS NULL AND l.jlgid = ANY (p_run_ids)
-            FOR NO KEY UPDATE OF j SKIP LOCKED
+            SELECT r.run_id
+            FROM unnest(p_run_ids, p_next_step_ids) AS r (run_id, next_step_id),
+            LATERAL (
+                SELECT FROM pgagent.pga_job AS j
+                WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = r.run_id)
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS j
+            WHERE r.next_step_id IS NULL
         );
     END IF;
 
@@ -35,9 +42,7 @@ BEGIN
         jslduration = clock_timestamp() - s.jslstart
     FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_next_step_ids)
          AS r (run_id, step_log_id, step_status, result, output, next_step_id)
-    WHERE s.jslid = r.step_log_id AND s.jslstatus = 'r'
-          -- Said twice, so that no plan reads the whole log.
-          AND s.jslid = ANY (p_step_log_ids)
+    WHERE s.jslid = ANY (ARRAY[r.step_log_id]) AND s.jslstatus = 'r'
           AND (r.next_step_id IS NOT NULL OR r.run_id = ANY (v_held));
 
     IF v_held <> ARRAY[]::bigint[] THEN
@@ -74,17 +79,21 @@ CREATE OR REPLACE FUNCTION pgagent.pga_step_advance(
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_running CONSTANT character := character 'r';
 BEGIN
     PERFORM FROM pgagent.pga_joblog AS l
-    WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR KEY SHARE;
+    WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE;
     IF NOT FOUND THEN
         SELECT r.refusal, r.reason INTO refusal, reason
         FROM pgagent.pga_run_refusal(p_run_id, NULL) AS r;
         RETURN;
     END IF;
     SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s
-    WHERE s.jsljlgid = p_run_id AND s.jsljstid = p_step_id AND s.jslattempt = p_attempt
-          AND s.jslstatus = 'r';
+    WHERE s.jsljlgid = p_run_id
+          -- Never by the index of all that has been logged of this step.
+          AND (s.jsljstid, s.jslattempt, s.jslstatus)
+              IS NOT DISTINCT FROM (p_step_id, p_attempt, v_running);
     IF NOT FOUND THEN
         INSERT INTO pgagent.pga_jobsteplog AS s (jsljlgid, jsljstid, jslattempt)
         SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
@@ -126,20 +135,25 @@ CREATE OR REPLACE FUNCTION pgagent.pga_run_close(
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_running CONSTANT character := character 'r';
 BEGIN
     -- What was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
-    FROM pgagent.pga_joblog AS l
-    WHERE l.jlgid = ANY (p_held) AND l.jlgstatus = 'r'
-          AND s.jscjobid = l.jlgjobid AND s.jscenabled AND s.jscat <= l.jlgstart;
+    FROM unnest(p_held) AS r (run_id),
+    LATERAL (
+        SELECT l.jlgjobid, l.jlgstart FROM pgagent.pga_joblog AS l
+        WHERE l.jlgid = r.run_id AND l.jlgstatus = v_running LIMIT 1
+    ) AS l
+    WHERE s.jscjobid = ANY (ARRAY[l.jlgjobid]) AND s.jscenabled AND s.jscat <= l.jlgstart;
 
     WITH closed AS (
         UPDATE pgagent.pga_joblog AS l
         SET jlgstatus = r.status, jlgmessage = r.message,
             jlgduration = clock_timestamp() - l.jlgstart
         FROM unnest(p_run_ids, p_statuses, p_messages) AS r (run_id, status, message)
-        WHERE l.jlgid = r.run_id AND l.jlgid = ANY (p_held) AND l.jlgstatus = 'r'
-              AND r.status IS NOT NULL
+        WHERE l.jlgid = ANY (ARRAY[r.run_id]) AND l.jlgstatus = v_running
+              AND r.status IS NOT NULL AND r.run_id = ANY (p_held)
         RETURNING l.jlgid, l.jlgjobid, l.jlgagentid, l.jlgscheduled, l.jlgstart, l.jlgstatus
     )
     -- A next run that was set while the job ran is somebody's wish, and stays.
@@ -149,7 +163,7 @@ BEGIN
         jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
             ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
     FROM closed AS c
-    WHERE j.jobid = c.jlgjobid AND j.jobagentid = c.jlgagentid;
+    WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS

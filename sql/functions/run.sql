@@ -40,41 +40,44 @@ BEGIN
             ELSE (d.job).jobnextrun END AS due
         FROM due AS d
     ), claimed AS (
+        -- The ids are drawn here, so that the rest need not be joined with what it inserts.
+        -- What "= ANY (ARRAY[...])" is for, record.sql says.
         UPDATE pgagent.pga_job AS j
         SET jobagentid = CASE WHEN t.due <= now() THEN p_agent_id END, jobnextrun = t.due,
             joblastrun = CASE WHEN t.due <= now() THEN now() ELSE j.joblastrun END,
             jobrunid = NULL, jobfromstep = NULL
-        FROM timely AS t WHERE j.jobid = t.jobid
-        RETURNING j.jobid, j.jobname, j.jobtimeout, j.jobagentid, t.due, t.jobrunid, t.jobfromstep
+        FROM timely AS t WHERE j.jobid = ANY (ARRAY[t.jobid])
+        RETURNING j.jobid, j.jobname, j.jobtimeout, t.due, t.jobfromstep,
+                  CASE WHEN j.jobagentid IS NOT NULL THEN
+                      COALESCE(t.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')) END AS run_id,
+                  CASE WHEN j.jobagentid IS NOT NULL THEN
+                      nextval('pgagent.pga_jobsteplog_jslid_seq') END AS step_log_id
     ), opened AS (
-        INSERT INTO pgagent.pga_joblog AS l (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
-        SELECT COALESCE(c.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')),
-               c.jobid, p_agent_id, v_station, c.due
-        FROM claimed AS c WHERE c.jobagentid IS NOT NULL ORDER BY c.due, c.jobid
-        RETURNING l.jlgid, l.jlgjobid
+        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
+        SELECT c.run_id, c.jobid, p_agent_id, v_station, c.due
+        FROM claimed AS c WHERE c.run_id IS NOT NULL
     ), step AS MATERIALIZED (
-        SELECT o.jlgid, s.*,
-               row_number() OVER (PARTITION BY o.jlgid ORDER BY s.jstname, s.jstid) AS place
-        FROM opened AS o
-        JOIN claimed AS c ON c.jobid = o.jlgjobid
-        LEFT JOIN pgagent.pga_jobstep AS f ON f.jstid = c.jobfromstep
-        JOIN pgagent.pga_jobstep AS s ON s.jstjobid = c.jobid AND s.jstenabled
-            AND (c.jobfromstep IS NULL OR (s.jstname, s.jstid) >= (f.jstname, f.jstid))
+        SELECT c.jobid, c.jobname, c.jobtimeout, c.due, c.run_id,
+               CASE WHEN s.jstid IS NOT NULL THEN c.step_log_id END AS step_log_id, s.*,
+               row_number() OVER (PARTITION BY c.run_id ORDER BY s.jstname, s.jstid) AS place
+        FROM claimed AS c
+        LEFT JOIN pgagent.pga_jobstep AS s ON s.jstjobid = ANY (ARRAY[c.jobid]) AND s.jstenabled
+            AND (c.jobfromstep IS NULL OR (s.jstname, s.jstid) >= (
+                SELECT f.jstname, f.jstid FROM pgagent.pga_jobstep AS f WHERE f.jstid = c.jobfromstep
+            ))
+        WHERE c.run_id IS NOT NULL
     ), started AS (
-        INSERT INTO pgagent.pga_jobsteplog AS l (jsljlgid, jsljstid)
-        SELECT s.jlgid, s.jstid FROM step AS s WHERE s.place = 1
-        RETURNING l.jslid, l.jsljlgid
+        INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid)
+        SELECT s.step_log_id, s.run_id, s.jstid FROM step AS s
+        WHERE s.place = 1 AND s.step_log_id IS NOT NULL
     )
-    SELECT o.jlgid, c.jobid, c.jobname, extract(epoch FROM c.jobtimeout)::double precision, b.jslid,
-           s.jstid, s.jstname, s.jstkind::text, s.jstcode,
+    SELECT s.run_id, s.jobid, s.jobname, extract(epoch FROM s.jobtimeout)::double precision,
+           s.step_log_id, s.jstid, s.jstname, s.jstkind::text, s.jstcode,
            s.jstdbname::text, s.jstconnstr, s.jstonerror::text, s.jstmode,
            extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
            extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff, s.jstretryon
-    FROM opened AS o
-    JOIN claimed AS c ON c.jobid = o.jlgjobid
-    LEFT JOIN started AS b ON b.jsljlgid = o.jlgid
-    LEFT JOIN step AS s ON s.jlgid = o.jlgid
-    ORDER BY c.due, o.jlgid, s.place;
+    FROM step AS s
+    ORDER BY s.due, s.run_id, s.place;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS

@@ -298,16 +298,20 @@ CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
 COMMENT ON TRIGGER pga_jobclass_trigger ON pgagent.pga_jobclass IS
 'Lets a dump''s classes take the place of the stock ones.';
 
+-- What starts in this very transaction does not come from a dump: a runner's rows, which
+-- are many, have no function called for them.
 DROP TRIGGER IF EXISTS pga_joblog_trigger ON pgagent.pga_joblog;
 CREATE TRIGGER pga_joblog_trigger BEFORE INSERT ON pgagent.pga_joblog
-    FOR EACH ROW WHEN (NEW.jlgagentid IS NULL OR pgagent.pga_restoring())
+    FOR EACH ROW
+    WHEN (NEW.jlgagentid IS NULL OR NEW.jlgstart <> now() AND pgagent.pga_restoring())
     EXECUTE FUNCTION pgagent.pga_joblog_trigger();
 COMMENT ON TRIGGER pga_joblog_trigger ON pgagent.pga_joblog IS
 'Completes what pgAgent''s daemon logs, and closes runs that come from a dump.';
 
 DROP TRIGGER IF EXISTS pga_jobsteplog_trigger ON pgagent.pga_jobsteplog;
 CREATE TRIGGER pga_jobsteplog_trigger BEFORE INSERT ON pgagent.pga_jobsteplog
-    FOR EACH ROW WHEN (NEW.jslstatus = 'r' AND pgagent.pga_restoring())
+    FOR EACH ROW
+    WHEN (NEW.jslstatus = 'r' AND NEW.jslstart <> now() AND pgagent.pga_restoring())
     EXECUTE FUNCTION pgagent.pga_jobsteplog_trigger();
 COMMENT ON TRIGGER pga_jobsteplog_trigger ON pgagent.pga_jobsteplog IS
 'Closes steps that come from a dump.';
