@@ -44,6 +44,7 @@ class TaskLoop:
         self._closing = False
         self._unfinished = 0
         self._idle: list[_Task] = []
+        self._interrupted: deque[tuple[_Task, int]] = deque()  # in which wait
         self._ready: deque[_Task | Callable[[], object]] = deque()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
@@ -91,16 +92,29 @@ class TaskLoop:
         ready: set[int] = self._hub.switch()
         return ready
 
+    def interrupt(self, task: "_Task", wait: int) -> None:
+        """Have a task go on, from any thread, if this is what it still waits in."""
+        self._interrupted.append((task, wait))
+        if self._may_sleep:
+            self._bell.set()
+
     def wait(
-        self, task: "_Task", events: Mapping[int, int], timeout: float
+        self,
+        task: "_Task",
+        events: Mapping[int, int],
+        timeout: float,
+        flag: "Flag | None",
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
+        task.wait += 1
         for descriptor, mask in events.items():
             waiting = self._waiting.setdefault(descriptor, {})
             waiting[task] = mask
             self._poll.register(descriptor, _all(waiting.values()))
         if timeout != math.inf:
             self._deadlines[task] = time.monotonic() + timeout
+        if flag is not None and flag.interrupt(task, task.wait):
+            self.interrupt(task, task.wait)
         try:
             return self.give_way()
         finally:
@@ -114,6 +128,8 @@ class TaskLoop:
                     del self._waiting[descriptor]
             if timeout != math.inf:
                 del self._deadlines[task]
+            if flag is not None:
+                flag.let(task)
 
     def _work(self) -> None:
         self._hub = getcurrent()
@@ -150,11 +166,15 @@ class TaskLoop:
             for task, deadline in self._deadlines.items():
                 if deadline <= now:
                     due.setdefault(task, set())
+        while self._interrupted:
+            task, wait = self._interrupted.popleft()
+            if task.wait == wait:
+                due.setdefault(task, set())
         return due
 
     def _milliseconds(self) -> float | None:
         """Return how long there is nothing to do but to wait for descriptors."""
-        if self._ready:
+        if self._ready or self._interrupted:
             return 0
         if self._deadlines:
             return _milliseconds(min(self._deadlines.values()) - time.monotonic())
@@ -167,6 +187,7 @@ class _Task(greenlet):
     def __init__(self, loop: TaskLoop) -> None:
         super().__init__()
         self.loop = loop
+        self.wait = 0  # the number of the last one
 
     def run(self, function: Callable[[], object]) -> None:
         """Execute functions; nothing that they raise may end the loop."""
@@ -179,14 +200,14 @@ class _Task(greenlet):
 
 
 class Flag:
-    """Set from any thread, and until it is cleared its descriptor is readable."""
+    """Set and cleared from any thread; tasks and threads can wait for it."""
 
     def __init__(self) -> None:
-        """Open the file descriptors; raise OSError if there are none left."""
+        """Be cleared."""
         self._lock = threading.Lock()
         self._is_set = False
-        self._reader, self._writer = os.pipe()
-        self._closed = False
+        self._pipe: tuple[int, int] | None = None  # opened for the first who asks
+        self._waiting: dict[_Task, int] = {}
 
     @property
     def is_set(self) -> bool:
@@ -194,34 +215,59 @@ class Flag:
         return self._is_set
 
     def fileno(self) -> int:
-        """Give the file descriptor to wait on for POLLIN."""
-        return self._reader
+        """Give a file descriptor that is readable while it is set, for POLLIN.
+
+        Raise OSError if there is none left.
+        """
+        with self._lock:
+            if self._pipe is None:
+                self._pipe = os.pipe()
+                if self._is_set:
+                    os.write(self._pipe[1], b"\0")
+            return self._pipe[0]
 
     def set(self) -> None:
-        """Set it; once it is closed, nobody is told any more."""
+        """Set it, and tell who is waiting."""
         with self._lock:
-            if not self._is_set and not self._closed:
-                os.write(self._writer, b"\0")
+            if self._is_set:
+                return
             self._is_set = True
+            if self._pipe is not None:
+                os.write(self._pipe[1], b"\0")
+            for task, wait in self._waiting.items():
+                task.loop.interrupt(task, wait)
 
     def clear(self) -> None:
         """Take that back."""
         with self._lock:
-            if self._is_set and not self._closed:
-                os.read(self._reader, 1)
+            if self._is_set and self._pipe is not None:
+                os.read(self._pipe[0], 1)
             self._is_set = False
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, for so many seconds at most; tell whether it is."""
-        return bool(wait_ready({self._reader: select.POLLIN}, seconds))
+        if not self._is_set:
+            wait_ready({}, seconds, self)
+        return self._is_set
 
     def close(self) -> None:
-        """Close the file descriptors; nobody must wait for it."""
+        """Close the file descriptor; nobody must wait for it any more."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                os.close(self._reader)
-                os.close(self._writer)
+            if self._pipe is not None:
+                os.close(self._pipe[0])
+                os.close(self._pipe[1])
+                self._pipe = None
+
+    def interrupt(self, task: "_Task", wait: int) -> bool:
+        """Have this wait of a task end when it is set; tell whether it is."""
+        with self._lock:
+            self._waiting[task] = wait
+            return self._is_set
+
+    def let(self, task: "_Task") -> None:
+        """Interrupt the task no more."""
+        with self._lock:
+            del self._waiting[task]
 
 
 def in_task() -> bool:
@@ -229,20 +275,26 @@ def in_task() -> bool:
     return isinstance(getcurrent(), _Task)
 
 
-def wait_ready(events: Mapping[int, int], timeout: float = math.inf) -> set[int]:
+def wait_ready(
+    events: Mapping[int, int], timeout: float = math.inf, flag: Flag | None = None
+) -> set[int]:
     """Wait for the poll events of each file descriptor, `timeout` seconds at most.
 
-    Return the descriptors that are ready, have ended or are broken; none of them
-    when the time, or a day, is over. (`select` could not take descriptors above 1023.)
+    Return the descriptors that are ready, have ended or are broken; none of them when
+    the flag is set, or when the time, or a day, is over. (`select` could not take
+    descriptors above 1023.) Raise OSError if the flag needs a descriptor, and none is
+    left.
     """
     task = getcurrent()
     if isinstance(task, _Task):
-        return task.loop.wait(task, events, timeout)
+        return task.loop.wait(task, events, timeout, flag)
     poll = select.poll()
     for descriptor, mask in events.items():
         poll.register(descriptor, mask)
+    if flag is not None:
+        poll.register(flag.fileno(), select.POLLIN)
     milliseconds = None if timeout == math.inf else _milliseconds(timeout)
-    return {descriptor for descriptor, _ in poll.poll(milliseconds)}
+    return events.keys() & {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
 
 def wait_for(future: "Future[T]") -> T:

@@ -9,7 +9,7 @@ from functools import partial
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
-from pgagent_runner.model import Run, RunStatus
+from pgagent_runner.model import Run
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.tasks import TaskLoop
@@ -85,16 +85,10 @@ class Crew:
 
     def start(self, runs: Iterable[Run]) -> None:
         """Have free workers execute these runs."""
-        self._tasks.start(*filter(None, map(self._prepare, runs)))
+        self._tasks.start(*map(self._prepare, runs))
 
-    def _prepare(self, run: Run) -> Callable[[], None] | None:
-        try:
-            executor = StepExecutor(self._settings, run, self._pool)
-        except OSError as e:  # no file descriptor left
-            self._watch(
-                run, self._ledger.close_run(run.id, None, RunStatus.FAILED, str(e))
-            )
-            return None
+    def _prepare(self, run: Run) -> Callable[[], None]:
+        executor = StepExecutor(self._settings, run, self._pool)
         with self._lock:
             self._running[run.id] = executor
             if self._aborted is not None:

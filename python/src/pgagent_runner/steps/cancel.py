@@ -1,4 +1,4 @@
-"""A request to stop, which interrupts whatever waits for its file descriptor."""
+"""A request to stop, which interrupts whatever waits with an eye on it."""
 
 import contextlib
 import threading
@@ -16,15 +16,15 @@ _WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
 class Cancellation:
     """A request to stop, made from any thread.
 
-    Its file descriptor becomes readable when the request is made, and stays so.
+    Its flag is set when the request is made, and stays so.
     """
 
     def __init__(self) -> None:
-        """Open the file descriptor; raise OSError if there is none left."""
+        """Ask for nothing yet."""
         self._lock = threading.Lock()
         self._reason: str | None = None
         self._ending = Ending.ABORTED
-        self._flag = Flag()
+        self.flag = Flag()
 
     @property
     def reason(self) -> str | None:
@@ -37,8 +37,8 @@ class Cancellation:
         return self._ending
 
     def fileno(self) -> int:
-        """Give the file descriptor to wait on for POLLIN."""
-        return self._flag.fileno()
+        """Give a file descriptor to wait on for POLLIN; raise OSError if none is left."""
+        return self.flag.fileno()
 
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
         """Ask to stop; the first reason counts, or the one that weighs more."""
@@ -46,14 +46,14 @@ class Cancellation:
             if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
                 self._reason = reason
                 self._ending = ending
-                self._flag.set()
+                self.flag.set()
 
     def forget_time_limit(self) -> None:
         """Let the next step start although the time of the last one was over."""
         with self._lock:
             if self._reason is not None and self._ending is Ending.FAILED:
                 self._reason = None
-                self._flag.clear()
+                self.flag.clear()
 
     @contextlib.contextmanager
     def limited(
@@ -83,9 +83,9 @@ class Cancellation:
         """Sleep; raise StepAbortedError as soon as stopping is asked for."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._flag.wait(left)
+            self.flag.wait(left)
             self.check()
 
     def close(self) -> None:
         """Close the file descriptor; a later request changes nothing."""
-        self._flag.close()
+        self.flag.close()

@@ -160,13 +160,11 @@ def _poll_until_connected(
         if state == pq.PollingStatus.FAILED:
             break
         reading = state == pq.PollingStatus.READING
-        events = {
-            pgconn.socket: select.POLLIN if reading else select.POLLOUT,
-            cancellation.fileno(): select.POLLIN,
-        }
-        if not wait_ready(events, deadline - time.monotonic()):
-            raise psycopg.OperationalError(f"no connection within {timeout} s")
+        events = {pgconn.socket: select.POLLIN if reading else select.POLLOUT}
+        ready = wait_ready(events, deadline - time.monotonic(), cancellation.flag)
         cancellation.check()
+        if not ready:
+            raise psycopg.OperationalError(f"no connection within {timeout} s")
     raise psycopg.OperationalError(
         pgconn.error_message.decode(errors="backslashreplace")
     )

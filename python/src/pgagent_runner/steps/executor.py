@@ -26,10 +26,7 @@ class StepExecutor:
     def __init__(
         self, settings: StepSettings, run: Run, pool: SessionPool | None = None
     ) -> None:
-        """Open nothing but a file descriptor; raise OSError if there is none left.
-
-        Without a pool, sessions end with the run.
-        """
+        """Open nothing yet. Without a pool, sessions end with the run."""
         self._own_pool = SessionPool() if pool is None else None
         self._settings = settings
         self._run = run

@@ -238,17 +238,17 @@ class Session:
 
     def _wait(self, events: int) -> None:
         """Wait for the server; when cancelled, ask it to stop, then go away."""
-        ready: set[int] = set()
-        while self._pgconn.socket not in ready:
-            watched = {self._pgconn.socket: events}
-            if self._stop_by == math.inf:
-                watched[self._cancellation.fileno()] = select.POLLIN
+        watched = {self._pgconn.socket: events}
+        while True:
+            flag = self._cancellation.flag if self._stop_by == math.inf else None
             remaining = self._stop_by - time.monotonic()
             if remaining <= 0:
                 self._go_away()
-            ready = wait_ready(watched, remaining)
-            if self._cancellation.fileno() in ready:
+            ready = wait_ready(watched, remaining, flag)
+            if flag is not None and flag.is_set:
                 self._ask_to_stop()
+            if ready:
+                return
 
     def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
