@@ -2,7 +2,6 @@
 
 import logging
 import logging.handlers
-import os
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ class _Formatter(logging.Formatter):
     default_msec_format = "%s.%03d"
 
     def __init__(self) -> None:
-        super().__init__(f"%(asctime)s [{os.getpid()}] %(levelname)s:  %(message)s")
+        super().__init__("%(asctime)s [%(process)d] %(levelname)s:  %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Escape what would not show or would break the line, and cut what is long."""
@@ -40,7 +39,7 @@ def start(level: int, file: Path | None) -> None:
     logging.raiseExceptions = False
     # Who called is not shown, and costs more than all the rest to find out.
     logging._srcfile = None  # noqa: SLF001 (documented)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logThreads = logging.logMultiprocessing = False
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
