@@ -1,10 +1,21 @@
 """A runner that is killed: others notice, say why, and the job is free again."""
 
+import os
+import sys
+
 import pytest
 from jobs import add_job, batch, job, runs, step_runs
 
-from .runner_process import Runner, agents, ended_runs, running_step
+from .runner_process import Program, Runner, agents, ended_runs, running_step
 
+# Steps that keep all else in the runner from going on; only a defect could do so.
+STUCK = """
+import sys, time
+from pgagent_runner.cli import main
+from pgagent_runner.steps.sql import SqlSteps
+SqlSteps.execute = lambda *_: time.sleep(60)
+sys.exit(main())
+"""
 REASON = "aborted: agent {} on doomed is gone: its connection to the database ended"
 
 
@@ -35,4 +46,15 @@ def test_a_new_runner_finds_what_a_killed_one_left_behind(conn, dsn, station):
         doomed.kill()
 
     with Runner("--station", station, dsn):
+        assert ended_runs(conn, deadline=4) == "d"
+
+
+def test_a_runner_in_which_nothing_goes_on_ends_by_itself(conn, dsn):
+    add_job(conn, "SELECT 1")
+    command = [sys.executable, "-c", STUCK, "run", "--lease", "4", dsn]
+    with Program(command) as stuck:
+        assert stuck.ended() == os.EX_SOFTWARE
+        assert "nothing has gone on for" in stuck.log
+
+    with Runner(dsn):
         assert ended_runs(conn, deadline=4) == "d"

@@ -34,23 +34,24 @@ _LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
 
 
 class TaskLoop:
-    """A thread that executes tasks, and more of them for what would block it."""
+    """A thread that executes tasks, and more threads for what would block it."""
 
     def __init__(self) -> None:
         """Start the thread; others will be started when needed."""
         self.blocking = ThreadPoolExecutor(_MOST_THREADS, "blocking")
-        self._bell = Flag()
-        self._may_sleep = False
         self._closing = False
-        self._unfinished = 0
-        self._idle: list[_Task] = []
-        self._interrupted: deque[tuple[_Task, int]] = deque()  # in which wait
         self._ready: deque[_Task | Callable[[], object]] = deque()
+        self._idle: list[_Task] = []
+        self._unfinished = 0
+        self._waiting: dict[int, dict[_Task, int]] = {}  # by descriptor; for what
+        self._deadlines: dict[_Task, float] = {}
+        self._interrupted: deque[tuple[_Task, int]] = deque()
+        self._may_sleep = False
+        self._woken_at = time.monotonic()
+        self._bell = Flag()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
-        self._waiting: dict[int, dict[_Task, int]] = {}  # by file descriptor; for what
-        self._deadlines: dict[_Task, float] = {}
-        self._hub = greenlet()  # of the thread, in which tasks are not
+        self._hub = greenlet()  # the thread's own, in which no task is
         self._thread = threading.Thread(target=self._work, name="tasks")
         self._thread.start()
 
@@ -64,7 +65,8 @@ class TaskLoop:
 
     def start(self, *functions: Callable[[], object]) -> None:
         """Have a task execute each function, from any thread."""
-        self.resume(*functions)
+        self._ready.extend(functions)
+        self._wake()
 
     def close(self) -> None:
         """Wait for all tasks to end; no more can be started."""
@@ -74,11 +76,25 @@ class TaskLoop:
         self.blocking.shutdown()
         self._bell.close()
 
-    def resume(self, *tasks: "_Task | Callable[[], object]") -> None:
-        """Have tasks go on that have given way, or begin, from any thread."""
-        self._ready.extend(tasks)
-        if self._may_sleep:
-            self._bell.set()
+    @property
+    def stuck_for(self) -> float:
+        """For how many seconds one task has kept all others from going on."""
+        return 0.0 if self._may_sleep else time.monotonic() - self._woken_at
+
+    def resume(self, task: "_Task") -> None:
+        """Have a task go on that has given way, from any thread."""
+        self._ready.append(task)
+        self._wake()
+
+    def interrupt(self, task: "_Task", wait: int) -> None:
+        """Have a task go on, from any thread, if that is still its latest wait."""
+        self._interrupted.append((task, wait))
+        self._wake()
+
+    def give_way(self) -> set[int]:
+        """Let other tasks go on until this one is resumed: for the task itself."""
+        ready: set[int] = self._hub.switch()
+        return ready
 
     def finish(self, task: "_Task") -> Callable[[], object]:
         """Give way for good; return the function that is to be executed next."""
@@ -86,17 +102,6 @@ class TaskLoop:
         self._idle.append(task)
         function: Callable[[], object] = self._hub.switch()
         return function
-
-    def give_way(self) -> set[int]:
-        """Let other tasks go on until this one is resumed: for the task itself."""
-        ready: set[int] = self._hub.switch()
-        return ready
-
-    def interrupt(self, task: "_Task", wait: int) -> None:
-        """Have a task go on, from any thread, if this is what it still waits in."""
-        self._interrupted.append((task, wait))
-        if self._may_sleep:
-            self._bell.set()
 
     def wait(
         self,
@@ -113,8 +118,8 @@ class TaskLoop:
             self._poll.register(descriptor, _all(waiting.values()))
         if timeout != math.inf:
             self._deadlines[task] = time.monotonic() + timeout
-        if flag is not None and flag.interrupt(task, task.wait):
-            self.interrupt(task, task.wait)
+        if flag is not None:
+            flag.attach(task)
         try:
             return self.give_way()
         finally:
@@ -129,30 +134,47 @@ class TaskLoop:
             if timeout != math.inf:
                 del self._deadlines[task]
             if flag is not None:
-                flag.let(task)
+                flag.detach(task)
+
+    def _wake(self) -> None:
+        # It looks for what is ready after it has said that it may sleep: whoever comes
+        # in between is heard, too.
+        if self._may_sleep:
+            self._bell.set()
 
     def _work(self) -> None:
+        try:
+            self._loop()
+        except BaseException:
+            # Nothing would go on, and nobody would know.
+            log.critical("an error in the runner itself; it ends", exc_info=True)
+            os._exit(os.EX_SOFTWARE)
+
+    def _loop(self) -> None:
         self._hub = getcurrent()
         while self._unfinished or self._ready or not self._closing:
             for task, descriptors in self._look().items():
                 task.switch(descriptors)
-            # What gets ready meanwhile has its turn after the next look: nobody may keep
-            # the descriptors of others from being looked at.
+            # What gets ready meanwhile has its turn after the next look: nobody may
+            # keep the descriptors of others from being looked at.
             for _ in range(len(self._ready)):
-                ready = self._ready.popleft()
-                if isinstance(ready, _Task):
-                    ready.switch(set())
-                else:
-                    self._unfinished += 1
-                    task = self._idle.pop() if self._idle else _Task(self)
-                    task.switch(ready)
+                self._execute(self._ready.popleft())
         for task in self._idle:
             task.throw()
 
+    def _execute(self, ready: "_Task | Callable[[], object]") -> None:
+        if isinstance(ready, _Task):
+            ready.switch(set())
+            return
+        self._unfinished += 1
+        task = self._idle.pop() if self._idle else _Task(self)
+        task.switch(ready)
+
     def _look(self) -> dict["_Task", set[int]]:
-        """Return whose descriptors are ready or whose time is over; sleep until then."""
+        """Sleep until tasks have what they wait for; return them, and what that is."""
         self._may_sleep = True
         found = self._poll.poll(self._milliseconds())
+        self._woken_at = time.monotonic()
         self._may_sleep = False
         due: dict[_Task, set[int]] = {}
         for descriptor, _ in found:
@@ -161,11 +183,9 @@ class TaskLoop:
             else:
                 for task in self._waiting[descriptor]:
                     due.setdefault(task, set()).add(descriptor)
-        if self._deadlines:
-            now = time.monotonic()
-            for task, deadline in self._deadlines.items():
-                if deadline <= now:
-                    due.setdefault(task, set())
+        for task, deadline in self._deadlines.items():
+            if deadline <= self._woken_at:
+                due.setdefault(task, set())
         while self._interrupted:
             task, wait = self._interrupted.popleft()
             if task.wait == wait:
@@ -187,7 +207,7 @@ class _Task(greenlet):
     def __init__(self, loop: TaskLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.wait = 0  # the number of the last one
+        self.wait = 0  # the number of its latest wait
 
     def run(self, function: Callable[[], object]) -> None:
         """Execute functions; nothing that they raise may end the loop."""
@@ -206,8 +226,8 @@ class Flag:
         """Be cleared."""
         self._lock = threading.Lock()
         self._is_set = False
+        self._attached: dict[_Task, int] = {}
         self._pipe: tuple[int, int] | None = None  # opened for the first who asks
-        self._waiting: dict[_Task, int] = {}
 
     @property
     def is_set(self) -> bool:
@@ -227,14 +247,14 @@ class Flag:
             return self._pipe[0]
 
     def set(self) -> None:
-        """Set it, and tell who is waiting."""
+        """Set it, and let go on who waits for that."""
         with self._lock:
             if self._is_set:
                 return
             self._is_set = True
             if self._pipe is not None:
                 os.write(self._pipe[1], b"\0")
-            for task, wait in self._waiting.items():
+            for task, wait in self._attached.items():
                 task.loop.interrupt(task, wait)
 
     def clear(self) -> None:
@@ -246,8 +266,7 @@ class Flag:
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, for so many seconds at most; tell whether it is."""
-        if not self._is_set:
-            wait_ready({}, seconds, self)
+        wait_ready({}, seconds, self)
         return self._is_set
 
     def close(self) -> None:
@@ -258,16 +277,17 @@ class Flag:
                 os.close(self._pipe[1])
                 self._pipe = None
 
-    def interrupt(self, task: "_Task", wait: int) -> bool:
-        """Have this wait of a task end when it is set; tell whether it is."""
+    def attach(self, task: _Task) -> None:
+        """Interrupt the wait that a task begins as soon as the flag is set."""
         with self._lock:
-            self._waiting[task] = wait
-            return self._is_set
+            self._attached[task] = task.wait
+            if self._is_set:
+                task.loop.interrupt(task, task.wait)
 
-    def let(self, task: "_Task") -> None:
-        """Interrupt the task no more."""
+    def detach(self, task: _Task) -> None:
+        """Leave the task alone."""
         with self._lock:
-            del self._waiting[task]
+            del self._attached[task]
 
 
 def in_task() -> bool:
@@ -315,9 +335,9 @@ def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
     return function(*args, **kwargs)
 
 
-def _milliseconds(seconds: float) -> int:
-    return max(0, math.ceil(min(seconds, _LONGEST_POLL) * 1000))
-
-
 def _all(masks: Iterable[int]) -> int:
     return functools.reduce(operator.or_, masks)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, math.ceil(min(seconds, _LONGEST_POLL) * 1000))

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import random
 import threading
 import time
@@ -214,6 +215,10 @@ class Agent:
         began = time.monotonic()
         if began < self._next_beat:
             return False
+        if (seconds := crew.stuck_for) > self._options.lease:
+            # Nothing would end any more. Whoever finds this agent gone clears up.
+            log.critical("nothing has gone on for %.0f s; the runner ends", seconds)
+            os._exit(os.EX_SOFTWARE)
         self._next_beat = began + min(
             HEARTBEAT * self._options.lease, watchdog_seconds() / 2
         )

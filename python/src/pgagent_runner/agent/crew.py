@@ -4,8 +4,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
@@ -13,6 +13,9 @@ from pgagent_runner.model import Run
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.tasks import TaskLoop
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +29,10 @@ class Crew:
     """The workers of one registration of the agent.
 
     `on_free` is called, in another thread, when a worker has become free, if that makes
-    `wakes_at` so many, and when all that has ended has been recorded; `on_idle` when it has become idle, or if a run could not be
-    recorded; `on_silence` when all runs have been stopped because nobody has extended
-    their time, and that has not changed until the lease is nearly over.
+    `wakes_at` so many, and when all that has ended has been recorded; `on_idle` when no
+    run is left, or if one could not be recorded; `on_silence` when all runs have been
+    stopped because nobody has extended their time, and that has not changed until the
+    lease is nearly over.
     """
 
     def __init__(  # noqa: PLR0913
@@ -74,6 +78,11 @@ class Crew:
     def idle(self) -> bool:
         """Whether no run is under way, and all that were have been recorded."""
         return not self._running and not self._unrecorded
+
+    @property
+    def stuck_for(self) -> float:
+        """For how many seconds one run has kept all others from going on."""
+        return self._tasks.stuck_for
 
     def check(self) -> None:
         """Raise CatalogError if a run has ended and could not be recorded.

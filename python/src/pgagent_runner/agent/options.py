@@ -14,7 +14,7 @@ class AgentOptions:
     station: str
     """The name of this host: jobs may be bound to it by their `jobhostagent`."""
 
-    workers: int = 16
+    workers: int = 32
     """How many jobs run at the same time."""
 
     poll: float = 10.0

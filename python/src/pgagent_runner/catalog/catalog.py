@@ -1,4 +1,4 @@
-"""The session of an agent: it registers, shows that it lives and is woken through it."""
+"""The session of an agent: there it registers, shows that it lives, and is woken."""
 
 from typing import LiteralString, Self
 from uuid import UUID, uuid4

@@ -89,7 +89,7 @@ class Connection(psycopg.Connection[Row]):
         return True
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
-        """Wait for what psycopg waits for; if this is a task, others go on meanwhile."""
+        """Wait for what psycopg waits for; in a task, others go on meanwhile."""
         if not in_task():
             return super().wait(gen, *args, **kwargs)
         try:

@@ -37,7 +37,7 @@ class Cancellation:
         return self._ending
 
     def fileno(self) -> int:
-        """Give a file descriptor to wait on for POLLIN; raise OSError if none is left."""
+        """Give a descriptor to wait on for POLLIN; raise OSError if none is left."""
         return self.flag.fileno()
 
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
