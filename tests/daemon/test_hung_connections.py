@@ -1,5 +1,7 @@
 """Connections that neither answer nor break: the runner lets go of them in time."""
 
+import signal
+
 import pytest
 from jobs import add_job, batch, job, runs
 from psycopg.conninfo import make_conninfo
@@ -100,3 +102,30 @@ def test_a_ledger_whose_sessions_hang_takes_new_ones(conn, runner, proxy):
     assert ended_runs(conn, job_id) == "s"
     assert agents(conn) == [before]
     assert "has not answered" in runner.log
+
+
+def test_a_claim_that_hangs_is_given_up(conn, runner, proxy):
+    """The agent's own session answers all the time."""
+    proxy.hang(3)
+    job_id = add_job(conn, "SELECT 1")
+
+    assert ended_runs(conn, job_id) == "s"
+
+
+def test_a_claim_that_hangs_does_not_keep_the_runner_from_stopping(conn, runner, proxy):
+    proxy.hang(3)
+    add_job(conn, "SELECT 1")
+    runner.send(signal.SIGTERM)
+
+    assert runner.stop(deadline=3) == 0
+
+
+def test_nothing_is_claimed_that_would_be_stopped_at_once(conn, runner, proxy):
+    stopped = add_job(conn, "SELECT pg_sleep(600)")
+    running_step(conn)
+
+    proxy.hang(0)
+
+    assert ended_runs(conn, stopped) == "d"
+    jobs = [add_job(conn, "SELECT 1") for _ in range(40)]
+    assert ended_runs(conn, count=1 + len(jobs)) == "d" + "s" * len(jobs)

@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 
+import psycopg
 import pytest
 from jobs import add_job, batch, job, runs, step_runs
 from support import poll
@@ -127,3 +128,40 @@ def assert_aborted(conn, job_id):
     )
     assert agents(conn) == []
     assert job(conn, job_id, "jobagentid") is None
+
+
+def test_a_runner_that_is_stopped_before_it_serves_claims_nothing(conn, dsn):
+    job_id = add_job(conn, "SELECT 1")
+    with psycopg.connect(dsn) as holder:
+        holder.execute("LOCK pgagent.pga_jobagent")
+        with Runner(dsn) as runner:
+            poll(lambda: waits_for_a_lock(conn))
+            runner.send(signal.SIGTERM)
+            holder.rollback()
+
+            assert runner.ended() == 0
+    assert runs(conn) == []
+    assert job(conn, job_id, "jobnextrun <= now() AND jobagentid IS NULL")
+
+
+def test_a_locked_job_does_not_keep_a_runner_for_ever(conn, dsn, gate):
+    code, open_gate = gate
+    job_id = add_job(conn, batch(code))
+    with Runner("--lease", "4", dsn) as runner, psycopg.connect(dsn) as holder:
+        running_step(conn)
+        holder.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
+        open_gate()
+        runner.send(signal.SIGTERM)
+        runner.says("stopping")
+        runner.send(signal.SIGTERM)
+
+        assert runner.ended() == 0
+    with Runner(dsn):
+        assert ended_runs(conn, job_id) == "d"
+
+
+def waits_for_a_lock(conn):
+    return conn.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name = 'pgagent'"
+    ).fetchone()

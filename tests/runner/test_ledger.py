@@ -1,5 +1,6 @@
 """What is recorded is recorded exactly once, whatever becomes of the sessions."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -13,6 +14,7 @@ from pgagent_runner.catalog import (
     NotRunningError,
 )
 from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
+from pgagent_runner.tasks import in_thread as call_in_thread
 from psycopg.conninfo import make_conninfo
 from support import poll
 
@@ -215,3 +217,41 @@ def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
 def test_a_ledger_that_cannot_connect_says_so(tmp_path, tasks):
     with pytest.raises(CatalogLostError, match="No such file or directory"):
         Ledger(f"host={tmp_path}", tasks)
+
+
+def test_a_defect_leaves_nobody_waiting_and_the_ledger_open(
+    conn, ledger, claims, run, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("pgagent_runner.catalog.ledger._record", None)
+        with pytest.raises(TypeError):
+            close(ledger, run)
+
+    close(ledger, run)
+    assert runs(conn) == [("s", None)]
+
+
+def test_a_lack_of_threads_only_delays(conn, ledger, run, proxy, monkeypatch):
+    refusals = [OSError("can't start new thread")] * 3
+
+    def in_thread(*args):
+        if refusals:
+            raise refusals.pop()
+        return call_in_thread(*args)
+
+    monkeypatch.setattr("pgagent_runner.catalog.ledger.in_thread", in_thread)
+    proxy.lose("question")
+    close(ledger, run)
+
+    assert refusals == []
+    assert runs(conn) == [("s", None)]
+
+
+def test_a_closed_ledger_opens_nothing_any_more(ledger):
+    before = len(os.listdir("/proc/self/fd"))
+    ledger.close()
+
+    with pytest.raises(CatalogLostError):
+        ledger.note_session(1, 1)
+
+    assert len(os.listdir("/proc/self/fd")) < before

@@ -26,7 +26,7 @@ def result_of(tasks):
         def work():
             try:
                 future.set_result(function())
-            except ValueError as e:
+            except (OSError, ValueError) as e:
                 future.set_exception(e)
 
         tasks.start(work)
@@ -139,6 +139,34 @@ def test_what_came_too_late_for_one_wait_does_not_end_the_next(result_of, pipe):
     assert result_of(work).result(10) >= 0.05
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_would_still_have_ended_a_wait_ends_nothing_else(
+    tasks, result_of, pipe, goes_on
+):
+    reader, writer = pipe
+    flag, given = Flag(), Future[str]()
+
+    def first():
+        # In the same round as the second's descriptor, and before it has its turn.
+        wait_ready({reader: select.POLLIN}, LONG)
+        flag.set()
+
+    def second():
+        wait_ready({reader: select.POLLIN}, LONG, flag)
+        return wait_for(given) if goes_on else "ended"
+
+    started = result_of(first), result_of(second)
+    result_of(lambda: None).result(10)
+    os.write(writer, b"x")
+    assert started[0].result(10) is None
+    for _ in range(3):  # rounds in which it could go on too early
+        result_of(lambda: None).result(10)
+    assert started[1].done() is not goes_on
+    given.set_result("ended")
+    assert started[1].result(10) == "ended"
+    assert result_of(lambda: "others go on").result(10) == "others go on"
+
+
 def test_a_future_is_waited_for_and_raises(anywhere):
     given: Future[None] = Future()
     taken = anywhere(lambda: wait_for(given))
@@ -155,6 +183,19 @@ def test_what_blocks_goes_on_in_a_thread_of_its_own(result_of):
     assert not blocked.done()
     gate.set()
     assert blocked.result(10)
+
+
+def test_a_lack_of_threads_is_an_error_of_the_system(result_of, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_thread)
+        future = result_of(lambda: in_thread(time.sleep, 0))
+        with pytest.raises(OSError, match="can't start new thread"):
+            future.result(10)
+    assert result_of(lambda: in_thread(lambda: 1)).result(10) == 1
+
+
+def _no_thread(_):
+    raise RuntimeError("can't start new thread")
 
 
 def test_an_error_ends_its_task_only(tasks, result_of):

@@ -9,6 +9,7 @@ work for microseconds between two short waits spend more time on handing that ri
 than on their work.
 """
 
+import errno
 import functools
 import logging
 import math
@@ -19,7 +20,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import ParamSpec, Self, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -29,16 +31,14 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MOST_THREADS = 10_000  # more than there are tasks that need one
 _LONGEST_POLL = 86400.0  # seconds; poll takes milliseconds in 31 bits
 
 
 class TaskLoop:
-    """A thread that executes tasks, and more threads for what would block it."""
+    """A thread that executes tasks."""
 
     def __init__(self) -> None:
-        """Start the thread; others will be started when needed."""
-        self.blocking = ThreadPoolExecutor(_MOST_THREADS, "blocking")
+        """Start the thread."""
         self._closing = False
         self._ready: deque[_Task | Callable[[], object]] = deque()
         self._idle: list[_Task] = []
@@ -73,7 +73,6 @@ class TaskLoop:
         self._closing = True
         self._bell.set()
         self._thread.join()
-        self.blocking.shutdown()
         self._bell.close()
 
     @property
@@ -87,7 +86,7 @@ class TaskLoop:
         self._wake()
 
     def interrupt(self, task: "_Task", wait: int) -> None:
-        """Have a task go on, from any thread, if that is still its latest wait."""
+        """Have a task go on, from any thread, if it is still in this wait."""
         self._interrupted.append((task, wait))
         self._wake()
 
@@ -111,30 +110,34 @@ class TaskLoop:
         flag: "Flag | None",
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
-        task.wait += 1
-        for descriptor, mask in events.items():
-            waiting = self._waiting.setdefault(descriptor, {})
-            waiting[task] = mask
-            self._poll.register(descriptor, _all(waiting.values()))
-        if timeout != math.inf:
-            self._deadlines[task] = time.monotonic() + timeout
-        if flag is not None:
-            flag.attach(task)
         try:
+            for descriptor, mask in events.items():
+                waiting = self._waiting.setdefault(descriptor, {})
+                waiting[task] = mask
+                self._poll.register(descriptor, _all(waiting.values()))
+            if timeout != math.inf:
+                self._deadlines[task] = time.monotonic() + timeout
+            if flag is not None:
+                flag.attach(task)
             return self.give_way()
         finally:
+            # Whatever would still have ended this wait must not end the next one.
+            task.wait += 1
             for descriptor in events:
-                waiting = self._waiting[descriptor]
-                del waiting[task]
-                if waiting:
-                    self._poll.modify(descriptor, _all(waiting.values()))
-                else:
-                    self._poll.unregister(descriptor)
-                    del self._waiting[descriptor]
-            if timeout != math.inf:
-                del self._deadlines[task]
+                self._forget(task, descriptor)
+            self._deadlines.pop(task, None)
             if flag is not None:
                 flag.detach(task)
+
+    def _forget(self, task: "_Task", descriptor: int) -> None:
+        waiting = self._waiting.get(descriptor, {})
+        waiting.pop(task, None)
+        if waiting:
+            self._poll.modify(descriptor, _all(waiting.values()))
+        else:
+            self._waiting.pop(descriptor, None)
+            with suppress(KeyError):
+                self._poll.unregister(descriptor)
 
     def _wake(self) -> None:
         # It looks for what is ready after it has said that it may sleep: whoever comes
@@ -207,7 +210,7 @@ class _Task(greenlet):
     def __init__(self, loop: TaskLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.wait = 0  # the number of its latest wait
+        self.wait = 0  # the number of the one under way, or else of the next one
 
     def run(self, function: Callable[[], object]) -> None:
         """Execute functions; nothing that they raise may end the loop."""
@@ -266,7 +269,8 @@ class Flag:
 
     def wait(self, seconds: float) -> bool:
         """Wait until it is set, for so many seconds at most; tell whether it is."""
-        wait_ready({}, seconds, self)
+        if not self._is_set:
+            wait_ready({}, seconds, self)
         return self._is_set
 
     def close(self) -> None:
@@ -287,7 +291,7 @@ class Flag:
     def detach(self, task: _Task) -> None:
         """Leave the task alone."""
         with self._lock:
-            del self._attached[task]
+            self._attached.pop(task, None)
 
 
 def in_task() -> bool:
@@ -328,11 +332,25 @@ def wait_for(future: "Future[T]") -> T:
 
 
 def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may block, while other tasks go on."""
-    task = getcurrent()
-    if isinstance(task, _Task):
-        return wait_for(task.loop.blocking.submit(function, *args, **kwargs))
-    return function(*args, **kwargs)
+    """Call what may block, while other tasks go on; raise OSError for want of a thread.
+
+    The thread is a new one: so nothing waits for a thread that is not to be had.
+    """
+    if not in_task():
+        return function(*args, **kwargs)
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as e:  # noqa: BLE001 (raised where it is waited for)
+            future.set_exception(e)
+
+    try:
+        threading.Thread(target=work, name="blocking").start()
+    except RuntimeError as e:
+        raise OSError(errno.EAGAIN, str(e)) from e
+    return wait_for(future)
 
 
 def _all(masks: Iterable[int]) -> int:

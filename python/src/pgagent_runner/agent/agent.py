@@ -37,6 +37,8 @@ HEARTBEAT = 1 / 5
 FENCE = 13 / 20
 KILL_MARGIN = 1.0  # seconds before the end of the lease
 
+ABORT_TIME = 5.0  # seconds that what was aborted may take to end and to be recorded
+
 
 class _StopConnectingError(Exception):
     """Raised by `Agent.stop` where there is nothing to be lost yet."""
@@ -73,6 +75,7 @@ class Agent:
         self._stops += 1
         self._waker.wake()
         if self._stops >= self._breaks_off_at:
+            self._breaks_off_at = math.inf
             raise _StopConnectingError
 
     def reload(self) -> None:
@@ -89,6 +92,9 @@ class Agent:
                 break
             except CatalogError as e:
                 self._breaks_off_at = math.inf
+                if self._stops:
+                    log.error("%s", e)  # noqa: TRY400
+                    break
                 delay = random.uniform(self._retry / 2, self._retry)  # noqa: S311
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
@@ -108,20 +114,18 @@ class Agent:
             catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
             try:
-                with (
-                    TaskLoop() as tasks,
-                    closing(Ledger(options.conninfo, tasks)) as ledger,
-                    closing(self._claims(catalog)) as claims,
-                ):
-                    self._breaks_off_at = math.inf
-                    crew = self._crew(catalog, tasks, ledger)
-                    self._extend(crew, began)
-                    claimer = Claimer(
-                        *(claims, crew, self._look, options.poll),
-                        on_end=self._waker.wake,
-                    )
-                    tasks.start(claimer.work)
-                    self._serve(catalog, crew, claimer)
+                self._breaks_off_at = math.inf
+                with TaskLoop() as tasks:
+                    self._breaks_off_at = 2
+                    with (
+                        closing(Ledger(options.conninfo, tasks)) as ledger,
+                        closing(self._claims(catalog)) as claims,
+                    ):
+                        self._breaks_off_at = math.inf
+                        crew = self._crew(catalog, tasks, ledger)
+                        claimer = self._claimer(claims, crew)
+                        self._extend(crew, claimer, began)
+                        self._serve(catalog, tasks, crew, claimer)
             finally:
                 # They are noted as this agent's, and end when it is buried.
                 self._pool.close_idle(0)
@@ -130,6 +134,13 @@ class Agent:
         options = self._options
         lock_timeout = options.lease / 4
         return Claims(options.conninfo, catalog.agent_id, options.station, lock_timeout)
+
+    def _claimer(self, claims: Claims, crew: Crew) -> Claimer:
+        return Claimer(
+            *(claims, crew, self._look, self._options.poll),
+            is_stopping=lambda: self._stops > 0,
+            on_end=self._waker.wake,
+        )
 
     def _crew(self, catalog: Catalog, tasks: TaskLoop, ledger: Ledger) -> Crew:
         options = self._options
@@ -147,13 +158,16 @@ class Agent:
             on_silence=catalog.break_off,
         )
 
-    def _serve(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
+    def _serve(
+        self, catalog: Catalog, tasks: TaskLoop, crew: Crew, claimer: Claimer
+    ) -> None:
         """Work under one registration, until asked to stop or until it is lost."""
         self._retry = FIRST_RETRY
         self._next_beat = 0.0
         housekeeping = _Housekeeping(self._options.conninfo)
         log.info('agent on host "%s" serves %s', self._options.station, catalog.where)
         notify("READY=1", f"STATUS=Serves {catalog.where}")
+        tasks.start(claimer.work)
         try:
             self._work(catalog, crew, claimer)
             self._drain(catalog, crew, claimer)
@@ -169,7 +183,7 @@ class Agent:
     def _work(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
         """Beat, and tell the claimer when to look, until asked to stop."""
         while not self._stops:
-            if self._beat(catalog, crew):
+            if self._beat(catalog, crew, claimer):
                 self._look.set()
             crew.check()
             claimer.check()
@@ -186,19 +200,25 @@ class Agent:
     def _drain(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
         """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
-        claimer.stop()
+        given_up = math.inf
+        self._look.set()  # for the claimer to end
         notify("STOPPING=1", "STATUS=Running jobs may end")
         if not crew.idle:
             log.info("stopping: running jobs have %g s to end", self._options.grace)
         while not (claimer.ended and crew.idle):
-            self._beat(catalog, crew)
+            self._beat(catalog, crew, claimer)
             crew.check()
-            claimer.check()
-            if self._stops > 1 or time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= given_up:
+                log.warning("stopped before all runs could be recorded")
+                return
+            if self._stops > 1 or now >= deadline:
+                deadline = now
+                given_up = min(given_up, now + ABORT_TIME)
                 crew.abort("the agent was stopped")
-                deadline = self._next_beat
-            until = min(self._next_beat, deadline)
-            self._waker.wait(until - time.monotonic(), catalog)
+                claimer.break_off()
+            until = min(self._next_beat, given_up if deadline <= now else deadline)
+            self._waker.wait(until - now, catalog)
             self._hear(catalog)
 
     def _hear(self, catalog: Catalog) -> bool:
@@ -210,20 +230,19 @@ class Agent:
             self._look.set()
         return bool(heard)
 
-    def _beat(self, catalog: Catalog, crew: Crew) -> bool:
+    def _beat(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> bool:
         """Renew the lease, if it is time to; tell whether that has freed jobs."""
         began = time.monotonic()
         if began < self._next_beat:
             return False
-        if (seconds := crew.stuck_for) > self._options.lease:
-            # Nothing would end any more. Whoever finds this agent gone clears up.
-            log.critical("nothing has gone on for %.0f s; the runner ends", seconds)
-            os._exit(os.EX_SOFTWARE)
+        # Who was frozen, and is late, knows nothing of the tasks yet.
+        if began < self._next_beat + HEARTBEAT * self._options.lease:
+            self._exit_if_stuck(crew)
         self._next_beat = began + min(
             HEARTBEAT * self._options.lease, watchdog_seconds() / 2
         )
         pulse = catalog.heartbeat()
-        self._extend(crew, began)
+        self._extend(crew, claimer, began)
         notify("WATCHDOG=1")
         if pulse.swept:
             log.warning("aborted %s runs of agents that are gone", pulse.swept)
@@ -233,11 +252,23 @@ class Agent:
         self._pool.close_idle()
         return pulse.swept > 0
 
-    def _extend(self, crew: Crew, began: float) -> None:
-        """Let steps go on as long as a lease allows that was renewed after `began`."""
+    def _exit_if_stuck(self, crew: Crew) -> None:
+        if (seconds := crew.stuck_for) > self._options.lease:
+            # Nothing would end any more. Whoever finds this agent gone clears up.
+            log.critical("nothing has gone on for %.0f s; the runner ends", seconds)
+            os._exit(os.EX_SOFTWARE)
+
+    def _extend(self, crew: Crew, claimer: Claimer, began: float) -> None:
+        """Let steps go on as long as a lease allows that was renewed after `began`.
+
+        The server has just answered: another session that has been waiting for an
+        answer for so long waits for nothing.
+        """
         self._killed_at = began + self._options.lease - KILL_MARGIN
         now = time.monotonic()
-        crew.extend(began + FENCE * self._options.lease - now, self._killed_at - now)
+        fence = began + FENCE * self._options.lease - now
+        crew.extend(fence, self._killed_at - now)
+        claimer.break_off_silent(fence)
 
 
 class _Housekeeping:

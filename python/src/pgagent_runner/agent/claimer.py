@@ -24,16 +24,19 @@ CROWDED_RETRY = 0.003  # if more is due than there were workers
 class Claimer:
     """Claims what is due, starts it, and waits for the next due time.
 
-    It is also woken by `cause`, a flag that is set whenever something may be due or a
-    worker has become free. `on_end` is called when it has ended, for whatever reason.
+    It is also woken by `cause`, a flag that is set whenever something may be due, a
+    worker has become free, or `is_stopping` has become true, which ends it. `on_end` is
+    called when it has ended, for whatever reason.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         claims: Claims,
         crew: Crew,
         cause: Flag,
         poll: float,
+        *,
+        is_stopping: Callable[[], bool],
         on_end: Callable[[], None],
     ) -> None:
         """Wait for due times for `poll` seconds at most."""
@@ -41,7 +44,8 @@ class Claimer:
         self._crew = crew
         self._cause = cause
         self._poll = poll
-        self._stopped = False
+        self._is_stopping = is_stopping
+        self._closed = False
         self._ended: Future[None] = Future()
         self._ended.add_done_callback(lambda _: on_end())
         self._passed_over = False
@@ -50,7 +54,7 @@ class Claimer:
     def work(self) -> None:
         """Claim until stopped, or until the session is lost: as a task."""
         try:
-            while not self._stopped:
+            while not (self._closed or self._is_stopping()):
                 self._cause.clear()
                 delay = self._look()
                 self._expectant |= self._cause.wait(delay)
@@ -59,15 +63,19 @@ class Claimer:
         else:
             self._ended.set_result(None)
 
-    def stop(self) -> None:
-        """Claim no more, from any thread."""
-        self._stopped = True
+    def break_off(self) -> None:
+        """Claim no more, and do not wait for an answer: for another thread."""
+        self._closed = True
         self._cause.set()
+        self._claims.break_off()
+
+    def break_off_silent(self, seconds: float) -> None:
+        """Give up a claim that has been waiting so long for an answer."""
+        self._claims.break_off_silent(seconds)
 
     def close(self) -> None:
         """Break off, and wait for the end."""
-        self.stop()
-        self._claims.break_off()
+        self.break_off()
         self._ended.exception()
 
     @property

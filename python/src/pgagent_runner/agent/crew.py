@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
-from pgagent_runner.model import Run
+from pgagent_runner.model import Run, RunStatus
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.tasks import TaskLoop
@@ -65,8 +65,10 @@ class Crew:
 
     @property
     def free(self) -> int:
-        """How many more runs can start at once."""
+        """How many more runs can start at once: none that would be stopped at once."""
         with self._lock:
+            if self._aborted is not None:
+                return 0
             running = len(self._running)
             if running < self.size:
                 return self.size - running
@@ -97,7 +99,10 @@ class Crew:
         self._tasks.start(*map(self._prepare, runs))
 
     def _prepare(self, run: Run) -> Callable[[], None]:
-        executor = StepExecutor(self._settings, run, self._pool)
+        try:
+            executor = StepExecutor(self._settings, run, self._pool)
+        except OSError as e:
+            return partial(self._refuse, run, str(e))
         with self._lock:
             self._running[run.id] = executor
             if self._aborted is not None:
@@ -108,15 +113,18 @@ class Crew:
         """Let steps go on for `fence` seconds more, unless they are extended again.
 
         Then they are stopped; scripts are killed in `lease` seconds, should this
-        process be frozen. The server has just answered: a session of the ledger that
-        has been waiting that long for an answer waits for nothing.
+        process be frozen. A session of the ledger that has been waiting for `fence`
+        seconds for an answer is broken off.
         """
         self._fence.extend(fence, lease)
         self._ledger.break_off_silent(fence)
         with self._lock:
-            self._aborted = None
-            for executor in self._running.values():
-                executor.keep_alive(lease)
+            was_aborted, self._aborted = self._aborted, None
+            executors = list(self._running.values())
+        for executor in executors:
+            executor.keep_alive(lease)
+        if was_aborted is not None:
+            self._on_free()
 
     def cancel(self, reasons: Mapping[int, str]) -> None:
         """Stop these runs, as far as they are under way here, for these reasons."""
@@ -146,6 +154,9 @@ class Crew:
         latest = time.monotonic() - _STALLED_AFTER
         waiting = (e.connecting_since for e in self._running.values())
         return sum(since is not None and since < latest for since in waiting)
+
+    def _refuse(self, run: Run, reason: str) -> None:
+        self._watch(run, self._ledger.close_run(run.id, None, RunStatus.FAILED, reason))
 
     def _work(self, run: Run, executor: StepExecutor) -> None:
         try:

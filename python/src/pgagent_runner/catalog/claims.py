@@ -1,6 +1,7 @@
 """The session through which an agent claims runs."""
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from typing import LiteralString
 
@@ -26,6 +27,7 @@ class Claims:
         """
         self._agent_id = agent_id
         self._station = station
+        self._asked: float | None = None
         self._session = connect(conninfo, lock_timeout)
 
     def claim(self, limit: int) -> list[Run]:
@@ -48,6 +50,11 @@ class Claims:
         if is_to_be_planned:
             self.claim(0)
 
+    def break_off_silent(self, seconds: float) -> None:
+        """Break off what has been waiting so long for an answer, from any thread."""
+        if self._asked is not None and self._asked < time.monotonic() - seconds:
+            self.break_off()
+
     def break_off(self) -> None:
         """Have whatever waits for an answer fail: for another thread."""
         break_off(self._session)
@@ -57,8 +64,11 @@ class Claims:
         self._session.close()
 
     def _ask(self, query: LiteralString, *parameters: object) -> list[Row]:
+        self._asked = time.monotonic()
         with translated_errors(self._session):
-            return self._session.execute(query, parameters).fetchall()
+            rows = self._session.execute(query, parameters).fetchall()
+        self._asked = None
+        return rows
 
 
 def _runs(rows: Iterable[Row]) -> Iterator[Run]:

@@ -196,6 +196,8 @@ class Ledger:
         while True:
             try:
                 with self._looking_up:
+                    if self._closed.is_set:
+                        raise CatalogLostError(_GIVEN_UP)
                     if self._lookup.closed:
                         self._lookup = connect(self._conninfo)
                     with self._asking(self._lookup):
@@ -235,7 +237,7 @@ class Ledger:
         while entries := self._take():
             try:
                 self._write(entries)
-            except CatalogError as e:
+            except Exception as e:  # noqa: BLE001 (whoever waits for them raises it)
                 for entry in entries:
                     if not entry.recorded.done():
                         entry.recorded.set_exception(e)
@@ -285,11 +287,14 @@ class Ledger:
             entry.recorded.set_exception(e)
 
     def _connect_anew(self) -> Connection:
-        session = in_thread(connect, self._conninfo)
-        with self._work:
+        if not self._closed.is_set:
+            try:
+                session = in_thread(connect, self._conninfo)
+            except OSError as e:
+                raise CatalogLostError(str(e)) from e
             if not self._closed.is_set:
                 return session
-        session.close()
+            session.close()
         raise CatalogLostError(_GIVEN_UP)
 
     def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:

@@ -1,6 +1,7 @@
 """A request to stop, which interrupts whatever waits with an eye on it."""
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -67,7 +68,10 @@ class Cancellation:
             min(seconds, threading.TIMEOUT_MAX), self.cancel, [reason, ending]
         )
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError as e:
+            raise OSError(errno.EAGAIN, str(e)) from e
         try:
             yield
         finally:

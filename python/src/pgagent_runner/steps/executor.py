@@ -26,7 +26,10 @@ class StepExecutor:
     def __init__(
         self, settings: StepSettings, run: Run, pool: SessionPool | None = None
     ) -> None:
-        """Open nothing yet. Without a pool, sessions end with the run."""
+        """Open nothing yet. Without a pool, sessions end with the run.
+
+        Raises OSError if there is no thread left to limit the time of the run.
+        """
         self._own_pool = SessionPool() if pool is None else None
         self._settings = settings
         self._run = run
