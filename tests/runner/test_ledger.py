@@ -1,8 +1,8 @@
 """What is recorded is recorded exactly once, whatever becomes of the sessions."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -248,10 +248,14 @@ def test_a_lack_of_threads_only_delays(conn, ledger, run, proxy, monkeypatch):
 
 
 def test_a_closed_ledger_opens_nothing_any_more(ledger):
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     ledger.close()
 
     with pytest.raises(CatalogLostError):
         ledger.note_session(1, 1)
 
-    assert len(os.listdir("/proc/self/fd")) < before
+    assert open_files() < before
+
+
+def open_files():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
