@@ -8,10 +8,12 @@ from support import poll
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
-LEDGER = (
+OTHERS = (
     "application_name = 'pgagent' AND datname = current_database()"
     " AND pid NOT IN (SELECT jagpid FROM pgagent.pga_jobagent)"
 )
+LEDGER = f"{OTHERS} AND query !~ 'pga_seconds_until_due|pga_run_claim'"
+CLAIMS = f"{OTHERS} AND query ~ 'pga_seconds_until_due'"
 STEP = "application_name LIKE 'pgagent job %' AND datname = current_database()"
 AGENT = "pid IN (SELECT jagpid FROM pgagent.pga_jobagent)"
 
@@ -32,12 +34,26 @@ def test_a_lost_control_session_is_opened_anew(conn, runner):
     runner.says("next attempt in")
 
 
+def test_an_idle_session_for_claims_that_is_lost_aborts_nothing(conn, runner, gate):
+    code, open_gate = gate
+    under_way = add_job(conn, batch(code))
+    running_step(conn)
+    agents_before = agents(conn)
+    poll(lambda: terminate(conn, CLAIMS))
+
+    next_job = add_job(conn, "SELECT 1")
+    assert ended_runs(conn, next_job) == "s"
+    open_gate()
+    assert ended_runs(conn, under_way) == "s"
+    assert agents(conn) == agents_before
+
+
 def test_lost_sessions_of_the_ledger_are_opened_anew(conn, runner, gate):
     code, open_gate = gate
     add_job(conn, batch(code), "SELECT 1")
     running_step(conn)
 
-    assert terminate(conn, LEDGER) == 3
+    assert terminate(conn, LEDGER) == 2
     open_gate()
 
     assert ended_runs(conn) == "s"

@@ -177,8 +177,8 @@ class Agent:
             # the jobs anew: nothing of these may go on.
             crew.abort("the agent lost its registration")
             housekeeping.stop()
-            claimer.close()
             crew.dismiss()
+            claimer.close()
 
     def _work(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
         """Beat, and tell the claimer when to look, until asked to stop."""

@@ -144,7 +144,8 @@ class Crew:
                 executor.cancel(reason)
 
     def dismiss(self) -> None:
-        """Extend no more: the runs have been aborted, or there is none."""
+        """Record and extend no more: the runs have been aborted, or there is none."""
+        self._ledger.close()
         self._fence.close()
 
     def _stop(self) -> None:

@@ -1,12 +1,17 @@
 """The session through which an agent claims runs."""
 
+import functools
 import itertools
+import select
 import time
 from collections.abc import Iterable, Iterator
 from typing import LiteralString
 
+import psycopg
+
 from pgagent_runner.catalog.session import Row, break_off, connect, translated_errors
 from pgagent_runner.model import Run, Step
+from pgagent_runner.tasks import wait_ready
 
 
 class Claims:
@@ -27,8 +32,9 @@ class Claims:
         """
         self._agent_id = agent_id
         self._station = station
+        self._connect = functools.partial(connect, conninfo, lock_timeout)
+        self._session = self._connect()
         self._asked: float | None = None
-        self._session = connect(conninfo, lock_timeout)
 
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
@@ -65,10 +71,22 @@ class Claims:
 
     def _ask(self, query: LiteralString, *parameters: object) -> list[Row]:
         self._asked = time.monotonic()
+        # A session that ended while nothing was asked is no loss. But of a claim whose
+        # answer is lost nobody knows until this agent is gone.
+        if self._has_been_ended():
+            self._session = self._connect()
         with translated_errors(self._session):
             rows = self._session.execute(query, parameters).fetchall()
         self._asked = None
         return rows
+
+    def _has_been_ended(self) -> bool:
+        try:
+            while wait_ready({self._session.fileno(): select.POLLIN}, 0):
+                self._session.pgconn.consume_input()
+        except psycopg.OperationalError:
+            return True
+        return False
 
 
 def _runs(rows: Iterable[Row]) -> Iterator[Run]:

@@ -110,7 +110,7 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        """Close the sessions; calls under way raise `CatalogLostError`."""
+        """Close the sessions, once; calls under way raise `CatalogLostError`."""
         with self._work:
             self._closed.set()
             entries, self._entries = self._entries, []
@@ -288,10 +288,7 @@ class Ledger:
 
     def _connect_anew(self) -> Connection:
         if not self._closed.is_set:
-            try:
-                session = in_thread(connect, self._conninfo)
-            except OSError as e:
-                raise CatalogLostError(str(e)) from e
+            session = connect(self._conninfo)
             if not self._closed.is_set:
                 return session
             session.close()

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.waiting import Ready, Wait
 
 from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
-from pgagent_runner.tasks import in_task, wait_ready
+from pgagent_runner.tasks import in_task, in_thread, wait_ready
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
@@ -139,8 +140,10 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
     Raises CatalogLostError with libpq's reason.
     """
     try:
-        connection = Connection.connect(
-            merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
+        # In a thread, for to resolve a name may take long.
+        connection = in_thread(
+            partial(Connection.connect, autocommit=True, client_encoding="UTF8"),
+            merge_conninfo(conninfo, _DEFAULTS),
         )
         connection.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
@@ -148,6 +151,8 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
             connection.execute("SET client_encoding = 'SQL_ASCII'")
             for name in ("text", "name", "bpchar"):
                 connection.adapters.register_loader(name, _TextLoader)
+    except OSError as e:  # no thread left
+        raise CatalogLostError(str(e)) from e
     except psycopg.Error as e:
         # The rest of a password that holds an @ is taken for the host.
         if "@" in str(parse_conninfo(conninfo).get("host", "")):
