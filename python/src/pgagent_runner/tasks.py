@@ -64,12 +64,12 @@ class TaskLoop:
         self.close()
 
     def start(self, *functions: Callable[[], object]) -> None:
-        """Have a task execute each function, from any thread."""
+        """Have a task execute each function, from any thread, unless it is closed."""
         self._ready.extend(functions)
         self._wake()
 
     def close(self) -> None:
-        """Wait for all tasks to end; no more can be started."""
+        """Wait for all tasks to end; what is started later is never executed."""
         self._closing = True
         self._bell.set()
         self._thread.join()
@@ -122,7 +122,7 @@ class TaskLoop:
             return self.give_way()
         finally:
             # Whatever would still have ended this wait must not end the next one.
-            task.wait += 1
+            task.wait_number += 1
             for descriptor in events:
                 self._forget(task, descriptor)
             self._deadlines.pop(task, None)
@@ -191,7 +191,7 @@ class TaskLoop:
                 due.setdefault(task, set())
         while self._interrupted:
             task, wait = self._interrupted.popleft()
-            if task.wait == wait:
+            if task.wait_number == wait:
                 due.setdefault(task, set())
         return due
 
@@ -210,7 +210,7 @@ class _Task(greenlet):
     def __init__(self, loop: TaskLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.wait = 0  # the number of the one under way, or else of the next one
+        self.wait_number = 0  # of the wait under way, or else of the next one
 
     def run(self, function: Callable[[], object]) -> None:
         """Execute functions; nothing that they raise may end the loop."""
@@ -284,9 +284,9 @@ class Flag:
     def attach(self, task: _Task) -> None:
         """Interrupt the wait that a task begins as soon as the flag is set."""
         with self._lock:
-            self._attached[task] = task.wait
+            self._attached[task] = task.wait_number
             if self._is_set:
-                task.loop.interrupt(task, task.wait)
+                task.loop.interrupt(task, task.wait_number)
 
     def detach(self, task: _Task) -> None:
         """Leave the task alone."""
@@ -305,9 +305,9 @@ def wait_ready(
     """Wait for the poll events of each file descriptor, `timeout` seconds at most.
 
     Return the descriptors that are ready, have ended or are broken; none of them when
-    the flag is set, or when the time, or a day, is over. (`select` could not take
-    descriptors above 1023.) Raise OSError if the flag needs a descriptor, and none is
-    left.
+    the flag is set, or when the time (in a thread: or a day) is over. (`select` could
+    not take descriptors above 1023.) Raise OSError if there is no descriptor left for
+    the flag, which a thread needs.
     """
     task = getcurrent()
     if isinstance(task, _Task):

@@ -6,7 +6,7 @@ import os
 import random
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from uuid import uuid4
 
 from pgagent_runner.agent.claimer import Claimer
@@ -37,6 +37,7 @@ HEARTBEAT = 1 / 5
 FENCE = 13 / 20
 KILL_MARGIN = 1.0  # seconds before the end of the lease
 
+CLOSE_TIME = 60.0  # seconds from the end of the service to that of all connections
 ABORT_TIME = 5.0  # seconds that what was aborted may take to end and to be recorded
 
 
@@ -90,7 +91,8 @@ class Agent:
                 self._connect_and_serve()
             except _StopConnectingError:
                 break
-            except CatalogError as e:
+            except (CatalogError, OSError, RuntimeError) as e:
+                # The latter: no descriptor, or no thread, is left.
                 self._breaks_off_at = math.inf
                 if self._stops:
                     log.error("%s", e)  # noqa: TRY400
@@ -113,6 +115,8 @@ class Agent:
             self._breaks_off_at = 2
             catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
+            last_resort = threading.Timer(CLOSE_TIME, _exit, ["it could not be closed"])
+            last_resort.daemon = True
             try:
                 self._breaks_off_at = math.inf
                 with TaskLoop() as tasks:
@@ -120,13 +124,16 @@ class Agent:
                     with (
                         closing(Ledger(options.conninfo, tasks)) as ledger,
                         closing(self._claims(catalog)) as claims,
+                        closing(_Housekeeping(options.conninfo)),
                     ):
                         self._breaks_off_at = math.inf
                         crew = self._crew(catalog, tasks, ledger)
                         claimer = self._claimer(claims, crew)
                         self._extend(crew, claimer, began)
-                        self._serve(catalog, tasks, crew, claimer)
+                        tasks.start(claimer.work)
+                        self._serve(catalog, crew, claimer, last_resort)
             finally:
+                last_resort.cancel()
                 # They are noted as this agent's, and end when it is buried.
                 self._pool.close_idle(0)
 
@@ -159,24 +166,28 @@ class Agent:
         )
 
     def _serve(
-        self, catalog: Catalog, tasks: TaskLoop, crew: Crew, claimer: Claimer
+        self,
+        catalog: Catalog,
+        crew: Crew,
+        claimer: Claimer,
+        last_resort: threading.Timer,
     ) -> None:
         """Work under one registration, until asked to stop or until it is lost."""
         self._retry = FIRST_RETRY
         self._next_beat = 0.0
-        housekeeping = _Housekeeping(self._options.conninfo)
-        log.info('agent on host "%s" serves %s', self._options.station, catalog.where)
-        notify("READY=1", f"STATUS=Serves {catalog.where}")
-        tasks.start(claimer.work)
         try:
+            where = catalog.where
+            log.info('agent on host "%s" serves %s', self._options.station, where)
+            notify("READY=1", f"STATUS=Serves {where}")
             self._work(catalog, crew, claimer)
             self._drain(catalog, crew, claimer)
             catalog.leave()
         finally:
             # If the registration is lost, others take the runs for dead and may start
-            # the jobs anew: nothing of these may go on.
+            # the jobs anew: nothing of these may go on, whatever it takes.
+            with suppress(RuntimeError):  # no thread left
+                last_resort.start()
             crew.abort("the agent lost its registration")
-            housekeeping.stop()
             crew.dismiss()
             claimer.close()
 
@@ -254,9 +265,7 @@ class Agent:
 
     def _exit_if_stuck(self, crew: Crew) -> None:
         if (seconds := crew.stuck_for) > self._options.lease:
-            # Nothing would end any more. Whoever finds this agent gone clears up.
-            log.critical("nothing has gone on for %.0f s; the runner ends", seconds)
-            os._exit(os.EX_SOFTWARE)
+            _exit(f"nothing has gone on for {seconds:.0f} s")
 
     def _extend(self, crew: Crew, claimer: Claimer, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`.
@@ -271,6 +280,12 @@ class Agent:
         claimer.break_off_silent(fence)
 
 
+def _exit(reason: str) -> None:
+    """End this process at once. Whoever finds its agent gone clears up."""
+    log.critical("%s; the runner ends", reason)
+    os._exit(os.EX_SOFTWARE)
+
+
 class _Housekeeping:
     """Deletes old log rows now and then, in a thread of its own."""
 
@@ -282,7 +297,7 @@ class _Housekeeping:
         )
         self._thread.start()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Break off, and do not wait: what is under way is a transaction."""
         self._stopped.set()
 

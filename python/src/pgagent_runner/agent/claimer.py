@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 # Seconds until another look at a due job
 LOCKED_RETRY = 0.1  # that somebody has locked
 REFUSED_RETRY = 1.0  # if the database refused this one
+FULL_RETRY = 1.0  # if no worker is free; one that has stalled counts as free then
 CROWDED_RETRY = 0.003  # if more is due than there were workers
 
 
@@ -64,7 +65,7 @@ class Claimer:
             self._ended.set_result(None)
 
     def break_off(self) -> None:
-        """Claim no more, and do not wait for an answer: for another thread."""
+        """Claim no more, and let what waits for an answer fail: for another thread."""
         self._closed = True
         self._cause.set()
         self._claims.break_off()
@@ -92,7 +93,7 @@ class Claimer:
         """Start what is due and can start; return the seconds until the next look."""
         self._crew.wakes_at = 1
         if not (free := self._crew.free):
-            return min(self._poll, REFUSED_RETRY)
+            return min(FULL_RETRY, self._poll)
         try:
             return min(self._start_what_is_due(free), self._poll)
         except (CatalogLostError, NotRegisteredError):
@@ -112,7 +113,7 @@ class Claimer:
         if len(runs) == free:
             # More may be due. Single places are filled several at a time.
             self._crew.wakes_at = max(1, self._crew.size // 4)
-            return CROWDED_RETRY if self._crew.free else self._poll
+            return CROWDED_RETRY if self._crew.free else FULL_RETRY
         left = self._until_due()
         # What was not due a moment ago may be now; what still is not is locked.
         nothing = left == 0 and not runs

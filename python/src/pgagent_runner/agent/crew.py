@@ -28,11 +28,12 @@ _MOST_STALLED = 3
 class Crew:
     """The workers of one registration of the agent.
 
-    `on_free` is called, in another thread, when a worker has become free, if that makes
-    `wakes_at` so many, and when all that has ended has been recorded; `on_idle` when no
-    run is left, or if one could not be recorded; `on_silence` when all runs have been
-    stopped because nobody has extended their time, and that has not changed until the
-    lease is nearly over.
+    Three functions are called, from any thread: `on_free` when a worker has become
+    free, if that makes `wakes_at` so many, when all that has ended has been recorded,
+    and when runs may start again after they have been aborted; `on_idle` when no run is
+    left, or if one could not be recorded; `on_silence` when all runs have been stopped
+    because nobody has extended their time, and that has not changed until the lease is
+    nearly over.
     """
 
     def __init__(  # noqa: PLR0913
@@ -99,10 +100,7 @@ class Crew:
         self._tasks.start(*map(self._prepare, runs))
 
     def _prepare(self, run: Run) -> Callable[[], None]:
-        try:
-            executor = StepExecutor(self._settings, run, self._pool)
-        except OSError as e:
-            return partial(self._refuse, run, str(e))
+        executor = StepExecutor(self._settings, run, self._pool)
         with self._lock:
             self._running[run.id] = executor
             if self._aborted is not None:
@@ -156,14 +154,9 @@ class Crew:
         waiting = (e.connecting_since for e in self._running.values())
         return sum(since is not None and since < latest for since in waiting)
 
-    def _refuse(self, run: Run, reason: str) -> None:
-        self._watch(run, self._ledger.close_run(run.id, None, RunStatus.FAILED, reason))
-
     def _work(self, run: Run, executor: StepExecutor) -> None:
         try:
-            with executor:
-                recorded = execute_run(run, self._ledger, executor)
-            self._watch(run, recorded)
+            self._watch(run, self._execute(run, executor))
         except NotRunningError as e:
             log.warning("run %s was closed by somebody else: %s", run.id, e)
         except CatalogError as e:
@@ -178,6 +171,13 @@ class Crew:
             if free >= self.wakes_at:
                 self._on_free()
             self._tell_if_idle()
+
+    def _execute(self, run: Run, executor: StepExecutor) -> "Future[int | None]":
+        try:
+            with executor:
+                return execute_run(run, self._ledger, executor)
+        except OSError as e:
+            return self._ledger.close_run(run.id, None, RunStatus.FAILED, str(e))
 
     def _watch(self, run: Run, recorded: "Future[int | None]") -> None:
         """Count a run as unrecorded until it is recorded."""

@@ -5,10 +5,12 @@ import itertools
 import select
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import LiteralString
 
 import psycopg
 
+from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.catalog.session import Row, break_off, connect, translated_errors
 from pgagent_runner.model import Run, Step
 from pgagent_runner.tasks import wait_ready
@@ -17,9 +19,9 @@ from pgagent_runner.tasks import wait_ready
 class Claims:
     """Claims runs for an agent that is registered.
 
-    Every method raises `CatalogLostError` when the session is lost,
-    `NotRegisteredError` when the agent has been declared dead, and `CatalogError` for
-    any other refusal. For one task, or one thread.
+    Every method raises `CatalogLostError` when the session is lost while it is asked
+    something, or has been broken off, `NotRegisteredError` when the agent has been
+    declared dead, and `CatalogError` for any other refusal. For one task or thread.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Claims:
         self._connect = functools.partial(connect, conninfo, lock_timeout)
         self._session = self._connect()
         self._asked: float | None = None
+        self._broken_off = False
 
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
@@ -51,18 +54,20 @@ class Claims:
 
     def renew_plans(self) -> None:
         """Have claims planned anew if the log has doubled, before one is in a hurry."""
-        with translated_errors(self._session):
-            is_to_be_planned = self._session.forget_old_plans()
-        if is_to_be_planned:
+        if self._session.plans_are_old:
+            with self._asking():
+                self._session.forget_old_plans()
             self.claim(0)
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has been waiting so long for an answer, from any thread."""
-        if self._asked is not None and self._asked < time.monotonic() - seconds:
+        asked = self._asked
+        if asked is not None and asked < time.monotonic() - seconds:
             self.break_off()
 
     def break_off(self) -> None:
-        """Have whatever waits for an answer fail: for another thread."""
+        """Have whatever is asked, now or later, fail: for another thread."""
+        self._broken_off = True
         break_off(self._session)
 
     def close(self) -> None:
@@ -70,15 +75,37 @@ class Claims:
         self._session.close()
 
     def _ask(self, query: LiteralString, *parameters: object) -> list[Row]:
+        with self._asking():
+            return self._session.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Have a session that answers, and know since when it has been asked."""
         self._asked = time.monotonic()
-        # A session that ended while nothing was asked is no loss. But of a claim whose
-        # answer is lost nobody knows until this agent is gone.
-        if self._has_been_ended():
-            self._session = self._connect()
+        try:
+            # A session that ended while nothing was asked is no loss. But of a claim
+            # whose answer is lost nobody knows until this agent is gone.
+            if self._has_been_ended() and not self._broken_off:
+                self._session.close()
+                self._session = self._connect()
+                self._check_agent()
+            if self._broken_off:
+                raise CatalogLostError("the session for claims was broken off")
+            with translated_errors(self._session):
+                yield
+        finally:
+            self._asked = None
+
+    def _check_agent(self) -> None:
+        """Raise CatalogLostError if the agent's own session has ended too."""
+        query: LiteralString = """
+            SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
+            ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
+            WHERE a.jagpid = %s
+        """
         with translated_errors(self._session):
-            rows = self._session.execute(query, parameters).fetchall()
-        self._asked = None
-        return rows
+            if self._session.execute(query, [self._agent_id]).fetchone() is None:
+                raise CatalogLostError("the session of the agent has ended")
 
     def _has_been_ended(self) -> bool:
         try:

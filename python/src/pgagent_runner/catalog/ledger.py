@@ -160,7 +160,7 @@ class Ledger:
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
         query: LiteralString = "SELECT pgagent.pga_agent_session(%s, %s)"
-        in_thread(self._ask, query, (agent_id, pid))
+        self._ask_aside(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break sessions off that have been waiting so long for an answer.
@@ -187,7 +187,14 @@ class Ledger:
         query: LiteralString = (
             "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
         )
-        return in_thread(self._ask, query, (step_log_id,)) == (True,)
+        return self._ask_aside(query, (step_log_id,)) == (True,)
+
+    def _ask_aside(self, query: LiteralString, parameters: Row) -> Row | None:
+        """Ask while other tasks go on; if there is no thread left, they wait."""
+        try:
+            return in_thread(self._ask, query, parameters)
+        except OSError:
+            return self._ask(query, parameters)
 
     def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
@@ -199,7 +206,7 @@ class Ledger:
                     if self._closed.is_set:
                         raise CatalogLostError(_GIVEN_UP)
                     if self._lookup.closed:
-                        self._lookup = connect(self._conninfo)
+                        self._lookup = self._connect_anew()
                     with self._asking(self._lookup):
                         return self._lookup.execute(query, parameters).fetchone()
             except CatalogError as e:
@@ -259,7 +266,8 @@ class Ledger:
                 if self._session.closed:
                     self._session = self._connect_anew()
                 with self._asking(self._session, sum(map(_size, entries))):
-                    self._session.forget_old_plans()
+                    if self._session.plans_are_old:
+                        self._session.forget_old_plans()
                     answers = _record(self._session, entries)
                     self._session.note_rows(len(entries))
                 self._settle(entries, answers)

@@ -69,7 +69,7 @@ _DEFAULTS = {
 
 
 class Connection(psycopg.Connection[Row]):
-    """A session with the catalogue, which plans each statement once."""
+    """A session with the catalogue, which knows when to plan its statements anew."""
 
     _rows = 0
     _rows_of_plans = 100
@@ -78,16 +78,18 @@ class Connection(psycopg.Connection[Row]):
         """Note how many rows it has added to the log."""
         self._rows += count
 
-    def forget_old_plans(self) -> bool:
-        """Have statements planned anew if the log has doubled; tell whether it has.
+    @property
+    def plans_are_old(self) -> bool:
+        """Whether the log has doubled since statements were planned.
 
-        What was the shortest way when a table was empty may now read all of it.
+        What was the shortest way when a table was empty may now be a long one.
         """
-        if self._rows < self._rows_of_plans:
-            return False
+        return self._rows >= self._rows_of_plans
+
+    def forget_old_plans(self) -> None:
+        """Have statements planned anew."""
         self.execute("DISCARD PLANS")
         self._rows_of_plans = 2 * self._rows
-        return True
 
     def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
         """Wait for what psycopg waits for; in a task, others go on meanwhile."""

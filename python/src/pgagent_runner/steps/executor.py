@@ -18,7 +18,7 @@ from pgagent_runner.tasks import in_thread
 
 
 class StepExecutor:
-    """Executes the steps of one run, one after the other, in one thread.
+    """Executes the steps of one run, one after the other.
 
     SQL steps on the same target share a session, until `close` gives it back.
     """
@@ -26,10 +26,7 @@ class StepExecutor:
     def __init__(
         self, settings: StepSettings, run: Run, pool: SessionPool | None = None
     ) -> None:
-        """Open nothing yet. Without a pool, sessions end with the run.
-
-        Raises OSError if there is no thread left to limit the time of the run.
-        """
+        """Open nothing yet. Without a pool, sessions end with the run."""
         self._own_pool = SessionPool() if pool is None else None
         self._settings = settings
         self._run = run
@@ -38,11 +35,7 @@ class StepExecutor:
         self._sql = SqlSteps(
             settings, run, self._cancellation, pool or self._own_pool or SessionPool()
         )
-        limit = f"the run took longer than {run.timeout:g} s" if run.timeout else ""
         self._time_limit = ExitStack()
-        self._time_limit.enter_context(
-            self._cancellation.limited(run.timeout, limit, Ending.EXPIRED)
-        )
 
     @property
     def connecting_since(self) -> float | None:
@@ -50,7 +43,12 @@ class StepExecutor:
         return self._sql.connecting_since
 
     def __enter__(self) -> Self:
-        """Give the executor itself."""
+        """Start the time of the run; raise OSError if no thread is left to limit it."""
+        timeout = self._run.timeout
+        limit = f"the run took longer than {timeout:g} s" if timeout else ""
+        self._time_limit.enter_context(
+            self._cancellation.limited(timeout, limit, Ending.EXPIRED)
+        )
         return self
 
     def __exit__(
@@ -102,7 +100,7 @@ class StepExecutor:
             script.keep_alive(seconds)
 
     def close(self) -> None:
-        """End the sessions of the run."""
+        """Give back the sessions of the run, or end them if there is no pool."""
         self._time_limit.close()
         self._sql.close()
         if self._own_pool is not None:

@@ -252,11 +252,13 @@ class Session:
 
     def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
-        with suppress(psycopg.Error):
+        with suppress(psycopg.Error, OSError):
             in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
     def _go_away(self) -> NoReturn:
-        ended = in_thread(self._terminate)
+        ended = False
+        with suppress(OSError):
+            ended = in_thread(self._terminate)
         self.close()
         raise StepAbortedError(
             f"{self._cancellation.reason}\n"
