@@ -1,0 +1,70 @@
+"""The session for claims: it comes back when that costs nothing, and never unasked."""
+
+from contextlib import closing
+
+import pytest
+from jobs import add_job, job, runs
+from pgagent_runner.catalog import Catalog, CatalogLostError, Claims, NotRegisteredError
+from support import poll
+
+OURS = "application_name = 'pgagent' AND datname = current_database()"
+
+
+def end_session(conn, which):
+    """Terminate such sessions of ours, and wait until they are gone."""
+    where = f"FROM pg_stat_activity WHERE {OURS} AND {which}"
+    count = conn.execute(f"SELECT count(pg_terminate_backend(pid)) {where}").fetchone()
+    poll(lambda: conn.execute(f"SELECT count(*) {where}").fetchone() == (0,))
+    return count[0]
+
+
+def test_a_session_that_ended_while_idle_is_opened_anew(conn, claims):
+    job_id = add_job(conn, "SELECT 1")
+    assert claims.claim(0) == []
+
+    assert end_session(conn, "query ~ 'pga_run_claim'") == 1
+
+    assert [run.job_id for run in claims.claim(1)] == [job_id]
+
+
+def test_nothing_is_claimed_for_an_agent_whose_session_has_ended(conn, claims):
+    job_id = add_job(conn, "SELECT 1")
+    assert claims.claim(0) == []
+
+    assert end_session(conn, "true") == 2
+
+    with pytest.raises(CatalogLostError, match="the session of the agent has ended"):
+        claims.claim(1)
+    assert runs(conn) == []
+    assert job(conn, job_id, "jobagentid IS NULL")
+
+
+def test_a_session_that_was_broken_off_claims_nothing_any_more(conn, claims):
+    job_id = add_job(conn, "SELECT 1")
+    assert claims.seconds_until_due() == 0
+
+    claims.break_off()
+
+    with pytest.raises(CatalogLostError):
+        claims.claim(1)
+    with pytest.raises(CatalogLostError):
+        claims.seconds_until_due()
+    assert runs(conn) == []
+    assert job(conn, job_id, "jobagentid IS NULL")
+
+
+def test_only_what_has_waited_long_is_broken_off(conn, claims):
+    add_job(conn, "SELECT 1")
+    claims.break_off_silent(0)  # it is not waiting for anything
+
+    assert len(claims.claim(1)) == 1
+
+
+def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn):
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
+        catalog.leave()
+        with closing(Claims(dsn, catalog.agent_id, "here")) as claims:
+            add_job(conn, "SELECT 1")
+            with pytest.raises(NotRegisteredError):
+                claims.claim(1)
