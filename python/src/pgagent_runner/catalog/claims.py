@@ -1,6 +1,5 @@
 """The session through which an agent claims runs."""
 
-import functools
 import itertools
 import select
 import time
@@ -11,7 +10,13 @@ from typing import LiteralString
 import psycopg
 
 from pgagent_runner.catalog.errors import CatalogLostError
-from pgagent_runner.catalog.session import Row, break_off, connect, translated_errors
+from pgagent_runner.catalog.session import (
+    Connection,
+    Row,
+    break_off,
+    connect,
+    translated_errors,
+)
 from pgagent_runner.model import Run, Step
 from pgagent_runner.tasks import wait_ready
 
@@ -34,7 +39,8 @@ class Claims:
         """
         self._agent_id = agent_id
         self._station = station
-        self._connect = functools.partial(connect, conninfo, lock_timeout)
+        self._conninfo = conninfo
+        self._lock_timeout = lock_timeout
         self._session = self._connect()
         self._asked: float | None = None
         self._broken_off = False
@@ -107,13 +113,24 @@ class Claims:
             if self._session.execute(query, [self._agent_id]).fetchone() is None:
                 raise CatalogLostError("the session of the agent has ended")
 
+    def _connect(self) -> Connection:
+        self._has_ended = False
+        session = connect(self._conninfo, self._lock_timeout)
+        session.add_notice_handler(self._hear)
+        return session
+
+    def _hear(self, said: psycopg.errors.Diagnostic) -> None:
+        """Note the last words of a server that ends a session which asked nothing."""
+        self._has_ended |= said.severity_nonlocalized == "FATAL"
+
     def _has_been_ended(self) -> bool:
         try:
             while wait_ready({self._session.fileno(): select.POLLIN}, 0):
                 self._session.pgconn.consume_input()
+                self._session.pgconn.is_busy()  # which takes in what has come
         except psycopg.OperationalError:
             return True
-        return False
+        return self._has_ended
 
 
 def _runs(rows: Iterable[Row]) -> Iterator[Run]:
