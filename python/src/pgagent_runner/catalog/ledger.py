@@ -110,7 +110,7 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        """Close the sessions, once; calls under way raise `CatalogLostError`."""
+        """Close the sessions if open; calls meanwhile raise `CatalogLostError`."""
         with self._work:
             self._closed.set()
             entries, self._entries = self._entries, []
