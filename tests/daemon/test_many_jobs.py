@@ -22,6 +22,12 @@ def conn():
             yield conn
 
 
+def test_a_runner_says_how_many_jobs_it_runs_at_a_time(conn):
+    with Runner(conn.info.dsn) as runner:
+        runner.ready()
+        assert ", 13 jobs at a time" in runner.log
+
+
 def test_a_thousand_jobs_due_at_once_all_succeed(conn):
     add_jobs(conn, JOBS, "SELECT 1")
     with Runner("--workers", "100", "--log-level", "error", conn.info.dsn) as runner:

@@ -1,5 +1,6 @@
 """The parts of a runner, each on a real catalogue."""
 
+from concurrent.futures import Future
 from contextlib import closing
 
 import pytest
@@ -27,6 +28,25 @@ def tasks():
     """A loop that executes tasks."""
     with TaskLoop() as tasks:
         yield tasks
+
+
+@pytest.fixture
+def result_of(tasks):
+    """Execute a function as a task; return a future of its result."""
+
+    def start(function):
+        future: Future[object] = Future()
+
+        def work():
+            try:
+                future.set_result(function())
+            except Exception as e:  # noqa: BLE001 (raised where it is waited for)
+                future.set_exception(e)
+
+        tasks.start(work)
+        return future
+
+    return start
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from pgagent_runner.agent import AgentOptions
 from pgagent_runner.cli import main
 from support import ROOT
 
@@ -28,6 +29,16 @@ def test_a_bad_number_of_seconds_is_named(capsys, option, value):
     message = f"argument {option}: {value!r} {SECONDS} 0.1 to 86400"
 
     assert message in refused(capsys, "run", f"{option}={value}")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "connections", "workers"),
+    [(None, 2, 1), (None, 40, 13), (None, 100, 33), (None, 1000, 64), (99, 100, 99)],
+)
+def test_jobs_take_a_third_of_the_connections_unless_told(chosen, connections, workers):
+    options = AgentOptions("", "here", workers=chosen)
+
+    assert options.workers_for(connections) == workers
 
 
 @pytest.mark.parametrize("value", ["-1", "0", "1001", "1e3", "1.5", "²", "", "9" * 50])

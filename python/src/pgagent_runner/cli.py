@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pgagent_runner import logs
-from pgagent_runner.agent import Agent, AgentOptions
+from pgagent_runner.agent import MOST_WORKERS, Agent, AgentOptions
 from pgagent_runner.catalog import merge_conninfo, parse_conninfo
 from pgagent_runner.steps import batch_environment
 
@@ -188,9 +188,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--workers",
         type=_integer(1, 1000),
-        default=DEFAULTS.workers,
         metavar="N",
-        help="run at most N jobs at the same time (default: %(default)s)",
+        help="run at most N jobs at the same time (default: a third of the server's"
+        f" max_connections, at most {MOST_WORKERS})",
     )
     add(
         "--target-sessions",

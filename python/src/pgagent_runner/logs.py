@@ -11,10 +11,20 @@ LONGEST = 2000  # characters of a message
 class _Formatter(logging.Formatter):
     """As PostgreSQL's own log: the time to the millisecond, the process, the level."""
 
-    default_msec_format = "%s.%03d"
-
     def __init__(self) -> None:
-        super().__init__("%(asctime)s [%(process)d] %(levelname)s:  %(message)s")
+        form = "%(asctime)s [%(process)d] %(levelname)s:  %(message)s"
+        super().__init__(form, "%Y-%m-%d %H:%M:%S")
+        self._second = -1
+        self._time = ""
+
+    def formatTime(  # noqa: N802
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the time; all but its milliseconds is the same for a second."""
+        if (second := int(record.created)) != self._second:
+            self._second = second
+            self._time = super().formatTime(record, datefmt)
+        return f"{self._time}.{int(record.msecs):03d}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Escape what would not show or would break the line, and cut what is long."""

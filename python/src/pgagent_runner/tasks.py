@@ -10,10 +10,8 @@ than on their work.
 """
 
 import errno
-import functools
 import logging
 import math
-import operator
 import os
 import select
 import threading
@@ -21,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import ParamSpec, Self, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -43,7 +40,7 @@ class TaskLoop:
         self._ready: deque[_Task | Callable[[], object]] = deque()
         self._idle: list[_Task] = []
         self._unfinished = 0
-        self._waiting: dict[int, dict[_Task, int]] = {}  # by descriptor; for what
+        self._waiting: dict[int, _Task] = {}  # by descriptor
         self._deadlines: dict[_Task, float] = {}
         self._interrupted: deque[tuple[_Task, int]] = deque()
         self._may_sleep = False
@@ -107,37 +104,29 @@ class TaskLoop:
         task: "_Task",
         events: Mapping[int, int],
         timeout: float,
-        flag: "Flag | None",
+        flags: "Iterable[Flag]",
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
+        for descriptor, mask in events.items():
+            if descriptor in self._waiting:
+                raise ValueError(f"another task waits for descriptor {descriptor}")
+            self._waiting[descriptor] = task
+            self._poll.register(descriptor, mask)
+        if timeout != math.inf:
+            self._deadlines[task] = time.monotonic() + timeout
+        for flag in flags:
+            flag.attach(task)
         try:
-            for descriptor, mask in events.items():
-                waiting = self._waiting.setdefault(descriptor, {})
-                waiting[task] = mask
-                self._poll.register(descriptor, _all(waiting.values()))
-            if timeout != math.inf:
-                self._deadlines[task] = time.monotonic() + timeout
-            if flag is not None:
-                flag.attach(task)
             return self.give_way()
         finally:
             # Whatever would still have ended this wait must not end the next one.
             task.wait_number += 1
             for descriptor in events:
-                self._forget(task, descriptor)
-            self._deadlines.pop(task, None)
-            if flag is not None:
-                flag.detach(task)
-
-    def _forget(self, task: "_Task", descriptor: int) -> None:
-        waiting = self._waiting.get(descriptor, {})
-        waiting.pop(task, None)
-        if waiting:
-            self._poll.modify(descriptor, _all(waiting.values()))
-        else:
-            self._waiting.pop(descriptor, None)
-            with suppress(KeyError):
+                del self._waiting[descriptor]
                 self._poll.unregister(descriptor)
+            self._deadlines.pop(task, None)
+            for flag in flags:
+                flag.detach(task)
 
     def _wake(self) -> None:
         # It looks for what is ready after it has said that it may sleep: whoever comes
@@ -184,8 +173,7 @@ class TaskLoop:
             if descriptor == self._bell.fileno():
                 self._bell.clear()
             else:
-                for task in self._waiting[descriptor]:
-                    due.setdefault(task, set()).add(descriptor)
+                due.setdefault(self._waiting[descriptor], set()).add(descriptor)
         for task, deadline in self._deadlines.items():
             if deadline <= self._woken_at:
                 due.setdefault(task, set())
@@ -300,22 +288,23 @@ def in_task() -> bool:
 
 
 def wait_ready(
-    events: Mapping[int, int], timeout: float = math.inf, flag: Flag | None = None
+    events: Mapping[int, int], timeout: float = math.inf, *flags: Flag
 ) -> set[int]:
     """Wait for the poll events of each file descriptor, `timeout` seconds at most.
 
+    Only one task may wait for a descriptor at a time.
     Return the descriptors that are ready, have ended or are broken; none of them when
-    the flag is set, or when the time (in a thread: or a day) is over. (`select` could
+    a flag is set, or when the time (in a thread: or a day) is over. (`select` could
     not take descriptors above 1023.) Raise OSError if there is no descriptor left for
-    the flag, which a thread needs.
+    the flags, which a thread needs.
     """
     task = getcurrent()
     if isinstance(task, _Task):
-        return task.loop.wait(task, events, timeout, flag)
+        return task.loop.wait(task, events, timeout, flags)
     poll = select.poll()
     for descriptor, mask in events.items():
         poll.register(descriptor, mask)
-    if flag is not None:
+    for flag in flags:
         poll.register(flag.fileno(), select.POLLIN)
     milliseconds = None if timeout == math.inf else _milliseconds(timeout)
     return events.keys() & {descriptor for descriptor, _ in poll.poll(milliseconds)}
@@ -351,10 +340,6 @@ def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) ->
     except RuntimeError as e:
         raise OSError(errno.EAGAIN, str(e)) from e
     return wait_for(future)
-
-
-def _all(masks: Iterable[int]) -> int:
-    return functools.reduce(operator.or_, masks)
 
 
 def _milliseconds(seconds: float) -> int:

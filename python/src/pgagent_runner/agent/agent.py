@@ -158,8 +158,9 @@ class Agent:
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
+        workers = options.workers_for(catalog.max_connections)
         return Crew(
-            *(options.workers, tasks, ledger, settings, self._pool),
+            *(workers, tasks, ledger, settings, self._pool),
             on_free=self._look.set,
             on_idle=self._waker.wake,
             on_silence=catalog.break_off,
@@ -177,7 +178,10 @@ class Agent:
         self._next_beat = 0.0
         try:
             where = catalog.where
-            log.info('agent on host "%s" serves %s', self._options.station, where)
+            log.info(
+                'agent on host "%s" serves %s, %s jobs at a time',
+                *(self._options.station, where, crew.size),
+            )
             notify("READY=1", f"STATUS=Serves {where}")
             self._work(catalog, crew, claimer)
             self._drain(catalog, crew, claimer)

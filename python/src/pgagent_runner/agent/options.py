@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MOST_WORKERS = 64  # unless the user wants more
+
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
@@ -14,8 +16,8 @@ class AgentOptions:
     station: str
     """The name of this host: jobs may be bound to it by their `jobhostagent`."""
 
-    workers: int = 32
-    """How many jobs run at the same time."""
+    workers: int | None = None
+    """How many jobs run at the same time; None: see `workers_for`."""
 
     poll: float = 10.0
     """The longest time between two looks for due jobs: the safety net."""
@@ -37,3 +39,12 @@ class AgentOptions:
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps."""
+
+    def workers_for(self, max_connections: int) -> int:
+        """Return how many jobs run at the same time on a server with so many.
+
+        A job takes one connection as a rule. Others shall not have to do without one
+        because many jobs are due, so these take a third of them at most; beyond
+        `MOST_WORKERS` there is little to be gained.
+        """
+        return self.workers or max(1, min(max_connections // 3, MOST_WORKERS))

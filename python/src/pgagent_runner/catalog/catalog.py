@@ -43,12 +43,14 @@ class Catalog:
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
         due. `runner` names this process, which may register again.
         """
-        query: LiteralString = (
-            "SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s, %s)"
-        )
+        query: LiteralString = """
+            SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s, %s),
+                   current_setting('max_connections')::integer
+        """
         identity = runner or uuid4()
         row = self._call(query, self._station, self._lease, starting, identity)[0]
         self._agent_id: int = row[0]
+        self._max_connections: int = row[1]
         self._call("LISTEN pgagent")
 
     def __enter__(self) -> Self:
@@ -74,6 +76,11 @@ class Catalog:
             parameters["hostaddr"] = info.hostaddr
         parameters |= {"host": info.host, "port": info.port, "user": info.user}
         return make_conninfo("", **parameters)
+
+    @property
+    def max_connections(self) -> int:
+        """How many connections the server has for everybody."""
+        return self._max_connections
 
     def heartbeat(self) -> Pulse:
         """Renew the lease, bury dead agents, and hear which runs are to be stopped."""

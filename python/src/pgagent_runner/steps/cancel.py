@@ -56,14 +56,16 @@ class Cancellation:
                 self._reason = None
                 self.flag.clear()
 
-    @contextlib.contextmanager
     def limited(
         self, seconds: float | None, reason: str, ending: Ending
-    ) -> Iterator[None]:
-        """Ask to stop if the block takes longer than so many seconds."""
+    ) -> contextlib.AbstractContextManager[None]:
+        """Ask to stop if the block takes longer than so many seconds; None: never."""
         if seconds is None:
-            yield
-            return
+            return contextlib.nullcontext()
+        return self._limited(seconds, reason, ending)
+
+    @contextlib.contextmanager
+    def _limited(self, seconds: float, reason: str, ending: Ending) -> Iterator[None]:
         timer = threading.Timer(
             min(seconds, threading.TIMEOUT_MAX), self.cancel, [reason, ending]
         )

@@ -1,61 +1,164 @@
-"""The sessions of all runs that are idle, and how many sessions a target has."""
+"""The sessions of all runs: who may have one, and what becomes of it afterwards."""
 
 import contextlib
+import math
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.session import Session
+from pgagent_runner.tasks import Flag, wait_ready
 
 Target = frozenset[tuple[str, str | int | None]]
 
 _IDLE_TIME = 5.0  # seconds that a session is kept for the next run
 _LIFE_TIME = 600.0  # after which it is not, so that new settings of a role take effect
 _SHORT_TIME = 10.0  # after a server was short of connections: none is kept
-_FULL_DELAY = 0.02  # until another look whether a target has room
+
+# To open a session takes longer than most steps. So a run rather waits for one that
+# another run gives back, as long as some are given back.
+_AT_ONCE = 4  # sessions that are opened at the same time for runs that did not wait
+_PATIENCE = 0.005  # seconds that a run waits before it has one opened all the same
+_PACE = 0.002  # seconds between two that are opened for runs that have waited
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A run that waits for a session."""
+
+    since: float
+    called: Flag = field(default_factory=Flag)  # to look again
+    session: Session | None = None  # when it has been given one
+
+    def is_patient(self, now: float) -> bool:
+        return now - self.since < _PATIENCE
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """The sessions of a target, and who waits for one, the longest first."""
+
+    count: int = 0
+    being_opened: int = 0
+    last_opening: float = -math.inf
+    last_return: float = -math.inf
+    idle: list[tuple[float, Session]] = field(default_factory=list)
+    waiting: deque[_Waiter] = field(default_factory=deque)
+
+    def hand_on(self, session: Session, now: float) -> None:
+        """Give a session to who waits, or keep it."""
+        if self.waiting:
+            waiter = self.waiting.popleft()
+            waiter.session = session
+            waiter.called.set()
+            if self.waiting and not self.waiting[0].is_patient(now):
+                self.call_first()
+        else:
+            self.idle.append((now, session))
+
+    def open(self, waiter: _Waiter, now: float) -> bool:
+        """Let a waiter open one more session, if that is better than to wait."""
+        if waiter.is_patient(now):
+            returning = now - self.last_return < _PATIENCE
+            may = not returning and self.being_opened < _AT_ONCE
+        else:
+            may = now - self.last_opening >= _PACE
+        if may:
+            self.leave(waiter)
+            self.count += 1
+            self.being_opened += 1
+            self.last_opening = now
+        return may
+
+    def leave(self, waiter: _Waiter) -> None:
+        self.waiting.remove(waiter)
+        self.call_first()
+
+    def call_first(self) -> None:
+        if self.waiting:
+            self.waiting[0].called.set()
 
 
 class SessionPool:
-    """Sessions that wait for the next run on the same target, with the same login.
+    """The sessions of each target: of the same server, database and login.
 
-    They have been reset by the server (DISCARD ALL), and live for some seconds only.
+    Those that wait for the next run have been reset by the server (DISCARD ALL), and
+    live for some seconds only.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         """Allow `limit` sessions for each target at the same time; None: any number."""
-        self._limit = limit
+        self._limit = math.inf if limit is None else limit
         self._lock = threading.Lock()
-        self._idle: dict[Target, list[tuple[float, Session]]] = defaultdict(list)
-        self._count: dict[Target, int] = defaultdict(int)
+        self._targets: dict[Target, _Sessions] = defaultdict(_Sessions)
         self._short_until = 0.0
 
-    def take(self, target: Target) -> Session | None:
-        """Return an idle session for this target, if there is one."""
-        with self._lock:
-            return self._idle[target].pop()[1] if self._idle[target] else None
-
-    def make_room(
+    def acquire(
         self, target: Target, cancellation: Cancellation, *, waits: bool
     ) -> Session | None:
-        """Wait until the target may have one more session, and count it.
+        """Return a session; or None, then the caller has to open one: see `opening`.
 
-        Who has a session of another target already must not wait: somebody who has one
-        of this target may be waiting for that one. Return a session that has become
-        idle meanwhile instead, if one has. Raise StepAbortedError when cancelled.
+        If the target has as many as it may have, wait until that changes, unless the
+        caller has a session of another target already: somebody who has one of this
+        target may be waiting for that one. Raise StepAbortedError when cancelled.
         """
-        while True:
+        with self._lock:
+            sessions = self._targets[target]
+            if sessions.idle:
+                return sessions.idle.pop()[1]
+            waiter = _Waiter(time.monotonic())
+            sessions.waiting.append(waiter)
+            pause = self._pause(sessions, waiter, waits=waits)
+        try:
+            while pause:
+                wait_ready({}, pause, cancellation.flag, waiter.called)
+                with self._lock:
+                    if waiter.session is not None:
+                        break
+                    waiter.called.clear()
+                    cancellation.check()
+                    pause = self._pause(sessions, waiter, waits=waits)
+        except BaseException:
             with self._lock:
-                if self._idle[target]:
-                    return self._idle[target].pop()[1]
-                full = self._limit is not None and self._count[target] >= self._limit
-                if not (full and waits):
-                    self._count[target] += 1
-                    return None
-            cancellation.sleep(_FULL_DELAY)
+                if waiter.session is None:
+                    sessions.leave(waiter)
+                else:
+                    sessions.hand_on(waiter.session, time.monotonic())
+            raise
+        finally:
+            waiter.called.close()
+        return waiter.session
+
+    def _pause(self, sessions: _Sessions, waiter: _Waiter, *, waits: bool) -> float:
+        """Return the seconds until a waiter should look again; 0: it need not wait."""
+        now = time.monotonic()
+        is_full = sessions.count >= self._limit
+        has_turn = (waiter is sessions.waiting[0] and not is_full) or not waits
+        if has_turn and sessions.open(waiter, now):
+            return 0.0
+        if waiter.is_patient(now):
+            return waiter.since + _PATIENCE - now
+        return _PACE if has_turn else math.inf  # until it is called
+
+    @contextmanager
+    def opening(self, target: Target) -> Iterator[None]:
+        """Open a session in the block; if that raises anything, there is none."""
+        sessions = self._targets[target]
+        try:
+            yield
+        except BaseException:
+            self.close_one(target)
+            raise
+        finally:
+            with self._lock:
+                sessions.being_opened -= 1
 
     def give_back(self, target: Target, session: Session) -> None:
-        """Keep a session for the next run, or close it if it is not fit for that."""
+        """Give a session to the next run, or close it if it is not fit for that."""
         now = time.monotonic()
         if (
             now < self._short_until
@@ -65,14 +168,18 @@ class SessionPool:
             self.close_one(target, session)
             return
         with self._lock:
-            self._idle[target].append((now, session))
+            sessions = self._targets[target]
+            sessions.last_return = now
+            sessions.hand_on(session, now)
 
     def close_one(self, target: Target, session: Session | None = None) -> None:
         """Close a session, or count one that could not be opened."""
         if session is not None:
             session.close()
         with self._lock:
-            self._count[target] -= 1
+            sessions = self._targets[target]
+            sessions.count -= 1
+            sessions.call_first()
 
     def note_shortage(self) -> None:
         """Close what is idle: a server has no connection left for others."""
@@ -84,13 +191,13 @@ class SessionPool:
         latest = time.monotonic() - idle_time
         closing = []
         with self._lock:
-            for target, sessions in list(self._idle.items()):
-                kept = [s for s in sessions if s[0] > latest]
-                closing += [s[1] for s in sessions if s[0] <= latest]
-                self._count[target] -= len(sessions) - len(kept)
-                self._idle[target] = kept
-                if not self._count[target]:
-                    del self._idle[target], self._count[target]
+            for target, sessions in list(self._targets.items()):
+                kept = [s for s in sessions.idle if s[0] > latest]
+                closing += [s[1] for s in sessions.idle if s[0] <= latest]
+                sessions.count -= len(sessions.idle) - len(kept)
+                sessions.idle = kept
+                if not sessions.count and not sessions.waiting:
+                    del self._targets[target]
         for session in closing:
             with contextlib.suppress(Exception):
                 session.close()

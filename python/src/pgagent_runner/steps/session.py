@@ -46,6 +46,7 @@ class Session:
         self._conninfo = conninfo
         self._stop_by = math.inf
         self._is_broken = False
+        self._reads_chunks = capabilities.has_stream_chunked()
         self._can_check = pgconn.server_version >= _KNOWS_CHECK_INTERVAL
         self._is_reusable = False
 
@@ -213,7 +214,7 @@ class Session:
             self._pgconn.send_query(text)
         else:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
-        if capabilities.has_stream_chunked():
+        if self._reads_chunks:
             self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
         else:
             self._pgconn.set_single_row_mode()
@@ -232,21 +233,22 @@ class Session:
     def _next_result(self) -> pq.abc.PGresult | None:
         while self._pgconn.is_busy():
             self._receive()
-        while self._pgconn.notifies():
-            pass  # of a LISTEN: nobody is there to hear it
-        return self._pgconn.get_result()
+        if (result := self._pgconn.get_result()) is None:
+            while self._pgconn.notifies():
+                pass  # of a LISTEN: nobody is there to hear it
+        return result
 
     def _wait(self, events: int) -> None:
         """Wait for the server; when cancelled, ask it to stop, then go away."""
         watched = {self._pgconn.socket: events}
         while True:
-            flag = self._cancellation.flag if self._stop_by == math.inf else None
-            remaining = self._stop_by - time.monotonic()
-            if remaining <= 0:
+            if self._stop_by == math.inf:
+                flag = self._cancellation.flag
+                ready = wait_ready(watched, math.inf, flag)
+                if flag.is_set:
+                    self._ask_to_stop()
+            elif not (ready := wait_ready(watched, self._stop_by - time.monotonic())):
                 self._go_away()
-            ready = wait_ready(watched, remaining, flag)
-            if flag is not None and flag.is_set:
-                self._ask_to_stop()
             if ready:
                 return
 

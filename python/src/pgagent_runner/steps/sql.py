@@ -1,8 +1,7 @@
 """SQL steps: sent to a session that the run's steps on the same target share."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -130,66 +129,57 @@ class SqlSteps:
                 return session
             self._pool.close_one(target, self._sessions.pop(target))
             output.line("the session of the earlier steps was lost; this is a new one")
-        while (session := self._pool.take(target)) is not None:
-            if self._is_ready(session, target, parameters):
-                break
-        else:
-            session = self._open(step, target, output)
+        self._connecting_since = time.monotonic()
+        try:
+            session = self._take(target, parameters) or self._open(step, target, output)
+        finally:
+            self._connecting_since = None
         self._sessions[target] = session
         session.report_notices_to(output)
         return session
 
+    def _take(self, target: Target, parameters: Parameters) -> Session | None:
+        """Return a session that another run has left; None: one is to be opened."""
+        waits = not self._sessions
+        while session := self._pool.acquire(target, self._cancellation, waits=waits):
+            if self._is_ready(session, target, parameters):
+                return session
+        return None
+
     def _open(self, step: Step, target: Target, output: BoundedOutput) -> Session:
-        """Open a session, or take one that has become idle while waiting."""
         parameters = connection_parameters(step, self._settings)
-        self._connecting_since = time.monotonic()
-        try:
-            while idle := self._pool.make_room(
-                target, self._cancellation, waits=not self._sessions
-            ):
-                if self._is_ready(idle, target, parameters):
-                    return idle
-            try:
-                # In a thread, for to resolve a name may take long.
-                pgconn = in_thread(
-                    partial(connect, parameters, self._cancellation, output),
-                    self._pool.note_shortage,
-                )
-            except BaseException:
-                self._pool.close_one(target)
-                raise
-        finally:
-            self._connecting_since = None
+        with self._pool.opening(target):
+            # In a thread, for to resolve a name may take long.
+            pgconn = in_thread(
+                partial(connect, parameters, self._cancellation, output),
+                self._pool.note_shortage,
+            )
         session = Session(pgconn, self._cancellation, make_conninfo("", **parameters))
-        with self._counted_out(target, session):
+        try:
             session.report_notices_to(output)
             session.accept_any_bytes()
             session.begin(self._cancellation, self._name(parameters))
             if not step.conninfo:
                 self._settings.on_session(session.pid)
+        except BaseException:
+            self._pool.close_one(target, session)
+            raise
         return session
 
     def _is_ready(
         self, session: Session, target: Target, parameters: Parameters
     ) -> bool:
         """Prepare an idle session for this run; if it has died, close it."""
-        with self._counted_out(target, session):
+        is_ready = False
+        try:
             if session.finish_reset(self._cancellation):
                 session.accept_any_bytes()
                 session.begin(self._cancellation, self._name(parameters))
-                if not session.lost:
-                    return True
-        self._pool.close_one(target, session)
-        return False
-
-    @contextmanager
-    def _counted_out(self, target: Target, session: Session) -> Iterator[None]:
-        """Close the session, and count it no longer, if the block raises anything."""
-        try:
-            yield
-        except BaseException:
-            self._pool.close_one(target, session)
-            raise
+                is_ready = not session.lost
+        finally:
+            if not is_ready:
+                self._pool.close_one(target, session)
+        return is_ready
 
     def _name(self, parameters: Parameters) -> str | None:
         """Return the name that shows in pg_stat_activity, unless the target has one."""
