@@ -378,7 +378,7 @@ def test_two_hundred_steps_leave_no_file_open(execute):
     before = open_files()
     for _ in range(200):
         execute("true")
-    poll(lambda: open_files() == before)
+    poll(lambda: open_files() <= before)  # those of other tests may be closed late
 
 
 @contextmanager

@@ -6,20 +6,16 @@ import os
 import random
 import threading
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from uuid import uuid4
 
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
+from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
-from pgagent_runner.catalog import (
-    Catalog,
-    CatalogError,
-    Claims,
-    Ledger,
-    prune_log,
-)
+from pgagent_runner.catalog import Catalog, CatalogError, Claims, Ledger
 from pgagent_runner.steps import SessionPool, StepSettings
 from pgagent_runner.systemd import notify, watchdog_seconds
 from pgagent_runner.tasks import Flag, TaskLoop
@@ -29,7 +25,6 @@ log = logging.getLogger(__name__)
 # Seconds.
 FIRST_RETRY = 0.1  # until the first attempt to reconnect; then doubled
 DYING_RETRY = 0.2  # until another look at a dead agent whose sessions are ending
-PRUNE_PAUSE = 600.0  # between two rounds of deleting old log rows
 
 # Of the lease: when to renew it, and when to stop everything if that did not succeed,
 # so that all has ended before others take the runs for dead.
@@ -93,7 +88,6 @@ class Agent:
                 break
             except (CatalogError, OSError, RuntimeError) as e:
                 # The latter: no descriptor, or no thread, is left.
-                self._breaks_off_at = math.inf
                 if self._stops:
                     log.error("%s", e)  # noqa: TRY400
                     break
@@ -107,35 +101,43 @@ class Agent:
         log.info("stopped")
 
     def _connect_and_serve(self) -> None:
-        options = self._options
-        self._breaks_off_at = 1
+        conninfo = self._options.conninfo
         began = time.monotonic()
-        with Catalog(options.conninfo, options.station, options.lease) as catalog:
+        with ExitStack() as opened:
+            with self._breaking_off(after=1):
+                catalog = opened.enter_context(self._catalog())
             # Who has registered leaves, unless that, too, takes too long.
-            self._breaks_off_at = 2
-            catalog.register(starting=self._starting, runner=self._runner)
+            with self._breaking_off(after=2):
+                catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
+            # Sessions for steps are noted as this agent's, and end when it is buried.
+            opened.callback(self._pool.close_idle, 0)
             last_resort = threading.Timer(CLOSE_TIME, _exit, ["it could not be closed"])
             last_resort.daemon = True
-            try:
-                self._breaks_off_at = math.inf
-                with TaskLoop() as tasks:
-                    self._breaks_off_at = 2
-                    with (
-                        closing(Ledger(options.conninfo, tasks)) as ledger,
-                        closing(self._claims(catalog)) as claims,
-                        closing(_Housekeeping(options.conninfo)),
-                    ):
-                        self._breaks_off_at = math.inf
-                        crew = self._crew(catalog, tasks, ledger)
-                        claimer = self._claimer(claims, crew)
-                        self._extend(crew, claimer, began)
-                        tasks.start(claimer.work)
-                        self._serve(catalog, crew, claimer, last_resort)
-            finally:
-                last_resort.cancel()
-                # They are noted as this agent's, and end when it is buried.
-                self._pool.close_idle(0)
+            opened.callback(last_resort.cancel)
+            tasks = opened.enter_context(TaskLoop())
+            with self._breaking_off(after=2):
+                ledger = opened.enter_context(closing(Ledger(conninfo, tasks)))
+                claims = opened.enter_context(closing(self._claims(catalog)))
+            opened.enter_context(closing(Housekeeping(conninfo)))
+            crew = self._crew(catalog, tasks, ledger)
+            claimer = self._claimer(claims, crew)
+            self._extend(crew, claimer, began)
+            tasks.start(claimer.work)
+            self._serve(catalog, crew, claimer, last_resort)
+
+    @contextmanager
+    def _breaking_off(self, *, after: int) -> Iterator[None]:
+        """Have so many stops break off what the block does: nothing can be lost."""
+        self._breaks_off_at = after
+        try:
+            yield
+        finally:
+            self._breaks_off_at = math.inf
+
+    def _catalog(self) -> Catalog:
+        options = self._options
+        return Catalog(options.conninfo, options.station, options.lease)
 
     def _claims(self, catalog: Catalog) -> Claims:
         options = self._options
@@ -288,30 +290,3 @@ def _exit(reason: str) -> None:
     """End this process at once. Whoever finds its agent gone clears up."""
     log.critical("%s; the runner ends", reason)
     os._exit(os.EX_SOFTWARE)
-
-
-class _Housekeeping:
-    """Deletes old log rows now and then, in a thread of its own."""
-
-    def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=self._work, name="housekeeping", daemon=True
-        )
-        self._thread.start()
-
-    def close(self) -> None:
-        """Break off, and do not wait: what is under way is a transaction."""
-        self._stopped.set()
-
-    def _work(self) -> None:
-        # Runners that are started together do not begin together.
-        pause = random.uniform(0.05, 0.1) * PRUNE_PAUSE  # noqa: S311
-        while not self._stopped.wait(pause):
-            try:
-                if deleted := prune_log(self._conninfo, self._stopped.wait):
-                    log.info("deleted %s runs that need not be kept", deleted)
-            except CatalogError as e:
-                log.warning("could not delete old runs: %s", e)
-            pause = PRUNE_PAUSE

@@ -1,10 +1,11 @@
 """Waiting that a signal, another thread or a notification ends."""
 
 import contextlib
-import math
 import select
 import socket
 from typing import Protocol
+
+from pgagent_runner.tasks import wait_ready
 
 
 class HasFileno(Protocol):
@@ -33,16 +34,9 @@ class Waker:
         with contextlib.suppress(BlockingIOError):  # full of wake-ups already
             self._writer.send(b"\0")
 
-    def wait(self, seconds: float, other: HasFileno | None = None) -> bool:
-        """Wait to be woken, for `other` to be readable, or for `seconds`.
-
-        Return False if nothing but time has passed.
-        """
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
-        if other is not None:
-            poll.register(other.fileno(), select.POLLIN)
-        woken = bool(poll.poll(max(math.ceil(seconds * 1000), 0)))
+    def wait(self, seconds: float, other: HasFileno | None = None) -> None:
+        """Wait to be woken, for `other` to be readable, or for `seconds`."""
+        readers = (self._reader, other) if other is not None else (self._reader,)
+        wait_ready({r.fileno(): select.POLLIN for r in readers}, max(seconds, 0))
         with contextlib.suppress(BlockingIOError):
             self._reader.recv(4096)
-        return woken
