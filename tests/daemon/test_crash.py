@@ -16,6 +16,15 @@ from pgagent_runner.steps.sql import SqlSteps
 SqlSteps.execute = lambda *_: time.sleep(60)
 sys.exit(main())
 """
+# A connection that can't be closed, and less patience with it than a runner has.
+CLINGING = """
+import sys, time
+from pgagent_runner.agent import agent
+from pgagent_runner.cli import main
+agent.CLOSE_TIME = 1
+agent.Claimer.close = lambda _: time.sleep(60)
+sys.exit(main())
+"""
 REASON = "aborted: agent {} on doomed is gone: its connection to the database ended"
 
 
@@ -58,3 +67,11 @@ def test_a_runner_in_which_nothing_goes_on_ends_by_itself(conn, dsn):
 
     with Runner(dsn):
         assert ended_runs(conn, deadline=4) == "d"
+
+
+def test_a_runner_that_cannot_close_its_connections_ends_by_itself(dsn):
+    command = [sys.executable, "-c", CLINGING, "run", dsn]
+    with Program(command) as clinging:
+        clinging.says(" serves database ")
+        assert clinging.stop() == os.EX_SOFTWARE
+        assert "it could not be closed; the runner ends" in clinging.log

@@ -18,11 +18,13 @@ class LossyProxy:
         self._listener.bind(f"{directory}/.s.PGSQL.{port}")
         self._listener.listen()
         self._threads: list[threading.Thread] = []
+        self._clients: list[socket.socket] = []
         self._lose: str | None = None
         self._lose_at = b""
         self._sessions = 0
         self._ended = threading.Event()
         self._hanging: tuple[int, ...] | range = ()
+        self._holds_ends = False
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -52,6 +54,16 @@ class LossyProxy:
         """Pass on nothing more, of the sessions of these numbers or of any."""
         self._hanging = sessions or range(1 << 62)
 
+    def hold_ends(self) -> None:
+        """Pass on everything but that one side has hung up."""
+        self._holds_ends = True
+
+    def drop(self) -> None:
+        """Break all sessions."""
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
     def has_lost(self) -> bool:
         return self._lose is None
 
@@ -64,6 +76,7 @@ class LossyProxy:
         with suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
+                self._clients.append(client)
                 server = socket.socket(socket.AF_UNIX)
                 self._start(self._pass_on, self._sessions, client, server)
                 self._sessions += 1
@@ -77,13 +90,12 @@ class LossyProxy:
                 for source in select.select(targets, [], [])[0]:
                     what = "question" if source is client else "answer"
                     data = source.recv(65536)
-                    if number in self._hanging:
-                        if not data:  # nor that one side is gone
-                            self._ended.wait()
-                            return
-                        continue
                     if not data:
+                        if self._holds_ends or number in self._hanging:
+                            self._ended.wait()
                         return
+                    if number in self._hanging:
+                        continue
                     if source is client:
                         question = data
                     if self._lose == what and self._lose_at in question:

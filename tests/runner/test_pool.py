@@ -1,14 +1,19 @@
 """How runs share the sessions of a target: each gets one, and not all open their own."""
 
+import resource
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import partial
 
 import psycopg
 import pytest
 from pgagent_runner.model import Ending, Run, Step
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
+from pgagent_runner.tasks import Flag
 from psycopg.conninfo import make_conninfo
 from support import poll
+
+from .lossy_proxy import LossyProxy
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
 LOCK = "SELECT pg_advisory_lock_shared(77)"  # free when the test says so
@@ -79,6 +84,19 @@ def single():
         yield pool
 
 
+@pytest.fixture
+def table(watcher):
+    """Leave a table and a procedure that commits in the database."""
+    watcher.execute("CREATE TABLE things (i int)")
+    watcher.execute(
+        "CREATE PROCEDURE act() LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO things VALUES (1); COMMIT; RAISE NOTICE $x$done$x$; END'"
+    )
+    yield
+    watcher.execute("DROP TABLE things")
+    watcher.execute("DROP PROCEDURE act")
+
+
 class _Pool(SessionPool):
     def close(self):
         self.close_idle(0)
@@ -86,6 +104,11 @@ class _Pool(SessionPool):
 
 def step(code, conninfo=""):
     return Step(5, "step", "s", code, "" if conninfo else "postgres", conninfo, "f")
+
+
+def peak_memory():
+    """Return how many kB this process has needed at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def at_the_gate(conn):
@@ -168,6 +191,84 @@ def test_a_session_that_is_not_given_back_makes_room_for_another(
     assert len(opened) == 2
 
 
+def test_who_is_given_a_dead_session_opens_another_in_its_place(
+    cluster, tmp_path, result_of, single, opened, table, watcher
+):
+    with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
+        conninfo = make_conninfo(cluster.conninfo(), host=str(tmp_path))
+        settings = StepSettings(conninfo, on_session=opened.append)
+
+        def run(code):
+            with StepExecutor(settings, RUN, single) as executor:
+                return executor.execute(step(code)).ending
+
+        with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as gate:
+            gate.execute("SELECT pg_advisory_lock(77)")
+            futures = [result_of(partial(run, LOCK))]
+            poll(lambda: at_the_gate(watcher) == 1)
+            insert = "INSERT INTO things VALUES ({})"
+            for number in range(4):
+                futures.append(result_of(partial(run, insert.format(number))))
+                result_of(lambda: None).result(10)
+            proxy.lose("answer", at=b"DISCARD ALL")
+        assert {future.result(20) for future in futures} == {Ending.SUCCEEDED}
+        single.close_idle(0)
+    done = watcher.execute("SELECT i FROM things ORDER BY ctid").fetchall()
+    assert done == [(0,), (1,), (2,), (3,)]
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("first", ["cancelled", "given back"])
+def test_who_is_cancelled_when_given_a_session_executes_nothing(
+    executors, result_of, single, table, watcher, first
+):
+    holder, waiting, go = executors(single), executors(single), Flag()
+
+    def hold():
+        with holder:
+            holder.execute(step("SELECT 1"))
+            go.wait(20)
+            if first == "cancelled":
+                waiting.cancel("enough")
+                holder.close()
+            else:
+                holder.close()
+                waiting.cancel("enough")
+
+    def wait_for_it():
+        with waiting:
+            return waiting.execute(step("INSERT INTO things VALUES (1)")).ending
+
+    held, waited = result_of(hold), result_of(wait_for_it)
+    result_of(lambda: None).result(10)
+    go.set()
+    held.result(20)
+    assert waited.result(20) is Ending.ABORTED
+    assert watcher.execute("SELECT FROM things").rowcount == 0
+    with executors(single) as executor:
+        assert executor.execute(step("SELECT 1")).ending is Ending.SUCCEEDED
+
+
+def test_no_session_is_handed_on_that_was_there_before_renewal(executors, pool, opened):
+    with executors(pool) as executor:
+        executor.execute(step("SELECT 1"))
+        pool.renew()
+    for _ in range(2):
+        with executors(pool) as executor:
+            executor.execute(step("SELECT 1"))
+    assert len(opened) == 2
+
+
+def test_a_run_that_has_a_connection_does_not_wait_for_one(server, pool):
+    waiting = []
+    settings = StepSettings(
+        server, on_session=lambda _: waiting.append(executor.connecting_since)
+    )
+    with StepExecutor(settings, RUN, pool) as executor:
+        executor.execute(step("SELECT 1"))
+    assert waiting == [None]
+
+
 def test_a_server_that_refuses_keeps_nobody_waiting(start, single, server):
     nowhere = make_conninfo(server, dbname="nowhere")
     futures = [start(single, ("SELECT 1", nowhere))[1] for _ in range(5)]
@@ -198,3 +299,114 @@ def test_threads_share_sessions_as_tasks_do(executors, single, opened):
         futures = [threads.submit(run) for _ in range(40)]
     assert {future.result() for future in futures} == {Ending.SUCCEEDED}
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "SELECT 1",
+        " select\n1 ; ",
+        "SELECT generate_series(1, 100)",
+        "SELECT 1 WHERE false",
+        "INSERT INTO things SELECT generate_series(1, 3) RETURNING i",
+        "UPDATE things SET i = i",
+        "DELETE FROM things",
+        "MERGE INTO things USING (SELECT 1) AS s ON false WHEN MATCHED THEN DELETE",
+        "WITH new AS (INSERT INTO things VALUES (5) RETURNING i) SELECT i FROM new",
+        "CALL act()",
+        "SELECT 1 / 0",
+        "SELECT nonsense\nFROM nowhere",
+        "INSERT INTO things VALUES ('x')",
+        "SELECT 'Größe'",
+        "SELECT $1",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; SELECT 1 / 0; SELECT 3",
+        "SELECT 'a;b'",
+        "SELECT 'unterminated",
+        "SELECT 1 -- ; SELECT 2",
+        "/* SELECT 1 */ SELECT 2",
+        "select1",
+        "WITH",
+        "DO 'BEGIN COMMIT; END'",
+        "COPY things FROM STDIN",
+        "COPY (SELECT 1) TO STDOUT",
+        "VACUUM things",
+        "BEGIN",
+        "BEGIN; SELECT 1",
+        "COMMIT",
+        "SET work_mem = '1MB'",
+        "DISCARD ALL",
+        "",
+        ";",
+        "SELECT 1 / (current_setting('application_name') = 'pgagent job 3 run 7')::int",
+        "SELECT 1 / (current_setting('client_connection_check_interval') = '1s')::int",
+    ],
+)
+def test_a_step_does_the_same_in_a_session_that_was_handed_on(
+    executors, pool, opened, table, watcher, code
+):
+    outcomes, effects = [], []
+    for _ in range(2):
+        watcher.execute("TRUNCATE things")
+        with executors(pool) as executor:
+            outcomes.append(executor.execute(step(code)))
+        effects.append(watcher.execute("SELECT i FROM things").fetchall())
+
+    assert outcomes[0] == outcomes[1]
+    assert effects[0] == effects[1]
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    "how", ["is terminated", "says that it ends", "is cut off", "never answers"]
+)
+def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
+    cluster, tmp_path, pool, opened, watcher, how
+):
+    reset = (
+        "SELECT FROM pg_stat_activity"
+        " WHERE pid = %s AND query = 'DISCARD ALL' AND state = 'idle'"
+    )
+    with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
+        conninfo = make_conninfo(cluster.conninfo(), host=str(tmp_path))
+        settings = StepSettings(conninfo, on_session=opened.append)
+        for number in (1, 2):
+            if how == "never answers":
+                proxy.lose("answer", at=b"DISCARD ALL")
+            with StepExecutor(settings, RUN, pool) as executor:
+                outcome = executor.execute(step("SELECT 1"))
+                assert outcome.ending is Ending.SUCCEEDED
+            assert len(opened) == number
+            if how == "never answers":
+                poll(proxy.has_lost)
+                continue
+            poll(lambda: watcher.execute(reset, [opened[-1]]).rowcount)
+            if how == "says that it ends":
+                proxy.hold_ends()
+            if how == "is cut off":
+                proxy.drop()
+            else:
+                watcher.execute("SELECT pg_terminate_backend(%s, 10000)", opened[-1:])
+        pool.close_idle(0)
+
+
+@pytest.mark.parametrize("code", ["SELECT 1", "SELECT 1 / 0"])
+def test_the_name_of_a_run_stays_for_its_later_steps(executors, pool, code):
+    named = "SELECT 1 / (current_setting('application_name') LIKE 'pgagent job %')::int"
+    for _ in range(2):
+        with executors(pool) as executor:
+            executor.execute(step(code))
+            assert executor.execute(step(named)).ending is Ending.SUCCEEDED
+
+
+def test_many_rows_are_not_kept_in_memory_by_a_session_that_was_handed_on(
+    executors, pool
+):
+    with executors(pool) as executor:
+        executor.execute(step("SELECT 1"))
+    before = peak_memory()
+    with executors(pool) as executor:
+        many = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
+        outcome = executor.execute(step(many))
+    assert (outcome.ending, outcome.result) == (Ending.SUCCEEDED, 100_000)
+    assert peak_memory() - before < 30_000

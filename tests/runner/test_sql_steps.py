@@ -5,8 +5,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -18,6 +20,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
+NEVER_STOPS_TALKING = """DO $$ BEGIN LOOP
+    BEGIN
+        LOOP RAISE NOTICE 'never'; END LOOP;
+    EXCEPTION WHEN query_canceled THEN
+    END;
+END LOOP; END $$"""
 LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 
 
@@ -628,6 +636,26 @@ def test_a_connection_attempt_can_be_cancelled(executor, execute_at):
         with cancelled_when(executor, is_tried):
             outcome = execute_at(conninfo=conninfo)
     assert (outcome.ending, outcome.reason) == (Ending.ABORTED, "the agent stops")
+
+
+def test_a_step_that_never_stops_talking_is_ended_all_the_same(server, result_of):
+    executors = [StepExecutor(StepSettings(server), RUN) for _ in range(8)]
+
+    def run(executor):
+        with executor:
+            return executor.execute(sql_step(NEVER_STOPS_TALKING, "postgres"))
+
+    futures = [result_of(partial(run, executor)) for executor in executors]
+    try:
+        with closing(psycopg.connect(server, autocommit=True)) as watcher:
+            poll(lambda: len(step_sessions(watcher)) == len(executors))
+    finally:
+        began = time.monotonic()
+        for executor in executors:
+            executor.cancel("enough")
+        outcomes = [future.result(30) for future in futures]
+    assert {outcome.ending for outcome in outcomes} == {Ending.ABORTED}
+    assert time.monotonic() - began < 3
 
 
 def test_nothing_starts_after_a_cancellation(watcher, executor, execute):

@@ -11,7 +11,8 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from pgagent_runner.tasks import Flag, in_task, in_thread, wait_for, wait_ready
+from pgagent_runner.tasks import Flag, Turn, in_task, in_thread, wait_for, wait_ready
+from support import poll
 
 LONG = 60  # seconds that no test lasts
 
@@ -60,11 +61,14 @@ def test_a_descriptor_that_is_readable_ends_the_wait(anywhere, pipe):
 
 def test_a_second_task_that_waits_for_a_descriptor_is_refused(result_of, pipe):
     reader, writer = pipe
+    same = os.dup(reader)
+    both = {same: select.POLLIN, reader: select.POLLIN}
     future = result_of(lambda: wait_ready({reader: select.POLLIN}, LONG))
-    with pytest.raises(ValueError, match=f"waits for descriptor {reader}"):
-        result_of(lambda: wait_ready({reader: select.POLLIN}, LONG)).result(10)
+    with pytest.raises(ValueError, match="another task waits for"):
+        result_of(lambda: wait_ready(both, LONG)).result(10)
+    other = result_of(lambda: wait_ready({same: select.POLLIN}, LONG))
     os.write(writer, b"x")
-    assert future.result(10) == {reader}
+    assert (future.result(10), other.result(10)) == ({reader}, {same})
 
 
 def test_time_ends_a_wait(anywhere):
@@ -256,3 +260,38 @@ def test_a_defect_of_the_loop_ends_the_process_instead_of_hanging():
     )
     assert ended.returncode == os.EX_SOFTWARE
     assert "an error in the runner itself" in ended.stderr
+
+
+def test_a_turn_is_held_by_one_at_a_time_and_passed_on_in_order(anywhere, result_of):
+    turn, let_go, order = Turn(), Flag(), []
+
+    def hold(number):
+        with turn:
+            order.append(number)
+            let_go.wait(LONG)
+            order.append(number)
+
+    futures = []
+    for number in range(5):
+        futures.append(anywhere(partial(hold, number)))
+        result_of(lambda: None).result(10)
+    poll(lambda: order == [0])
+    let_go.set()
+    for future in futures:
+        future.result(10)
+    assert sorted(order[::2]) == list(range(5))
+    assert order[::2] == order[1::2]
+    with turn:
+        pass
+
+
+def test_who_raises_gives_up_its_turn(anywhere):
+    turn = Turn()
+
+    def fail():
+        with turn:
+            raise ValueError("no")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            anywhere(fail).result(10)

@@ -107,11 +107,11 @@ class TaskLoop:
         flags: "Iterable[Flag]",
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
+        if taken := self._waiting.keys() & events.keys():
+            raise ValueError(f"another task waits for descriptors {taken}")
         for descriptor, mask in events.items():
-            if descriptor in self._waiting:
-                raise ValueError(f"another task waits for descriptor {descriptor}")
-            self._waiting[descriptor] = task
             self._poll.register(descriptor, mask)
+            self._waiting[descriptor] = task
         if timeout != math.inf:
             self._deadlines[task] = time.monotonic() + timeout
         for flag in flags:
@@ -280,6 +280,34 @@ class Flag:
         """Leave the task alone."""
         with self._lock:
             self._attached.pop(task, None)
+
+
+class Turn:
+    """Held by one task or thread at a time; the others have their turn in order."""
+
+    def __init__(self) -> None:
+        """Be free."""
+        self._lock = threading.Lock()
+        self._is_held = False
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> None:
+        """Wait until it is free, and hold it."""
+        with self._lock:
+            if not self._is_held:
+                self._is_held = True
+                return
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+        wait_for(turn)
+
+    def __exit__(self, *_: object) -> None:
+        """Pass it on."""
+        with self._lock:
+            self._is_held = bool(self._waiting)
+            following = self._waiting.popleft() if self._is_held else None
+        if following is not None:
+            following.set_result(None)
 
 
 def in_task() -> bool:

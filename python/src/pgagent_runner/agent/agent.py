@@ -206,7 +206,7 @@ class Agent:
             claimer.check()
             if self._reload:
                 self._reload = False
-                self._pool.close_idle(0)
+                self._pool.renew()
                 self._look.set()
                 log.info("reloaded")
             # It may have come with the answer to a query, and the socket be idle now.

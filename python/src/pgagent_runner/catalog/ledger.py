@@ -26,7 +26,7 @@ from pgagent_runner.catalog.session import (
     translated_errors,
 )
 from pgagent_runner.model import EndedStep, RunStatus
-from pgagent_runner.tasks import Flag, TaskLoop, in_thread, wait_for
+from pgagent_runner.tasks import Flag, TaskLoop, Turn, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Ledger:
         self._is_writing = False
         self._busy = 0  # tasks of its own under way
         self._asked: dict[Connection, float] = {}
-        self._looking_up = threading.Lock()
+        self._looking_up = Turn()
         self._session = connect(conninfo)
         try:
             self._lookup = connect(conninfo)
@@ -121,7 +121,8 @@ class Ledger:
         for entry in entries:
             entry.recorded.set_exception(CatalogLostError(_GIVEN_UP))
         self._session.close()
-        self._lookup.close()
+        with self._looking_up:
+            self._lookup.close()
         self._closed.close()
 
     def advance(
@@ -160,7 +161,7 @@ class Ledger:
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
         query: LiteralString = "SELECT pgagent.pga_agent_session(%s, %s)"
-        self._ask_aside(query, (agent_id, pid))
+        self._ask(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break sessions off that have been waiting so long for an answer.
@@ -187,14 +188,7 @@ class Ledger:
         query: LiteralString = (
             "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
         )
-        return self._ask_aside(query, (step_log_id,)) == (True,)
-
-    def _ask_aside(self, query: LiteralString, parameters: Row) -> Row | None:
-        """Ask while other tasks go on; if there is no thread left, they wait."""
-        try:
-            return in_thread(self._ask, query, parameters)
-        except OSError:
-            return self._ask(query, parameters)
+        return self._ask(query, (step_log_id,)) == (True,)
 
     def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""

@@ -49,8 +49,9 @@ class _Sessions:
     idle: list[tuple[float, Session]] = field(default_factory=list)
     waiting: deque[_Waiter] = field(default_factory=deque)
 
-    def hand_on(self, session: Session, now: float) -> None:
+    def hand_on(self, session: Session) -> None:
         """Give a session to who waits, or keep it."""
+        now = time.monotonic()
         if self.waiting:
             waiter = self.waiting.popleft()
             waiter.session = session
@@ -96,6 +97,7 @@ class SessionPool:
         self._lock = threading.Lock()
         self._targets: dict[Target, _Sessions] = defaultdict(_Sessions)
         self._short_until = 0.0
+        self._renewed = 0.0
 
     def acquire(
         self, target: Target, cancellation: Cancellation, *, waits: bool
@@ -117,17 +119,17 @@ class SessionPool:
             while pause:
                 wait_ready({}, pause, cancellation.flag, waiter.called)
                 with self._lock:
+                    cancellation.check()
                     if waiter.session is not None:
                         break
                     waiter.called.clear()
-                    cancellation.check()
                     pause = self._pause(sessions, waiter, waits=waits)
         except BaseException:
             with self._lock:
                 if waiter.session is None:
                     sessions.leave(waiter)
                 else:
-                    sessions.hand_on(waiter.session, time.monotonic())
+                    sessions.hand_on(waiter.session)
             raise
         finally:
             waiter.called.close()
@@ -143,6 +145,13 @@ class SessionPool:
         if waiter.is_patient(now):
             return waiter.since + _PATIENCE - now
         return _PACE if has_turn else math.inf  # until it is called
+
+    def replace(self, target: Target, session: Session) -> None:
+        """Close a session that has died; the caller opens another in its place."""
+        with contextlib.suppress(Exception):
+            session.close()
+        with self._lock:
+            self._targets[target].being_opened += 1
 
     @contextmanager
     def opening(self, target: Target) -> Iterator[None]:
@@ -162,7 +171,7 @@ class SessionPool:
         now = time.monotonic()
         if (
             now < self._short_until
-            or now - session.opened > _LIFE_TIME
+            or session.opened < max(self._renewed, now - _LIFE_TIME)
             or not session.start_reset()
         ):
             self.close_one(target, session)
@@ -170,20 +179,27 @@ class SessionPool:
         with self._lock:
             sessions = self._targets[target]
             sessions.last_return = now
-            sessions.hand_on(session, now)
+            sessions.hand_on(session)
 
     def close_one(self, target: Target, session: Session | None = None) -> None:
         """Close a session, or count one that could not be opened."""
-        if session is not None:
-            session.close()
-        with self._lock:
-            sessions = self._targets[target]
-            sessions.count -= 1
-            sessions.call_first()
+        try:
+            if session is not None:
+                session.close()
+        finally:
+            with self._lock:
+                sessions = self._targets[target]
+                sessions.count -= 1
+                sessions.call_first()
 
     def note_shortage(self) -> None:
         """Close what is idle: a server has no connection left for others."""
         self._short_until = time.monotonic() + _SHORT_TIME
+        self.close_idle(0)
+
+    def renew(self) -> None:
+        """Hand none of the sessions on that are there now."""
+        self._renewed = time.monotonic()
         self.close_idle(0)
 
     def close_idle(self, idle_time: float = _IDLE_TIME) -> None:

@@ -1,6 +1,7 @@
 """A session of a run: one query at a time, read without keeping its rows."""
 
 import math
+import re
 import select
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,15 @@ _CANCEL_TIME = 0.5  # seconds from cancelling a statement to terminating its ses
 _TERMINATE_TIME = 1.0  # seconds until that has ended
 _MAY_GO_ON = "its connection was closed, and it may still be running"
 _KNOWS_CHECK_INTERVAL = 140000
+
+_FRESH = 0.5  # seconds after an answer in which a session counts as alive
+
+# One statement for sure, which means the same in the extended protocol: no COPY,
+# nothing that looks like a parameter, no semicolon behind which another one could be.
+_ONE_STATEMENT = re.compile(
+    rb"\s*+(?:select|insert|update|delete|merge|with|call)\b[^;$]*+;?+\s*+",
+    re.IGNORECASE,
+).fullmatch
 
 _FATAL = pq.ExecStatus.FATAL_ERROR
 
@@ -49,6 +59,8 @@ class Session:
         self._reads_chunks = capabilities.has_stream_chunked()
         self._can_check = pgconn.server_version >= _KNOWS_CHECK_INTERVAL
         self._is_reusable = False
+        self._reset_since = -math.inf
+        self._untold: list[bytes] = []  # settings that go with the first statement
 
     @property
     def lost(self) -> bool:
@@ -79,58 +91,40 @@ class Session:
     def begin(self, cancellation: Cancellation, name: str | None) -> None:
         """Get ready for a run: its cancellation, and the name that others see.
 
-        If that fails, the session is `lost`.
+        If the server does not answer, or has not forgotten the run before, the session
+        is `lost`.
         """
         self._cancellation = cancellation
+        self._finish_reset()
         settings = [] if name is None else [f"SET application_name = '{name}'"]
+        if self._pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+            # It takes any bytes, but none that are not UTF-8 from who speaks UTF-8.
+            settings.append("SET client_encoding = 'SQL_ASCII'")
         if self._can_check:
             # A runner that dies takes its statements along within a second.
             settings.append("SET client_connection_check_interval = '1s'")
-        if not self._is_reusable:
-            # A role that was set with the login would not come back after DISCARD ALL.
-            settings.append("SELECT 1 WHERE session_user = current_user")
-        results = list(self.query("; ".join(settings).encode()))
-        if self._can_check and results and results[-1].status == _FATAL:
-            self._can_check = False  # not on every platform
-            self.begin(cancellation, name)
-            return
-        self._is_broken |= not results or results[-1].status == _FATAL
-        self._is_reusable |= any(r.ntuples for r in results)
+        if time.monotonic() - self._reset_since < _FRESH:
+            self._untold = [setting.encode() for setting in settings]
+        elif not self.lost:
+            self._tell_at_once(settings)
 
     def start_reset(self) -> bool:
         """Have the server forget the run; tell whether that makes sense."""
         idle = self._pgconn.transaction_status == pq.TransactionStatus.IDLE
         if self.lost or not idle or not self._is_reusable or self._stop_by < math.inf:
             return False
-        self._pgconn.notice_handler = None
+        self._untold = []
+        self._reset_since = time.monotonic()
+        self._pgconn.notice_handler = self._hear_last_words
         try:
             self._pgconn.send_query(b"DISCARD ALL")
             return self._pgconn.flush() == 0
         except psycopg.Error:
             return False
 
-    def finish_reset(self, cancellation: Cancellation) -> bool:
-        """Tell whether the server has forgotten the run before."""
-        self._cancellation = cancellation
-        try:
-            statuses = []
-            while (result := self._next_result()) is not None:
-                statuses.append(result.status)
-        except psycopg.Error:
-            return False
-        return statuses == [pq.ExecStatus.COMMAND_OK]
-
     def report_notices_to(self, output: BoundedOutput) -> None:
         """Let the server's notices appear in this output."""
         self._pgconn.notice_handler = lambda notice: output.line(message(notice))
-
-    def accept_any_bytes(self) -> None:
-        """Let a database that takes any bytes take them from this session too.
-
-        It would refuse those that are not UTF-8 from a client that speaks UTF-8.
-        """
-        if self._pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
-            self._run(b"SET client_encoding = 'SQL_ASCII'")
 
     def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle.
@@ -153,10 +147,22 @@ class Session:
         must be answered by `copy_out` or `refuse_copy` before the next result.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
+        settings, self._untold = self._untold, []
         try:
-            self._send(text, parameters)
+            if settings and (parameters is not None or not _ONE_STATEMENT(text)):
+                self._send(b"; ".join(settings), None)
+                while self._next_result() is not None:
+                    pass
+                settings = []
+            if settings:
+                self._send_after(settings, text)
+            else:
+                self._send(text, parameters)
             while (result := self._next_result()) is not None:
                 yield result
+            if settings:
+                self._next_result()  # of the sync
+                self._pgconn.exit_pipeline_mode()
         except psycopg.Error:
             self._is_broken = True
 
@@ -205,6 +211,36 @@ class Session:
         """End the session; the server rolls back what is not committed."""
         self._connection.close()
 
+    def _finish_reset(self) -> None:
+        """Wait until the server has forgotten the run before, if there was one."""
+        if self._reset_since == -math.inf:
+            return
+        statuses = []
+        try:
+            while (result := self._next_result()) is not None:
+                statuses.append(result.status)
+            self._pgconn.consume_input()
+            self._pgconn.is_busy()  # which takes in what has come
+        except psycopg.Error:
+            self._is_broken = True
+        self._is_broken |= statuses != [pq.ExecStatus.COMMAND_OK]
+
+    def _tell_at_once(self, settings: list[str]) -> None:
+        if not self._is_reusable:
+            # A role that was set with the login would not come back after DISCARD ALL.
+            settings.append("SELECT 1 WHERE session_user = current_user")
+        results = list(self.query("; ".join(settings).encode()))
+        if self._can_check and results and results[-1].status == _FATAL:
+            self._can_check = False  # not on every platform
+            settings = [s for s in settings if "check_interval" not in s]
+            results = list(self.query("; ".join(settings).encode()))
+        self._is_broken |= not results or results[-1].status == _FATAL
+        self._is_reusable |= any(r.ntuples for r in results)
+
+    def _hear_last_words(self, notice: pq.abc.PGresult) -> None:
+        severity = notice.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
+        self._is_broken |= severity == b"FATAL"
+
     def _run(self, command: bytes) -> None:
         for _ in self.query(command):
             pass
@@ -214,11 +250,32 @@ class Session:
             self._pgconn.send_query(text)
         else:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
+        self._read_few_rows_at_a_time()
+        self._flush()
+
+    def _send_after(self, settings: Sequence[bytes], text: bytes) -> None:
+        """Send settings and a statement without waiting in between.
+
+        Each commits by itself, as if it had come alone.
+        """
+        self._pgconn.enter_pipeline_mode()
+        for setting in settings:
+            self._pgconn.send_query_params(setting, None)
+        self._pgconn.pipeline_sync()
+        self._pgconn.send_query_params(text, None)
+        self._pgconn.pipeline_sync()
+        self._flush()
+        for _ in settings:
+            while self._next_result() is not None:
+                pass
+        self._next_result()  # of the sync
+        self._read_few_rows_at_a_time()
+
+    def _read_few_rows_at_a_time(self) -> None:
         if self._reads_chunks:
             self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
         else:
             self._pgconn.set_single_row_mode()
-        self._flush()
 
     def _flush(self) -> None:
         while self._pgconn.flush() != 0:
@@ -247,8 +304,10 @@ class Session:
                 ready = wait_ready(watched, math.inf, flag)
                 if flag.is_set:
                     self._ask_to_stop()
-            elif not (ready := wait_ready(watched, self._stop_by - time.monotonic())):
-                self._go_away()
+            elif (remaining := self._stop_by - time.monotonic()) > 0:
+                ready = wait_ready(watched, remaining)
+            else:
+                self._go_away()  # also if there is always something to read
             if ready:
                 return
 

@@ -1,7 +1,8 @@
 """SQL steps: sent to a session that the run's steps on the same target share."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -71,6 +72,7 @@ class SqlSteps:
         Raise StepError if it fails, StepAbortedError if it was cancelled.
         """
         session = self._session(step, output)
+        self._cancellation.check()
         answer = _Answer(session, output)
         code = step.code.encode(errors="surrogateescape")
         if seal is not None:
@@ -129,57 +131,60 @@ class SqlSteps:
                 return session
             self._pool.close_one(target, self._sessions.pop(target))
             output.line("the session of the earlier steps was lost; this is a new one")
-        self._connecting_since = time.monotonic()
-        try:
-            session = self._take(target, parameters) or self._open(step, target, output)
-        finally:
-            self._connecting_since = None
+        session = self._take(target, parameters)
+        if session is None:
+            session = self._open(step, target, parameters, output)
         self._sessions[target] = session
         session.report_notices_to(output)
         return session
 
     def _take(self, target: Target, parameters: Parameters) -> Session | None:
         """Return a session that another run has left; None: one is to be opened."""
-        waits = not self._sessions
-        while session := self._pool.acquire(target, self._cancellation, waits=waits):
-            if self._is_ready(session, target, parameters):
-                return session
-        return None
-
-    def _open(self, step: Step, target: Target, output: BoundedOutput) -> Session:
-        parameters = connection_parameters(step, self._settings)
-        with self._pool.opening(target):
-            # In a thread, for to resolve a name may take long.
-            pgconn = in_thread(
-                partial(connect, parameters, self._cancellation, output),
-                self._pool.note_shortage,
-            )
-        session = Session(pgconn, self._cancellation, make_conninfo("", **parameters))
+        with self._connecting():
+            waits = not self._sessions
+            session = self._pool.acquire(target, self._cancellation, waits=waits)
+        if session is None:
+            return None
         try:
-            session.report_notices_to(output)
-            session.accept_any_bytes()
             session.begin(self._cancellation, self._name(parameters))
-            if not step.conninfo:
-                self._settings.on_session(session.pid)
         except BaseException:
             self._pool.close_one(target, session)
             raise
+        if session.lost:
+            self._pool.replace(target, session)
+            return None
         return session
 
-    def _is_ready(
-        self, session: Session, target: Target, parameters: Parameters
-    ) -> bool:
-        """Prepare an idle session for this run; if it has died, close it."""
-        is_ready = False
-        try:
-            if session.finish_reset(self._cancellation):
-                session.accept_any_bytes()
+    def _open(
+        self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
+    ) -> Session:
+        with self._pool.opening(target):
+            with self._connecting():
+                # In a thread, for to resolve a name may take long.
+                pgconn = in_thread(
+                    partial(connect, parameters, self._cancellation, output),
+                    self._pool.note_shortage,
+                )
+            conninfo = make_conninfo("", **parameters)
+            session = Session(pgconn, self._cancellation, conninfo)
+            try:
+                session.report_notices_to(output)
                 session.begin(self._cancellation, self._name(parameters))
-                is_ready = not session.lost
+                if not step.conninfo:
+                    self._settings.on_session(session.pid)
+            except BaseException:
+                session.close()
+                raise
+        return session
+
+    @contextmanager
+    def _connecting(self) -> Iterator[None]:
+        """Show that it waits for a connection, and has none yet."""
+        self._connecting_since = time.monotonic()
+        try:
+            yield
         finally:
-            if not is_ready:
-                self._pool.close_one(target, session)
-        return is_ready
+            self._connecting_since = None
 
     def _name(self, parameters: Parameters) -> str | None:
         """Return the name that shows in pg_stat_activity, unless the target has one."""
