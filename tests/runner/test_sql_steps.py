@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -639,23 +639,22 @@ def test_a_connection_attempt_can_be_cancelled(executor, execute_at):
 
 
 def test_a_step_that_never_stops_talking_is_ended_all_the_same(server, result_of):
-    executors = [StepExecutor(StepSettings(server), RUN) for _ in range(8)]
+    executors = [StepExecutor(StepSettings(server), RUN) for _ in range(30)]
 
     def run(executor):
         with executor:
-            return executor.execute(sql_step(NEVER_STOPS_TALKING, "postgres"))
+            return executor.execute(sql_step(NEVER_STOPS_TALKING, "postgres")).ending
 
     futures = [result_of(partial(run, executor)) for executor in executors]
     try:
         with closing(psycopg.connect(server, autocommit=True)) as watcher:
             poll(lambda: len(step_sessions(watcher)) == len(executors))
+        executors[0].cancel("enough")
+        assert futures[0].result(4) is Ending.ABORTED
     finally:
-        began = time.monotonic()
         for executor in executors:
             executor.cancel("enough")
-        outcomes = [future.result(30) for future in futures]
-    assert {outcome.ending for outcome in outcomes} == {Ending.ABORTED}
-    assert time.monotonic() - began < 3
+        wait(futures, 30)
 
 
 def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
