@@ -47,7 +47,7 @@ UPDATE pgagent.pga_job
 SET jobagentid = NULL, jobnextrun = pgagent.pga_job_next_run(jobid)
 WHERE jobid = ANY (:jobs::integer[]);
 """
-CLIENTS = 1, 4, 8, 16
+CLIENTS = 1, 4, 8, 16, 32
 BATCHES = {"unbatched": 1, "batches of 100": 100}
 JOBS = 10_000
 WARM_UP = 1.0

@@ -11,7 +11,7 @@ CONNECTIONS = "500"
 def sustained(bench: Bench) -> dict[str, list[float]]:
     """Measure the floor and everybody, one after the other, in rounds."""
     seconds = 3 if bench.quick else 15
-    runners = [ours(), ours(workers=64), ours(runners=2), ours(runners=4)]
+    runners = [ours(), ours(workers=32), ours(runners=2), ours(runners=4)]
     everybody = [(agent.name, agent, JOBS) for agent in runners]
     if DAEMON.exists():
         agent = daemon("-t", "1")
@@ -25,7 +25,7 @@ def sustained(bench: Bench) -> dict[str, list[float]]:
     for _ in range(1 if bench.quick else 3):
         bench.clear()
         bench.add_jobs(JOBS)
-        for clients in (4, 8, 16):
+        for clients in (4, 8, 16, 32):
             note(f"floor, {clients} clients", "runs/s", rate(bench, 1, clients, 5))
             note(
                 f"floor, batches of 100, {clients} clients",
