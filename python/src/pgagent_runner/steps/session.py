@@ -149,20 +149,13 @@ class Session:
         """
         settings, self._untold = self._untold, []
         try:
-            if settings and (parameters is not None or not _ONE_STATEMENT(text)):
-                self._send(b"; ".join(settings), None)
-                while self._next_result() is not None:
-                    pass
-                settings = []
-            if settings:
-                self._send_after(settings, text)
+            if not settings:
+                yield from self._ask(text, parameters)
+            elif parameters is None and _ONE_STATEMENT(text):
+                yield from self._tell_and_ask(settings, text)
             else:
-                self._send(text, parameters)
-            while (result := self._next_result()) is not None:
-                yield result
-            if settings:
-                self._next_result()  # of the sync
-                self._pgconn.exit_pipeline_mode()
+                list(self._ask(b"; ".join(settings)))
+                yield from self._ask(text, parameters)
         except psycopg.Error:
             self._is_broken = True
 
@@ -217,8 +210,7 @@ class Session:
             return
         statuses = []
         try:
-            while (result := self._next_result()) is not None:
-                statuses.append(result.status)
+            statuses = [result.status for result in self._results()]
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # which takes in what has come
         except psycopg.Error:
@@ -245,19 +237,21 @@ class Session:
         for _ in self.query(command):
             pass
 
-    def _send(self, text: bytes, parameters: Sequence[str] | None) -> None:
+    def _ask(
+        self, text: bytes, parameters: Sequence[str] | None = None
+    ) -> Iterator[pq.abc.PGresult]:
         if parameters is None:
             self._pgconn.send_query(text)
         else:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
         self._read_few_rows_at_a_time()
         self._flush()
+        yield from self._results()
 
-    def _send_after(self, settings: Sequence[bytes], text: bytes) -> None:
-        """Send settings and a statement without waiting in between.
-
-        Each commits by itself, as if it had come alone.
-        """
+    def _tell_and_ask(
+        self, settings: Sequence[bytes], text: bytes
+    ) -> Iterator[pq.abc.PGresult]:
+        """Send settings and a statement at once, each in a transaction of its own."""
         self._pgconn.enter_pipeline_mode()
         for setting in settings:
             self._pgconn.send_query_params(setting, None)
@@ -266,10 +260,16 @@ class Session:
         self._pgconn.pipeline_sync()
         self._flush()
         for _ in settings:
-            while self._next_result() is not None:
-                pass
+            list(self._results())
         self._next_result()  # of the sync
         self._read_few_rows_at_a_time()
+        yield from self._results()
+        self._next_result()  # of the sync
+        self._pgconn.exit_pipeline_mode()
+
+    def _results(self) -> Iterator[pq.abc.PGresult]:
+        while (result := self._next_result()) is not None:
+            yield result
 
     def _read_few_rows_at_a_time(self) -> None:
         if self._reads_chunks:
