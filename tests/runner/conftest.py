@@ -3,9 +3,23 @@
 from concurrent.futures import Future
 from contextlib import closing
 
+import psycopg
 import pytest
 from pgagent_runner.catalog import Catalog, Claims, Ledger
 from pgagent_runner.tasks import TaskLoop
+
+
+@pytest.fixture
+def server(cluster):
+    """The conninfo of a database in which the tests leave nothing."""
+    return cluster.conninfo()
+
+
+@pytest.fixture
+def watcher(server):
+    """A session there, to look at those of steps."""
+    with closing(psycopg.connect(server, autocommit=True)) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -20,17 +20,6 @@ LOCK = "SELECT pg_advisory_lock_shared(77)"  # free when the test says so
 
 
 @pytest.fixture
-def server(cluster):
-    return cluster.conninfo()
-
-
-@pytest.fixture
-def watcher(server):
-    with closing(psycopg.connect(server, autocommit=True)) as conn:
-        yield conn
-
-
-@pytest.fixture
 def gate(server):
     """A session that keeps steps at `LOCK` waiting until it is closed."""
     with closing(psycopg.connect(server, autocommit=True)) as conn:

@@ -39,18 +39,6 @@ def executor_for(dsn, **settings):
 
 
 @pytest.fixture
-def server(cluster):
-    """The conninfo of a database in which the tests leave nothing."""
-    return cluster.conninfo()
-
-
-@pytest.fixture
-def watcher(server):
-    with closing(psycopg.connect(server, autocommit=True)) as connection:
-        yield connection
-
-
-@pytest.fixture
 def executor(server):
     with executor_for(server) as executor:
         yield executor

@@ -26,7 +26,7 @@ _PATIENCE = 0.005  # seconds that a run waits before it has one opened all the s
 _PACE = 0.002  # seconds between two that are opened for runs that have waited
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiter:
     """A run that waits for a session."""
 
