@@ -3,6 +3,7 @@
 import resource
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -16,6 +17,7 @@ from support import poll
 from .lossy_proxy import LossyProxy
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
+MARK = "SELECT length(set_config('my.mark', 'x', false))"
 LOCK = "SELECT pg_advisory_lock_shared(77)"  # free when the test says so
 
 
@@ -35,11 +37,11 @@ def opened():
 
 @pytest.fixture
 def executors(server, opened):
-    """Make an executor for a run that shares a pool."""
+    """Make an executor for a run of these steps that shares a pool."""
 
-    def make(pool):
+    def make(pool, *steps):
         settings = StepSettings(server, on_session=opened.append)
-        return StepExecutor(settings, RUN, pool)
+        return StepExecutor(settings, replace(RUN, steps=steps), pool)
 
     return make
 
@@ -49,11 +51,12 @@ def start(result_of, executors):
     """Execute the steps of a run as a task; return the executor, and its outcomes."""
 
     def start(pool, *targets):
-        executor = executors(pool)
+        steps = [step(*target) for target in targets]
+        executor = executors(pool, *steps)
 
         def run():
             with executor:
-                return [executor.execute(step(*target)).ending for target in targets]
+                return [executor.execute(step).ending for step in steps]
 
         return executor, result_of(run)
 
@@ -76,7 +79,7 @@ def single():
 @pytest.fixture
 def table(watcher):
     """Leave a table and a procedure that commits in the database."""
-    watcher.execute("CREATE TABLE things (i int)")
+    watcher.execute("CREATE TABLE things (i int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     watcher.execute(
         "CREATE PROCEDURE act() LANGUAGE plpgsql AS"
         " 'BEGIN INSERT INTO things VALUES (1); COMMIT; RAISE NOTICE $x$done$x$; END'"
@@ -316,6 +319,8 @@ def test_threads_share_sessions_as_tasks_do(executors, single, opened):
         "/* SELECT 1 */ SELECT 2",
         "select1",
         "WITH",
+        "INSERT INTO things VALUES (1), (1)",
+        "INSERT INTO things VALUES (1), (1) RETURNING i",
         "DO 'BEGIN COMMIT; END'",
         "COPY things FROM STDIN",
         "COPY (SELECT 1) TO STDOUT",
@@ -335,14 +340,27 @@ def test_a_step_does_the_same_in_a_session_that_was_handed_on(
     executors, pool, opened, table, watcher, code
 ):
     outcomes, effects = [], []
-    for _ in range(2):
+    for steps in [step(code)], [], [step(code)], [step(code)]:
         watcher.execute("TRUNCATE things")
-        with executors(pool) as executor:
+        with executors(pool, *steps) as executor:
             outcomes.append(executor.execute(step(code)))
         effects.append(watcher.execute("SELECT i FROM things").fetchall())
 
-    assert outcomes[0] == outcomes[1]
-    assert effects[0] == effects[1]
+    assert outcomes == outcomes[:1] * 4
+    assert effects == effects[:1] * 4
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("code", [MARK, f"{MARK} / 0"])
+def test_what_a_run_has_set_is_gone_in_the_next_one(executors, pool, opened, code, retries):
+    marking = replace(step(code), retries=retries)
+    asking = step("SELECT 1 / (current_setting('my.mark', true) IS DISTINCT FROM 'x')::int")
+    for a_step in step("SELECT 1"), marking, asking, marking, asking:
+        with executors(pool, a_step) as executor:
+            outcome = executor.execute(a_step)
+        failed = a_step is marking and "/ 0" in code
+        assert outcome.ending is (Ending.FAILED if failed else Ending.SUCCEEDED)
     assert len(opened) == 1
 
 

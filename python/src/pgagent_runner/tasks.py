@@ -17,7 +17,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, Self, TypeVar
 
@@ -145,14 +145,27 @@ class TaskLoop:
     def _loop(self) -> None:
         self._hub = getcurrent()
         while self._unfinished or self._ready or not self._closing:
-            for task, descriptors in self._look().items():
-                task.switch(descriptors)
+            due = self._look()
+            self._execute_interrupted(due)
+            while due:
+                task = next(iter(due))
+                task.switch(due.pop(task))
+                # Whoever was called goes on at once: for a run, that a session has
+                # been given back to, it is time to send its statement.
+                self._execute_interrupted(due)
             # What gets ready meanwhile has its turn after the next look: nobody may
             # keep the descriptors of others from being looked at.
             for _ in range(len(self._ready)):
                 self._execute(self._ready.popleft())
         for task in self._idle:
             task.throw()
+
+    def _execute_interrupted(self, due: "Container[_Task]") -> None:
+        """Have go on whose wait was ended so far, but those that will anyway."""
+        for _ in range(len(self._interrupted)):
+            task, wait = self._interrupted.popleft()
+            if task.wait_number == wait and task not in due:
+                task.switch(set())
 
     def _execute(self, ready: "_Task | Callable[[], object]") -> None:
         if isinstance(ready, _Task):
@@ -176,10 +189,6 @@ class TaskLoop:
                 due.setdefault(self._waiting[descriptor], set()).add(descriptor)
         for task, deadline in self._deadlines.items():
             if deadline <= self._woken_at:
-                due.setdefault(task, set())
-        while self._interrupted:
-            task, wait = self._interrupted.popleft()
-            if task.wait_number == wait:
                 due.setdefault(task, set())
         return due
 

@@ -4,7 +4,7 @@ import math
 import re
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -35,8 +35,11 @@ _ONE_STATEMENT = re.compile(
 ).fullmatch
 
 _FATAL = pq.ExecStatus.FATAL_ERROR
+_SYNC = pq.ExecStatus.PIPELINE_SYNC
 
 _OPEN = (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR)
+
+Take = Callable[[pq.abc.PGresult], object]
 
 
 class Session:
@@ -59,6 +62,7 @@ class Session:
         self._reads_chunks = capabilities.has_stream_chunked()
         self._can_check = pgconn.server_version >= _KNOWS_CHECK_INTERVAL
         self._is_reusable = False
+        self._is_resetting = False  # in a pipeline, which goes on
         self._reset_since = -math.inf
         self._untold: list[bytes] = []  # settings that go with the first statement
 
@@ -95,7 +99,8 @@ class Session:
         is `lost`.
         """
         self._cancellation = cancellation
-        self._finish_reset()
+        if self._is_resetting:
+            self._finish_reset()
         settings = [] if name is None else [f"SET application_name = '{name}'"]
         if self._pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
             # It takes any bytes, but none that are not UTF-8 from who speaks UTF-8.
@@ -109,15 +114,22 @@ class Session:
             self._tell_at_once(settings)
 
     def start_reset(self) -> bool:
-        """Have the server forget the run; tell whether that makes sense."""
-        idle = self._pgconn.transaction_status == pq.TransactionStatus.IDLE
-        if self.lost or not idle or not self._is_reusable or self._stop_by < math.inf:
+        """Have the server forget the run; tell whether that makes sense.
+
+        It may be about that already: see `query`.
+        """
+        if self.lost or not self._is_reusable or self._stop_by < math.inf:
             return False
         self._untold = []
         self._reset_since = time.monotonic()
         self._pgconn.notice_handler = self._hear_last_words
+        if self._is_resetting:
+            return True
+        if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            return False
         try:
-            self._pgconn.send_query(b"DISCARD ALL")
+            self._pgconn.enter_pipeline_mode()
+            self._send_reset()
             return self._pgconn.flush() == 0
         except psycopg.Error:
             return False
@@ -133,29 +145,36 @@ class Session:
         """
         if self._stop_by < math.inf:
             return False
-        self._run(b"")
+        self.query(b"", _ignore)
         return not self.lost
 
     def query(
-        self, text: bytes, parameters: Sequence[str] | None = None
-    ) -> Iterator[pq.abc.PGresult]:
-        """Send one query and yield its results, errors too, as they come.
+        self,
+        text: bytes,
+        take: Take,
+        parameters: Sequence[str] | None = None,
+        *,
+        ends_run: bool = False,
+    ) -> None:
+        """Send one query, and have its results taken, errors too, as they come.
 
         With parameters it must be a single statement; without, it is a simple query.
+        What ends a run must be followed by nothing but a reset, which may be sent along
+        with it.
 
         If the connection breaks, they end early and the session is `lost`. A COPY
-        must be answered by `copy_out` or `refuse_copy` before the next result.
+        must be answered by `copy_out` or `refuse_copy` when its result is taken.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
         settings, self._untold = self._untold, []
         try:
             if not settings:
-                yield from self._ask(text, parameters)
+                self._ask(text, take, parameters)
             elif parameters is None and _ONE_STATEMENT(text):
-                yield from self._tell_and_ask(settings, text)
+                self._tell_and_ask(settings, text, take, resets=ends_run)
             else:
-                list(self._ask(b"; ".join(settings)))
-                yield from self._ask(text, parameters)
+                self._ask(b"; ".join(settings), _ignore)
+                self._ask(text, take, parameters)
         except psycopg.Error:
             self._is_broken = True
 
@@ -189,43 +208,46 @@ class Session:
 
         None if that could not be learned.
         """
-        query = command + b"; SELECT pg_catalog.pg_current_xact_id()"
-        rows = [r for r in self.query(query) if r.ntuples]
+        results = self._results_of(command + b"; SELECT pg_catalog.pg_current_xact_id()")
+        rows = [result for result in results if result.ntuples]
         return rows[-1].get_value(0, 0) if rows else None
 
     def roll_back_what_is_open(self) -> bool:
         """End a transaction that was left open; tell whether there was one."""
         if self._pgconn.transaction_status not in _OPEN:
             return False
-        self._run(b"ROLLBACK")
+        self.query(b"ROLLBACK", _ignore)
         return True
 
     def close(self) -> None:
         """End the session; the server rolls back what is not committed."""
         self._connection.close()
 
+    def _send_reset(self) -> None:
+        self._is_resetting = True
+        self._pgconn.send_query_params(b"DISCARD ALL", None)
+        self._pgconn.pipeline_sync()
+
     def _finish_reset(self) -> None:
-        """Wait until the server has forgotten the run before, if there was one."""
-        if self._reset_since == -math.inf:
-            return
-        statuses = []
+        """Wait until the server has forgotten the run before."""
+        self._is_resetting = False
         try:
-            statuses = [result.status for result in self._results()]
+            self._is_broken |= not self._finish_transaction(_ignore)
+            self._pgconn.exit_pipeline_mode()
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # which takes in what has come
         except psycopg.Error:
             self._is_broken = True
-        self._is_broken |= statuses != [pq.ExecStatus.COMMAND_OK]
 
     def _tell_at_once(self, settings: list[str]) -> None:
         if not self._is_reusable:
             # A role that was set with the login would not come back after DISCARD ALL.
             settings.append("SELECT 1 WHERE session_user = current_user")
-        results = list(self.query("; ".join(settings).encode()))
+        results = self._results_of("; ".join(settings).encode())
         if self._can_check and results and results[-1].status == _FATAL:
             self._can_check = False  # not on every platform
             settings = [s for s in settings if "check_interval" not in s]
-            results = list(self.query("; ".join(settings).encode()))
+            results = self._results_of("; ".join(settings).encode())
         self._is_broken |= not results or results[-1].status == _FATAL
         self._is_reusable |= any(r.ntuples for r in results)
 
@@ -233,24 +255,26 @@ class Session:
         severity = notice.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
         self._is_broken |= severity == b"FATAL"
 
-    def _run(self, command: bytes) -> None:
-        for _ in self.query(command):
-            pass
+    def _results_of(self, text: bytes) -> list[pq.abc.PGresult]:
+        results: list[pq.abc.PGresult] = []
+        self.query(text, results.append)
+        return results
 
     def _ask(
-        self, text: bytes, parameters: Sequence[str] | None = None
-    ) -> Iterator[pq.abc.PGresult]:
+        self, text: bytes, take: Take, parameters: Sequence[str] | None = None
+    ) -> None:
         if parameters is None:
             self._pgconn.send_query(text)
         else:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
         self._read_few_rows_at_a_time()
         self._flush()
-        yield from self._results()
+        while (result := self._next_result()) is not None:
+            take(result)
 
     def _tell_and_ask(
-        self, settings: Sequence[bytes], text: bytes
-    ) -> Iterator[pq.abc.PGresult]:
+        self, settings: Sequence[bytes], text: bytes, take: Take, *, resets: bool
+    ) -> None:
         """Send settings and a statement at once, each in a transaction of its own."""
         self._pgconn.enter_pipeline_mode()
         for setting in settings:
@@ -258,18 +282,34 @@ class Session:
         self._pgconn.pipeline_sync()
         self._pgconn.send_query_params(text, None)
         self._pgconn.pipeline_sync()
+        if resets:
+            self._send_reset()
         self._flush()
-        for _ in settings:
-            list(self._results())
-        self._next_result()  # of the sync
+        self._finish_transaction(_ignore)
         self._read_few_rows_at_a_time()
-        yield from self._results()
-        self._next_result()  # of the sync
-        self._pgconn.exit_pipeline_mode()
+        self._finish_transaction(take)
+        if not resets:
+            self._pgconn.exit_pipeline_mode()
 
-    def _results(self) -> Iterator[pq.abc.PGresult]:
-        while (result := self._next_result()) is not None:
-            yield result
+    def _finish_transaction(self, take: Take) -> bool:
+        """Have all results up to the next sync taken; tell whether all was done."""
+        done: list[pq.abc.PGresult] = []  # unless the transaction fails at its end
+        while True:
+            # The results of each statement end with None.
+            result = self._next_result() or self._next_result()
+            if result is None:
+                raise psycopg.OperationalError("the answer of the server is incomplete")
+            if result.status == _SYNC:
+                break
+            if result.status == _FATAL:
+                done.clear()
+            if done or result.command_status:
+                done.append(result)
+            else:
+                take(result)
+        for result in done:
+            take(result)
+        return bool(done)
 
     def _read_few_rows_at_a_time(self) -> None:
         if self._reads_chunks:
@@ -347,3 +387,7 @@ class Session:
 def message(result: pq.abc.PGresult) -> str:
     """Give an error or a notice as psql shows it."""
     return result.error_message.decode(errors="backslashreplace")
+
+
+def _ignore(result: pq.abc.PGresult) -> None:
+    """Take a result that does not matter."""

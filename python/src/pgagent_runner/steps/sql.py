@@ -80,7 +80,7 @@ class SqlSteps:
         elif step.mode == StepMode.AUTOCOMMIT:
             answer.ask_each(in_thread(split, code))
         else:
-            answer.ask(code)
+            answer.ask(code, ends_run=self._ends_run(step))
         if session.lost:
             # A commit whose answer is lost may have happened.
             if seal is not None and seal.is_recorded():
@@ -101,6 +101,9 @@ class SqlSteps:
         for target, session in self._sessions.items():
             self._pool.give_back(target, session)
         self._sessions.clear()
+
+    def _ends_run(self, step: Step) -> bool:
+        return step in self._run.steps[-1:] and not step.retries
 
     def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
         """Execute the step and close its row in the log in one transaction."""
@@ -209,9 +212,14 @@ class _Answer:
         """The number of rows that the last command touched, as a column can hold it."""
         return min(self.rows, _LARGEST_RESULT)
 
-    def ask(self, text: bytes, parameters: Sequence[str] | None = None) -> None:
-        for result in self.session.query(text, parameters):
-            self._take(result)
+    def ask(
+        self,
+        text: bytes,
+        parameters: Sequence[str] | None = None,
+        *,
+        ends_run: bool = False,
+    ) -> None:
+        self.session.query(text, self._take, parameters, ends_run=ends_run)
 
     def ask_each(self, statements: Sequence[bytes]) -> None:
         """Send statements one by one, up to the first that fails."""
