@@ -3,7 +3,6 @@
 import resource
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -41,7 +40,7 @@ def executors(server, opened):
 
     def make(pool, *steps):
         settings = StepSettings(server, on_session=opened.append)
-        return StepExecutor(settings, replace(RUN, steps=steps), pool)
+        return StepExecutor(settings, RUN._replace(steps=steps), pool)
 
     return make
 
@@ -354,7 +353,7 @@ def test_a_step_does_the_same_in_a_session_that_was_handed_on(
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("code", [MARK, f"{MARK} / 0"])
 def test_what_a_run_has_set_is_gone_in_the_next_one(executors, pool, opened, code, retries):
-    marking = replace(step(code), retries=retries)
+    marking = step(code)._replace(retries=retries)
     asking = step("SELECT 1 / (current_setting('my.mark', true) IS DISTINCT FROM 'x')::int")
     for a_step in step("SELECT 1"), marking, asking, marking, asking:
         with executors(pool, a_step) as executor:

@@ -12,32 +12,36 @@ class _Formatter(logging.Formatter):
     """As PostgreSQL's own log: the time to the millisecond, the process, the level."""
 
     def __init__(self) -> None:
-        form = "%(asctime)s [%(process)d] %(levelname)s:  %(message)s"
-        super().__init__(form, "%Y-%m-%d %H:%M:%S")
+        super().__init__()
         self._second = -1
         self._time = ""
 
-    def formatTime(  # noqa: N802
-        self, record: logging.LogRecord, datefmt: str | None = None
-    ) -> str:
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a message, and the lines of an exception below it."""
+        time = f"{self._time_of(record)}.{int(record.msecs):03d}"
+        message = _shown(record.getMessage())
+        line = f"{time} [{record.process}] {record.levelname}:  {message}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+    def _time_of(self, record: logging.LogRecord) -> str:
         """Return the time; all but its milliseconds is the same for a second."""
         if (second := int(record.created)) != self._second:
             self._second = second
-            self._time = super().formatTime(record, datefmt)
-        return f"{self._time}.{int(record.msecs):03d}"
+            self._time = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        return self._time
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """Escape what would not show or would break the line, and cut what is long."""
-        message = record.message
-        if len(message) > LONGEST:
-            message = f"{message[:LONGEST]}… ({len(message)} characters)"
-        if not message.isprintable():
-            message = "".join(
-                c if c.isprintable() else c.encode("unicode_escape").decode()
-                for c in message
-            )
-        record.message = message
-        return super().formatMessage(record)
+
+def _shown(message: str) -> str:
+    """Escape what would not show or would break the line, and cut what is long."""
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]}… ({len(message)} characters)"
+    if message.isprintable():
+        return message
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in message
+    )
 
 
 def start(level: int, file: Path | None) -> None:

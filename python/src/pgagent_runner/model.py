@@ -5,8 +5,8 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class RunStatus(StrEnum):
@@ -66,8 +66,7 @@ CONNECTION = "connection"
 TIMEOUT = "timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of a run, as it stood when the run was claimed."""
 
     id: int
@@ -85,8 +84,7 @@ class Step:
     retry_on: Sequence[str] | None = None  # causes; None: the usual ones
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One claimed run of a job, with the steps that it will execute, in order."""
 
     id: int
@@ -97,8 +95,7 @@ class Run:
     timeout: float | None = None  # seconds that the run may take; None: no limit
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of executing a step.
 
     `result` is stored in `pga_jobsteplog.jslresult`: the number of rows that the
@@ -115,8 +112,7 @@ class Outcome:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EndedStep:
+class EndedStep(NamedTuple):
     """How a step of a run ended, to be recorded in its row of `pga_jobsteplog`."""
 
     log_id: int
@@ -124,8 +120,7 @@ class EndedStep:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(NamedTuple):
     """What the catalogue answers to a heartbeat."""
 
     swept: int  # runs of dead agents that were aborted

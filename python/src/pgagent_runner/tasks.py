@@ -107,8 +107,9 @@ class TaskLoop:
         flags: "Iterable[Flag]",
     ) -> set[int]:
         """Wait as `wait_ready` does: for the task itself."""
-        if taken := self._waiting.keys() & events.keys():
-            raise ValueError(f"another task waits for descriptors {taken}")
+        for descriptor in events:
+            if descriptor in self._waiting:
+                raise ValueError(f"another task waits for descriptor {descriptor}")
         for descriptor, mask in events.items():
             self._poll.register(descriptor, mask)
             self._waiting[descriptor] = task

@@ -1,6 +1,5 @@
 """The steps of one run, whatever they are made of."""
 
-from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -35,7 +34,10 @@ class StepExecutor:
         self._sql = SqlSteps(
             settings, run, self._cancellation, pool or self._own_pool or SessionPool()
         )
-        self._time_limit = ExitStack()
+        limit = f"the run took longer than {run.timeout:g} s" if run.timeout else ""
+        self._time_limit = self._cancellation.limited(
+            run.timeout, limit, Ending.EXPIRED
+        )
 
     @property
     def connecting_since(self) -> float | None:
@@ -44,11 +46,7 @@ class StepExecutor:
 
     def __enter__(self) -> Self:
         """Start the time of the run; raise OSError if no thread is left to limit it."""
-        timeout = self._run.timeout
-        limit = f"the run took longer than {timeout:g} s" if timeout else ""
-        self._time_limit.enter_context(
-            self._cancellation.limited(timeout, limit, Ending.EXPIRED)
-        )
+        self._time_limit.__enter__()
         return self
 
     def __exit__(
@@ -58,7 +56,10 @@ class StepExecutor:
         traceback: TracebackType | None,
     ) -> None:
         """Close it."""
-        self.close()
+        try:
+            self._time_limit.__exit__(kind, value, traceback)
+        finally:
+            self.close()
 
     def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
         """Execute a step to its end; whatever the step does becomes the outcome.
@@ -101,7 +102,6 @@ class StepExecutor:
 
     def close(self) -> None:
         """Give back the sessions of the run, or end them if there is no pool."""
-        self._time_limit.close()
         self._sql.close()
         if self._own_pool is not None:
             self._own_pool.close_idle(0)

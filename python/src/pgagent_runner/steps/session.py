@@ -23,6 +23,9 @@ _ROWS_AT_A_TIME = 20
 _CANCEL_TIME = 0.5  # seconds from cancelling a statement to terminating its session
 _TERMINATE_TIME = 1.0  # seconds until that has ended
 _MAY_GO_ON = "its connection was closed, and it may still be running"
+
+# A runner that dies takes its statements along within a second.
+_CHECK = b"SET client_connection_check_interval = '1s'"
 _KNOWS_CHECK_INTERVAL = 140000
 
 _FRESH = 0.5  # seconds after an answer in which a session counts as alive
@@ -60,7 +63,7 @@ class Session:
         self._stop_by = math.inf
         self._is_broken = False
         self._reads_chunks = capabilities.has_stream_chunked()
-        self._can_check = pgconn.server_version >= _KNOWS_CHECK_INTERVAL
+        self._settings = _settings_of_all_runs(pgconn)
         self._is_reusable = False
         self._is_resetting = False  # in a pipeline, which goes on
         self._reset_since = -math.inf
@@ -101,15 +104,11 @@ class Session:
         self._cancellation = cancellation
         if self._is_resetting:
             self._finish_reset()
-        settings = [] if name is None else [f"SET application_name = '{name}'"]
-        if self._pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
-            # It takes any bytes, but none that are not UTF-8 from who speaks UTF-8.
-            settings.append("SET client_encoding = 'SQL_ASCII'")
-        if self._can_check:
-            # A runner that dies takes its statements along within a second.
-            settings.append("SET client_connection_check_interval = '1s'")
+        settings = self._settings.copy()
+        if name is not None:
+            settings.append(b"SET application_name = '%s'" % name.encode())
         if time.monotonic() - self._reset_since < _FRESH:
-            self._untold = [setting.encode() for setting in settings]
+            self._untold = settings
         elif not self.lost:
             self._tell_at_once(settings)
 
@@ -239,15 +238,15 @@ class Session:
         except psycopg.Error:
             self._is_broken = True
 
-    def _tell_at_once(self, settings: list[str]) -> None:
+    def _tell_at_once(self, settings: list[bytes]) -> None:
         if not self._is_reusable:
             # A role that was set with the login would not come back after DISCARD ALL.
-            settings.append("SELECT 1 WHERE session_user = current_user")
-        results = self._results_of("; ".join(settings).encode())
-        if self._can_check and results and results[-1].status == _FATAL:
-            self._can_check = False  # not on every platform
-            settings = [s for s in settings if "check_interval" not in s]
-            results = self._results_of("; ".join(settings).encode())
+            settings.append(b"SELECT 1 WHERE session_user = current_user")
+        results = self._results_of(b"; ".join(settings))
+        if _CHECK in self._settings and results and results[-1].status == _FATAL:
+            self._settings.remove(_CHECK)  # not on every platform
+            settings.remove(_CHECK)
+            results = self._results_of(b"; ".join(settings))
         self._is_broken |= not results or results[-1].status == _FATAL
         self._is_reusable |= any(r.ntuples for r in results)
 
@@ -382,6 +381,16 @@ class Session:
         except psycopg.Error:
             return self.lost or self._pgconn.status != pq.ConnStatus.OK
         return False
+
+
+def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
+    settings = []
+    if pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+        # It takes any bytes, but none that are not UTF-8 from who speaks UTF-8.
+        settings.append(b"SET client_encoding = 'SQL_ASCII'")
+    if pgconn.server_version >= _KNOWS_CHECK_INTERVAL:
+        settings.append(_CHECK)
+    return settings
 
 
 def message(result: pq.abc.PGresult) -> str:
