@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from support import poll
 
 from .lossy_proxy import LossyProxy
+from .recording import Recorded
 
 OUTCOME = Outcome(Ending.SUCCEEDED, 1, "output")
 
@@ -52,8 +53,14 @@ def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
     return EndedStep(run.step_log_id, status, outcome)
 
 
-def close(ledger, run, status=RunStatus.SUCCEEDED, message=None):
-    return ledger.close_run(run.id, ended(run), status, message).result(timeout=10)
+def start_closing(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
+    recorded = Recorded()
+    ledger.close_run(run.id, last or ended(run), status, message, recorded)
+    return recorded
+
+
+def close(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
+    start_closing(ledger, run, last, status, message).result(timeout=10)
 
 
 @pytest.mark.parametrize("lost", ["question", "answer"])
@@ -67,7 +74,7 @@ def test_a_lost_session_loses_and_doubles_nothing(conn, ledger, run, proxy, lost
 
     proxy.lose(lost)
     last = EndedStep(step_log_id, StepStatus.FAILED, OUTCOME)
-    ledger.close_run(run.id, last, RunStatus.FAILED, "why").result(timeout=10)
+    close(ledger, run, last, RunStatus.FAILED, "why")
     assert runs(conn) == [("f", "why")]
     assert [row[1] for row in step_runs(conn)] == ["s", "f"]
     assert proxy.has_lost()
@@ -93,7 +100,7 @@ def test_a_step_that_was_deleted_does_not_start(conn, ledger, run):
 
 def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
     conn.execute("ALTER FUNCTION pgagent.pga_run_record RENAME TO away")
-    recorded = ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+    recorded = start_closing(ledger, run)
     conn.execute("ALTER FUNCTION pgagent.away RENAME TO pga_run_record")
     recorded.result(timeout=10)
 
@@ -116,10 +123,7 @@ def test_a_locked_job_only_delays_its_own_run(conn, dsn, claims, ledger):
         holder.execute(
             "SELECT FROM pgagent.pga_job WHERE jobid = %s FOR UPDATE", [held.job_id]
         )
-        first, *rest = [
-            ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
-            for run in (held, *others)
-        ]
+        first, *rest = [start_closing(ledger, run) for run in (held, *others)]
         for recorded in rest:
             recorded.result(timeout=10)
         assert not first.done()
@@ -140,7 +144,7 @@ def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
                 "UPDATE pgagent.pga_job SET jobdesc = 'x' WHERE jobid = %s",
                 [run.job_id],
             )
-            ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+            start_closing(ledger, run)
         user.commit()
     poll(lambda: runs(conn) == [("s", None)] * 30)
 
@@ -156,9 +160,7 @@ def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
     wrong = Outcome(Ending.SUCCEEDED, 1, "not this")
     bad, *good = claims.claim(3)
 
-    refused = ledger.close_run(
-        bad.id, ended(bad, outcome=wrong), RunStatus.SUCCEEDED, None
-    )
+    refused = start_closing(ledger, bad, ended(bad, outcome=wrong))
     for run in good:
         close(ledger, run)
 
@@ -176,7 +178,7 @@ def test_output_that_the_database_cannot_store_is_escaped(
 ):
     outcome = Outcome(Ending.SUCCEEDED, 0, output)
     last = EndedStep(run.step_log_id, StepStatus.SUCCEEDED, outcome)
-    ledger.close_run(run.id, last, RunStatus.SUCCEEDED, output).result(timeout=10)
+    close(ledger, run, last, message=output)
 
     assert step_runs(conn)[0][3] == stored
     assert runs(conn) == [("s", stored)]
@@ -207,7 +209,7 @@ def test_a_closed_ledger_records_nothing(conn, ledger, run):
 def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
     proxy.close()
     proxy.lose("question")
-    recorded = ledger.close_run(run.id, ended(run), RunStatus.SUCCEEDED, None)
+    recorded = start_closing(ledger, run)
     ledger.close()
 
     with pytest.raises(CatalogLostError):

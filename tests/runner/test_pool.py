@@ -352,9 +352,13 @@ def test_a_step_does_the_same_in_a_session_that_was_handed_on(
 
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("code", [MARK, f"{MARK} / 0"])
-def test_what_a_run_has_set_is_gone_in_the_next_one(executors, pool, opened, code, retries):
+def test_what_a_run_has_set_is_gone_in_the_next_one(
+    executors, pool, opened, code, retries
+):
     marking = step(code)._replace(retries=retries)
-    asking = step("SELECT 1 / (current_setting('my.mark', true) IS DISTINCT FROM 'x')::int")
+    asking = step(
+        "SELECT 1 / (current_setting('my.mark', true) IS DISTINCT FROM 'x')::int"
+    )
     for a_step in step("SELECT 1"), marking, asking, marking, asking:
         with executors(pool, a_step) as executor:
             outcome = executor.execute(a_step)

@@ -4,7 +4,8 @@ import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.catalog import NotRunningError
 from pgagent_runner.model import Ending, Outcome
-from pgagent_runner.run import execute_run
+
+from .recording import execute_and_record
 
 ENDINGS = {
     "s": Outcome(Ending.SUCCEEDED, 3, "fine"),
@@ -36,7 +37,7 @@ def execute(conn, claims, ledger):
     def execute(endings, on_error="f", meanwhile=lambda: None):
         add_job(conn, *({"jstcode": e, "jstonerror": on_error} for e in endings))
         (run,) = claims.claim(1)
-        execute_run(run, ledger, Player(meanwhile)).result(timeout=10)
+        execute_and_record(run, ledger, Player(meanwhile))
 
     return execute
 

@@ -3,11 +3,11 @@
 import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.catalog import NotRunningError
-from pgagent_runner.run import execute_run
 from pgagent_runner.steps import StepExecutor, StepSettings
 from psycopg.conninfo import make_conninfo
 
 from .lossy_proxy import LossyProxy
+from .recording import execute_and_record
 
 ENDED = "an atomic step can't end its own transaction, which its log row is part of"
 
@@ -21,7 +21,7 @@ def execute(conn, dsn, claims, ledger):
         add_job(conn, *({"jstcode": code} | step for code in codes))
         (run,) = claims.claim(1)
         with StepExecutor(settings or StepSettings(dsn), run) as executor:
-            execute_run(run, ledger, executor).result(timeout=10)
+            execute_and_record(run, ledger, executor)
         return outputs(conn)
 
     return execute
@@ -223,7 +223,7 @@ def test_the_effect_is_undone_if_the_run_was_aborted_meanwhile(
         StepExecutor(StepSettings(dsn), run) as executor,
         pytest.raises(NotRunningError, match="by hand"),
     ):
-        execute_run(run, ledger, executor).result(timeout=10)
+        execute_and_record(run, ledger, executor)
 
     assert effects() == []
     assert statuses(conn) == "d"

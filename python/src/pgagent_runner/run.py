@@ -2,8 +2,9 @@
 
 import logging
 import random
+from collections.abc import Callable
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pgagent_runner.catalog import Seal
 from pgagent_runner.model import (
@@ -19,9 +20,6 @@ from pgagent_runner.model import (
     StepMode,
     StepStatus,
 )
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +49,8 @@ class Recorder(Protocol):
         ended: EndedStep | None,
         status: RunStatus,
         message: str | None,
-    ) -> "Future[int | None]":
+        on_recorded: Callable[[Exception | None], None],
+    ) -> None:
         """Have the end of a run recorded, and of its last step; do not wait for it."""
 
     def seal(self, step_log_id: int) -> Seal:
@@ -69,28 +68,32 @@ class Executor(Protocol):
 
 
 def execute_run(
-    run: Run, recorder: Recorder, executor: Executor
-) -> "Future[int | None]":
+    run: Run,
+    recorder: Recorder,
+    executor: Executor,
+    on_recorded: Callable[[Exception | None], None],
+) -> None:
     """Execute the steps of a claimed run and record all of it.
 
-    The end of the run is recorded later: what `Recorder.close_run` has returned is
-    returned. Raises `NotRunningError` if somebody else closed the run meanwhile, and
-    `CatalogLostError` if it can't be recorded: then others will find it aborted.
+    The end of the run is recorded later: then `on_recorded` is called, with the error
+    if that has failed. Raises `NotRunningError` if somebody else closed the run
+    meanwhile, and `CatalogLostError` if it can't be recorded: then others will find it
+    aborted.
     """
     log.info("run %s of job %s (%s) starts", run.id, run.job_id, run.job_name)
     ended, status, message = _execute_steps(run, recorder, executor)
-    recorded = recorder.close_run(run.id, ended, status, message)
 
-    def tell(recorded: "Future[int | None]") -> None:
-        if recorded.exception() is None:
+    def tell(error: Exception | None) -> None:
+        if error is None:
             log.info(
                 "run %s of job %s (%s) ended: %s%s",
                 *(run.id, run.job_id, run.job_name, status.name.lower()),
                 f", {message}" if message else "",
             )
 
-    recorded.add_done_callback(tell)
-    return recorded
+        on_recorded(error)
+
+    recorder.close_run(run.id, ended, status, message, tell)
 
 
 def _execute_steps(

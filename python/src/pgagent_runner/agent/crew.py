@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
@@ -13,9 +12,6 @@ from pgagent_runner.model import Run, RunStatus
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.tasks import TaskLoop
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +54,7 @@ class Crew:
         self._tasks = tasks
         self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
-        self._unrecorded = 0
+        self._unrecorded = 0  # runs, those under way among them
         self._failure: str | None = None
         self._aborted: str | None = None
         self._fence = Fence(self._stop, on_silence)
@@ -103,6 +99,7 @@ class Crew:
         executor = StepExecutor(self._settings, run, self._pool)
         with self._lock:
             self._running[run.id] = executor
+            self._unrecorded += 1
             if self._aborted is not None:
                 executor.cancel(self._aborted)
         return partial(self._work, run, executor)
@@ -156,14 +153,9 @@ class Crew:
 
     def _work(self, run: Run, executor: StepExecutor) -> None:
         try:
-            self._watch(run, self._execute(run, executor))
-        except NotRunningError as e:
-            log.warning("run %s was closed by somebody else: %s", run.id, e)
-        except CatalogError as e:
-            self._failure = f"run {run.id} could not be recorded: {e}"
-        except Exception as e:
-            log.exception("run %s: an error in the agent itself", run.id)
-            self._failure = f"run {run.id} could not be recorded: {e}"
+            self._execute(run, executor)
+        except Exception as e:  # noqa: BLE001 (noted)
+            self._note_recorded(run, e)
         finally:
             with self._lock:
                 del self._running[run.id]
@@ -172,31 +164,29 @@ class Crew:
                 self._on_free()
             self._tell_if_idle()
 
-    def _execute(self, run: Run, executor: StepExecutor) -> "Future[int | None]":
+    def _execute(self, run: Run, executor: StepExecutor) -> None:
+        on_recorded = partial(self._note_recorded, run)
         try:
             with executor:
-                return execute_run(run, self._ledger, executor)
+                execute_run(run, self._ledger, executor, on_recorded)
         except OSError as e:
-            return self._ledger.close_run(run.id, None, RunStatus.FAILED, str(e))
+            failed = RunStatus.FAILED
+            self._ledger.close_run(run.id, None, failed, str(e), on_recorded)
 
-    def _watch(self, run: Run, recorded: "Future[int | None]") -> None:
-        """Count a run as unrecorded until it is recorded."""
-
-        def note(recorded: "Future[int | None]") -> None:
-            with self._lock:
-                self._unrecorded -= 1
-            error = recorded.exception()
-            if isinstance(error, NotRunningError):
-                log.warning("run %s was closed by somebody else: %s", run.id, error)
-            elif error is not None:
-                self._failure = f"run {run.id} could not be recorded: {error}"
-            if not self._unrecorded:
-                self._on_free()  # for its job may be due again
-            self._tell_if_idle()
-
+    def _note_recorded(self, run: Run, error: Exception | None) -> None:
+        """Note that a run has been recorded, or that it could not be."""
         with self._lock:
-            self._unrecorded += 1
-        recorded.add_done_callback(note)
+            self._unrecorded -= 1
+            all_recorded = self._unrecorded == len(self._running)
+        if isinstance(error, NotRunningError):
+            log.warning("run %s was closed by somebody else: %s", run.id, error)
+        elif error is not None:
+            if not isinstance(error, CatalogError):
+                log.error("run %s: an error in the agent itself", exc_info=error)
+            self._failure = f"run {run.id} could not be recorded: {error}"
+        if all_recorded:
+            self._on_free()  # for its job may be due again
+        self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:
         if self.idle or self._failure is not None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import LiteralString
 
 import psycopg
@@ -59,8 +59,14 @@ class _Entry:
     attempt: int = 1
     status: RunStatus | None = None  # if the run ends
     message: str | None = None
-    recorded: "Future[int | None]" = field(default_factory=Future)
+    on_end: Callable[[int | None, Exception | None], None] | None = None
     delay: float = 0.01  # doubled up to _LONGEST_DELAY while its job is locked
+
+    def end(self, step_log_id: int | None, error: Exception | None = None) -> None:
+        """Tell who waits for it, once, what has come of it."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(step_log_id, error)
 
 
 class Seal:
@@ -119,7 +125,7 @@ class Ledger:
             break_off(self._lookup)
             self._work.wait_for(self._is_idle)
         for entry in entries:
-            entry.recorded.set_exception(CatalogLostError(_GIVEN_UP))
+            entry.end(None, CatalogLostError(_GIVEN_UP))
         self._session.close()
         with self._looking_up:
             self._lookup.close()
@@ -133,12 +139,11 @@ class Ledger:
         Return the id of its row, None if it has been deleted. Raises `NotRunningError`
         if the run has been closed by somebody else.
         """
-        entry = _Entry(run_id, ended, step_id=step_id, attempt=attempt)
-        return wait_for(self._hand_in(entry))
+        return self._record(_Entry(run_id, ended, step_id=step_id, attempt=attempt))
 
     def end_step(self, run_id: int, ended: EndedStep) -> None:
         """Record how a step ended; raises `NotRunningError` if the run was closed."""
-        wait_for(self._hand_in(_Entry(run_id, ended)))
+        self._record(_Entry(run_id, ended))
 
     def close_run(
         self,
@@ -146,13 +151,17 @@ class Ledger:
         ended: EndedStep | None,
         status: RunStatus,
         message: str | None,
-    ) -> "Future[int | None]":
+        on_recorded: Callable[[Exception | None], None],
+    ) -> None:
         """Have recorded how a run ended, and its last step; return at once.
 
-        The future raises `NotRunningError` if the run has been closed by somebody else.
+        `on_recorded` is called when that is done, or with the error if it has failed:
+        `NotRunningError` if the run has been closed by somebody else.
         """
-        message = message and _storable(message)
-        return self._hand_in(_Entry(run_id, ended, status=status, message=message))
+        entry = _Entry(run_id, ended, status=status)
+        entry.message = message and _storable(message)
+        entry.on_end = lambda _, error: on_recorded(error)
+        self._hand_in(entry)
 
     def seal(self, step_log_id: int) -> Seal:
         """Return how a step commits together with its row in the log."""
@@ -209,7 +218,21 @@ class Ledger:
                     raise
                 delay = min(2 * delay, _LONGEST_DELAY)
 
-    def _hand_in(self, entry: _Entry) -> "Future[int | None]":
+    def _record(self, entry: _Entry) -> int | None:
+        """Have something recorded, and wait for that."""
+        recorded: Future[int | None] = Future()
+
+        def note(step_log_id: int | None, error: Exception | None) -> None:
+            if error is None:
+                recorded.set_result(step_log_id)
+            else:
+                recorded.set_exception(error)
+
+        entry.on_end = note
+        self._hand_in(entry)
+        return wait_for(recorded)
+
+    def _hand_in(self, entry: _Entry) -> None:
         with self._work:
             if self._closed.is_set:
                 raise CatalogLostError(_GIVEN_UP)
@@ -217,7 +240,6 @@ class Ledger:
             if not self._is_writing:
                 self._is_writing = True
                 self._start(self._write_on)
-        return entry.recorded
 
     def _start(self, function: Callable[[], None]) -> None:
         """Have a task do this, which `close` waits for; the lock is held."""
@@ -238,10 +260,9 @@ class Ledger:
         while entries := self._take():
             try:
                 self._write(entries)
-            except Exception as e:  # noqa: BLE001 (whoever waits for them raises it)
+            except Exception as e:  # noqa: BLE001 (told to whoever waits for them)
                 for entry in entries:
-                    if not entry.recorded.done():
-                        entry.recorded.set_exception(e)
+                    entry.end(None, e)
 
     def _take(self) -> list[_Entry]:
         """Return what is to be written next; nothing ends the writing."""
@@ -286,7 +307,7 @@ class Ledger:
         try:
             self._write([entry])
         except CatalogError as e:
-            entry.recorded.set_exception(e)
+            entry.end(None, e)
 
     def _connect_anew(self) -> Connection:
         if not self._closed.is_set:
@@ -299,12 +320,12 @@ class Ledger:
     def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:
         for entry, (step_log_id, refusal, reason) in zip(entries, answers, strict=True):
             if refusal is None:
-                entry.recorded.set_result(step_log_id)
+                entry.end(step_log_id)
             elif refusal == _LOCKED:
                 with self._work:
                     self._start(functools.partial(self._hand_in_later, entry))
             else:
-                entry.recorded.set_exception(BY_SQLSTATE[refusal](reason))
+                entry.end(None, BY_SQLSTATE[refusal](reason))
 
     def _hand_in_later(self, entry: _Entry) -> None:
         """Hand an entry in once more: somebody has locked the job."""
@@ -313,7 +334,7 @@ class Ledger:
         try:
             self._hand_in(entry)
         except CatalogLostError as e:
-            entry.recorded.set_exception(e)
+            entry.end(None, e)
 
     def _is_idle(self) -> bool:
         return not self._busy

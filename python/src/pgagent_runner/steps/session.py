@@ -207,8 +207,8 @@ class Session:
 
         None if that could not be learned.
         """
-        results = self._results_of(command + b"; SELECT pg_catalog.pg_current_xact_id()")
-        rows = [result for result in results if result.ntuples]
+        query = command + b"; SELECT pg_catalog.pg_current_xact_id()"
+        rows = [result for result in self._results_of(query) if result.ntuples]
         return rows[-1].get_value(0, 0) if rows else None
 
     def roll_back_what_is_open(self) -> bool:
