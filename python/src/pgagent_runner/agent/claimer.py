@@ -112,7 +112,7 @@ class Claimer:
         self._claims.renew_plans()
         if len(runs) == free:
             # More may be due. Single places are filled several at a time.
-            self._crew.wakes_at = max(1, self._crew.size // 4)
+            self._crew.wakes_at = max(1, self._crew.size // 2)
             return CROWDED_RETRY if self._crew.free else FULL_RETRY
         left = self._until_due()
         # What was not due a moment ago may be now; what still is not is locked.
