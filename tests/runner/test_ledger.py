@@ -184,6 +184,26 @@ def test_output_that_the_database_cannot_store_is_escaped(
     assert runs(conn) == [("s", stored)]
 
 
+def test_who_fails_to_hear_it_does_not_keep_it_from_others(conn, dsn, claims, ledger):
+    def fail(error):
+        raise RuntimeError(f"nobody is to hear of {error}")
+
+    for _ in range(3):
+        add_job(conn, "SELECT 1")
+    first, *others = claims.claim(3)
+    with psycopg.connect(dsn) as holder:  # so that the others are recorded together
+        holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
+        held = start_closing(ledger, first)
+        ledger.close_run(
+            others[0].id, ended(others[0]), RunStatus.SUCCEEDED, None, fail
+        )
+        other = start_closing(ledger, others[1])
+    held.result(timeout=10)
+    other.result(timeout=10)
+
+    assert runs(conn) == [("s", None)] * 3
+
+
 def test_many_threads_share_a_session(conn, dsn, run, tasks):
     with closing(Ledger(dsn, tasks)) as ledger, ThreadPoolExecutor(16) as threads:
         ids = set(

@@ -331,8 +331,8 @@ def wait_ready(
     """Wait for the poll events of each file descriptor, `timeout` seconds at most.
 
     Only one task may wait for a descriptor at a time.
-    Return the descriptors that are ready, have ended or are broken; none of them when
-    a flag is set, or when the time (in a thread: or a day) is over. (`select` could
+    Return the descriptors that are ready, have ended or are broken; maybe none when a
+    flag is set, and none when the time (in a thread: or a day) is over. (`select` could
     not take descriptors above 1023.) Raise OSError if there is no descriptor left for
     the flags, which a thread needs.
     """

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
 
 from pgagent_runner.agent.fence import Fence
@@ -54,7 +55,7 @@ class Crew:
         self._tasks = tasks
         self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
-        self._unrecorded = 0  # runs, those under way among them
+        self._unrecorded: set[int] = set()  # runs, those under way among them
         self._failure: str | None = None
         self._aborted: str | None = None
         self._fence = Fence(self._stop, on_silence)
@@ -99,7 +100,7 @@ class Crew:
         executor = StepExecutor(self._settings, run, self._pool)
         with self._lock:
             self._running[run.id] = executor
-            self._unrecorded += 1
+            self._unrecorded.add(run.id)
             if self._aborted is not None:
                 executor.cancel(self._aborted)
         return partial(self._work, run, executor)
@@ -166,23 +167,26 @@ class Crew:
 
     def _execute(self, run: Run, executor: StepExecutor) -> None:
         on_recorded = partial(self._note_recorded, run)
-        try:
-            with executor:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(executor)
                 execute_run(run, self._ledger, executor, on_recorded)
-        except OSError as e:
-            failed = RunStatus.FAILED
-            self._ledger.close_run(run.id, None, failed, str(e), on_recorded)
+            except OSError as e:
+                failed = RunStatus.FAILED
+                self._ledger.close_run(run.id, None, failed, str(e), on_recorded)
 
     def _note_recorded(self, run: Run, error: Exception | None) -> None:
-        """Note that a run has been recorded, or that it could not be."""
+        """Note, once, that a run has been recorded, or that it could not be."""
         with self._lock:
-            self._unrecorded -= 1
-            all_recorded = self._unrecorded == len(self._running)
+            if run.id not in self._unrecorded:
+                return
+            self._unrecorded.remove(run.id)
+            all_recorded = self._unrecorded <= self._running.keys()
         if isinstance(error, NotRunningError):
             log.warning("run %s was closed by somebody else: %s", run.id, error)
         elif error is not None:
             if not isinstance(error, CatalogError):
-                log.error("run %s: an error in the agent itself", exc_info=error)
+                log.error("run %s: an error in the agent", run.id, exc_info=error)
             self._failure = f"run {run.id} could not be recorded: {error}"
         if all_recorded:
             self._on_free()  # for its job may be due again

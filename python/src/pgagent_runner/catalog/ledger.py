@@ -65,8 +65,12 @@ class _Entry:
     def end(self, step_log_id: int | None, error: Exception | None = None) -> None:
         """Tell who waits for it, once, what has come of it."""
         on_end, self.on_end = self.on_end, None
-        if on_end is not None:
+        if on_end is None:
+            return
+        try:
             on_end(step_log_id, error)
+        except Exception:  # which says nothing of what was recorded
+            log.exception("an error in the runner itself")
 
 
 class Seal:

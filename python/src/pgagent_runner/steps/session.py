@@ -123,6 +123,7 @@ class Session:
         self._reset_since = time.monotonic()
         self._pgconn.notice_handler = self._hear_last_words
         if self._is_resetting:
+            # If not all results of the statement have been read, to finish this fails.
             return True
         if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return False
@@ -294,8 +295,7 @@ class Session:
         """Have all results up to the next sync taken; tell whether all was done."""
         done: list[pq.abc.PGresult] = []  # unless the transaction fails at its end
         while True:
-            # The results of each statement end with None.
-            result = self._next_result() or self._next_result()
+            result = self._next_result() or self._next_result()  # None ends a statement
             if result is None:
                 raise psycopg.OperationalError("the answer of the server is incomplete")
             if result.status == _SYNC:
