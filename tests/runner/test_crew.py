@@ -41,7 +41,7 @@ def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
     poll(lambda: crew.idle)
     poll(lambda: runs(conn) == [("s", None)])
     assert crew.free == 1
-    with pytest.raises(Exception, match="could not be recorded: closing"):
+    with pytest.raises(Exception, match="an error in the agent: closing"):
         crew.check()
     with closing(ledger):
         crew.dismiss()

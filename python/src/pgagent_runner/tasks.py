@@ -151,8 +151,8 @@ class TaskLoop:
             while due:
                 task = next(iter(due))
                 task.switch(due.pop(task))
-                # Whoever was called goes on at once: for a run, that a session has
-                # been given back to, it is time to send its statement.
+                # Whoever was called goes on at once: a run that was given a session
+                # sends its statement before more answers are read.
                 self._execute_interrupted(due)
             # What gets ready meanwhile has its turn after the next look: nobody may
             # keep the descriptors of others from being looked at.

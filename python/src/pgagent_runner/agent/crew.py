@@ -184,10 +184,11 @@ class Crew:
             all_recorded = self._unrecorded <= self._running.keys()
         if isinstance(error, NotRunningError):
             log.warning("run %s was closed by somebody else: %s", run.id, error)
-        elif error is not None:
-            if not isinstance(error, CatalogError):
-                log.error("run %s: an error in the agent", run.id, exc_info=error)
+        elif isinstance(error, CatalogError):
             self._failure = f"run {run.id} could not be recorded: {error}"
+        elif error is not None:
+            log.error("run %s: an error in the agent", run.id, exc_info=error)
+            self._failure = f"run {run.id}: an error in the agent: {error}"
         if all_recorded:
             self._on_free()  # for its job may be due again
         self._tell_if_idle()
