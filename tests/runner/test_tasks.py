@@ -11,7 +11,15 @@ from contextlib import closing
 from functools import partial
 
 import pytest
-from pgagent_runner.tasks import Flag, Turn, in_task, in_thread, wait_for, wait_ready
+from pgagent_runner.tasks import (
+    Flag,
+    Turn,
+    go_last,
+    in_task,
+    in_thread,
+    wait_for,
+    wait_ready,
+)
 from support import poll
 
 LONG = 60  # seconds that no test lasts
@@ -215,6 +223,26 @@ def test_a_task_that_never_waits_long_lets_the_others_go_on(result_of, pipe):
     future = result_of(busy)
     result_of(lambda: done.append(1)).result(10)
     assert future.result(10) < 100_000
+
+
+def test_who_goes_last_lets_all_others_go_on_that_can(result_of):
+    called = Flag()
+    order = []
+
+    def go(name, before):
+        called.wait(LONG)
+        before()
+        order.append(name)
+
+    going = [result_of(partial(go, *how)) for how in (("a", go_last), ("b", int))]
+    result_of(called.set).result(10)  # by a task: so both can go on at the same time
+    for future in going:
+        future.result(10)
+    assert order == ["b", "a"]
+
+
+def test_a_thread_that_goes_last_waits_for_nobody():
+    go_last()
 
 
 def test_closing_waits_for_the_tasks_that_are_under_way(tasks):

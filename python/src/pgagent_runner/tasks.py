@@ -17,7 +17,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import ParamSpec, Self, TypeVar
 
@@ -43,6 +43,7 @@ class TaskLoop:
         self._waiting: dict[int, _Task] = {}  # by descriptor
         self._deadlines: dict[_Task, float] = {}
         self._interrupted: deque[tuple[_Task, int]] = deque()
+        self._last: list[_Task] = []
         self._may_sleep = False
         self._woken_at = time.monotonic()
         self._bell = Flag()
@@ -86,6 +87,11 @@ class TaskLoop:
         """Have a task go on, from any thread, if it is still in this wait."""
         self._interrupted.append((task, wait))
         self._wake()
+
+    def go_last(self, task: "_Task") -> None:
+        """Let all others go on that can: for the task itself."""
+        self._last.append(task)
+        self.give_way()
 
     def give_way(self) -> set[int]:
         """Let other tasks go on until this one is resumed: for the task itself."""
@@ -146,27 +152,23 @@ class TaskLoop:
     def _loop(self) -> None:
         self._hub = getcurrent()
         while self._unfinished or self._ready or not self._closing:
-            due = self._look()
-            self._execute_interrupted(due)
-            while due:
-                task = next(iter(due))
-                task.switch(due.pop(task))
-                # Whoever was called goes on at once: a run that was given a session
-                # sends its statement before more answers are read.
-                self._execute_interrupted(due)
-            # What gets ready meanwhile has its turn after the next look: nobody may
-            # keep the descriptors of others from being looked at.
+            # Each of these takes only what is there when it begins: nobody may keep the
+            # descriptors of others from being looked at.
+            for task, ready in self._look().items():
+                task.switch(ready)
             for _ in range(len(self._ready)):
                 self._execute(self._ready.popleft())
+            for _ in range(len(self._interrupted)):
+                self._end_wait(*self._interrupted.popleft())
+            last, self._last = self._last, []
+            for task in last:
+                task.switch(set())
         for task in self._idle:
             task.throw()
 
-    def _execute_interrupted(self, due: "Container[_Task]") -> None:
-        """Have go on whose wait was ended so far, but those that will anyway."""
-        for _ in range(len(self._interrupted)):
-            task, wait = self._interrupted.popleft()
-            if task.wait_number == wait and task not in due:
-                task.switch(set())
+    def _end_wait(self, task: "_Task", wait: int) -> None:
+        if task.wait_number == wait:
+            task.switch(set())
 
     def _execute(self, ready: "_Task | Callable[[], object]") -> None:
         if isinstance(ready, _Task):
@@ -195,7 +197,7 @@ class TaskLoop:
 
     def _milliseconds(self) -> float | None:
         """Return how long there is nothing to do but to wait for descriptors."""
-        if self._ready or self._interrupted:
+        if self._ready or self._interrupted or self._last:
             return 0
         if self._deadlines:
             return _milliseconds(min(self._deadlines.values()) - time.monotonic())
@@ -346,6 +348,16 @@ def wait_ready(
         poll.register(flag.fileno(), select.POLLIN)
     milliseconds = None if timeout == math.inf else _milliseconds(timeout)
     return events.keys() & {descriptor for descriptor, _ in poll.poll(milliseconds)}
+
+
+def go_last() -> None:
+    """Let all other tasks go on that can, before this one wakes another process up.
+
+    That process may take the processor away at once: best when nothing is left to do.
+    """
+    task = getcurrent()
+    if isinstance(task, _Task):
+        task.loop.go_last(task)
 
 
 def wait_for(future: "Future[T]") -> T:

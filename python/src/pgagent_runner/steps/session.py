@@ -16,7 +16,7 @@ from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.connect import describe_target
 from pgagent_runner.steps.errors import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.tasks import in_thread, wait_ready
+from pgagent_runner.tasks import go_last, in_thread, wait_ready
 
 _ROWS_AT_A_TIME = 20
 
@@ -167,6 +167,7 @@ class Session:
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
         settings, self._untold = self._untold, []
+        go_last()
         try:
             if not settings:
                 self._ask(text, take, parameters)
