@@ -350,6 +350,23 @@ def test_a_step_does_the_same_in_a_session_that_was_handed_on(
     assert len(opened) == 1
 
 
+def test_a_loss_is_told_alike_in_a_session_that_was_handed_on(executors, pool, opened):
+    ending = step("SELECT pg_terminate_backend(pg_backend_pid())")
+    outcomes = []
+    for a_step in ending, step("SELECT 1"), ending:
+        with executors(pool, a_step) as executor:
+            outcomes.append(executor.execute(a_step))
+
+    assert outcomes[0] == outcomes[2]
+    assert outcomes[0].reason.startswith("the connection was lost")
+    assert outcomes[0].output.splitlines()[1:3] == [
+        "FATAL:  terminating connection due to administrator command",
+        "SQLSTATE: 57P01",
+    ]
+    assert "server closed the connection unexpectedly" in outcomes[0].output
+    assert len(opened) == 2
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("code", [MARK, f"{MARK} / 0"])
 def test_what_a_run_has_set_is_gone_in_the_next_one(

@@ -85,8 +85,7 @@ class SqlSteps:
             # A commit whose answer is lost may have happened.
             if seal is not None and seal.is_recorded():
                 return answer.result
-            answer.problems = [_CONNECTION_LOST, session.error_text.rstrip()]
-            answer.cause = CONNECTION
+            answer.note_loss()
         elif session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
@@ -229,6 +228,14 @@ class _Answer:
             self.ask(statement)
             if self.problems or self.session.lost:
                 return
+
+    def note_loss(self) -> None:
+        """Tell what is known of the end of the session."""
+        libpq_says = self.session.error_text
+        for problem in self.problems:  # the last words of the server may be in both
+            libpq_says = libpq_says.replace(problem, "")
+        self.problems = [_CONNECTION_LOST, *self.problems, libpq_says.strip()]
+        self.cause = CONNECTION
 
     def _take(self, result: pq.abc.PGresult) -> None:
         match result.status:
