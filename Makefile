@@ -10,9 +10,11 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgag
 TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema agent session job schedule timezone log skip retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
-	version calendar next_run grammar schedule missed check triggers agent run record \
-	retention views pg_cron \
-	api_job api_parts api_run explain access dump dictionary)
+	meta/version time/calendar time/next_run time/grammar time/schedule \
+	state/restore state/make_up state/refuse state/triggers \
+	state/agent state/claim state/record state/prune \
+	api/views api/pg_cron api/job api/parts api/run api/explain \
+	meta/grants meta/pg_dump meta/comments)
 
 # The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
 OLD_VERSIONS = 3.4 4.0 4.1 4.2

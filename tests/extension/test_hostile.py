@@ -110,7 +110,7 @@ def victim(cluster, attacker):
 
 def plant_traps(attacker):
     """Shadow every function of PostgreSQL that the extension calls, and more."""
-    sql = "\n".join(path.read_text() for path in ROOT.glob("sql/*/*.sql"))
+    sql = "\n".join(path.read_text() for path in ROOT.glob("sql/**/*.sql"))
     called = sorted(set(re.findall(r"\b([a-z_]+)\(", sql)) | {"timezone", "date_part"})
     attacker.execute(HOSTILE)
     for schema in ("pgagent", "public"):

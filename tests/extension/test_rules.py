@@ -165,7 +165,7 @@ def test_plpgsql_check_finds_nothing(conn):
 
 
 def test_every_sqlstate_of_ours_is_expected_by_a_test():
-    states = set(re.findall(r"\bPGA\d\d\b", sources("sql/functions/*.sql")))
+    states = set(re.findall(r"\bPGA\d\d\b", sources("sql/functions/*/*.sql")))
     assert states
     assert {state for state in states if state not in all_tests()} == set()
 
@@ -186,7 +186,7 @@ def all_tests():
 
 def messages():
     """Return of each text that the functions raise what is the same in every case."""
-    sql = sources("sql/functions/*.sql")
+    sql = sources("sql/functions/*/*.sql")
     texts = set(re.findall(rf"RAISE (?:EXCEPTION|NOTICE|WARNING) {LITERAL}", sql))
     for call in re.finditer(r"PERFORM pgagent\.pga_refuse(?:_schedule)?\(", sql):
         *_, problem, _detail = arguments(sql[call.end() :])

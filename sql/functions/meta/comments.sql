@@ -1,4 +1,4 @@
--- dictionary.sql: what each table, column, index, constraint and sequence is.
+-- comments.sql: what each table, column, index, constraint and sequence is.
 
 COMMENT ON SCHEMA pgagent IS 'pgAgent job scheduler';
 

@@ -1,4 +1,4 @@
--- api_run.sql: starting a job by hand, and looking ahead.
+-- run.sql: starting a job by hand, and looking ahead.
 
 CREATE OR REPLACE FUNCTION pgagent.run_job(job_id bigint, from_step text DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql

@@ -1,4 +1,4 @@
--- run.sql: claiming the jobs that are due: a job is claimed while pga_job.jobagentid is
+-- claim.sql: claiming the jobs that are due: a job is claimed while pga_job.jobagentid is
 -- set. Writes pga_job, and opens runs in pga_joblog and pga_jobsteplog.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(p_agent_id integer, p_limit integer)

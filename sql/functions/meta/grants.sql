@@ -1,4 +1,4 @@
--- access.sql: who may call what.
+-- grants.sql: who may call what.
 --
 -- Anybody may ask what a schedule means and define jobs as far as he may write the tables:
 -- functions and triggers act with the rights of whoever calls. What moves jobs from state

@@ -1,4 +1,4 @@
--- api_job.sql: defining jobs in SQL. A job is named by its name or by its id.
+-- job.sql: defining jobs in SQL. A job is named by its name or by its id.
 --
 -- schedule(), schedule_in_database(), unschedule() and alter_job() take what pg_cron's
 -- functions of these names take.

@@ -1,4 +1,4 @@
--- dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents
+-- pg_dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents
 -- and theirs, which are sessions of the server that was dumped.
 DO $$
 DECLARE

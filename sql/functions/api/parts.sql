@@ -1,4 +1,4 @@
--- api_parts.sql: steps, schedules and exceptions of a job, in SQL.
+-- parts.sql: steps, schedules and exceptions of a job, in SQL.
 
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_id bigint, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,

@@ -1,4 +1,4 @@
--- check.sql: what may be written into the tables that people edit.
+-- refuse.sql: what may be written into the tables that people edit.
 --
 -- The essence of an error stands in MESSAGE and DETAIL: pgAdmin shows no HINT.
 

@@ -1,4 +1,4 @@
--- missed.sql: times of a job that have passed without a run, and what becomes of them.
+-- make_up.sql: times of a job that have passed without a run, and what becomes of them.
 -- Writes pga_jobskip.
 --
 -- A time passes because no runner took it in time (pga_job.jobmissed says whether runs are
