@@ -16,10 +16,18 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
 	meta/grants meta/pg_dump meta/comments)
 
-# The tables have not changed from 3.4 to 4.2: one delta upgrades them all.
-OLD_VERSIONS = 3.4 4.0 4.1 4.2
-DELTA = sql/upgrade/4.2--$(EXTVERSION).sql $(patsubst %,sql/tables/%.sql, \
-	timezone session skip)
+# Upgrades form one chain, sql/upgrade/OLD--NEW.sql. The script from any older version to
+# this one is the deltas on the way and, at its end, the same functions as a new
+# installation has. The tables have not changed from 3.4 to 4.2.
+DELTAS := $(shell ls sql/upgrade/[0-9]*--*.sql | sort -V)
+OLD_VERSIONS := 3.4 4.0 4.1 $(shell echo $(DELTAS) | sed -E 's,sql/upgrade/([^ ]*)--[^ ]*\.sql,\1,g')
+first_delta = $(if $(filter 3.4 4.0 4.1,$1),4.2,$1)
+deltas_from = $(shell printf '%s\n' $(DELTAS) | sed -n '/\/$(call first_delta,$1)--/,$$p')
+NEWEST_DELTA := $(filter %--$(EXTVERSION).sql,$(lastword $(DELTAS)))
+ifeq ($(NEWEST_DELTA),)
+$(error version $(EXTVERSION) of extension/pgagent.control has no delta: \
+	sql/upgrade/OLD--$(EXTVERSION).sql must end the chain $(DELTAS))
+endif
 
 PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
 PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
@@ -29,7 +37,11 @@ INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
 ADOPTION_SCRIPTS = extension/pgagent--unpackaged.sql \
 	extension/pgagent--unpackaged--$(EXTVERSION).sql
-SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS) $(PYTHON_SCRIPT)
+# pgagent_python came with 5.0.0.
+PYTHON_UPGRADE_SCRIPTS = $(patsubst %,extension/pgagent_python--%--$(EXTVERSION).sql, \
+	$(filter-out 3.% 4.%,$(OLD_VERSIONS)))
+SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS) \
+	$(PYTHON_SCRIPT) $(PYTHON_UPGRADE_SCRIPTS)
 EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(SCRIPTS)
 
 BIN = build/venv/bin
@@ -59,11 +71,13 @@ $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | \
 	sed -E 's/^CREATE OR REPLACE (FUNCTION|VIEW)/CREATE \1/' >$@
 
-$(UPGRADE_SCRIPTS): sql/upgrade.head.sql $(DELTA) $(FUNCTIONS)
+.SECONDEXPANSION:
+$(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
+		sql/upgrade.head.sql $$(call deltas_from,$$*) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
-		sql/upgrade/unpackaged--4.2.sql $(DELTA) $(FUNCTIONS)
+		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) >$@
 
 # A line "-- include NAME.py" stands for that file.
@@ -71,6 +85,10 @@ $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
 	@cat $(filter %.sql,$^) | awk '/^-- include / \
 		{ file = "sql/plpython/" $$3; while ((getline line < file) > 0) print line; \
 		  close(file); next } { print }' >$@
+
+$(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
+	@sed -E 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/; \
+		s/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' $< >$@
 
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@

@@ -103,3 +103,60 @@ WHERE t.latest > COALESCE(
 
 ALTER TABLE pgagent.pga_job ENABLE TRIGGER pga_job_trigger;
 
+-- The time zone of schedules, as sql/tables/timezone.sql has it for new installations.
+DO $$
+DECLARE
+    v_zone text;
+BEGIN
+    SELECT regexp_replace(c, '^[^=]*=', '') INTO v_zone
+    FROM pg_db_role_setting AS s, unnest(s.setconfig) AS c
+    WHERE s.setrole = 0 AND c ILIKE 'timezone=%' AND s.setdatabase IN (
+        0, (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    )
+    ORDER BY s.setdatabase DESC LIMIT 1;
+
+    IF v_zone IS NULL AND has_function_privilege('pg_show_all_file_settings()', 'EXECUTE') THEN
+        SELECT f.setting INTO v_zone
+        FROM pg_show_all_file_settings() AS f
+        WHERE lower(f.name) = 'timezone' AND f.applied
+        ORDER BY f.seqno DESC LIMIT 1;
+    END IF;
+
+    v_zone := COALESCE(v_zone, (SELECT s.reset_val FROM pg_settings AS s WHERE s.name = 'TimeZone'));
+
+    -- AT TIME ZONE takes these names for abbreviations: one offset all the year round.
+    v_zone := COALESCE((
+        SELECT z.name FROM (VALUES
+            ('CET', 'Europe/Brussels'), ('MET', 'Europe/Brussels'), ('EET', 'Europe/Athens'),
+            ('WET', 'Europe/Lisbon'), ('EST', 'America/Panama'), ('MST', 'America/Phoenix'),
+            ('HST', 'Pacific/Honolulu')
+        ) AS z (abbreviation, name)
+        WHERE z.abbreviation = upper(v_zone)
+    ), v_zone);
+
+    EXECUTE format(
+        'ALTER TABLE pgagent.pga_schedule ADD COLUMN jsctimezone text NOT NULL DEFAULT %L',
+        v_zone
+    );
+END;
+$$;
+
+CREATE TABLE pgagent.pga_jobsession (
+    jsspid integer NOT NULL PRIMARY KEY,
+    jssagentid integer NOT NULL
+        REFERENCES pgagent.pga_jobagent (jagpid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jssbackendstart timestamptz NOT NULL
+);
+CREATE INDEX pga_jobsession_agentid ON pgagent.pga_jobsession (jssagentid);
+
+CREATE TABLE pgagent.pga_jobskip (
+    jskid bigserial NOT NULL PRIMARY KEY,
+    jskjobid integer NOT NULL
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jskfrom timestamptz NOT NULL,
+    jskuntil timestamptz NOT NULL,
+    jskreason text NOT NULL,
+    jsklogged timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+CREATE INDEX pga_jobskip_jobid ON pgagent.pga_jobskip (jskjobid, jskid DESC);
+
