@@ -87,8 +87,9 @@ $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
 		  close(file); next } { print }' >$@
 
 $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
-	@sed -E 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/; \
-		s/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' $< >$@
+	@sed -e 's/^CREATE FUNCTION/CREATE OR REPLACE FUNCTION/' \
+		-e 's/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' \
+		$< >$@
 
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@
