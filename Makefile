@@ -36,13 +36,21 @@ PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
 ADOPTION_SCRIPTS = extension/pgagent--unpackaged.sql \
-	extension/pgagent--unpackaged--$(EXTVERSION).sql
+	extension/pgagent--unpackaged--$(EXTVERSION).sql \
+	extension/pgagent--plain.sql extension/pgagent--plain--$(EXTVERSION).sql
 # pgagent_python came with 5.0.0.
 PYTHON_UPGRADE_SCRIPTS = $(patsubst %,extension/pgagent_python--%--$(EXTVERSION).sql, \
 	$(filter-out 3.% 4.%,$(OLD_VERSIONS)))
 SCRIPTS = $(INSTALL_SCRIPT) $(UPGRADE_SCRIPTS) $(ADOPTION_SCRIPTS) \
 	$(PYTHON_SCRIPT) $(PYTHON_UPGRADE_SCRIPTS)
 EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(SCRIPTS)
+
+# The same files without CREATE EXTENSION, for `pgagent init`: outside of an extension's
+# script nothing can be said about pg_dump.
+CATALOGUE = python/src/pgagent_runner/catalog/sql
+PLAIN_FUNCTIONS = $(filter-out sql/functions/meta/pg_dump.sql,$(FUNCTIONS))
+PLAIN_SCRIPTS = $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql \
+	$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -55,8 +63,13 @@ CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 	$(if $(JOBS),--jobs $(JOBS)) $(ONLY)
 
+# The version, and the names of what is ours, are written into the scripts here.
+names = $(shell sed -nE 's/^CREATE (OR REPLACE )?($1) pgagent\.([a-z_]+).*/\3/p' \
+	$(TABLES) $(DELTAS) $(FUNCTIONS) | sort -u | paste -sd,)
+BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
+
 .DELETE_ON_ERROR:
-$(SCRIPTS): Makefile
+$(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
 .PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
 	dist clean \
 	machine peers
@@ -64,21 +77,35 @@ $(SCRIPTS): Makefile
 help: ## List what there is to do
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-all: $(SCRIPTS) ## Build the extension's scripts
+all: $(SCRIPTS) $(PLAIN_SCRIPTS) ## Build the extension's scripts, and those of `pgagent init`
 
 # A fresh install must not take over a function that somebody has put there before.
 $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
-	@cat $(filter %.sql,$^) | \
-	sed -E 's/^CREATE OR REPLACE (FUNCTION|VIEW)/CREATE \1/' >$@
+	@cat $(filter %.sql,$^) | $(BUILD) -E \
+		-e 's/^CREATE OR REPLACE (FUNCTION|VIEW)/CREATE \1/' >$@
 
 .SECONDEXPANSION:
 $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
 		sql/upgrade.head.sql $$(call deltas_from,$$*) $(FUNCTIONS)
-	@cat $(filter %.sql,$^) >$@
+	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
-	@cat $(filter %.sql,$^) >$@
+	@cat $(filter %.sql,$^) | $(BUILD) >$@
+
+extension/pgagent--plain--$(EXTVERSION).sql: \
+		sql/upgrade.head.sql sql/upgrade/plain--adopted.sql $(FUNCTIONS)
+	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
+		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
+
+$(CATALOGUE)/tables.sql: $(TABLES)
+$(CATALOGUE)/functions.sql: $(PLAIN_FUNCTIONS)
+$(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql:
+	@mkdir -p $(@D)
+	@cat $(filter %.sql,$^) | $(BUILD) >$@
+$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
+	@mkdir -p $(@D)
+	@cp $< $@
 
 # A line "-- include NAME.py" stands for that file.
 $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
@@ -91,7 +118,8 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 		-e 's/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' \
 		$< >$@
 
-extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
+extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
+		extension/pgagent--%.sql: sql/upgrade/%.sql
 	@cat $(filter %.sql,$^) >$@
 
 install: all ## Install the extension's files into the server (as root)
@@ -108,6 +136,7 @@ uninstall: ## Remove the extension's files from the server (as root)
 demo: machine all ## Try it: a throw-away server with a runner and jobs
 	$(BIN)/python dev/demo.py
 
+# PLAIN=1 T="tests/catalog tests/api tests/schedule tests/daemon": without CREATE EXTENSION.
 test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
@@ -142,7 +171,7 @@ dist: ## Pack the committed tree for PGXN
 		-o build/pgagent-$(EXTVERSION).zip HEAD
 
 clean: ## Remove everything that was built
-	rm -rf build extension/*--*.sql python/src/*.egg-info
+	rm -rf build extension/*--*.sql $(CATALOGUE) python/src/*.egg-info
 
 machine:
 	@dev/setup

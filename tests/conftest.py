@@ -1,7 +1,8 @@
 """One private server per session, one database per test.
 
 `conn` and `dsn` lead to a database with the extension as it is built here,
-`conn_42` and `dsn_42` to one with pgAgent 4.2's; `asking` is for questions.
+`conn_42` and `dsn_42` to one with pgAgent 4.2's; `asking` is for questions. With PLAIN=1
+in the environment the former has no extension: an ordinary role has called `pgagent init`.
 """
 
 import os
@@ -10,6 +11,8 @@ from contextlib import closing
 import psycopg
 import pytest
 from cluster import LIBPQ, Cluster
+from pgagent_runner.catalog import init
+from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from support import peer
 
@@ -29,7 +32,13 @@ def cluster(request):
 
 def create_pgagent(*, host, port, user, dbname, **_):
     with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
-        conn.execute("CREATE EXTENSION pgagent")
+        if os.environ.get("PLAIN"):
+            conn.execute("CREATE ROLE plain LOGIN")
+            conn.execute(f"GRANT CREATE ON DATABASE {dbname} TO plain")
+        else:
+            conn.execute("CREATE EXTENSION pgagent")
+    if os.environ.get("PLAIN"):
+        init(make_conninfo(host=host, port=port, user="plain", dbname=dbname))
 
 
 def create_pgagent_42(*, host, port, user, dbname, **_):

@@ -34,6 +34,14 @@ def install_42(conn):
     conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
 
 
+def install_42_without_extension(conn):
+    """Install pgAgent 4.2 as people did before there were extensions."""
+    script = peer(SCRIPT_42).read_text()
+    lines = [line for line in script.splitlines() if "_config_dump(" not in line]
+    conn.execute("CREATE SCHEMA pgagent")
+    conn.execute("\n".join(lines))
+
+
 def columns(conn):
     """Return the names of the columns of each table."""
     query = (

@@ -13,3 +13,9 @@ def members(conn):
 def definitions(conn):
     """Return the members without the rows that the extension comes with."""
     return [line for line in members(conn) if not line.startswith("row of ")]
+
+
+def catalogue(conn):
+    """Return the definitions without what only an extension has."""
+    of_an_extension = ("member ", "extension ", "dump of ", "privileges of ")
+    return [line for line in definitions(conn) if not line.startswith(of_an_extension)]

@@ -1,9 +1,19 @@
 -- members.sql: every fact about every object of the extension pgagent, one line of text
 -- for each object. Two databases have the same extension if they give the same lines.
-WITH member AS (
+-- Where there is no such extension, its objects are those of the schema.
+WITH belonging AS (
     SELECT d.classid, d.objid
     FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'pgagent'
+), member AS (
+    SELECT classid, objid FROM belonging
+    UNION ALL
+    SELECT d.classid, d.objid
+    FROM pg_depend AS d
+    LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('pgagent')
+          AND (d.classid = 'pg_proc'::regclass OR c.relkind IN ('r', 'v', 'S'))
+          AND NOT EXISTS (SELECT FROM belonging)
 ), relation AS (
     SELECT c.*, c.oid::regclass::text AS name
     FROM member JOIN pg_class AS c ON c.oid = member.objid

@@ -1,7 +1,5 @@
 """What is dumped here and restored there is the same installation, but for its agents."""
 
-import subprocess
-
 import pytest
 from jobs import job
 from transitions import seconds_until_due
@@ -17,51 +15,6 @@ def busy(conn_42, agent_42):
     """A busy installation of ours."""
     conn_42.execute(UPGRADE)
     return conn_42
-
-
-@pytest.fixture
-def pg(cluster):
-    """Run a client program of PostgreSQL, with these arguments; return the process."""
-
-    def run(program, *arguments):
-        return subprocess.run(
-            [cluster.bindir / program, *map(str, arguments)],
-            env=cluster.client_environ(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture
-def dump(pg, tmp_path):
-    """Dump a session's database; return the archive."""
-
-    def run(session, *options):
-        archive = tmp_path / "dump"
-        done = pg("pg_dump", *options, f"--file={archive}", session.info.dbname)
-        assert (done.returncode, done.stderr) == (0, "")
-        return archive
-
-    return run
-
-
-@pytest.fixture
-def restore(pg):
-    """Restore an archive into a session's database, without a single error."""
-
-    def run(archive, session, *options):
-        database = f"--dbname={session.info.dbname}"
-        if archive.is_file() and archive.read_bytes().startswith(b"--"):
-            command = ["psql", "-Xq", "-vON_ERROR_STOP=1", "-f", archive]
-        else:
-            command = ["pg_restore", archive]
-        done = pg(*command, database, *options)
-        assert (done.returncode, done.stderr) == (0, "")
-
-    return run
 
 
 def as_restored(tables):

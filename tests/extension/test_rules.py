@@ -86,6 +86,7 @@ FOR_EVERYBODY = {
     "pga_zone_local",
     "pga_zone_next",
     "pgagent_schema_version",
+    "pgagent_version",
     "run_job",
     "schedule",
     "schedule_in_database",

@@ -2,22 +2,21 @@
 
 import psycopg
 import pytest
-from support import peer, poll
+from support import poll
 from transitions import register, sweep
 
-from .contents import BUSY_42, SCRIPT_42, add_everywhere, columns, contents, install_42
+from .contents import (
+    BUSY_42,
+    add_everywhere,
+    columns,
+    contents,
+    install_42,
+    install_42_without_extension,
+)
 from .members import definitions, members
 
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
 ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
-
-
-def install_without_extension(conn):
-    """Install pgAgent 4.2 as people did before there were extensions."""
-    script = peer(SCRIPT_42).read_text()
-    lines = [line for line in script.splitlines() if "_config_dump(" not in line]
-    conn.execute("CREATE SCHEMA pgagent")
-    conn.execute("\n".join(lines))
 
 
 def default_timezone(conn):
@@ -54,7 +53,7 @@ def test_an_upgrade_ends_where_a_fresh_installation_begins(conn, conn_42):
 
 def test_a_plain_installation_is_adopted_with_every_row(conn, new_database):
     plain = new_database("plain")
-    install_without_extension(plain)
+    install_42_without_extension(plain)
     plain.execute(BUSY_42)
     assert_nothing_is_lost(plain, ADOPT)
     assert definitions(plain) == definitions(conn)
@@ -62,7 +61,7 @@ def test_a_plain_installation_is_adopted_with_every_row(conn, new_database):
 
 def test_an_adoption_ends_where_a_fresh_installation_begins(conn, new_database):
     plain = new_database("plain")
-    install_without_extension(plain)
+    install_42_without_extension(plain)
     plain.execute(ADOPT)
     assert members(plain) == members(conn)
 

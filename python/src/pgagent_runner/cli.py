@@ -1,7 +1,7 @@
-"""The command `pgagent`: from argv and the environment to a running agent.
+"""The command `pgagent`: from argv and the environment to a running agent, or a verb.
 
-It exits with 0 after a stop that was asked for, and with 2 if the command line makes
-no sense; nothing else ends it.
+The runner exits with 0 after a stop that was asked for, and with 2 if the command line
+makes no sense; nothing else ends it.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,10 +26,12 @@ log = logging.getLogger("pgagent")
 
 DAY = 86400.0
 DEFAULTS = AgentOptions(conninfo="", station="")
+VERBS = {"init": "install", "update": "install"}  # word -> module of verbs
 LEVELS = ("error", "warning", "info", "debug")
 
 USAGE = """\
 pgagent run [OPTION]... [CONNINFO]
+       pgagent {init | update} [--dry-run] [CONNINFO]
        pgagent [-f] [-t SECONDS] [-r SECONDS] [-s FILE] [-l 0|1|2] [-v] CONNINFO"""
 
 CONNINFO_HELP = (
@@ -41,6 +44,10 @@ CONNINFO_HELP = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in VERBS:
+        verb = import_module(f"pgagent_runner.verbs.{VERBS[arguments[0]]}")
+        status: int = verb.main(arguments[0], arguments[1:])
+        return status
     if arguments[:1] == ["run"]:
         options = _run_parser().parse_args(arguments[1:])
     else:

@@ -9,6 +9,7 @@ from pgagent_runner.catalog.errors import (
     NotRunningError,
 )
 from pgagent_runner.catalog.housekeeping import prune_log
+from pgagent_runner.catalog.install import init, update
 from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
 
@@ -21,7 +22,9 @@ __all__ = [
     "NotRegisteredError",
     "NotRunningError",
     "Seal",
+    "init",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",
+    "update",
 ]

@@ -1,0 +1,60 @@
+"""`pgagent init` and `pgagent update`: the catalogue without CREATE EXTENSION."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pgagent_runner.catalog import CatalogError, init, merge_conninfo, update
+
+_TEXTS = {
+    "init": "Make the schema pgagent, with its tables and functions, in a database on"
+    " whose server no extension can be installed. The login needs CREATE on the"
+    " database and becomes the owner. What is there already is left as it is.",
+    "update": "Bring a schema pgagent that was made without CREATE EXTENSION, by"
+    " `pgagent init` or by the script of pgAgent 3.4 to 4.2, to this version.",
+}
+_DONE = 'pgagent: database "{0.database}": version {0.after}, {1}\n'
+
+
+def main(verb: str, arguments: Sequence[str]) -> int:
+    """Do what the verb says; return 0 if all is well now, 1 if it was refused."""
+    options = _parser(verb).parse_args(arguments)
+    action = {"init": init, "update": update}[verb]
+    try:
+        conninfo = merge_conninfo(" ".join(options.conninfo), {})
+        change = action(conninfo, dry_run=options.dry_run)
+    except (CatalogError, ValueError) as e:
+        reason = " ".join(str(e).split())  # libpq's are of several lines
+        sys.stderr.write(f"pgagent {verb}: {reason}\n")
+        return 1
+    if not change.script:
+        sys.stderr.write(_DONE.format(change, "is there already: nothing to do"))
+    elif options.dry_run:
+        sys.stdout.write(f"BEGIN;\n{change.script}COMMIT;\n")
+    elif change.before is None:
+        sys.stderr.write(_DONE.format(change, "was installed"))
+    else:
+        sys.stderr.write(_DONE.format(change, f"was {change.before} before"))
+    return 0
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"pgagent {verb}",
+        description=_TEXTS[verb],
+        epilog="It is one transaction: all is done, or nothing.",
+    )
+    add = parser.add_argument
+    add(
+        "--dry-run",
+        action="store_true",
+        help="print the SQL and change nothing; psql can execute it",
+    )
+    add(
+        "conninfo",
+        nargs="*",
+        metavar="CONNINFO",
+        help="the database, as any program that uses libpq takes it; the variables PG*"
+        " and .pgpass count too",
+    )
+    return parser

@@ -1,0 +1,3 @@
+-- A catalogue that `pgagent init` has made is turned into the extension by
+--     CREATE EXTENSION pgagent VERSION 'plain'; ALTER EXTENSION pgagent UPDATE;
+-- This file is the first half: it has nothing to create.
