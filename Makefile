@@ -71,7 +71,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
 .PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
-	dist clean \
+	dist release-check freeze next clean \
 	machine peers
 
 help: ## List what there is to do
@@ -169,6 +169,15 @@ dist: ## Pack the committed tree for PGXN
 	mkdir -p build
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
 		-o build/pgagent-$(EXTVERSION).zip HEAD
+
+release-check: machine all ## Is this version fit to be released? (docs/releasing.md)
+	$(BIN)/python dev/release.py check
+
+freeze: machine all ## Keep the scripts and the runner of a released version
+	$(BIN)/python dev/release.py freeze
+
+next: machine ## Begin the next version: make next V=5.2.0
+	$(BIN)/python dev/release.py next $(V)
 
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql $(CATALOGUE) python/src/*.egg-info

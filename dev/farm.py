@@ -53,6 +53,7 @@ def plant(target: Path) -> Farm:
     extension = share / "extension"
     _replace(PEERS.glob(f"usr/share/postgresql/{_major()}/extension/*"), extension)
     _replace(PEERS.glob("usr/share/postgresql/*/extension/pgagent*"), extension)
+    _replace((ROOT / "tests/baseline").glob("*.sql"), extension)
     _replace((ROOT / "extension").iterdir(), extension)
     known = os.environ.get("LD_LIBRARY_PATH", "")
     return Farm(bindir, f"{peer_libraries}:{pg_config('--libdir')}:{known}".rstrip(":"))

@@ -96,22 +96,6 @@ def test_a_run_under_way_stays_its_agents_until_that_is_gone(conn_42, agent_42):
     assert conn_42.execute(running).fetchall() == []
 
 
-def test_the_next_upgrade_will_replace_functions_and_nothing_else(alice, conn, cluster):
-    known = "SELECT extversion FROM pg_extension WHERE extname = 'pgagent'"
-    (version,) = conn.execute(known).fetchone()
-    (control,) = cluster.directory.glob("server/**/extension/pgagent.control")
-    script = control.with_name(f"pgagent--4.2--{version}.sql").read_text()
-    functions = script[script.index("-- version.sql") :]
-    control.with_name(f"pgagent--{version}--next.sql").write_text(functions)
-    conn.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_agent_sweep() TO alice")
-    before = members(conn)
-
-    conn.execute(f"{UPGRADE} TO 'next'")
-
-    conn.execute("UPDATE pg_extension SET extversion = %s", [version])
-    assert members(conn) == before
-
-
 def test_the_owner_of_a_database_can_install(conn, alice, new_database):
     theirs = new_database("theirs", alice)
     theirs.execute("CREATE EXTENSION pgagent")
