@@ -41,7 +41,7 @@ def released() -> list[str]:
 
 
 def one_version() -> Iterator[str]:
-    """Every place names the same version."""
+    """Name places that say another version."""
     places = {
         "META.json": json.loads((ROOT / "META.json").read_text())["version"],
         "python/pyproject.toml": _first(r'^version = "(.*)"$', "python/pyproject.toml"),
@@ -56,7 +56,7 @@ def one_version() -> Iterator[str]:
 
 
 def one_chain() -> Iterator[str]:
-    """The deltas lead from 4.2 to this version, each version once."""
+    """Say where the deltas do not lead from 4.2 to this version in one chain."""
     chain, at = deltas(), "4.2"
     while at in chain:
         at = chain.pop(at)
@@ -65,7 +65,7 @@ def one_chain() -> Iterator[str]:
 
 
 def kept_baselines() -> Iterator[str]:
-    """Of each released version the scripts and the runner are kept, unchanged."""
+    """Name what is not kept, or was changed, of the versions released."""
     for old in released():
         for name in _kept(old):
             if not (BASELINE / name).exists():
@@ -77,26 +77,26 @@ def kept_baselines() -> Iterator[str]:
 
 
 def plain_scripts() -> Iterator[str]:
-    """Built scripts are ASCII: they must load in every encoding that a server has."""
+    """Name built scripts that would not load in every encoding of a server."""
     for path in sorted((ROOT / "extension").glob(f"*--{version()}.sql")):
         if not path.read_bytes().isascii():
             yield f"{path.name} is not"
 
 
 def dated_changelog() -> Iterator[str]:
-    """The top-most entry of the changelog has the date of the release."""
+    """Say if the top-most entry of the changelog has no date."""
     heading = _first(r"^## (\[.*)$", "CHANGELOG.md")
     if not re.fullmatch(r"\[.*\] - \d{4}-\d\d-\d\d", heading):
         yield f"it is headed {heading!r}"
 
 
 def clean_tree() -> Iterator[str]:
-    """Everything is committed."""
+    """Name what is not committed."""
     yield from _git("status", "--porcelain").splitlines()
 
 
 def sound_wheel() -> Iterator[str]:
-    """The wheel holds the scripts of `pgagent init`, and works by itself."""
+    """Say if the wheel lacks a script of `pgagent init`, or does not work by itself."""
     with tempfile.TemporaryDirectory() as folder:
         wheel = build_wheel(Path(folder))
         names = set(zipfile.ZipFile(wheel).namelist())
