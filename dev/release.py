@@ -25,8 +25,7 @@ SQL = "pgagent_runner/catalog/sql"
 
 def version() -> str:
     """Return the version: the one place that it comes from."""
-    control = (ROOT / "extension/pgagent.control").read_text()
-    return re.findall(r"^default_version = '(.*)'$", control, re.MULTILINE)[0]
+    return _first(r"^default_version = '(.*)'$", "extension/pgagent.control")
 
 
 def deltas() -> dict[str, str]:
