@@ -22,8 +22,9 @@ DELTA = sql/upgrade/4.2--$(EXTVERSION).sql $(patsubst %,sql/tables/%.sql, \
 	timezone session skip)
 
 PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
-PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
-	head describe crontab pg_cron rrule ics mail webhook)
+HELPERS = describe crontab pg_cron rrule ics mail webhook
+PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql,head $(HELPERS))
+PYTHON_BODIES = $(HELPERS:%=build/plpython/%.py)
 
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
@@ -72,6 +73,12 @@ $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
 		{ file = "sql/plpython/" $$3; while ((getline line < file) > 0) print line; \
 		  close(file); next } { print }' >$@
 
+# For mypy: a body as one module, with all names that its files take from each other.
+$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(wildcard sql/plpython/*.py)
+	@mkdir -p $(@D)
+	@echo "import plpy" >$@
+	@sed -n 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@
 
@@ -92,10 +99,11 @@ demo: machine all ## Try it: a throw-away server with a runner and jobs
 test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
-lint: machine all ## Check the code
+lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
+	MYPYPATH=sql/plpython $(BIN)/mypy --config-file $(CONFIG) $(PYTHON_BODIES)
 	$(BIN)/lint-imports --config $(CONFIG)
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
