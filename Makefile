@@ -125,10 +125,12 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
 
-dist: ## Pack the committed tree for PGXN
-	mkdir -p build
+dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
 		-o build/pgagent-$(EXTVERSION).zip HEAD
+	$(BIN)/python -m venv build/dist
+	build/dist/bin/pip install --quiet build
+	build/dist/bin/python -m build --outdir build python
 
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info

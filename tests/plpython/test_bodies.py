@@ -59,50 +59,48 @@ def test_no_body_ends_its_own_quotation(helper):
         assert "$python$" not in (FOLDER / name).read_text()
 
 
+BODY = r"AS \$python\$\n((?:-- include \w+\.py\n)+)return (\w+)\((.*)\)\n\$python\$;"
+
+
 def body_of(helper):
-    """Return the lines of the one body in Python, and the names of its files."""
-    (body,) = re.findall(
-        r"AS \$python\$\n(.*?)\$python\$;", helper.read_text(), re.DOTALL
-    )
-    *includes, call = body.splitlines()
-    return [re.fullmatch(r"-- include (\w+)\.py", line)[1] for line in includes], call
+    """Return the files of the one body in Python, the function and its arguments."""
+    assert helper.read_text().count("$python$") == 2
+    ((includes, function, arguments),) = re.findall(BODY, helper.read_text())
+    return re.findall(r"(\w+)\.py", includes), function, arguments.split(", ")
+
+
+def parsed(name):
+    return ast.parse((FOLDER / f"{name}.py").read_text()).body
 
 
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
 def test_a_body_is_files_and_one_call_of_the_last(helper):
     """So that ruff and mypy see all of it."""
-    includes, call = body_of(helper)
-    name, parameters = re.fullmatch(r"return (\w+)\((.*)\)", call).groups()
+    includes, function, arguments = body_of(helper)
     assert includes[-1] == helper.stem
-    tree = ast.parse((FOLDER / f"{helper.stem}.py").read_text())
-    (function,) = (
+    (called,) = (
         node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and node.name == name
+        for node in parsed(helper.stem)
+        if isinstance(node, ast.FunctionDef) and node.name == function
     )
-    assert [arg.arg for arg in function.args.args] == parameters.split(", ")
+    assert [arg.arg for arg in called.args.args] == arguments
 
 
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
 def test_nothing_in_a_body_hides_an_argument_or_something_else(helper):
     """All of a body's files share one scope, and the arguments are around it."""
-    includes, call = body_of(helper)
-    parameters = re.findall(r"\w+", call.partition("(")[2])
-    names = [
-        name
-        for include in includes
-        for name in defined(ast.parse((FOLDER / f"{include}.py").read_text()))
-    ]
-    assert len({*names, *parameters}) == len(names) + len(parameters)
+    includes, _, arguments = body_of(helper)
+    names = [name for include in includes for name in defined(parsed(include))]
+    assert len({*names, *arguments}) == len(names) + len(arguments)
 
 
-def defined(tree):
+def defined(nodes):
     """Return the names that a file gives to something of its own."""
-    for node in tree.body:
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets)
+            yield from map(ast.unparse, node.targets)
 
 
 def functions(*names):
