@@ -46,7 +46,7 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test lint gates docs format bench chaos chaos-long \
 	dist clean \
 	machine peers
 
@@ -109,6 +109,9 @@ lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
 
+gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
+	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
+
 docs: machine all ## Write docs/reference.md anew from the comments in sql/
 	$(BIN)/python dev/reference.py
 
@@ -131,6 +134,9 @@ dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	$(BIN)/python -m venv build/dist
 	build/dist/bin/pip install --quiet build
 	build/dist/bin/python -m build --outdir build python
+	$(BIN)/python -m venv --clear build/installed
+	build/installed/bin/pip install --quiet build/pgagent_runner-$(EXTVERSION)-*.whl
+	build/installed/bin/pgagent --version
 
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info
