@@ -30,8 +30,9 @@ $(error version $(EXTVERSION) of extension/pgagent.control has no delta: \
 endif
 
 PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
-PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
-	head describe crontab pg_cron rrule ics mail webhook)
+HELPERS = describe crontab pg_cron rrule ics mail webhook
+PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql,head $(HELPERS))
+PYTHON_BODIES = $(HELPERS:%=build/plpython/%.py)
 
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
@@ -57,7 +58,7 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test lint gates docs format bench chaos chaos-long \
 	dist clean \
 	machine peers
 
@@ -91,6 +92,12 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 		-e 's/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' \
 		$< >$@
 
+# For mypy: a body as one module, with all names that its files take from each other.
+$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(wildcard sql/plpython/*.py)
+	@mkdir -p $(@D)
+	@echo "import plpy" >$@
+	@sed -n 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+
 extension/pgagent--unpackaged.sql: sql/upgrade/unpackaged.sql
 	@cat $(filter %.sql,$^) >$@
 
@@ -111,14 +118,18 @@ demo: machine all ## Try it: a throw-away server with a runner and jobs
 test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
-lint: machine all ## Check the code
+lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
+	MYPYPATH=sql/plpython $(BIN)/mypy --config-file $(CONFIG) $(PYTHON_BODIES)
 	$(BIN)/lint-imports --config $(CONFIG)
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
+
+gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
+	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
 
 docs: machine all ## Write docs/reference.md anew from the comments in sql/
 	$(BIN)/python dev/reference.py
@@ -136,10 +147,15 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
 
-dist: ## Pack the committed tree for PGXN
-	mkdir -p build
+dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
 		-o build/pgagent-$(EXTVERSION).zip HEAD
+	$(BIN)/python -m venv build/dist
+	build/dist/bin/pip install --quiet build
+	build/dist/bin/python -m build --outdir build python
+	$(BIN)/python -m venv --clear build/installed
+	build/installed/bin/pip install --quiet build/pgagent_runner-$(EXTVERSION)-*.whl
+	build/installed/bin/pgagent --version
 
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info
