@@ -30,8 +30,9 @@ $(error version $(EXTVERSION) of extension/pgagent.control has no delta: \
 endif
 
 PYTHON_SCRIPT = extension/pgagent_python--$(EXTVERSION).sql
-PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql, \
-	head describe crontab pg_cron rrule ics mail webhook)
+HELPERS = describe crontab pg_cron rrule ics mail webhook
+PYTHON_HELPERS = $(patsubst %,sql/plpython/%.sql,head $(HELPERS))
+PYTHON_BODIES = $(HELPERS:%=build/plpython/%.py)
 
 INSTALL_SCRIPT = extension/pgagent--$(EXTVERSION).sql
 UPGRADE_SCRIPTS = $(OLD_VERSIONS:%=extension/pgagent--%--$(EXTVERSION).sql)
@@ -70,7 +71,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test lint gates docs format bench chaos chaos-long \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -118,6 +119,12 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 		-e 's/"CREATE EXTENSION pgagent_python CASCADE"/"ALTER EXTENSION pgagent_python UPDATE"/' \
 		$< >$@
 
+# For mypy: a body as one module, with all names that its files take from each other.
+$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(wildcard sql/plpython/*.py)
+	@mkdir -p $(@D)
+	@echo "import plpy" >$@
+	@sed -n 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+
 extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
 	@cat $(filter %.sql,$^) >$@
@@ -140,14 +147,18 @@ demo: machine all ## Try it: a throw-away server with a runner and jobs
 test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
-lint: machine all ## Check the code
+lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
+	MYPYPATH=sql/plpython $(BIN)/mypy --config-file $(CONFIG) $(PYTHON_BODIES)
 	$(BIN)/lint-imports --config $(CONFIG)
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
+
+gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
+	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
 
 docs: machine all ## Write docs/reference.md anew from the comments in sql/
 	$(BIN)/python dev/reference.py
@@ -165,10 +176,15 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
 
-dist: ## Pack the committed tree for PGXN
-	mkdir -p build
+dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
 		-o build/pgagent-$(EXTVERSION).zip HEAD
+	$(BIN)/python -m venv build/dist
+	build/dist/bin/pip install --quiet build
+	build/dist/bin/python -m build --outdir build python
+	$(BIN)/python -m venv --clear build/installed
+	build/installed/bin/pip install --quiet build/pgagent_runner-$(EXTVERSION)-*.whl
+	build/installed/bin/pgagent --version
 
 release-check: machine all ## Is this version fit to be released? (docs/releasing.md)
 	$(BIN)/python dev/release.py check

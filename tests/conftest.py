@@ -11,7 +11,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from cluster import LIBPQ, Cluster
-from pgagent_runner.catalog import init
+from pgagent_runner.catalog.install import init
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from support import peer

@@ -84,3 +84,81 @@ def describe_variable(name: str) -> str:
     if name == "SHELL":
         return "interpreter of the lines below"
     return "set in the scripts of the lines below"
+
+
+SCHEDULE = """
+    SELECT string_agg(pgagent.pga_schedule_text(p), '; ') AS text
+    FROM pgagent.pga_schedule_parsed($1, $2, now()) AS p"""
+PRESENT = """
+    SELECT bool_or(s.jstcode = $2 AND c.text = $3) AS same
+    FROM pgagent.pga_job AS j
+    LEFT JOIN pgagent.pga_jobstep AS s ON s.jstjobid = j.jobid
+    CROSS JOIN LATERAL (
+        SELECT string_agg(pgagent.pga_schedule_text(p), '; ' ORDER BY p.jscid) AS text
+        FROM pgagent.pga_schedule AS p WHERE p.jscjobid = j.jobid
+    ) AS c
+    WHERE j.jobname = $1 HAVING count(*) > 0"""
+
+
+def make_job(name: str, entry: Entry, zone: "str | None") -> None:
+    """Make the job that a line becomes."""
+    ask("SELECT pgagent.create_job($1)", "text", name)
+    ask(
+        "SELECT pgagent.add_step($1, 'command', $2, kind => 'batch')",
+        "text text",
+        name,
+        entry.script,
+    )
+    ask(
+        "SELECT pgagent.add_schedule($1, $2, timezone => $3)",
+        "text text text",
+        name,
+        entry.schedule,
+        zone,
+    )
+
+
+def import_crontab(
+    crontab: "str | None",
+    dry_run: "bool | None",
+    timezone: "str | None",
+    prefix: "str | None",
+) -> "list[tuple[int, str, str | None, str | None, str]]":
+    """Take over all lines, or none; a dry run, the default, makes nothing."""
+    dry = dry_run is not False
+    rows: list[tuple[int, str, str | None, str | None, str]] = []
+    new = []
+    for line in read_crontab(crontab or ""):
+        if isinstance(line, Other):
+            rows.append((line.line, line.text, None, None, line.result))
+            continue
+        name = f"{prefix or 'crontab'} line {line.line}"
+        zone = line.timezone or timezone
+        text = None
+        try:
+            text = ask(SCHEDULE, "text text", line.schedule, zone)[0]["text"]
+            present = ask(PRESENT, "text text text", name, line.script, text)
+        except plpy.SPIError as e:
+            result = "problem: " + str(e).split("\n")[0]
+        else:
+            if present:
+                result = "left alone: there is a job of this name"
+                if not present[0]["same"]:
+                    result += ", which does something else"
+            else:
+                result = "would become a job" if dry else "has become a job"
+                new.append((name, line, zone))
+        rows.append((line.line, line.text, name, text, result))
+    if dry:
+        return rows
+    problems = [(row[0], row[4][9:]) for row in rows if row[4].startswith("problem: ")]
+    if problems:
+        plpy.error(
+            f"pgagent: crontab: line {problems[0][0]}: {problems[0][1]}",
+            sqlstate="22023",
+            detail=f"{len(problems)} lines can't be taken over, and no job was made;"
+            " a dry run lists them.",
+        )
+    for job in new:
+        make_job(*job)
+    return rows

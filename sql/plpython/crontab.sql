@@ -7,52 +7,9 @@ CREATE FUNCTION pgagent.import_crontab(
 RETURNS TABLE (line integer, entry text, job text, schedule text, result text) LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
+-- include ask.py
 -- include crontab.py
-def ask(query, types, values):
-    return plpy.execute(plpy.prepare(query, types), values)
-
-dry = dry_run is not False
-problems, rows, entries = [], [], []
-for it in read_crontab(crontab or ""):
-    if isinstance(it, Other):
-        rows.append((it.line, it.text, None, None, it.result))
-        if it.result.startswith("problem: "):
-            problems.append((it.line, it.result[9:]))
-        continue
-    name = f"{prefix or 'crontab'} line {it.line}"
-    zone = it.timezone or timezone
-    try:
-        (text,) = (row["text"] for row in ask(
-            "SELECT string_agg(pgagent.pga_schedule_text(p), '; ') AS text"
-            " FROM pgagent.pga_schedule_parsed($1, $2, now()) AS p", ["text", "text"], [it.schedule, zone]))
-        present = ask("""
-            SELECT bool_or(s.jstcode = $2 AND c.text = $3) AS same
-            FROM pgagent.pga_job AS j
-            LEFT JOIN pgagent.pga_jobstep AS s ON s.jstjobid = j.jobid
-            CROSS JOIN LATERAL (SELECT string_agg(pgagent.pga_schedule_text(p), '; ' ORDER BY p.jscid) AS text
-                                FROM pgagent.pga_schedule AS p WHERE p.jscjobid = j.jobid) AS c
-            WHERE j.jobname = $1 HAVING count(*) > 0""", ["text"] * 3, [name, it.script, text])
-        if present:
-            result = "left alone: there is a job of this name"
-            if not present[0]["same"]:
-                result += ", which does something else"
-            rows.append((it.line, it.text, name, text, result))
-            continue
-        entries.append((name, zone, it))
-        rows.append((it.line, it.text, name, text, "would become a job" if dry else "has become a job"))
-    except plpy.SPIError as e:
-        problems.append((it.line, str(e).split("\n")[0]))
-        rows.append((it.line, it.text, name, None, f"problem: {problems[-1][1]}"))
-if dry:
-    return rows
-if problems:
-    plpy.error(f"pgagent: crontab: line {problems[0][0]}: {problems[0][1]}", sqlstate="22023",
-               detail=f"{len(problems)} lines can't be taken over, and no job was made; a dry run lists them.")
-for name, zone, it in entries:
-    ask("SELECT pgagent.create_job($1)", ["text"], [name])
-    ask("SELECT pgagent.add_step($1, 'command', $2, kind => 'batch')", ["text", "text"], [name, it.script])
-    ask("SELECT pgagent.add_schedule($1, $2, timezone => $3)", ["text", "text", "text"], [name, it.schedule, zone])
-return rows
+return import_crontab(crontab, dry_run, timezone, prefix)
 $python$;
 COMMENT ON FUNCTION pgagent.import_crontab(text, boolean, text, text) IS
 'Takes over a user''s crontab (no column with user names): each line becomes a job with a batch step, named by the prefix and the number of its line; variables are set in the scripts, CRON_TZ is heeded, % begins the standard input. Returns what each line becomes; a dry run, the default, makes nothing. A job whose name exists already is left alone, and it is said if that does something else. Raises 22023 if a line can''t be taken over; then no job is made. Example: SELECT * FROM pgagent.import_crontab(''30 2 * * 1-5 /usr/local/bin/backup'').';

@@ -13,7 +13,8 @@ def escaped(text: str) -> str:
 
 def folded(line: str) -> str:
     """Fold a line that is too long, between characters."""
-    pieces, piece = [], ""
+    pieces: list[str] = []
+    piece = ""
     for character in line:
         if len((piece + character).encode()) > LONGEST - bool(pieces):
             pieces.append(piece)
@@ -38,3 +39,27 @@ def calendar(events: "list[tuple[int, str, str, str]]", stamp: str, host: str) -
         ]
     lines.append("END:VCALENDAR")
     return "".join(folded(line) + "\r\n" for line in lines)
+
+
+RUNS = """
+    SELECT j.jobid, j.jobname,
+        concat_ws(E'\\n', nullif(j.jobdesc, ''), n.schedule_name, n.note) AS what,
+        to_char(n.run_at AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') AS run_at
+    FROM pgagent.pga_job AS j,
+        pgagent.next_runs(j.jobid::bigint, until => $2, max_rows => $3) AS n
+    WHERE j.jobenabled AND ($1 IS NULL OR j.jobid = pgagent.pga_job_id($1))
+    ORDER BY n.run_at, j.jobid LIMIT $3"""
+NOW = """
+    SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') AS stamp,
+        current_database() AS host"""
+
+
+def upcoming_ics(job: "str | None", until: "str | None", max_rows: "int | None") -> str:
+    """Return the coming runs as a calendar."""
+    if job is not None:  # refuse an unknown one even if no job is enabled
+        ask("SELECT pgagent.pga_job_id($1)", "text", job)
+    ask("SELECT pgagent.pga_check_max_rows($1)", "integer", max_rows)
+    runs = ask(RUNS, "text timestamptz integer", job, until, max_rows)
+    (now,) = ask(NOW)
+    events = [(r["jobid"], r["jobname"], r["what"], r["run_at"]) for r in runs]
+    return calendar(events, now["stamp"], now["host"] + ".pgagent")

@@ -7,20 +7,9 @@ CREATE FUNCTION pgagent.upcoming_ics(
 RETURNS text LANGUAGE plpython3u STABLE
 SET search_path = pg_catalog, pg_temp
 AS $python$
+-- include ask.py
 -- include ics.py
-if job is not None:     # refuse an unknown one even if no job is enabled
-    plpy.execute(plpy.prepare("SELECT pgagent.pga_job_id($1)", ["text"]), [job])
-plpy.execute(plpy.prepare("SELECT pgagent.pga_check_max_rows($1)", ["integer"]), [max_rows])
-runs = plpy.execute(plpy.prepare("""
-    SELECT j.jobid, j.jobname, concat_ws(E'\\n', nullif(j.jobdesc, ''), n.schedule_name, n.note) AS what,
-           to_char(n.run_at AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') AS run_at
-    FROM pgagent.pga_job AS j, pgagent.next_runs(j.jobid::bigint, until => $2, max_rows => $3) AS n
-    WHERE j.jobenabled AND ($1 IS NULL OR j.jobid = pgagent.pga_job_id($1))
-    ORDER BY n.run_at, j.jobid LIMIT $3""", ["text", "timestamptz", "integer"]), [job, until, max_rows])
-(now,) = plpy.execute(
-    "SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"') AS stamp, current_database() AS host")
-events = [(r["jobid"], r["jobname"], r["what"], r["run_at"]) for r in runs]
-return calendar(events, now["stamp"], now["host"] + ".pgagent")
+return upcoming_ics(job, until, max_rows)
 $python$;
 COMMENT ON FUNCTION pgagent.upcoming_ics(text, timestamptz, integer) IS
 'The coming runs of a job, or of all enabled jobs (NULL), as an iCalendar (RFC 5545), up to "until" and at most max_rows; an event has the same UID each time. Raises what next_runs() does. Example: SELECT pgagent.upcoming_ics().';

@@ -5,6 +5,7 @@ import smtplib
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -27,19 +28,20 @@ def message(
     return mail
 
 
-class Bounded:
-    """For smtplib's classes: the answers of a server within bounds."""
+class Plain(smtplib.SMTP):
+    """Without TLS, at first; what a server answers is bounded."""
 
     deadline: float
+    _host: str  # whose certificate is wanted
 
     def getreply(self) -> "tuple[int, bytes]":
         """Return the next answer."""
         if self.file is None and self.sock is not None:
             reader = LimitedReader(self.sock, self.deadline)
             self.file = io.BufferedReader(reader)
-        return super().getreply()  # type: ignore[misc]
+        return super().getreply()
 
-    def send(self, s: "str | bytes") -> None:
+    def send(self, s: Any) -> None:  # noqa: ANN401
         """Send, piece by piece."""
         for piece in pieces(s.encode("ascii") if isinstance(s, str) else bytes(s)):
             try:
@@ -48,14 +50,10 @@ class Bounded:
             except OSError as error:
                 self.close()
                 raise smtplib.SMTPServerDisconnected(str(error)) from None
-            super().send(piece)  # type: ignore[misc]
+            super().send(piece)
 
 
-class Plain(Bounded, smtplib.SMTP):
-    """Without TLS, at first."""
-
-
-class Secure(Bounded, smtplib.SMTP_SSL):
+class Secure(Plain, smtplib.SMTP_SSL):
     """With TLS."""
 
 
@@ -82,13 +80,14 @@ def send(
             "Wanted is smtp://host[:port] or smtps://host[:port].",
         )
     tls = context or ssl.create_default_context()
-    connection: Plain | Secure = (
-        Secure(timeout=timeout, context=tls)
+    rest = rest_until(deadline)
+    connection = (
+        Secure(timeout=rest, context=tls)
         if server.scheme == "smtps"
-        else Plain(timeout=timeout)
+        else Plain(timeout=rest)
     )
     connection.deadline = deadline
-    connection._host = server.hostname  # noqa: SLF001  # whose certificate is wanted
+    connection._host = server.hostname  # noqa: SLF001
     with connection:
         code, answer = connection.connect(
             server.hostname, port or (465 if server.scheme == "smtps" else 25)
@@ -111,3 +110,30 @@ def send(
         refused = connection.send_message(mail)
     if refused:  # by some, while others get it
         raise smtplib.SMTPRecipientsRefused(refused)
+
+
+def send_mail(
+    recipients: "list[str] | None",
+    subject: "str | None",
+    body: "str | None",
+    sender: "str | None",
+    server: "str | None",
+    credentials: "str | None",
+    timeout: "float | None",
+) -> None:
+    """Send a mail, or raise an error of the database."""
+    try:
+        if not recipients or not all(recipients):
+            raise RefusalError(
+                "there is no recipient", "Wanted is an array of addresses."
+            )
+        mail = message(sender or "", recipients, subject or "", body or "")
+        send(mail, server or "", secret(credentials, may_read_secrets()), timeout)
+    except RefusalError as e:
+        plpy.error(f"pgagent: send_mail: {e}", detail=e.detail, sqlstate="22023")
+    except (OSError, smtplib.SMTPException) as e:
+        plpy.error(
+            f"pgagent: send_mail: {type(e).__name__}: {e}",
+            sqlstate="08000",
+            detail=f"The server is {server}, the time limit {timeout:g} s.",
+        )

@@ -13,16 +13,7 @@ AS $python$
 -- include privilege.py
 -- include limited.py
 -- include mail.py
-try:
-    if not recipients or not all(recipients):
-        raise RefusalError("there is no recipient", "Wanted is an array of addresses.")
-    send(message(sender or "", recipients, subject or "", body or ""), server or "",
-         secret(credentials, may_read_secrets()), timeout)
-except RefusalError as e:
-    plpy.error(f"pgagent: send_mail: {e}", detail=e.detail, sqlstate="22023")
-except (OSError, smtplib.SMTPException) as e:
-    plpy.error(f"pgagent: send_mail: {type(e).__name__}: {e}", sqlstate="08000",
-               detail=f"The server is {server}, the time limit {timeout:g} s.")
+return send_mail(recipients, subject, body, sender, server, credentials, timeout)
 $python$;
 REVOKE ALL ON FUNCTION pgagent.send_mail(text[], text, text, text, text, text, double precision) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.send_mail(text[], text, text, text, text, text, double precision) IS

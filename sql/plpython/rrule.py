@@ -249,3 +249,23 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
             f'DTSTART: "{start}" can\'t be expressed', "Times of day are to the minute."
         )
     return fields_of(parts, interval, begin), zone, first, until
+
+
+INSTANT = """
+    SELECT CASE WHEN $1 LIKE '%Z' THEN $1::timestamptz
+        ELSE pgagent.pga_zone_instant(
+            COALESCE($2, pgagent.pga_default_timezone()), $1::timestamp)
+        END AS instant"""
+
+
+def schedule_from_rrule(
+    rrule: "str | None",
+) -> "tuple[str, str | None, str | None, str | None]":
+    """Return schedule, time zone, start and end, or raise an error of the database."""
+    try:
+        text, zone, *times = schedule_of(rrule or "")
+    except RefusalError as e:
+        plpy.error(f"pgagent: recurrence rule: {e}", detail=e.detail, sqlstate="22023")
+    ask("SELECT pgagent.pga_check_timezone($1)", "text", zone)
+    start, end = (ask(INSTANT, "text text", t, zone)[0]["instant"] for t in times)
+    return text, zone, start, end

@@ -11,17 +11,7 @@ AS $python$
 -- include privilege.py
 -- include limited.py
 -- include webhook.py
-try:
-    status = post(url or "", payload or "null", secret(credentials, may_read_secrets()), timeout)
-except RefusalError as e:
-    plpy.error(f"pgagent: post_webhook: {e}", detail=e.detail, sqlstate="22023")
-except (OSError, http.client.HTTPException) as e:
-    plpy.error(f"pgagent: post_webhook: {type(e).__name__}: {e}", sqlstate="08000",
-               detail=f"The time limit is {timeout:g} s.")
-if status >= 300:
-    plpy.error(f"pgagent: post_webhook: the answer is {status}", sqlstate="08000",
-               detail="Redirections are not followed." if status < 400 else "The receiver refuses or fails.")
-return status
+return post_webhook(url, payload, credentials, timeout)
 $python$;
 REVOKE ALL ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.post_webhook(text, jsonb, text, double precision) IS

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from importlib.metadata import metadata
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from support import ROOT
 from .members import members
 
 META = json.loads((ROOT / "META.json").read_text())
+PROJECT = tomllib.loads((ROOT / "python/pyproject.toml").read_text())["project"]
 REQUIRED = {
     *("name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"),
 }
@@ -28,13 +30,12 @@ def found(pattern, path):
 
 def test_there_is_one_version(conn):
     controls = ROOT.glob("extension/*.control")
-    project = tomllib.loads((ROOT / "python/pyproject.toml").read_text())["project"]
     installed = "SELECT extversion FROM pg_extension WHERE extname = 'pgagent'"
     assert {
         *(found(r"^default_version = '(.*)'$", control) for control in controls),
         *(extension["version"] for extension in META["provides"].values()),
         found(r"^## \[(\d.*?)\]", ROOT / "CHANGELOG.md"),
-        project["version"],
+        PROJECT["version"],
         *conn.execute(installed).fetchone(),
     } == {META["version"]}
 
@@ -59,6 +60,32 @@ def test_the_metadata_name_versions_and_files_that_exist():
     for phase in META["prereqs"].values():
         for versions in phase.values():
             assert all(v == 0 or SEMVER.fullmatch(v) for v in versions.values())
+
+
+def test_the_runners_package_says_what_an_index_shows():
+    shown = metadata("pgagent-runner")
+    assert shown["Author"] == META["maintainer"]
+    assert shown["License-Expression"] == "PostgreSQL"
+    assert shown.get_all("License-File") == ["LICENSE"]
+    assert {*META["tags"]} <= {*shown["Keywords"].split(",")}
+    assert shown["Description-Content-Type"] == "text/markdown"
+    assert "pgagent run" in shown["Description"]
+
+
+def test_the_runners_package_names_the_versions_of_python_it_is_for():
+    named = [
+        classifier.rpartition(" ")[2]
+        for classifier in PROJECT["classifiers"]
+        if re.match(r"Programming Language :: Python :: 3\.", classifier)
+    ]
+    assert PROJECT["requires-python"] == f">={named[0]}"
+    first = int(named[0].removeprefix("3."))
+    assert named == [f"3.{n}" for n in range(first, first + len(named))]
+
+
+def test_the_runners_package_has_the_licence():
+    licence = (ROOT / "LICENSE").read_bytes()
+    assert (ROOT / "python/LICENSE").read_bytes() == licence
 
 
 def test_nothing_but_the_schema_is_left_when_the_extension_goes(conn):

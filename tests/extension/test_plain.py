@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from daemon.runner_process import Runner
 from jobs import add_job
-from pgagent_runner.catalog import CatalogError, init, update
+from pgagent_runner.catalog import CatalogError
+from pgagent_runner.catalog.install import init, update
 from psycopg.conninfo import make_conninfo
 from support import ROOT, poll
 

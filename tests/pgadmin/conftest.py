@@ -1,7 +1,8 @@
 """pgAdmin's session: as superuser, and as a role with rights on the tables alone.
 
 All these tests share a database, which takes less time than one each; a test's jobs go
-with it. Other jobs are always there: only then does pgAdmin have a wrong one to find.
+with it. Other jobs are always there, with all that belongs to a job: only then does
+pgAdmin have a wrong one to find. Whatever it does, not a row of theirs is written.
 """
 
 from contextlib import closing
@@ -62,13 +63,47 @@ def outsider(dsn):
         yield session
 
 
+# Of each row its version too: a change and its opposite are two changes.
+ROWS_OF_JOBS = """
+WITH job AS (SELECT j.xmin, j.* FROM pgagent.pga_job AS j WHERE j.jobid = ANY (%s)),
+step AS (SELECT s.xmin, s.* FROM pgagent.pga_jobstep AS s JOIN job ON jstjobid = jobid),
+schedule AS (SELECT s.xmin, s.* FROM pgagent.pga_schedule AS s JOIN job ON jscjobid = jobid),
+exception AS (SELECT e.xmin, e.* FROM pgagent.pga_exception AS e JOIN schedule ON jexscid = jscid),
+run AS (SELECT l.xmin, l.* FROM pgagent.pga_joblog AS l JOIN job ON jlgjobid = jobid),
+step_run AS (SELECT l.xmin, l.* FROM pgagent.pga_jobsteplog AS l JOIN run ON jsljlgid = jlgid)
+SELECT to_jsonb(job) FROM job UNION ALL SELECT to_jsonb(step) FROM step
+UNION ALL SELECT to_jsonb(schedule) FROM schedule
+UNION ALL SELECT to_jsonb(exception) FROM exception
+UNION ALL SELECT to_jsonb(run) FROM run UNION ALL SELECT to_jsonb(step_run) FROM step_run
+ORDER BY 1"""
+
+
 @pytest.fixture
 def neighbours(conn):
     """Jobs that come before and after those of the tests, by name: (first, last)."""
-    jobs = add_job(conn, name="AAA", due=None), add_job(conn, name="zzz", due=None)
-    for job_id in jobs:
-        add_schedule(conn, job_id, jscstart="2040-01-01 00:00")
-    return jobs
+    jobs = [add_neighbour(conn, name) for name in ("AAA", "zzz")]
+    before = conn.execute(ROWS_OF_JOBS, [jobs]).fetchall()
+    assert len(before) == 6 * len(jobs)
+    yield jobs
+    assert conn.execute(ROWS_OF_JOBS, [jobs]).fetchall() == before
+
+
+def add_neighbour(conn, name):
+    """Add a job with a step, a schedule with an exception, and a run in the log."""
+    job_id = add_job(conn, "SELECT 1", name=name, due=None)
+    schedule_id = add_schedule(conn, job_id, jscstart="2040-01-01 00:00")
+    conn.execute(
+        "INSERT INTO pgagent.pga_exception (jexscid, jexdate) VALUES (%s, '2040-02-02')",
+        [schedule_id],
+    )
+    conn.execute(
+        "WITH run AS (INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus)"
+        " VALUES (%s, 'd') RETURNING jlgid, jlgjobid) "
+        "INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus)"
+        " SELECT jlgid, jstid, 's' FROM run JOIN pgagent.pga_jobstep ON jstjobid = jlgjobid",
+        [job_id],
+    )
+    return job_id
 
 
 @pytest.fixture

@@ -51,5 +51,7 @@ def test_a_job_is_dropped_with_its_history(conn, pgadmin, agent, neighbours):
     assert [row["jobid"] for row in send(pgadmin, JOB_NODES)] == list(neighbours)
     assert send(pgadmin, STEPS.format(job_id)) == []
     assert send(pgadmin, SCHEDULES.format(job_id)) == []
-    for log in ("pga_joblog", "pga_jobsteplog"):
-        assert send(pgadmin, f"SELECT FROM pgagent.{log}") == []
+    for column, log in (("jlgid", "pga_joblog"), ("jsljlgid", "pga_jobsteplog")):
+        kept = send(pgadmin, f"SELECT {column} FROM pgagent.{log}")
+        assert len(kept) == len(neighbours)
+        assert {column: run_id} not in kept

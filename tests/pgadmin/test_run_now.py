@@ -77,9 +77,9 @@ def test_the_grid_shows_the_agent_and_the_last_status(conn, pgadmin, agent):
         (row["jobname"], row["jobclass"], row["jagagent"], row["jlgstatus"])
         for row in rows
     ] == [
-        ("AAA", "Routine Maintenance", None, None),
+        ("AAA", "Routine Maintenance", None, "d"),
         ("job", "Data Import", "here", "r"),
-        ("zzz", "Routine Maintenance", None, None),
+        ("zzz", "Routine Maintenance", None, "d"),
     ]
     assert rows[1]["jobagentid"] == agent.info.backend_pid
     assert rows[1]["joblastrun"] is not None

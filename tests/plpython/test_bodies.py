@@ -59,6 +59,50 @@ def test_no_body_ends_its_own_quotation(helper):
         assert "$python$" not in (FOLDER / name).read_text()
 
 
+BODY = r"AS \$python\$\n((?:-- include \w+\.py\n)+)return (\w+)\((.*)\)\n\$python\$;"
+
+
+def body_of(helper):
+    """Return the files of the one body in Python, the function and its arguments."""
+    assert helper.read_text().count("$python$") == 2
+    ((includes, function, arguments),) = re.findall(BODY, helper.read_text())
+    return re.findall(r"(\w+)\.py", includes), function, arguments.split(", ")
+
+
+def parsed(name):
+    return ast.parse((FOLDER / f"{name}.py").read_text()).body
+
+
+@pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
+def test_a_body_is_files_and_one_call_of_the_last(helper):
+    """So that ruff and mypy see all of it."""
+    includes, function, arguments = body_of(helper)
+    assert includes[-1] == helper.stem
+    (called,) = (
+        node
+        for node in parsed(helper.stem)
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    assert [arg.arg for arg in called.args.args] == arguments
+
+
+@pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
+def test_nothing_in_a_body_hides_an_argument_or_something_else(helper):
+    """All of a body's files share one scope, and the arguments are around it."""
+    includes, _, arguments = body_of(helper)
+    names = [name for include in includes for name in defined(parsed(include))]
+    assert len({*names, *arguments}) == len(names) + len(arguments)
+
+
+def defined(nodes):
+    """Return the names that a file gives to something of its own."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from map(ast.unparse, node.targets)
+
+
 def functions(*names):
     """Return what these modules define, each beginning with those before."""
     found: dict[str, object] = {}

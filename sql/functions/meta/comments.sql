@@ -1,4 +1,5 @@
--- comments.sql: what each table, column, index, constraint and sequence is.
+-- comments.sql: what each table and column is, and those indexes and constraints whose
+-- definition does not say what they are for.
 
 COMMENT ON SCHEMA pgagent IS 'pgAgent job scheduler';
 
@@ -10,24 +11,17 @@ COMMENT ON COLUMN pgagent.pga_jobagent.jagstation IS 'Host name of the agent: it
 COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, for a process id alone comes again. NULL if unknown.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent is taken for alive unless it renews; NULL for pgAgent''s own daemon, which has no lease.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagrunner IS 'Names the process, whose sessions come and go; NULL for pgAgent''s own daemon, and when the process has registered anew: then it is not dead, only this session is.';
-COMMENT ON INDEX pgagent.pga_jobagent_pkey IS 'One agent a session.';
 
 COMMENT ON TABLE pgagent.pga_jobsession IS
 'The sessions on this server in which agents execute SQL steps; whoever finds an agent dead ends them.';
 COMMENT ON COLUMN pgagent.pga_jobsession.jsspid IS 'Process id of the session.';
 COMMENT ON COLUMN pgagent.pga_jobsession.jssagentid IS 'The agent.';
 COMMENT ON COLUMN pgagent.pga_jobsession.jssbackendstart IS 'When the session began: with jsspid its identity.';
-COMMENT ON INDEX pgagent.pga_jobsession_pkey IS 'One row a session.';
-COMMENT ON INDEX pgagent.pga_jobsession_agentid IS 'The sessions of an agent.';
-COMMENT ON CONSTRAINT pga_jobsession_jssagentid_fkey ON pgagent.pga_jobsession IS 'They go with their agent.';
 
 COMMENT ON TABLE pgagent.pga_jobclass IS
 'Classes of jobs, for people to sort them by; the scheduler makes no difference.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclname IS 'Its name, unique.';
-COMMENT ON INDEX pgagent.pga_jobclass_pkey IS 'Ids of classes.';
-COMMENT ON INDEX pgagent.pga_jobclass_name IS 'No two classes of one name.';
-COMMENT ON SEQUENCE pgagent.pga_jobclass_jclid_seq IS 'Ids of job classes.';
 
 COMMENT ON TABLE pgagent.pga_job IS
 'Jobs: what runs at the times of its schedules, step by step.';
@@ -51,18 +45,8 @@ COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a
 COMMENT ON COLUMN pgagent.pga_job.jobdeaths IS 'How many runners in a row have died while they executed this job; three disable it.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in the log; NULL: for ever.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
-COMMENT ON CONSTRAINT pga_job_jobtimeout_check ON pgagent.pga_job IS 'A time.';
-COMMENT ON CONSTRAINT pga_job_joboverlap_check ON pgagent.pga_job IS 'skip or queue.';
-COMMENT ON CONSTRAINT pga_job_jobmissed_check ON pgagent.pga_job IS 'latest, skip or all.';
-COMMENT ON CONSTRAINT pga_job_jobmissedlimit_check ON pgagent.pga_job IS 'A time.';
-COMMENT ON CONSTRAINT pga_job_jobkeepfor_check ON pgagent.pga_job IS 'A time.';
-COMMENT ON CONSTRAINT pga_job_jobkeepruns_check ON pgagent.pga_job IS 'One run at least.';
-COMMENT ON INDEX pgagent.pga_job_pkey IS 'Ids of jobs.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
-COMMENT ON INDEX pgagent.pga_job_agent IS 'The jobs that an agent holds.';
-COMMENT ON CONSTRAINT pga_job_jobjclid_fkey ON pgagent.pga_job IS 'A class that is in use can''t be deleted.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
-COMMENT ON SEQUENCE pgagent.pga_job_jobid_seq IS 'Ids of jobs.';
 
 COMMENT ON TABLE pgagent.pga_jobstep IS
 'Steps of jobs, executed in the order of their names.';
@@ -83,19 +67,8 @@ COMMENT ON COLUMN pgagent.pga_jobstep.jstretrydelay IS 'How long to wait before 
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'By how much longer before each further one: 1=always the same, 2=twice as long.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretryon IS 'After what to try again: SQLSTATEs or their first two characters, exit codes, ''connection'', ''timeout'', ''any''. NULL: lost connections, 40001, 40P01, 55P03 and 57P01 to 57P03 for SQL; any exit code for batch.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstmode IS 'How an SQL step is sent: single=as one query, in one transaction unless it says otherwise; autocommit=statement by statement, each on its own; atomic=in one transaction with its own log row, in the database of the jobs only.';
-COMMENT ON CONSTRAINT pga_jobstep_jsttimeout_check ON pgagent.pga_jobstep IS 'A time.';
-COMMENT ON CONSTRAINT pga_jobstep_jstretries_check ON pgagent.pga_jobstep IS '0 to 1000.';
-COMMENT ON CONSTRAINT pga_jobstep_jstretrydelay_check ON pgagent.pga_jobstep IS 'Not before the failure.';
-COMMENT ON CONSTRAINT pga_jobstep_jstretrybackoff_check ON pgagent.pga_jobstep IS '1 to 100.';
-COMMENT ON CONSTRAINT pga_jobstep_jstmode_check ON pgagent.pga_jobstep IS 'single, autocommit or atomic; batch steps are single.';
-COMMENT ON INDEX pgagent.pga_jobstep_pkey IS 'Ids of steps.';
-COMMENT ON INDEX pgagent.pga_jobstep_jobid IS 'The steps of a job.';
-COMMENT ON CONSTRAINT pga_jobstep_jstjobid_fkey ON pgagent.pga_jobstep IS 'Steps go with their job.';
-COMMENT ON CONSTRAINT pga_jobstep_jstkind_check ON pgagent.pga_jobstep IS 'SQL or batch.';
 COMMENT ON CONSTRAINT pga_jobstep_check ON pgagent.pga_jobstep IS 'Only SQL steps have a connection string, and they have it or a database.';
 COMMENT ON CONSTRAINT pga_jobstep_check1 ON pgagent.pga_jobstep IS 'Only SQL steps have a database, and they have it or a connection string.';
-COMMENT ON CONSTRAINT pga_jobstep_jstonerror_check ON pgagent.pga_jobstep IS 'Fail, succeed or ignore.';
-COMMENT ON SEQUENCE pgagent.pga_jobstep_jstid_seq IS 'Ids of steps.';
 
 COMMENT ON TABLE pgagent.pga_schedule IS
 'Schedules of jobs: a job runs at the times of all its enabled schedules. A time matches if minute, hour, weekday, day and month all do; a field in which nothing is selected matches always.';
@@ -115,18 +88,7 @@ COMMENT ON COLUMN pgagent.pga_schedule.jscevery IS 'If set, the schedule starts 
 COMMENT ON COLUMN pgagent.pga_schedule.jscat IS 'If set, the schedule starts the job once, then, and is disabled; a change of the fields empties it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscreboot IS 'If true, the schedule starts the job whenever an agent starts; a change of the fields resets it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
-COMMENT ON INDEX pgagent.pga_schedule_pkey IS 'Ids of schedules.';
-COMMENT ON INDEX pgagent.pga_jobschedule_jobid IS 'The schedules of a job.';
-COMMENT ON CONSTRAINT pga_schedule_jscjobid_fkey ON pgagent.pga_schedule IS 'Schedules go with their job.';
-COMMENT ON CONSTRAINT pga_schedule_jscminutes_size ON pgagent.pga_schedule IS '60 minutes.';
-COMMENT ON CONSTRAINT pga_schedule_jschours_size ON pgagent.pga_schedule IS '24 hours.';
-COMMENT ON CONSTRAINT pga_schedule_jscweekdays_size ON pgagent.pga_schedule IS '7 weekdays.';
-COMMENT ON CONSTRAINT pga_schedule_jscmonthdays_size ON pgagent.pga_schedule IS '31 days and the last.';
-COMMENT ON CONSTRAINT pga_schedule_jscevery_check ON pgagent.pga_schedule IS 'Not more often than every second.';
-COMMENT ON CONSTRAINT pga_schedule_jscat_check ON pgagent.pga_schedule IS 'A time that comes.';
-COMMENT ON CONSTRAINT pga_schedule_kind_check ON pgagent.pga_schedule IS 'A schedule of one kind.';
-COMMENT ON CONSTRAINT pga_schedule_jscmonths_size ON pgagent.pga_schedule IS '12 months.';
-COMMENT ON SEQUENCE pgagent.pga_schedule_jscid_seq IS 'Ids of schedules.';
+COMMENT ON CONSTRAINT pga_schedule_kind_check ON pgagent.pga_schedule IS 'Fields, an interval, one time or the start of an agent: a schedule is of one kind.';
 
 COMMENT ON TABLE pgagent.pga_exception IS
 'Exceptions: when a schedule does not start its job although its fields match.';
@@ -134,11 +96,7 @@ COMMENT ON COLUMN pgagent.pga_exception.jexid IS 'Id of the exception.';
 COMMENT ON COLUMN pgagent.pga_exception.jexscid IS 'The schedule.';
 COMMENT ON COLUMN pgagent.pga_exception.jexdate IS 'The date, in the schedule''s time zone; NULL: every day.';
 COMMENT ON COLUMN pgagent.pga_exception.jextime IS 'The time of day, to the minute; NULL: the whole day.';
-COMMENT ON INDEX pgagent.pga_exception_pkey IS 'Ids of exceptions.';
-COMMENT ON INDEX pgagent.pga_exception_jexscid IS 'The exceptions of a schedule.';
-COMMENT ON INDEX pgagent.pga_exception_datetime IS 'No exception twice in one schedule.';
-COMMENT ON CONSTRAINT pga_exception_jexscid_fkey ON pgagent.pga_exception IS 'Exceptions go with their schedule.';
-COMMENT ON SEQUENCE pgagent.pga_exception_jexid_seq IS 'Ids of exceptions.';
+COMMENT ON INDEX pgagent.pga_exception_datetime IS 'No exception twice in one schedule; two schedules may have the same one.';
 
 COMMENT ON TABLE pgagent.pga_joblog IS
 'Runs of jobs, past and present.';
@@ -152,12 +110,7 @@ COMMENT ON COLUMN pgagent.pga_joblog.jlgstation IS 'The host of that agent.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgscheduled IS 'When the run was due.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run ended as it did; NULL after success.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgcancel IS 'Who has asked for the run to be stopped, and when; NULL: nobody.';
-COMMENT ON INDEX pgagent.pga_joblog_pkey IS 'Ids of runs.';
 COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
-COMMENT ON INDEX pgagent.pga_joblog_running IS 'The runs under way.';
-COMMENT ON CONSTRAINT pga_joblog_jlgjobid_fkey ON pgagent.pga_joblog IS 'Runs go with their job.';
-COMMENT ON CONSTRAINT pga_joblog_jlgstatus_check ON pgagent.pga_joblog IS 'The five letters.';
-COMMENT ON SEQUENCE pgagent.pga_joblog_jlgid_seq IS 'Ids of runs.';
 
 COMMENT ON TABLE pgagent.pga_jobsteplog IS
 'Steps of runs, past and present.';
@@ -170,13 +123,6 @@ COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The how manieth attempt at the step in this run, from 1.';
-COMMENT ON INDEX pgagent.pga_jobsteplog_pkey IS 'Ids of rows.';
-COMMENT ON INDEX pgagent.pga_jobsteplog_jslid IS 'The steps of a run.';
-COMMENT ON INDEX pgagent.pga_jobsteplog_jstid IS 'The runs of a step, the latest first.';
-COMMENT ON CONSTRAINT pga_jobsteplog_jsljlgid_fkey ON pgagent.pga_jobsteplog IS 'They go with their run.';
-COMMENT ON CONSTRAINT pga_jobsteplog_jsljstid_fkey ON pgagent.pga_jobsteplog IS 'They go with their step.';
-COMMENT ON CONSTRAINT pga_jobsteplog_jslstatus_check ON pgagent.pga_jobsteplog IS 'The five letters.';
-COMMENT ON SEQUENCE pgagent.pga_jobsteplog_jslid_seq IS 'Ids of the steps of runs.';
 
 COMMENT ON TABLE pgagent.pga_jobskip IS
 'Times of jobs that have passed without a run, and why.';
@@ -186,8 +132,4 @@ COMMENT ON COLUMN pgagent.pga_jobskip.jskfrom IS 'The first time that was left o
 COMMENT ON COLUMN pgagent.pga_jobskip.jskuntil IS 'All its times up to here were left out.';
 COMMENT ON COLUMN pgagent.pga_jobskip.jskreason IS 'One sentence why.';
 COMMENT ON COLUMN pgagent.pga_jobskip.jsklogged IS 'When that was decided.';
-COMMENT ON INDEX pgagent.pga_jobskip_pkey IS 'Ids of rows.';
-COMMENT ON INDEX pgagent.pga_jobskip_jobid IS 'What a job has left out, the latest first.';
-COMMENT ON CONSTRAINT pga_jobskip_jskjobid_fkey ON pgagent.pga_jobskip IS 'They go with their job.';
-COMMENT ON SEQUENCE pgagent.pga_jobskip_jskid_seq IS 'Ids of rows.';
 

@@ -9,7 +9,6 @@ from pgagent_runner.catalog.errors import (
     NotRunningError,
 )
 from pgagent_runner.catalog.housekeeping import prune_log
-from pgagent_runner.catalog.install import init, update
 from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
 
@@ -22,9 +21,7 @@ __all__ = [
     "NotRegisteredError",
     "NotRunningError",
     "Seal",
-    "init",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",
-    "update",
 ]

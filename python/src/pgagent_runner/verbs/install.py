@@ -4,7 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pgagent_runner.catalog import CatalogError, init, merge_conninfo, update
+from pgagent_runner.catalog import CatalogError, merge_conninfo
+from pgagent_runner.catalog.install import init, update
 
 _TEXTS = {
     "init": "Make the schema pgagent, with its tables and functions, in a database on"
