@@ -21,7 +21,7 @@ AS $$
 DECLARE
     v_held bigint[];        -- the runs that can be closed now
 BEGIN
-    -- The order of locks is the same everywhere: the job, then its run, then its steps.
+    -- The order of locks is in docs/design.md: the job comes first.
     -- A job that somebody else has locked is passed over: nobody must wait for him while
     -- holding the locks of other jobs.
     IF array_position(p_next_step_ids, NULL) IS NOT NULL THEN
