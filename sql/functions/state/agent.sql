@@ -3,7 +3,7 @@
 --
 -- An agent is alive while its session, known by process id and start time, is connected
 -- and its lease, on this server's clock, has not run out. pgAgent's own daemon has no
--- lease. Whoever finds an agent dead buries it: there is no leader.
+-- lease. Any agent that finds another one dead buries it: there is no leader.
 --
 -- docs/design.md has the order in which all functions take their locks.
 
@@ -20,7 +20,7 @@ BEGIN
             USING ERRCODE = 'read_only_sql_transaction',
                   DETAIL = 'The agent registers as soon as the server is promoted.';
     END IF;
-    -- Whoever had this process id before us is gone.
+    -- The agent that had this process id before us is gone.
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now');
     -- It lives, whatever has become of its earlier sessions.
     UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
