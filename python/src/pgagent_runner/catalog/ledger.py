@@ -138,7 +138,7 @@ class Ledger:
     def advance(
         self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
-        """Record how a step ended and that the next one starts, the how manieth time.
+        """Record how a step ended, and that the next one starts its nth attempt.
 
         Return the id of its row, None if it has been deleted. Raises `NotRunningError`
         if the run has been closed by somebody else.
