@@ -66,7 +66,7 @@ class Claims:
             self.claim(0)
 
     def break_off_silent(self, seconds: float) -> None:
-        """Break off what has been waiting for an answer for so long, from any thread."""
+        """Break off what has waited for an answer for so long, from any thread."""
         asked = self._asked
         if asked is not None and asked < time.monotonic() - seconds:
             self.break_off()
