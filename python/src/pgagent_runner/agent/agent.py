@@ -215,7 +215,7 @@ class Agent:
                 self._hear(catalog)
 
     def _drain(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
-        """Let running jobs end; abort them when time is up or when told again."""
+        """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
         given_up = math.inf
         self._look.set()  # for the claimer to end
