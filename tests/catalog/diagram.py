@@ -76,7 +76,7 @@ FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace
 def drawn(page=None):
     """Return the transitions that the diagrams of the page show."""
     diagrams = re.findall(
-        r"```mermaid\n---\ntitle: (\w+)\n---\n(.*?)```",
+        r"```mermaid\nstateDiagram-v2\n *%% (\w+)\n(.*?)```",
         PAGE.read_text() if page is None else page,
         re.DOTALL,
     )
