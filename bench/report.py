@@ -2,7 +2,8 @@
 
     bench/report.py
 
-puts the figures of build/bench/results.json into docs/performance.md and .svg.
+puts the figures of build/bench/results.json into bench/results/VERSION.md and
+docs/performance.svg.
 """
 
 import json
@@ -16,9 +17,19 @@ from agents import OURS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build/bench/results.json"
-PAGE = ROOT / "docs/performance.md"
+CONTROL = ROOT / "extension/pgagent.control"
+PAGES = ROOT / "bench/results"
 CHART = ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+HEAD = """\
+# Figures of {version}
+
+What `make bench` measured and `bench/report.py` wrote down;
+[docs/performance.md](../../docs/performance.md) says what each metric is and how to
+repeat it. *Of ours* is the figure divided by that of pgagent 5 in the same run: compare
+these ratios, since absolute figures are those of one machine at one time.
+
+"""
 HEADING = ["| what | who | median | of ours |", "|---|---|--:|--:|"]
 
 DELAY = "start delay, due, p50, ms"
@@ -129,9 +140,12 @@ def chart(results: Results) -> str:
 def main() -> None:
     """Publish what is not the result of a shortened run."""
     results = {name: result for name, result in load().items() if not result["quick"]}
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{page(results)}\n{END}{after}")
+    version = CONTROL.read_text().partition("default_version = '")[2].partition("'")[0]
+    target = PAGES / f"{version}.md"
+    known = target.read_text() if target.exists() else HEAD.format(version=version)
+    before, _, rest = known.partition(BEGIN)
+    after = rest.partition(END)[2] or "\n"
+    target.write_text(f"{before}{BEGIN}\n\n{page(results)}\n{END}{after}")
     if {"delay", "sustained"} <= results.keys():
         CHART.write_text(chart(results))
 

@@ -182,7 +182,7 @@ CALLS = {
     "schedule('two', '@daily', 'SELECT 1')": ("42P09", '2 jobs have the name "two"'),
     "schedule('steps', '@daily', 'SELECT 1')": (
         "55000",
-        "has 2 steps: which one shall get the command?",
+        "has 2 steps: which one is to get the command?",
     ),
     "schedule_in_database('x', '@daily', 'SELECT 1', 'db', 'bob')": (
         "0A000",

@@ -17,7 +17,11 @@ from transitions import (
     start_step,
 )
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    page
+    for pattern in ("*.md", "docs/**/*.md", "bench/results/*.md")
+    for page in sorted(ROOT.glob(pattern))
+]
 
 
 def sql_blocks(page):
@@ -41,7 +45,8 @@ def test_three_statements_make_a_job_that_is_seen_to_run(empty):
         conn.execute(create)
         conn.execute(schedule.replace("30 seconds", "1 second"))
         ((job, state, *_),) = conn.execute(show).fetchall()
-        assert (job, state) == ("tick", "waiting")
+        assert job == "tick"
+        assert state in {"waiting", "due"}  # a second is over soon
 
         with Runner(empty):
             poll(lambda: conn.execute(show).fetchall()[0][4] == "succeeded")
@@ -147,7 +152,7 @@ def test_the_runners_role_of_the_docs_cannot_change_jobs(conn, dsn, a_role_of_th
                 session.execute(deed)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#:]+)[#)]", page.read_text()):
         assert (page.parent / target).exists(), target

@@ -32,6 +32,14 @@ def test_the_reference_is_up_to_date(conn):
     assert reference.PAGE.read_text() == reference.page(conn), "run `make docs`"
 
 
+def test_defaults_are_shown_without_their_casts():
+    declaration = "a text[] DEFAULT NULL::text[], b text DEFAULT 'c, d::e'::text"
+    assert (
+        reference.plain(declaration)
+        == "a text[] DEFAULT NULL, b text DEFAULT 'c, d::e'"
+    )
+
+
 def test_every_function_and_view_has_an_example_that_runs(conn):
     register(conn)
     found = conn.execute(EXAMPLES).fetchall()

@@ -1,5 +1,6 @@
 """Taking over crontabs, and the jobs of pg_cron."""
 
+import re
 import subprocess
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 from cluster import Cluster
 from cronsim import CronSim
-from support import PEERS, unavailable
+from support import PEERS, ROOT, unavailable
 
 CRONTAB = r"""# every night
 SHELL=/bin/sh
@@ -243,6 +244,26 @@ def import_all(session, call="dry_run => false"):
 
 
 HERE = ("postgres", "localhost")
+
+
+def test_the_statement_of_the_docs_moves_the_jobs_that_will_run(
+    pg_cron, jobs_of_pg_cron
+):
+    page = (ROOT / "docs/pg_cron.md").read_text()
+    (move,) = re.findall(r"```sql\n(\s*SELECT cron\.unschedule.*?)```", page, re.DOTALL)
+    jobs_of_pg_cron(
+        ("a", "@daily", *HERE),
+        ("elsewhere", "@daily", "postgres", "192.0.2.1"),
+        ("somebody's", "@daily", "bob", "localhost"),
+    )
+
+    pg_cron.execute(move)
+
+    left = pg_cron.execute("SELECT jobname FROM cron.job ORDER BY jobid").fetchall()
+    run_here = pg_cron.execute(
+        "SELECT jobname FROM pgagent.pga_job WHERE jobenabled"
+    ).fetchall()
+    assert (left, run_here) == ([("elsewhere",), ("somebody's",)], [("a",)])
 
 
 def test_jobs_of_one_name_are_both_taken_over(pg_cron, jobs_of_pg_cron):

@@ -1,4 +1,4 @@
-"""The log of the runner: a line a message, whatever a message holds."""
+"""The log of the runner: one line for each message, whatever it contains."""
 
 import logging
 import logging.handlers
@@ -51,7 +51,7 @@ def start(level: int, file: Path | None) -> None:
     written any more does not stop the runner. Raises OSError if it can't be opened.
     """
     logging.raiseExceptions = False
-    # Who called is not shown, and costs more than all the rest to find out.
+    # The caller is not shown, and finding it costs more than all the rest.
     logging._srcfile = None  # noqa: SLF001 (documented)
     logging.logThreads = logging.logMultiprocessing = False
     handler: logging.Handler

@@ -30,7 +30,7 @@ class StepStatus(StrEnum):
 
 
 class StepKind(StrEnum):
-    """What a step is made of: `pga_jobstep.jstkind`."""
+    """The kind of a step: `pga_jobstep.jstkind`."""
 
     SQL = "s"
     BATCH = "b"
@@ -74,7 +74,7 @@ class Step(NamedTuple):
     kind: str  # a StepKind, unless the row is a bad one
     code: str
     database: str  # a database on the agent's own server, or ''
-    conninfo: str  # a libpq connection string to anywhere, or ''; wins over database
+    conninfo: str  # a libpq connection string to anywhere, or ''; beats database
     on_error: str  # an OnError
     mode: str = StepMode.SINGLE  # a StepMode
     timeout: float | None = None  # seconds; None: no limit
@@ -96,7 +96,7 @@ class Run(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of executing a step.
+    """How the execution of a step ended, with its result and output.
 
     `result` is stored in `pga_jobsteplog.jslresult`: the number of rows that the
     last SQL command touched (-1 if the step failed), or the exit code of a script
@@ -121,7 +121,7 @@ class EndedStep(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """What the catalogue answers to a heartbeat."""
+    """The catalogue's answer to a heartbeat."""
 
     swept: int  # runs of dead agents that were aborted
     dying: int  # dead agents whose sessions have not ended yet

@@ -23,8 +23,8 @@ from pgagent_runner.model import (
 
 log = logging.getLogger(__name__)
 
-# What may well pass when it is tried again, and has left nothing behind: a lost
-# connection, serialization failures, deadlocks, locks, a server that restarts.
+# Failures that may well not recur, and that leave nothing behind: a lost connection,
+# serialization failures, deadlocks, locks, a server that restarts.
 _PASSING = frozenset((CONNECTION, "40001", "40P01", "55P03", "57P01", "57P02", "57P03"))
 _SQLSTATE = 5  # characters
 _CLASS = 2
@@ -58,7 +58,7 @@ class Recorder(Protocol):
 
 
 class Executor(Protocol):
-    """What executes the steps: see `steps.StepExecutor`."""
+    """The executor of the steps: see `steps.StepExecutor`."""
 
     def execute(self, step: Step, seal: Seal | None) -> Outcome:
         """Execute a step to its end."""
@@ -119,7 +119,7 @@ def _execute_steps(
 def _execute_step(
     run: Run, step: Step, step_log_id: int, recorder: Recorder, executor: Executor
 ) -> EndedStep:
-    """Execute a step, again and again if that may help; its end is not recorded yet."""
+    """Execute a step, repeatedly if that may help; its end is not recorded yet."""
     attempt = 1
     delay = step.retry_delay
     while True:
@@ -134,7 +134,7 @@ def _execute_step(
             f"attempt {attempt} of {step.retries + 1}; the next one in {delay:g} s",
         )
         recorder.end_step(run.id, EndedStep(step_log_id, StepStatus.FAILED, failed))
-        # A little jitter, so that what has failed together does not come together.
+        # A little jitter, so that steps that failed together do not return together.
         cut_short = executor.pause(delay * random.uniform(0.9, 1))  # noqa: S311
         attempt += 1
         delay = min(delay * step.retry_backoff, max(_LONGEST_DELAY, step.retry_delay))

@@ -1,4 +1,4 @@
-"""What a service of systemd's `Type=notify` tells its manager: see sd_notify(3)."""
+"""Messages of a service to systemd, for `Type=notify`: see sd_notify(3)."""
 
 import contextlib
 import math
@@ -18,9 +18,10 @@ def watchdog_seconds() -> float:
 
 
 def notify(*assignments: str) -> None:
-    """Send assignments such as `READY=1`; do nothing where nobody is to be told.
+    """Send assignments such as `READY=1`; do nothing if there is nobody to tell.
 
-    What is not received, for whatever reason, is lost: it must not stop the service.
+    A message that is not received, for whatever reason, is lost: that must not stop the
+    service.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:

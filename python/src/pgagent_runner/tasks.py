@@ -1,11 +1,12 @@
 """Many tasks in one thread: while one of them waits, the others go on.
 
 A task is ordinary code, one line after the other, in a greenlet. It gives way to others
-where it waits by way of this module, and nowhere else; what would block all of them is
-given to a thread, by `in_thread`. In any other thread everything here simply blocks.
+where it waits by means of this module, and nowhere else; whatever would block all of
+them is given to a thread, by `in_thread`. In any other thread everything here simply
+blocks.
 
 Threads alone would do as well. But Python executes one of them at a time, and many that
-work for microseconds between two short waits spend more time on handing that right over
+work for microseconds between two short waits spend more time on handing over that right
 than on their work.
 """
 
@@ -136,8 +137,8 @@ class TaskLoop:
                 flag.detach(task)
 
     def _wake(self) -> None:
-        # It looks for what is ready after it has said that it may sleep: whoever comes
-        # in between is heard, too.
+        # It looks for what is ready after it has said that it may sleep, so it also
+        # hears of what comes in between.
         if self._may_sleep:
             self._bell.set()
 
@@ -152,8 +153,8 @@ class TaskLoop:
     def _loop(self) -> None:
         self._hub = getcurrent()
         while self._unfinished or self._ready or not self._closing:
-            # Each of these takes only what is there when it begins: nobody may keep the
-            # descriptors of others from being looked at.
+            # Each of these takes only what is there when it begins: no task may keep
+            # the descriptors of others from being looked at.
             for task, ready in self._look().items():
                 task.switch(ready)
             for _ in range(len(self._ready)):
@@ -230,7 +231,7 @@ class Flag:
         self._lock = threading.Lock()
         self._is_set = False
         self._attached: dict[_Task, int] = {}
-        self._pipe: tuple[int, int] | None = None  # opened for the first who asks
+        self._pipe: tuple[int, int] | None = None  # opened when first asked for
 
     @property
     def is_set(self) -> bool:
@@ -250,7 +251,7 @@ class Flag:
             return self._pipe[0]
 
     def set(self) -> None:
-        """Set it, and let go on who waits for that."""
+        """Set it, and let everything that waits for that go on."""
         with self._lock:
             if self._is_set:
                 return
@@ -274,7 +275,7 @@ class Flag:
         return self._is_set
 
     def close(self) -> None:
-        """Close the file descriptor; nobody must wait for it any more."""
+        """Close the file descriptor, which nobody may wait for any more."""
         with self._lock:
             if self._pipe is not None:
                 os.close(self._pipe[0])
@@ -351,7 +352,7 @@ def wait_ready(
 
 
 def go_last() -> None:
-    """Let all other tasks go on that can, before this one wakes another process up.
+    """Let all other tasks go on that can, before this one wakes up another process.
 
     That process may take the processor away at once: best when nothing is left to do.
     """
@@ -361,7 +362,7 @@ def go_last() -> None:
 
 
 def wait_for(future: "Future[T]") -> T:
-    """Wait for a future, and return or raise what has come of it."""
+    """Wait for a future, and return or raise its result."""
     task = getcurrent()
     if isinstance(task, _Task) and not future.done():
         loop = task.loop
@@ -371,9 +372,9 @@ def wait_for(future: "Future[T]") -> T:
 
 
 def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call what may block, while other tasks go on; raise OSError for want of a thread.
+    """Call what may block, while other tasks go on; raise OSError if no thread is left.
 
-    The thread is a new one: so nothing waits for a thread that is not to be had.
+    The thread is a new one, so nothing waits for another one to become free.
     """
     if not in_task():
         return function(*args, **kwargs)

@@ -131,7 +131,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_last(bigint) IS
-'How the last run of this job ended, and why; ok is NULL if there is none.';
+'How the last run of this job ended, and why; ok is NULL if there was none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_rules(p_job pgagent.pga_job)
 RETURNS text LANGUAGE sql STABLE
@@ -166,7 +166,7 @@ AS $$
         ), '') END
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
-'Whether this job is enabled, and if it was disabled for killing its runners, that.';
+'Whether this job is enabled, and whether it was disabled for killing its runners.';
 
 CREATE OR REPLACE FUNCTION pgagent.explain_job(job_id bigint)
 RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql
@@ -210,7 +210,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.explain_job(bigint) IS
-'Why a job runs, or why not: each condition, whether it holds (NULL where that is no question), and a sentence. Raises 42704 if there is no such job. Example: SELECT * FROM pgagent.explain_job(42).';
+'Why a job runs, or why not: each condition, whether it holds (NULL where that does not apply), and a sentence. Raises 42704 if there is no such job. Example: SELECT * FROM pgagent.explain_job(42).';
 
 CREATE OR REPLACE FUNCTION pgagent.explain_job(job_name text)
 RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE sql

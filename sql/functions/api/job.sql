@@ -107,7 +107,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer) IS
-'Sets of a job''s rules what is not NULL; 0 takes a limit away. Raises 22023 for anything that is not allowed.';
+'Sets those of a job''s rules that are not NULL; 0 takes a limit away. Raises 22023 for anything that is not allowed.';
 
 CREATE OR REPLACE FUNCTION pgagent.create_job(
     name text, description text DEFAULT '', class text DEFAULT 'Miscellaneous',
@@ -196,7 +196,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule(text, text) IS
-'Makes a job of one SQL command, whose name is its id: "job 12". Returns the id. Raises 22023 if the schedule can''t be read, 42710 if another job has that name. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
+'Makes a job of one SQL command, named after its id: "job 12". Returns the id. Raises 22023 if the schedule can''t be read, 42710 if another job has that name. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
 
 CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
     job_name text, schedule text, command text, database text,
@@ -240,7 +240,7 @@ BEGIN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = 'The functions find a job by its name.';
     ELSIF (command IS NOT NULL OR database IS NOT NULL) AND v_steps <> 1 THEN
-        RAISE EXCEPTION 'pgagent: job % has % steps: which one shall get the command?', job_id, v_steps
+        RAISE EXCEPTION 'pgagent: job % has % steps: which one is to get the command?', job_id, v_steps
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'command and database are for jobs of one step; change the rows of pga_jobstep instead.';
     END IF;
@@ -265,7 +265,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer) IS
-'Changes of a job what is not NULL: its schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
+'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,

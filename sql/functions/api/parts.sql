@@ -123,7 +123,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.add_schedule(bigint, text, text, text, timestamptz, timestamptz, boolean, text) IS
-'Adds a schedule to a job: a crontab line, @daily and the like, "30 seconds", "@at 2031-05-01 09:00", @reboot. Its name is its text by default, its start, from which intervals count, now. Returns the ids of its rows in pga_schedule: one, or two where cron means either of two days. Raises 42704 if there is no such job, 22023 if the schedule can''t be read, lies in the past or ends before it starts. Example: SELECT pgagent.add_schedule(42, ''0 9 * * mon-fri'', timezone => ''Europe/Berlin'').';
+'Adds a schedule to a job: a crontab line, @daily and the like, "30 seconds", "@at 2031-05-01 09:00", @reboot. By default its name is its text, and its start, from which intervals count, is now. Returns the ids of its rows in pga_schedule: one, or two where cron means either of two days. Raises 42704 if there is no such job, 22023 if the schedule can''t be read, lies in the past or ends before it starts. Example: SELECT pgagent.add_schedule(42, ''0 9 * * mon-fri'', timezone => ''Europe/Berlin'').';
 
 CREATE OR REPLACE FUNCTION pgagent.add_schedule(
     job_name text, schedule text, name text DEFAULT NULL, timezone text DEFAULT NULL,
@@ -193,7 +193,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.add_exception(bigint, date, time, text) IS
-'Leaves out a date, a time of every day, or a time on a date, of all schedules of a job or of those with this name. Returns to how many it was added. Raises 42704 if there is no such job or schedule, 22023 if neither date nor time is given. Example: SELECT pgagent.add_exception(42, on_date => ''2030-12-25'').';
+'Excepts a date, a time of every day, or a time on a date from all schedules of a job, or from those with this name. Returns to how many it was added. Raises 42704 if there is no such job or schedule, 22023 if neither date nor time is given. Example: SELECT pgagent.add_exception(42, on_date => ''2030-12-25'').';
 
 CREATE OR REPLACE FUNCTION pgagent.add_exception(
     job_name text, on_date date DEFAULT NULL, at_time time DEFAULT NULL, schedule text DEFAULT NULL

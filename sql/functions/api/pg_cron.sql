@@ -1,5 +1,5 @@
 -- pg_cron.sql: the names that scripts for pg_cron read: jobs and their runs. Views of one
--- table each, so that rows can be deleted, and a job be switched off, as in pg_cron.
+-- table each, so rows can be deleted and jobs switched off, as in pg_cron.
 
 CREATE OR REPLACE VIEW pgagent.job AS
 SELECT j.jobid::bigint AS jobid,

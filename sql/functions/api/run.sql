@@ -48,7 +48,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.run_job(bigint, text) IS
-'Has a job run at once, also a disabled one, from its first step or from the one of this name. Returns the id that the run will have in pga_joblog; asked again before it starts, the same id. Raises 55006 if the job is running already, 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
+'Has a job run at once, even a disabled one, from its first step or from the one of this name. Returns the id that the run will have in pga_joblog; asked again before it starts, the same id. Raises 55006 if the job is running already, 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
 
 CREATE OR REPLACE FUNCTION pgagent.run_job(job_name text, from_step text DEFAULT NULL)
 RETURNS bigint LANGUAGE sql
@@ -86,7 +86,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.cancel_run(bigint) IS
-'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A run that run_job() has promised and that has not begun does not begin. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon does not take notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
+'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A run that run_job() has promised does not begin if it has not yet. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon takes no notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_note(
     p_schedule pgagent.pga_schedule, p_after timestamptz, p_run timestamptz

@@ -1,5 +1,5 @@
--- views.sql: jobs and runs in words. What a view shows is subject to the rights of
--- whoever has created the extension; it is granted as a table is.
+-- views.sql: jobs and runs in words. A view reads with the rights of the extension's
+-- owner, and is granted like a table.
 
 CREATE OR REPLACE VIEW pgagent.agents AS
 SELECT a.jagpid AS agent_id, a.jagstation AS station, a.jaglogintime AS since,

@@ -8,8 +8,8 @@ COMMENT ON TABLE pgagent.pga_jobagent IS
 COMMENT ON COLUMN pgagent.pga_jobagent.jagpid IS 'Process id of the agent''s session on this server; what pga_job.jobagentid refers to.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jaglogintime IS 'When the agent registered.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagstation IS 'Host name of the agent: it executes jobs whose jobhostagent is this name or empty.';
-COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, for a process id alone comes again. NULL if unknown.';
-COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent is taken for alive unless it renews; NULL for pgAgent''s own daemon, which has no lease.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, since process ids are used again. NULL if unknown.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent counts as alive unless it renews this; NULL for pgAgent''s own daemon, which has no lease.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagrunner IS 'Names the process, whose sessions come and go; NULL for pgAgent''s own daemon, and when the process has registered anew: then it is not dead, only this session is.';
 
 COMMENT ON TABLE pgagent.pga_jobsession IS
@@ -19,7 +19,7 @@ COMMENT ON COLUMN pgagent.pga_jobsession.jssagentid IS 'The agent.';
 COMMENT ON COLUMN pgagent.pga_jobsession.jssbackendstart IS 'When the session began: with jsspid its identity.';
 
 COMMENT ON TABLE pgagent.pga_jobclass IS
-'Classes of jobs, for people to sort them by; the scheduler makes no difference.';
+'Classes of jobs, by which people sort them; the scheduler treats all classes alike.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclname IS 'Its name, unique.';
 
@@ -41,7 +41,7 @@ COMMENT ON COLUMN pgagent.pga_job.jobfromstep IS 'The step from which the next r
 COMMENT ON COLUMN pgagent.pga_job.jobtimeout IS 'How long a run may take before it is stopped and fails; NULL: no limit.';
 COMMENT ON COLUMN pgagent.pga_job.joboverlap IS 'What becomes of a time of its schedules that passes while the job is running: skip=it is left out, queue=the job runs again when it has ended.';
 COMMENT ON COLUMN pgagent.pga_job.jobmissed IS 'What becomes of the times that pass while no runner can take the job: latest=one run makes up for all, skip=they are left out, all=a run for each of the latest hundred.';
-COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a time that lies longer ago is left out. NULL: as late as need be; a minute where jobmissed is skip.';
+COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a time longer ago than this is left out. NULL: as late as need be; a minute where jobmissed is skip.';
 COMMENT ON COLUMN pgagent.pga_job.jobdeaths IS 'How many runners in a row have died while they executed this job; three disable it.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in the log; NULL: for ever.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
@@ -57,35 +57,35 @@ COMMENT ON COLUMN pgagent.pga_jobstep.jstdesc IS 'A description.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstenabled IS 'Whether it is executed.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstkind IS 'Kind of step: s=SQL, b=batch.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstcode IS 'SQL commands, sent as one query; or a script, run by the interpreter that its first line names (#!), else by /bin/sh.';
-COMMENT ON COLUMN pgagent.pga_jobstep.jstconnstr IS 'For SQL: a libpq connection string to any database; empty: jstdbname says where. Goes before jstdbname.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstconnstr IS 'For SQL: a libpq connection string to any database; empty: jstdbname says where. It takes precedence over jstdbname.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstdbname IS 'For SQL: a database on the agent''s own server; empty: jstconnstr says where.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstonerror IS 'What a failure does: f=the job fails and stops, s=the step counts as succeeded, i=the failure is logged and ignored.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jscnextrun IS 'Not used; pgAdmin reads it.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jsttimeout IS 'How long the step may take before it is stopped and fails; NULL: no limit.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretries IS 'How many more times the step is tried if it fails for a reason in jstretryon.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretrydelay IS 'How long to wait before the first retry.';
-COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'By how much longer before each further one: 1=always the same, 2=twice as long.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'How many times longer to wait before each further retry: 1=always the same, 2=twice as long.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretryon IS 'After what to try again: SQLSTATEs or their first two characters, exit codes, ''connection'', ''timeout'', ''any''. NULL: lost connections, 40001, 40P01, 55P03 and 57P01 to 57P03 for SQL; any exit code for batch.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstmode IS 'How an SQL step is sent: single=as one query, in one transaction unless it says otherwise; autocommit=statement by statement, each on its own; atomic=in one transaction with its own log row, in the database of the jobs only.';
 COMMENT ON CONSTRAINT pga_jobstep_check ON pgagent.pga_jobstep IS 'Only SQL steps have a connection string, and they have it or a database.';
 COMMENT ON CONSTRAINT pga_jobstep_check1 ON pgagent.pga_jobstep IS 'Only SQL steps have a database, and they have it or a connection string.';
 
 COMMENT ON TABLE pgagent.pga_schedule IS
-'Schedules of jobs: a job runs at the times of all its enabled schedules. A time matches if minute, hour, weekday, day and month all do; a field in which nothing is selected matches always.';
+'Schedules of jobs: a job runs at the times of all its enabled schedules. A time matches if minute, hour, weekday, day and month all do; a field in which nothing is selected always matches.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscid IS 'Id of the schedule.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscjobid IS 'The job that it starts.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscname IS 'Its name.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscdesc IS 'A description.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscenabled IS 'Whether it starts the job.';
-COMMENT ON COLUMN pgagent.pga_schedule.jscstart IS 'It does not start the job before; -infinity: no limit.';
-COMMENT ON COLUMN pgagent.pga_schedule.jscend IS 'It does not start the job after; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscstart IS 'It does not start the job before this time; -infinity: no limit.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscend IS 'It does not start the job after this time; NULL: no limit.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscminutes IS 'The minutes of the hour, 0 to 59.';
 COMMENT ON COLUMN pgagent.pga_schedule.jschours IS 'The hours of the day, 0 to 23. A schedule that selects all or none follows the clock when it is put forward or back; one that names its hours runs once for each.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscweekdays IS 'The days of the week, Sunday first.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscmonthdays IS 'The days of the month, 1 to 31; the 32nd is the last day, whichever it is.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscmonths IS 'The months, January first.';
-COMMENT ON COLUMN pgagent.pga_schedule.jscevery IS 'If set, the schedule starts the job at jscstart and every so long after it, whatever the fields select; a change of the fields empties it.';
-COMMENT ON COLUMN pgagent.pga_schedule.jscat IS 'If set, the schedule starts the job once, then, and is disabled; a change of the fields empties it.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscevery IS 'If set, the schedule starts the job at jscstart and then at this interval, whatever the fields select; a change of the fields empties it.';
+COMMENT ON COLUMN pgagent.pga_schedule.jscat IS 'If set, the schedule starts the job once, at this time, and is then disabled; a change of the fields empties it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscreboot IS 'If true, the schedule starts the job whenever an agent starts; a change of the fields resets it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
 COMMENT ON CONSTRAINT pga_schedule_kind_check ON pgagent.pga_schedule IS 'Fields, an interval, one time or the start of an agent: a schedule is of one kind.';
@@ -122,7 +122,7 @@ COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: 
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
-COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The how manieth attempt at the step in this run, from 1.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The number of this attempt at the step in this run, from 1.';
 
 COMMENT ON TABLE pgagent.pga_jobskip IS
 'Times of jobs that have passed without a run, and why.';

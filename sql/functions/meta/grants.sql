@@ -1,8 +1,9 @@
 -- grants.sql: who may call what.
 --
--- Anybody may ask what a schedule means and define jobs as far as he may write the tables:
--- functions and triggers act with the rights of whoever calls. What moves jobs from state
--- to state is for the owner, and for those to whom he grants it (docs/security.md).
+-- Anybody may ask what a schedule means, and define jobs as far as they may write the
+-- tables: functions and triggers act with the rights of their caller. Functions that move
+-- jobs from state to state are for the owner, and those who are granted them
+-- (docs/security.md).
 DO $$
 DECLARE
     v_function regprocedure;

@@ -1,5 +1,5 @@
 -- pg_dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents
--- and theirs, which are sessions of the server that was dumped.
+-- and their sessions, which are those of the server that was dumped.
 DO $$
 DECLARE
     v_name text;

@@ -1,4 +1,4 @@
--- version.sql: what a client or a trigger asks first.
+-- version.sql: what a client asks first.
 
 CREATE OR REPLACE FUNCTION pgagent.pgagent_schema_version()
 RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -3,9 +3,9 @@
 --
 -- An agent is alive while its session, known by process id and start time, is connected
 -- and its lease, on this server's clock, has not run out. pgAgent's own daemon has no
--- lease. Whoever finds an agent dead buries it: there is no leader.
+-- lease. Any agent that finds another one dead buries it: there is no leader.
 --
--- Locks are taken in one order everywhere: the job, then its run, then its steps.
+-- docs/design.md has the order in which all functions take their locks.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(
     p_station text, p_lease interval, p_starting boolean DEFAULT true,

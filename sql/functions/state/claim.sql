@@ -40,8 +40,8 @@ BEGIN
             ELSE (d.job).jobnextrun END AS due
         FROM due AS d
     ), claimed AS (
-        -- The ids are drawn here, so that the rest need not be joined with what it inserts.
-        -- What "= ANY (ARRAY[...])" is for, record.sql says.
+        -- The ids are drawn here, so the rest need not be joined with what it inserts.
+        -- record.sql says what "= ANY (ARRAY[...])" is for.
         UPDATE pgagent.pga_job AS j
         SET jobagentid = CASE WHEN t.due <= now() THEN p_agent_id END, jobnextrun = t.due,
             joblastrun = CASE WHEN t.due <= now() THEN now() ELSE j.joblastrun END,

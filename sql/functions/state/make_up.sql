@@ -79,7 +79,7 @@ DECLARE
     v_reason text;
     v_first timestamptz;
 BEGIN
-    -- What somebody has asked for is no time of a schedule, and is not left out.
+    -- A run that somebody has asked for is at no time of a schedule, and is not left out.
     IF NOT isfinite(v_due)
        OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 microsecond')
           IS DISTINCT FROM v_due THEN
@@ -101,7 +101,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_make_up(pgagent.pga_job) IS
-'For which time a job that is overdue is to run: the one at which it fell due, or a later one, possibly still to come, if it is too late for that; NULL for none. Records what is left out. A job with jobmissed ''skip'' is too late after a minute, unless jobmissedlimit says otherwise; of times that are made up for one by one only the latest hundred are.';
+'The time for which a late job is to run: the one at which it fell due, or a later one, possibly still to come, if it is too late for that; NULL for none. Records what is left out. A job with jobmissed ''skip'' is too late after a minute, unless jobmissedlimit says otherwise; of times that are made up for one by one only the latest hundred are.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_after_run(
     p_job pgagent.pga_job, p_run_id bigint, p_scheduled timestamptz, p_started timestamptz

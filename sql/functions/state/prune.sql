@@ -1,4 +1,4 @@
--- prune.sql: deleting what the log need not keep any longer. Writes pga_joblog, whose
+-- prune.sql: deleting what need not be kept in the log any longer. Writes pga_joblog, whose
 -- steps go with it, and pga_jobskip.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_log_prune(

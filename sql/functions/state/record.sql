@@ -1,9 +1,9 @@
 -- record.sql: how steps and runs go on and end. Writes pga_joblog, pga_jobsteplog, pga_job.
 --
 -- A run is open while pga_joblog.jlgstatus is 'r', and only then is anything recorded of
--- it: the run's id is the fence. A run that was declared dead is closed, and nobody who
--- still holds its id can write to it or free the job. What has been recorded already may
--- be recorded again: whoever does not know whether a commit has happened repeats it.
+-- it: the run's id is the fence. A run whose agent was declared dead is closed, and nobody
+-- who still holds its id can write to it or free the job. It is no error to record again
+-- what has been recorded already: a runner that lost a commit's answer does so.
 --
 -- A session keeps its plans, perhaps from a time when the log was empty, so they must look
 -- each row up by its key whatever the statistics say. By "=" a join could also walk through
@@ -21,9 +21,9 @@ AS $$
 DECLARE
     v_held bigint[];        -- the runs that can be closed now
 BEGIN
-    -- The order of locks is the same everywhere: the job, then its run, then its steps.
-    -- A job that somebody else has locked is passed over: nobody must wait for him while
-    -- holding the locks of other jobs.
+    -- The order of locks is in docs/design.md: the job comes first.
+    -- A job that somebody else has locked is passed over: nobody may wait for one job
+    -- while holding the locks of others.
     IF array_position(p_next_step_ids, NULL) IS NOT NULL THEN
         v_held := ARRAY(
             SELECT r.run_id
@@ -102,7 +102,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
-'Logs that a step of a running run starts, for the p_attempt-th time, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
+'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_refusal(
     p_run_id bigint, p_held bigint[], OUT refusal text, OUT reason text
@@ -138,7 +138,7 @@ AS $$
 DECLARE
     v_running CONSTANT character := character 'r';
 BEGIN
-    -- What was to start the job once has done so.
+    -- A schedule that was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
     FROM unnest(p_held) AS r (run_id),
     LATERAL (
@@ -184,7 +184,7 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_is_complete(bigint) IS
-'Whether the last step of a job, an atomic one, has succeeded in this run, so that nothing is left but to say so.';
+'Whether the last step of a job, an atomic one, has succeeded in this run: then it only remains to say so.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_abort(p_run_id bigint, p_reason text)
 RETURNS integer LANGUAGE plpgsql

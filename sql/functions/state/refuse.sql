@@ -106,7 +106,7 @@ BEGIN
                 pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
     END IF;
 
-    -- Whoever edits the fields, as pgAdmin does, wants them to count.
+    -- If somebody edits the fields, as pgAdmin does, they are to count.
     IF TG_OP = 'UPDATE' AND (NEW.jscevery, NEW.jscat, NEW.jscreboot)
            IS NOT DISTINCT FROM (OLD.jscevery, OLD.jscat, OLD.jscreboot)
        AND (NEW.jscminutes, NEW.jschours, NEW.jscweekdays, NEW.jscmonthdays, NEW.jscmonths)

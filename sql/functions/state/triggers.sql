@@ -89,7 +89,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_trigger() IS
-'Trigger: computes the job''s next run anew whenever a schedule changes.';
+'Trigger: computes the job''s next run again whenever a schedule changes.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_exception_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -116,7 +116,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_exception_trigger() IS
-'Trigger: computes the job''s next run anew whenever an exception changes.';
+'Trigger: computes the job''s next run again whenever an exception changes.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_warn(p_schedule_id integer)
 RETURNS void LANGUAGE plpgsql
@@ -167,7 +167,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobagent_trigger() IS
-'Trigger: completes the identity of an agent, whichever program registers: a process id alone comes again.';
+'Trigger: completes the identity of an agent, whichever program registers: process ids are used again.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobclass_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -207,7 +207,7 @@ BEGIN
     END IF;
 
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid;
-    -- What pgAgent's daemon writes when another agent was faster is not a run.
+    -- The row that pgAgent's daemon writes when another agent was faster is not a run.
     IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)) THEN
         RETURN NULL;
     END IF;
@@ -298,8 +298,8 @@ CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
 COMMENT ON TRIGGER pga_jobclass_trigger ON pgagent.pga_jobclass IS
 'Lets a dump''s classes take the place of the stock ones.';
 
--- What starts in this very transaction does not come from a dump: a runner's rows, which
--- are many, have no function called for them.
+-- A run that starts in this very transaction does not come from a dump: no function is
+-- called for a runner's rows, which are many.
 DROP TRIGGER IF EXISTS pga_joblog_trigger ON pgagent.pga_joblog;
 CREATE TRIGGER pga_joblog_trigger BEFORE INSERT ON pgagent.pga_joblog
     FOR EACH ROW

@@ -5,7 +5,7 @@
 --   * A schedule that names its hours runs once for each of its local times: at the
 --     first instant after the gap if clocks skip it, at the first of the two if it comes
 --     twice.
---   * A schedule of every hour goes by the clock: nothing in a gap, both times in an
+--   * A schedule of every hour follows the clock: nothing in a gap, both times in an
 --     overlap.
 -- Exceptions, weekday, day and month are judged on the schedule's own local time, also
 -- when the run itself is shifted out of a gap.

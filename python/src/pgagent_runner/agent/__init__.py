@@ -1,8 +1,8 @@
 """The agent: it keeps a session with the catalogue and runs what is due.
 
-The main thread registers, beats and watches. What claims, each run and what records are
-tasks of another one. Whether something is due is the database's decision; here only
-waiting is measured.
+The main thread registers, keeps up the heartbeat and watches. The claimer, each run and
+the ledger are tasks of another thread. Whether something is due is the database's
+decision; here only waiting is measured.
 """
 
 from pgagent_runner.agent.agent import Agent

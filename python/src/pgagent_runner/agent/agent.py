@@ -106,7 +106,7 @@ class Agent:
         with ExitStack() as opened:
             with self._breaking_off(after=1):
                 catalog = opened.enter_context(self._catalog())
-            # Who has registered leaves, unless that, too, takes too long.
+            # An agent that has registered leaves, unless that takes too long as well.
             with self._breaking_off(after=2):
                 catalog.register(starting=self._starting, runner=self._runner)
             self._starting = False
@@ -252,7 +252,7 @@ class Agent:
         began = time.monotonic()
         if began < self._next_beat:
             return False
-        # Who was frozen, and is late, knows nothing of the tasks yet.
+        # An agent that was frozen, and is late, can't judge its tasks yet.
         if began < self._next_beat + HEARTBEAT * self._options.lease:
             self._exit_if_stuck(crew)
         self._next_beat = began + min(
@@ -287,6 +287,6 @@ class Agent:
 
 
 def _exit(reason: str) -> None:
-    """End this process at once. Whoever finds its agent gone clears up."""
+    """End this process at once; others find its agent gone, and clear up."""
     log.critical("%s; the runner ends", reason)
     os._exit(os.EX_SOFTWARE)

@@ -1,4 +1,4 @@
-"""The task that claims what is due, as workers become free."""
+"""The task that claims due jobs as workers become free."""
 
 import logging
 from collections.abc import Callable
@@ -65,13 +65,13 @@ class Claimer:
             self._ended.set_result(None)
 
     def break_off(self) -> None:
-        """Claim no more, and let what waits for an answer fail: for another thread."""
+        """Claim no more, and fail what waits for an answer: for another thread."""
         self._closed = True
         self._cause.set()
         self._claims.break_off()
 
     def break_off_silent(self, seconds: float) -> None:
-        """Give up a claim that has been waiting so long for an answer."""
+        """Give up a claim that has been waiting for an answer for so long."""
         self._claims.break_off_silent(seconds)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Claimer:
             self._ended.result()
 
     def _look(self) -> float:
-        """Start what is due and can start; return the seconds until the next look."""
+        """Start due jobs if workers are free; return the seconds to the next look."""
         self._crew.wakes_at = 1
         if not (free := self._crew.free):
             return min(FULL_RETRY, self._poll)
@@ -115,7 +115,8 @@ class Claimer:
             self._crew.wakes_at = max(1, self._crew.size // 2)
             return CROWDED_RETRY if self._crew.free else FULL_RETRY
         left = self._until_due()
-        # What was not due a moment ago may be now; what still is not is locked.
+        # A job that was not claimed may have become due since. If it is passed over
+        # again, somebody has locked it.
         nothing = left == 0 and not runs
         self._passed_over = nothing and not self._passed_over
         return LOCKED_RETRY if nothing and not self._passed_over else left

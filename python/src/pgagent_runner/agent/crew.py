@@ -17,7 +17,8 @@ from pgagent_runner.tasks import TaskLoop
 log = logging.getLogger(__name__)
 
 # Runs that wait for a server that does not answer must not keep others from running:
-# after so many seconds they leave their place to another run, so many times at most.
+# after so many seconds each leaves its place to another run, but only this many times
+# the number of workers at once.
 _STALLED_AFTER = 1.0
 _MOST_STALLED = 3
 
@@ -25,12 +26,11 @@ _MOST_STALLED = 3
 class Crew:
     """The workers of one registration of the agent.
 
-    Three functions are called, from any thread: `on_free` when a worker has become
-    free, if that makes `wakes_at` so many, when all that has ended has been recorded,
-    and when runs may start again after they have been aborted; `on_idle` when no run is
-    left, or if one could not be recorded; `on_silence` when all runs have been stopped
-    because nobody has extended their time, and that has not changed until the lease is
-    nearly over.
+    Three functions are called, from any thread. `on_free`: when a worker has become
+    free and at least `wakes_at` are, when all that has ended has been recorded, and
+    when runs may start again after an abort. `on_idle`: when no run is left, or one
+    could not be recorded. `on_silence`: when all runs have been stopped because nobody
+    has extended their time, and still nobody has when the lease is nearly over.
     """
 
     def __init__(  # noqa: PLR0913
@@ -63,7 +63,7 @@ class Crew:
 
     @property
     def free(self) -> int:
-        """How many more runs can start at once: none that would be stopped at once."""
+        """How many more runs can start: none while they would be stopped at once."""
         with self._lock:
             if self._aborted is not None:
                 return 0
@@ -108,9 +108,9 @@ class Crew:
     def extend(self, fence: float, lease: float) -> None:
         """Let steps go on for `fence` seconds more, unless they are extended again.
 
-        Then they are stopped; scripts are killed in `lease` seconds, should this
-        process be frozen. A session of the ledger that has been waiting for `fence`
-        seconds for an answer is broken off.
+        Otherwise they are stopped then. If this process is frozen, scripts are killed
+        in `lease` seconds. A session of the ledger that has been waiting for an answer
+        for `fence` seconds is broken off.
         """
         self._fence.extend(fence, lease)
         self._ledger.break_off_silent(fence)
@@ -190,7 +190,7 @@ class Crew:
             log.error("run %s: an error in the agent", run.id, exc_info=error)
             self._failure = f"run {run.id}: an error in the agent: {error}"
         if all_recorded:
-            self._on_free()  # for its job may be due again
+            self._on_free()  # because its job may be due again
         self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:

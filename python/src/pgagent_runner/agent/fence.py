@@ -1,4 +1,4 @@
-"""What stops an agent's steps in time when the agent itself can't."""
+"""Stopping an agent's steps in time when the agent itself can't."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ from collections.abc import Callable
 class Fence:
     """Calls `stop`, and later `give_up`, unless it is extended again and again.
 
-    It has a thread of its own: the agent's may be waiting for a server that has gone
-    without a word while others are about to take its runs for dead.
+    It has a thread of its own, because the agent's may be waiting for a server that has
+    vanished, while others are about to declare the agent dead.
     """
 
     def __init__(self, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
@@ -23,7 +23,7 @@ class Fence:
         self._thread.start()
 
     def extend(self, seconds: float, last: float) -> None:
-        """Let everything go on for so many seconds from now; give up at the `last`."""
+        """Let everything go on for `seconds` from now, and give up after `last`."""
         now = time.monotonic()
         with self._changed:
             sleeps_longer = bool(self._due)

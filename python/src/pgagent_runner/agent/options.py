@@ -1,4 +1,4 @@
-"""What a user can choose about an agent."""
+"""The choices that a user has about an agent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,10 +41,10 @@ class AgentOptions:
     """The environment of batch steps."""
 
     def workers_for(self, max_connections: int) -> int:
-        """Return how many jobs run at the same time on a server with so many.
+        """Return how many jobs run at once on a server with so many connections.
 
-        A job takes one connection as a rule. Others shall not have to do without one
-        because many jobs are due, so these take a third of them at most; beyond
-        `MOST_WORKERS` there is little to be gained.
+        A job usually takes one connection. Jobs take at most a third of them, to leave
+        some for others when many jobs are due; beyond `MOST_WORKERS` there is little to
+        be gained.
         """
         return self.workers or max(1, min(max_connections // 3, MOST_WORKERS))

@@ -9,7 +9,7 @@ from pgagent_runner.tasks import wait_ready
 
 
 class HasFileno(Protocol):
-    """Something that can be waited for: it gets readable."""
+    """Something that can be waited for, by becoming readable."""
 
     def fileno(self) -> int:
         """Return the file descriptor."""
@@ -26,7 +26,7 @@ class Waker:
 
     @property
     def signal_fileno(self) -> int:
-        """What `signal.set_wakeup_fd` takes, so that a signal ends the waiting too."""
+        """The descriptor for `signal.set_wakeup_fd`: a signal ends the waiting too."""
         return self._writer.fileno()
 
     def wake(self) -> None:

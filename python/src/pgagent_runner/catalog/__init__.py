@@ -1,4 +1,4 @@
-"""The schema pgagent: a method for each of its functions. Nobody else speaks to it."""
+"""The only speaker to the schema pgagent: its functions that a runner calls."""
 
 from pgagent_runner.catalog.catalog import Catalog
 from pgagent_runner.catalog.claims import Claims

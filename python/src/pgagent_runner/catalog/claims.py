@@ -66,7 +66,7 @@ class Claims:
             self.claim(0)
 
     def break_off_silent(self, seconds: float) -> None:
-        """Break off what has been waiting so long for an answer, from any thread."""
+        """Break off what has waited for an answer for so long, from any thread."""
         asked = self._asked
         if asked is not None and asked < time.monotonic() - seconds:
             self.break_off()
@@ -89,8 +89,8 @@ class Claims:
         """Have a session that answers, and know since when it has been asked."""
         self._asked = time.monotonic()
         try:
-            # A session that ended while nothing was asked is no loss. But of a claim
-            # whose answer is lost nobody knows until this agent is gone.
+            # A session that ended while nothing was asked is no loss. But nobody knows
+            # of a claim whose answer is lost until this agent is gone.
             if self._has_been_ended() and not self._broken_off:
                 self._session.close()
                 self._session = self._connect()

@@ -1,4 +1,4 @@
-"""What the catalogue can answer instead of doing what it was asked.
+"""The answers of a catalogue that does not do what it was asked.
 
 CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had

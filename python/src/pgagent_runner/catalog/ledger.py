@@ -51,7 +51,7 @@ _RECORD: LiteralString = """
 
 @dataclass(slots=True)
 class _Entry:
-    """What is to be recorded of one run, and who waits for it."""
+    """An entry to be recorded of one run, and whoever waits for that."""
 
     run_id: int
     ended: EndedStep | None
@@ -63,7 +63,7 @@ class _Entry:
     delay: float = 0.01  # doubled up to _LONGEST_DELAY while its job is locked
 
     def end(self, step_log_id: int | None, error: Exception | None = None) -> None:
-        """Tell who waits for it, once, what has come of it."""
+        """Tell whoever waits for it, once, what has become of it."""
         on_end, self.on_end = self.on_end, None
         if on_end is None:
             return
@@ -77,7 +77,7 @@ class Seal:
     """How a step commits together with its own row in the log: see `Ledger.seal`."""
 
     def __init__(self, step_log_id: int, is_recorded: Callable[[], bool]) -> None:
-        """Take the step's row, and how to look whether it is closed."""
+        """Take the step's row, and the way to find out whether it is closed."""
         self._step_log_id = step_log_id
         self.is_recorded = is_recorded
 
@@ -138,7 +138,7 @@ class Ledger:
     def advance(
         self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
-        """Record how a step ended and that the next one starts, the how manieth time.
+        """Record how a step ended, and that the next one starts its nth attempt.
 
         Return the id of its row, None if it has been deleted. Raises `NotRunningError`
         if the run has been closed by somebody else.
@@ -177,7 +177,7 @@ class Ledger:
         self._ask(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
-        """Break sessions off that have been waiting so long for an answer.
+        """Break off sessions that have been waiting for an answer for so long.
 
         What they were recording is recorded again, in new ones.
         """
@@ -189,7 +189,7 @@ class Ledger:
 
     @contextmanager
     def _asking(self, session: Connection, characters: int = 0) -> Iterator[None]:
-        """Know since when it waits, apart from the way of so many characters."""
+        """Know since when it waits, not counting the time to send the characters."""
         self._asked[session] = time.monotonic() + characters / _SLOWEST
         try:
             with translated_errors(session):

@@ -142,7 +142,7 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
     Raises CatalogLostError with libpq's reason.
     """
     try:
-        # In a thread, for to resolve a name may take long.
+        # In a thread, because resolving a name may take long.
         connection = in_thread(
             partial(Connection.connect, autocommit=True, client_encoding="UTF8"),
             merge_conninfo(conninfo, _DEFAULTS),

@@ -1,4 +1,4 @@
-"""A request to stop, which interrupts whatever waits with an eye on it."""
+"""A request to stop, which interrupts whatever is watching for it."""
 
 import contextlib
 import errno
@@ -10,7 +10,7 @@ from pgagent_runner.model import Ending
 from pgagent_runner.steps.errors import StepAbortedError
 from pgagent_runner.tasks import Flag
 
-# What weighs more replaces what weighs less.
+# A reason that weighs more replaces one that weighs less.
 _WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
 
 
@@ -42,7 +42,7 @@ class Cancellation:
         return self.flag.fileno()
 
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
-        """Ask to stop; the first reason counts, or the one that weighs more."""
+        """Ask to stop; the first reason counts, unless a later one weighs more."""
         with self._lock:
             if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
                 self._reason = reason
@@ -50,7 +50,7 @@ class Cancellation:
                 self.flag.set()
 
     def forget_time_limit(self) -> None:
-        """Let the next step start although the time of the last one was over."""
+        """Let the next step start although the last one ran out of time."""
         with self._lock:
             if self._reason is not None and self._ending is Ending.FAILED:
                 self._reason = None

@@ -5,16 +5,16 @@
 It starts the program in a session of its own and becomes the parent of whatever that
 leaves behind (PR_SET_CHILD_SUBREAPER). The socket FD leads to the runner. When that is
 closed without a word the runner has died; when nothing has come for SECONDS, or for as
-long as was said last, the runner is frozen, and others are about to take its runs for
-dead: then every descendant is killed, and the directory, in which the script lies, is
-removed. Where the kernel is not Linux, those are the program's process group only.
+long as the last message said, the runner is frozen, and others are about to declare it
+dead. Then every descendant is killed, and the directory in which the script lies is
+removed. On other systems than Linux only the program's process group is killed.
 
 Messages are lines. From the runner: `alive SECONDS`, `end SECONDS` (ask the process
 group to end, and kill every descendant so much later), `end-group SECONDS` (the same,
 but leave those alone that have left the group), `leave` (go, and let them be). To the
 runner: `started PID`, `failed ERRNO`, `exited CODE` (-N for signal N), `gone`.
 
-What is imported here delays every script: contextlib is not.
+Imports delay every script, so contextlib is not used here.
 """
 
 import ctypes
@@ -61,7 +61,7 @@ class _Guardian:
         if self._script == 0:
             _become(command, child_report, os.getppid())
         os.close(child_report)
-        # Nobody but the program and what it starts shall hold its output open.
+        # Only the program and what it starts may hold its output open.
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (1, 2):
             os.dup2(null, descriptor)
@@ -74,7 +74,7 @@ class _Guardian:
         self._tell(b"started %d" % self._script)
 
     def watch(self, child_ended: int) -> None:
-        """Do what the runner says, and notice its end and that of children."""
+        """Do what the runner says, and notice when it or a child ends."""
         poll = select.poll()
         poll.register(self._runner, select.POLLIN)
         poll.register(child_ended, select.POLLIN)
@@ -135,8 +135,8 @@ class _Guardian:
         """Kill every descendant: those whose parents die become children of ours."""
         give_up = _now() + _KILL_TIME
         self._signal_group(signal.SIGKILL)
-        # What the kernel says, not what a look at /proc has found: a process that
-        # forks and exits is gone by the time of the look, and its child not there yet.
+        # Ask the kernel instead of looking at /proc: a process that forks and exits may
+        # be gone at the time of the look, and its child not be there yet.
         while self._reap() and _now() < give_up:
             for child in _children():
                 _kill(child)

@@ -30,7 +30,7 @@ class BoundedOutput:
         room = self._head_limit - len(self._head)
         self._head += data[:room]
         self._tail += data[room:]
-        # Trimmed at twice its size, so that each byte is moved once at most.
+        # Trimmed at twice its size, so each byte is moved at most once.
         if len(self._tail) > 2 * self._tail_limit:
             del self._tail[: -self._tail_limit or None]
 

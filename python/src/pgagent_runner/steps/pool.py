@@ -1,4 +1,4 @@
-"""The sessions of all runs: who may have one, and what becomes of it afterwards."""
+"""The sessions of all runs: which run gets one, and what becomes of it afterwards."""
 
 import contextlib
 import math
@@ -19,10 +19,10 @@ _IDLE_TIME = 5.0  # seconds that a session is kept for the next run
 _LIFE_TIME = 600.0  # after which it is not, so that new settings of a role take effect
 _SHORT_TIME = 10.0  # after a server was short of connections: none is kept
 
-# To open a session takes longer than most steps. So a run rather waits for one that
-# another run gives back, as long as some are given back.
+# Opening a session takes longer than most steps. As long as other runs give sessions
+# back, a run rather waits for one of those.
 _AT_ONCE = 4  # sessions that are opened at the same time for runs that did not wait
-_PATIENCE = 0.005  # seconds that a run waits before it has one opened all the same
+_PATIENCE = 0.005  # seconds that a run waits before one is opened all the same
 _PACE = 0.002  # seconds between two that are opened for runs that have waited
 
 
@@ -40,7 +40,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Sessions:
-    """The sessions of a target, and who waits for one, the longest first."""
+    """The sessions of a target, and the runs that wait for one, the longest first."""
 
     count: int = 0
     being_opened: int = 0
@@ -50,7 +50,7 @@ class _Sessions:
     waiting: deque[_Waiter] = field(default_factory=deque)
 
     def hand_on(self, session: Session) -> None:
-        """Give a session to who waits, or keep it."""
+        """Give a session to the run that has waited longest, or keep it."""
         now = time.monotonic()
         if self.waiting:
             waiter = self.waiting.popleft()
@@ -62,7 +62,7 @@ class _Sessions:
             self.idle.append((now, session))
 
     def open(self, waiter: _Waiter, now: float) -> bool:
-        """Let a waiter open one more session, if that is better than to wait."""
+        """Let a waiter open one more session, if that is better than waiting."""
         if waiter.is_patient(now):
             returning = now - self.last_return < _PATIENCE
             may = not returning and self.being_opened < _AT_ONCE
@@ -105,7 +105,7 @@ class SessionPool:
         """Return a session; or None, then the caller has to open one: see `opening`.
 
         If the target has as many as it may have, wait until that changes, unless the
-        caller has a session of another target already: somebody who has one of this
+        caller already has a session of another target: a run that has one of this
         target may be waiting for that one. Raise StepAbortedError when cancelled.
         """
         with self._lock:
@@ -198,7 +198,7 @@ class SessionPool:
         self.close_idle(0)
 
     def renew(self) -> None:
-        """Hand none of the sessions on that are there now."""
+        """Hand on none of the sessions that exist now."""
         self._renewed = time.monotonic()
         self.close_idle(0)
 

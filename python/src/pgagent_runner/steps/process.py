@@ -1,7 +1,7 @@
 """A script and all that it starts: its start, its output and its end.
 
-A guardian (see `guardian.py`) stands between: it is the one who starts the script, and
-who sees to it that nothing is left when the runner dies or when the script has to stop.
+A guardian (see `guardian.py`) stands between the two: it starts the script, and sees to
+it that nothing is left when the runner dies or when the script has to stop.
 """
 
 import math
@@ -63,7 +63,7 @@ def supervised(
                 start_new_session=True,
                 pass_fds=[guardians.fileno()],
             )
-        # When the socket closes without a word, the guardian kills and goes.
+        # When the socket is closed without a word, the guardian kills all and ends.
         with guardian, Script(guardian, ours, output) as script:
             script.wait_for_start()
             yield script
@@ -123,7 +123,7 @@ class Script:
     def terminate(self, grace: float) -> None:
         """Ask all processes to end; `grace` seconds later, kill all that are left.
 
-        Those are killed as well that have left the process group.
+        This includes those that have left the process group.
         """
         self._end(f"end {grace}", grace)
 

@@ -30,8 +30,8 @@ _KNOWS_CHECK_INTERVAL = 140000
 
 _FRESH = 0.5  # seconds after an answer in which a session counts as alive
 
-# One statement for sure, which means the same in the extended protocol: no COPY,
-# nothing that looks like a parameter, no semicolon behind which another one could be.
+# Certainly one statement, which means the same in the extended protocol: no COPY,
+# nothing that looks like a parameter, no semicolon that another one could follow.
 _ONE_STATEMENT = re.compile(
     rb"\s*+(?:select|insert|update|delete|merge|with|call)\b[^;$]*+;?+\s*+",
     re.IGNORECASE,
@@ -76,7 +76,7 @@ class Session:
 
     @property
     def error_text(self) -> str:
-        """What libpq has to say about the last query, all of it."""
+        """All that libpq says about the last query."""
         return self._pgconn.error_message.decode(errors="backslashreplace")
 
     @property
@@ -123,7 +123,7 @@ class Session:
         self._reset_since = time.monotonic()
         self._pgconn.notice_handler = self._hear_last_words
         if self._is_resetting:
-            # If not all results of the statement have been read, to finish this fails.
+            # Finishing it fails if not all results of the statement have been read.
             return True
         if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return False
@@ -181,7 +181,7 @@ class Session:
 
     def copy_out(self) -> Iterator[memoryview]:
         """Yield the data of COPY TO STDOUT."""
-        # What breaks here is found again by the next result.
+        # If anything breaks here, the next result shows it again.
         with suppress(psycopg.Error):
             while True:
                 size, data = self._pgconn.get_copy_data(1)
@@ -320,7 +320,7 @@ class Session:
     def _flush(self) -> None:
         while self._pgconn.flush() != 0:
             self._wait(select.POLLIN | select.POLLOUT)
-            # The server may have to get rid of its notices before it reads on.
+            # The server may have to send its notices before it reads on.
             self._pgconn.consume_input()
 
     def _receive(self) -> None:
@@ -347,7 +347,7 @@ class Session:
             elif (remaining := self._stop_by - time.monotonic()) > 0:
                 ready = wait_ready(watched, remaining)
             else:
-                self._go_away()  # also if there is always something to read
+                self._go_away()  # even if there is always something to read
             if ready:
                 return
 

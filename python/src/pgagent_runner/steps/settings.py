@@ -1,4 +1,4 @@
-"""What the steps of every run have in common."""
+"""Settings that the steps of all runs share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

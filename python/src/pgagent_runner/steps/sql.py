@@ -162,7 +162,7 @@ class SqlSteps:
     ) -> Session:
         with self._pool.opening(target):
             with self._connecting():
-                # In a thread, for to resolve a name may take long.
+                # In a thread, because resolving a name may take long.
                 pgconn = in_thread(
                     partial(connect, parameters, self._cancellation, output),
                     self._pool.note_shortage,
@@ -181,7 +181,7 @@ class SqlSteps:
 
     @contextmanager
     def _connecting(self) -> Iterator[None]:
-        """Show that it waits for a connection, and has none yet."""
+        """Show that it waits for a connection and has none yet."""
         self._connecting_since = time.monotonic()
         try:
             yield
@@ -197,7 +197,7 @@ class SqlSteps:
 
 @dataclass
 class _Answer:
-    """What the server has answered to the text of a step so far."""
+    """The server's answer so far to the text of a step."""
 
     session: Session
     output: BoundedOutput

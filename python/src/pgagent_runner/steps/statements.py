@@ -46,9 +46,9 @@ def split(text: bytes, *, standard_conforming_strings: bool = True) -> list[byte
     """Split SQL text at the semicolons at which psql, and the server, would.
 
     A statement keeps its semicolon and whatever comments and white space precede it;
-    statements that consist of nothing else are left out. What is never closed, be it
-    a quote, a comment or a parenthesis, extends to the end, for the server to refuse.
-    The setting `standard_conforming_strings` is that of the session.
+    statements that consist of nothing else are left out. A quote, comment or
+    parenthesis that is never closed extends to the end, for the server to refuse. The
+    setting `standard_conforming_strings` is that of the session.
 
     Like psql, but unlike the server, it is misled by labels named CASE or END inside
     of BEGIN ATOMIC.
@@ -72,7 +72,7 @@ def split(text: bytes, *, standard_conforming_strings: bool = True) -> list[byte
 
 @dataclass
 class _Statement:
-    """What decides whether a semicolon ends the statement."""
+    """A statement as far as it has been read: it knows if a semicolon would end it."""
 
     is_empty: bool = True
     _prefix: tuple[bytes, ...] = ()

@@ -1,0 +1,125 @@
+"""The state diagrams of docs/design.md show what the functions do, no more and no less.
+
+Besides, every test of this folder fails that sees a transition which is not drawn: see
+conftest.py.
+"""
+
+from contextlib import closing
+
+import psycopg
+import pytest
+from catalog.diagram import PAGE, drawn, observed, writers
+from jobs import add_job, batch
+from transitions import (
+    claim,
+    claim_rows,
+    finish_run,
+    finish_step,
+    leave,
+    record,
+    start_step,
+)
+
+RESTORING = "SET check_function_bodies = off; SET row_security = off"
+
+
+@pytest.fixture
+def restoring(dsn):
+    """A session that restores a dump, as far as triggers can tell."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        session.execute(RESTORING)
+        yield session
+
+
+def step_rows(conn, run_id):
+    query = "SELECT jslid FROM pgagent.pga_jobsteplog WHERE jsljlgid = %s ORDER BY 1"
+    return [row[0] for row in conn.execute(query, [run_id])]
+
+
+def restore_what_was_running(session):
+    session.execute(
+        """
+        INSERT INTO pgagent.pga_job (jobid, jobname, jobjclid, jobagentid)
+            VALUES (1000, 'restored', 1, 77);
+        INSERT INTO pgagent.pga_jobstep (jstid, jstjobid, jstname, jstkind, jstcode)
+            VALUES (1000, 1000, 'restored', 'b', 'true');
+        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstart)
+            VALUES (1000, 1000, 77, '2020-01-01');
+        INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid, jslstart)
+            VALUES (1000, 1000, 1000, '2020-01-01');
+        """
+    )
+
+
+def run_in_every_way(conn, agent):
+    """Have runs and steps end in every way; run steps one by one and atomically."""
+    for status in "sfid":
+        add_job(conn, batch("a"), batch("b"), jobkeepfor="1 microsecond")
+        (run_id, *_), (_, _, _, second_step, *_) = claim_rows(agent)
+        finish_step(agent, run_id, step_rows(conn, run_id)[0], status)
+        row = start_step(agent, run_id, second_step)
+        record(agent, run_id, step_log=row, step_status=status, status=status)
+    add_job(conn, "SELECT 1")
+    ((run_id, _),) = claim(agent)
+    agent.execute("SELECT pgagent.pga_step_finish(%s, 1, '')", step_rows(conn, run_id))
+    finish_run(agent, run_id)
+
+
+def take_the_other_ways(conn, agent):
+    """Promise, take back and drop jobs; die with and without a run."""
+    for held in ("free", "promised", "held"):
+        conn.execute("SELECT pgagent.create_job(%s)", [held])
+    conn.execute("SELECT pgagent.run_job('held')")
+    claim(agent)
+    run_id = conn.execute("SELECT pgagent.run_job('promised')").fetchone()[0]
+    conn.execute("SELECT pgagent.cancel_run(%s)", [run_id])
+    conn.execute("SELECT pgagent.run_job('promised')")
+    for job in ("free", "promised", "held"):
+        conn.execute("SELECT pgagent.drop_job(%s)", [job])
+    add_job(conn, "SELECT 1")
+    without_run = add_job(conn, "SELECT 1")
+    claim(agent)
+    conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgjobid = %s", [without_run])
+    leave(agent)
+
+
+def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):
+    run_in_every_way(conn, agent)
+    conn.execute("SELECT pgagent.pga_log_prune(0, 100, 100)")
+    take_the_other_ways(conn, agent)
+    restore_what_was_running(restoring)
+
+    assert observed(conn) == drawn()
+
+
+def test_the_functions_that_move_something_are_those_that_are_drawn(conn):
+    assert writers(conn) == {(thing, by) for thing, _, _, by in drawn()}
+
+
+def test_a_transition_that_is_only_drawn_is_noticed(conn):
+    edge = "    f --> r: pga_run_retry\n"
+    page = PAGE.read_text().replace("    r --> f: pga_run_close\n", edge)
+
+    assert drawn(page) - drawn() == {("run", "f", "r", "pga_run_retry")}
+    assert ("run", "pga_run_retry") not in writers(conn)
+
+
+def test_a_transition_that_is_not_drawn_is_noticed(conn, agent):
+    """A run that has ended is opened again: by the fence, nothing may do that."""
+    conn.execute(
+        """
+        CREATE FUNCTION pgagent.pga_run_reopen(p_run_id bigint) RETURNS void
+        LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+            UPDATE pgagent.pga_joblog SET jlgstatus = 'r' WHERE jlgid = p_run_id
+        $$
+        """
+    )
+    add_job(conn)
+    ((run_id, _),) = claim(agent)
+    finish_run(agent, run_id, "f")
+
+    conn.execute("SELECT pgagent.pga_run_reopen(%s)", [run_id])
+
+    assert observed(conn) - drawn() == {("run", "f", "r", "pga_run_reopen")}
+    assert ("run", "pga_run_reopen") in writers(conn)
+    conn.execute("TRUNCATE public.transition")  # the fixture would fail this test
