@@ -44,8 +44,10 @@ class Catalog:
         due. `runner` names this process, which may register again.
         """
         query: LiteralString = """
-            SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s, %s),
-                   current_setting('max_connections')::integer
+            SELECT pgagent.pga_agent_register(
+                       %s::text, pg_catalog.make_interval(secs => %s::double precision),
+                       %s::boolean, %s::uuid
+                   ), pg_catalog.current_setting('max_connections'::text)::integer
         """
         identity = runner or uuid4()
         row = self._call(query, self._station, self._lease, starting, identity)[0]
@@ -84,9 +86,11 @@ class Catalog:
 
     def heartbeat(self) -> Pulse:
         """Renew the lease, bury dead agents, and hear which runs are to be stopped."""
-        query: LiteralString = (
-            "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
-        )
+        query: LiteralString = """
+            SELECT swept, dying, cancelled, reasons FROM pgagent.pga_agent_heartbeat(
+                %s::integer, pg_catalog.make_interval(secs => %s::double precision)
+            )
+        """
         row = self._call(query, self._agent_id, self._lease)[0]
         swept, dying, cancelled, reasons = row
         return Pulse(
@@ -100,7 +104,7 @@ class Catalog:
 
     def leave(self) -> None:
         """End this agent; runs of it that are still open are aborted."""
-        self._call("SELECT pgagent.pga_agent_leave(%s)", self._agent_id)
+        self._call("SELECT pgagent.pga_agent_leave(%s::integer)", self._agent_id)
 
     def break_off(self) -> None:
         """Have whatever waits for an answer fail: for another thread."""

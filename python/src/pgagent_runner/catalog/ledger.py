@@ -44,7 +44,7 @@ _RECORD: LiteralString = """
     SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
         %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::text[],
         %s::integer[], %s::integer[], %s::text[],
-        pg_catalog.array_replace(%s::text[], '', NULL)
+        pg_catalog.array_replace(%s::text[], ''::text, NULL::text)
     ) ORDER BY place
 """
 
@@ -87,7 +87,10 @@ class Seal:
         It closes the step's row as succeeded; if the run has been closed meanwhile,
         it fails with PGA02, and takes the step's effect back.
         """
-        statement = "SELECT pgagent.pga_step_finish($1, $2, $3)"
+        # In a session that belongs to the step: its search_path may hide pg_catalog.
+        statement = (
+            "SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)"
+        )
         return statement, (str(self._step_log_id), str(result), _storable(output))
 
 
@@ -173,7 +176,7 @@ class Ledger:
 
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
-        query: LiteralString = "SELECT pgagent.pga_agent_session(%s, %s)"
+        query: LiteralString = "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
         self._ask(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
@@ -199,7 +202,8 @@ class Ledger:
 
     def _has_succeeded(self, step_log_id: int) -> bool:
         query: LiteralString = (
-            "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
+            "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
+            " WHERE jslid = %s::bigint"
         )
         return self._ask(query, (step_log_id,)) == (True,)
 
