@@ -7,6 +7,7 @@ from pgagent_runner.catalog.errors import (
     CatalogLostError,
     NotRegisteredError,
     NotRunningError,
+    StrangersError,
 )
 from pgagent_runner.catalog.housekeeping import prune_log
 from pgagent_runner.catalog.ledger import Ledger, Seal
@@ -21,6 +22,7 @@ __all__ = [
     "NotRegisteredError",
     "NotRunningError",
     "Seal",
+    "StrangersError",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",

@@ -13,6 +13,7 @@ from pgagent_runner.catalog.session import (
     parse_conninfo,
     translated_errors,
 )
+from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
 
 
@@ -41,8 +42,11 @@ class Catalog:
         """Become an agent.
 
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
-        due. `runner` names this process, which may register again.
+        due. `runner` names this process, which may register again. Raises
+        `StrangersError` if the schema is not its owner's alone.
         """
+        with translated_errors(self._connection):
+            refuse_strangers(self._connection)
         query: LiteralString = """
             SELECT pgagent.pga_agent_register(
                        %s::text, pg_catalog.make_interval(secs => %s::double precision),
