@@ -81,7 +81,10 @@ def signatures(declared):
             (*declared[:place], other, *declared[place + 1 :])
             for place, others in enumerate(alternatives)
             for other in others
-        } | {tuple(names[place % len(names)] for names in alternatives) for place in range(6)}
+        } | {
+            tuple(names[place % len(names)] for names in alternatives)
+            for place in range(6)
+        }
     found.discard(tuple(declared))
     yield from (", ".join(types) for types in sorted(found))
     yield ", ".join((*declared[:-1], f"VARIADIC {declared[-1].removesuffix('[]')}[]"))
@@ -127,7 +130,9 @@ def test_no_planted_function_runs(planted, dsn):
         lost = "SELECT pg_terminate_backend(jagpid), jagpid FROM pgagent.pga_jobagent"
         ((_, old_agent),) = conn.execute(lost).fetchall()
         poll(lambda: agents(conn) not in ([], [old_agent]))
-        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [atomic])
+        conn.execute(
+            "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [atomic]
+        )
         assert ended_runs(conn, atomic, count=2) == "ss"
         conn.execute("UPDATE pgagent.pga_job SET jobkeepruns = 1")
         assert prune_log(dsn, lambda _: False) == 1
@@ -141,7 +146,10 @@ def test_no_planted_function_runs(planted, dsn):
 @pytest.mark.parametrize(
     ("call", "parameters"),
     [
-        ("pga_agent_register(%s, make_interval(secs => %s), %s, %s)", ("a", 1.0, True, "b")),
+        (
+            "pga_agent_register(%s, make_interval(secs => %s), %s, %s)",
+            ("a", 1.0, True, "b"),
+        ),
         ("pga_agent_heartbeat(%s, make_interval(secs => %s))", (1, 1.0)),
         ("pga_agent_leave(%s)", (1,)),
         ("pga_agent_session(%s, %s)", (70_000, 1)),

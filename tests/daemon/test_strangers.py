@@ -23,7 +23,9 @@ def plant(conn, mallory):
     """Do something as mallory, who may create in the schema only that long."""
 
     def plant(*statements):
-        conn.execute("GRANT CREATE, USAGE ON SCHEMA pgagent TO mallory; SET ROLE mallory")
+        conn.execute(
+            "GRANT CREATE, USAGE ON SCHEMA pgagent TO mallory; SET ROLE mallory"
+        )
         for statement in statements:
             conn.execute(statement)
         conn.execute("RESET ROLE; REVOKE CREATE ON SCHEMA pgagent FROM mallory")
@@ -100,7 +102,9 @@ def test_a_stranger_who_owns_the_schema_is_named(conn, dsn, mallory):
 
     said = refusal(dsn)
 
-    assert "the schema belongs to mallory (ALTER SCHEMA pgagent OWNER TO postgres)" in said
+    assert (
+        "the schema belongs to mallory (ALTER SCHEMA pgagent OWNER TO postgres)" in said
+    )
     assert said.count("mallory") == 1
     conn.execute("ALTER SCHEMA pgagent OWNER TO postgres")
 
@@ -146,7 +150,9 @@ def test_an_owner_of_the_jobs_who_is_no_superuser_is_no_stranger(conn, dsn, mall
 
 
 def test_nothing_in_the_schema_is_asked_before_that(conn, dsn, plant):
-    conn.execute("CREATE SEQUENCE public.called MINVALUE 0; GRANT ALL ON public.called TO PUBLIC")
+    conn.execute(
+        "CREATE SEQUENCE public.called MINVALUE 0; GRANT ALL ON public.called TO PUBLIC"
+    )
     plant(
         "CREATE FUNCTION pgagent.pga_agent_register(varchar, interval, boolean, uuid)"
         " RETURNS bigint LANGUAGE sql AS $$ SELECT nextval('public.called') $$",
@@ -155,7 +161,9 @@ def test_nothing_in_the_schema_is_asked_before_that(conn, dsn, plant):
         "CREATE OPERATOR pgagent.= (FUNCTION = pgagent.same, LEFTARG = name, RIGHTARG = name)",
     )
     with psycopg.connect(dsn, autocommit=True) as other:
-        other.execute(f'ALTER DATABASE "{conn.info.dbname}" SET search_path = pgagent, pg_catalog')
+        other.execute(
+            f'ALTER DATABASE "{conn.info.dbname}" SET search_path = pgagent, pg_catalog'
+        )
 
     refusal(dsn)
 

@@ -156,6 +156,8 @@ class Agent:
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
+            allowed_parameters=options.allowed_parameters,
+            clear_password=options.clear_password,
             environment=options.environment,
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),

@@ -88,9 +88,7 @@ class Seal:
         it fails with PGA02, and takes the step's effect back.
         """
         # In a session that belongs to the step: its search_path may hide pg_catalog.
-        statement = (
-            "SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)"
-        )
+        statement = "SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)"
         return statement, (str(self._step_log_id), str(result), _storable(output))
 
 
@@ -176,7 +174,9 @@ class Ledger:
 
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
-        query: LiteralString = "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
+        query: LiteralString = (
+            "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
+        )
         self._ask(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:

@@ -78,7 +78,9 @@ def refuse_strangers(session: Connection) -> None:
     """Raise StrangersError if others have, or may put, functions where ours are."""
     found = session.execute(_QUERY).fetchall()
     if found:
-        named = [f"{_cut(what)} ({_cut(remedy)})" for what, remedy in found[:_MOST_NAMED]]
+        named = [
+            f"{_cut(what)} ({_cut(remedy)})" for what, remedy in found[:_MOST_NAMED]
+        ]
         if len(found) > _MOST_NAMED:
             named.append(f"and {len(found) - _MOST_NAMED} more")
         raise StrangersError(
