@@ -19,6 +19,7 @@ from pathlib import Path
 from pgagent_runner import logs
 from pgagent_runner.agent import MOST_WORKERS, Agent, AgentOptions
 from pgagent_runner.catalog import merge_conninfo, parse_conninfo
+from pgagent_runner.secrecy import hide_process
 from pgagent_runner.steps import batch_environment
 
 log = logging.getLogger("pgagent")
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         options = _classic_parser().parse_args(arguments)
         options.log_level = {0: "error", 1: "warning", 2: "debug"}[options.verbosity]
+    if not options.debuggable:
+        hide_process()  # before anything secret is read
     conninfo = _conninfo(options.conninfo)
 
     try:
@@ -249,6 +252,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send a password in clear if a server asks for that which the connection"
         " string of a step names",
+    )
+    add(
+        "--debuggable",
+        action="store_true",
+        help="let other processes of this user look into this one, as gdb, strace and"
+        " py-spy do; batch steps can read its passwords then",
     )
     if parser.prog == "pgagent run":
         add("--version", action="version", version=_version())
