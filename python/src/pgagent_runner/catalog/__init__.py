@@ -11,6 +11,7 @@ from pgagent_runner.catalog.errors import (
 )
 from pgagent_runner.catalog.housekeeping import prune_log
 from pgagent_runner.catalog.ledger import Ledger, Seal
+from pgagent_runner.catalog.listener import Listener
 from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CatalogLostError",
     "Claims",
     "Ledger",
+    "Listener",
     "NotRegisteredError",
     "NotRunningError",
     "Seal",

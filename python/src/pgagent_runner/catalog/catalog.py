@@ -1,9 +1,8 @@
-"""The session of an agent: there it registers, shows that it lives, and is woken."""
+"""The session of an agent: there it registers, and shows that it lives."""
 
 from typing import LiteralString, Self
 from uuid import UUID, uuid4
 
-import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.catalog.session import (
@@ -33,10 +32,8 @@ class Catalog:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
-        self._heard: set[str] = set()
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
-        self._connection.add_notify_handler(self._note)
 
     def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
         """Become an agent.
@@ -57,7 +54,6 @@ class Catalog:
         row = self._call(query, self._station, self._lease, starting, identity)[0]
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
-        self._call("LISTEN pgagent")
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -115,24 +111,13 @@ class Catalog:
         break_off(self._connection)
 
     def fileno(self) -> int:
-        """Return the socket; it gets readable when a notification arrives."""
+        """Return the socket; it gets readable when the session ends."""
         return self._connection.fileno()
 
-    def take_notifications(self) -> set[str]:
-        """Return what has been notified since the last call; do not wait.
-
-        Whatever it is, jobs have changed; "cancel" says that a run is to be cancelled.
-        """
-        pgconn = self._connection.pgconn
+    def check(self) -> None:
+        """Take in what the server says unasked: that the session ends."""
         with translated_errors(self._connection):
-            pgconn.consume_input()
-            while (notify := pgconn.notifies()) is not None:
-                self._heard.add(notify.extra.decode(errors="replace"))
-        heard, self._heard = self._heard, set()
-        return heard
-
-    def _note(self, notify: psycopg.Notify) -> None:
-        self._heard.add(notify.payload)
+            self._connection.pgconn.consume_input()
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):
