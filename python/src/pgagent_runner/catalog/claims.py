@@ -57,7 +57,11 @@ class Claims:
     def seconds_until_due(self) -> float | None:
         """Return the time until a run is due, 0 if one is, None if none will be."""
         query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s::text)"
-        due: float | None = self._ask(query, self._station)[0][0]
+        try:
+            rows = self._ask(query, self._station)
+        except CatalogLostError:  # this is no claim, and can be asked again
+            rows = self._ask(query, self._station)
+        due: float | None = rows[0][0]
         return due
 
     def renew_plans(self) -> None:
