@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from jobs import add_job
 from pgagent_runner.catalog import Catalog, StrangersError
+from support import need_extension
 
 from .runner_process import Runner, ended_runs
 
@@ -48,8 +49,10 @@ def test_the_catalogue_as_it_is_installed_is_served(conn, dsn):
 PLANTED = {
     "function": (
         f"CREATE FUNCTION pgagent.pga_run_claim(smallint, smallint) RETURNS int {BODY}",
-        "pgagent.pga_run_claim(smallint,smallint) belongs to mallory"
-        " (DROP ROUTINE pgagent.pga_run_claim(smallint,smallint))",
+        (
+            "pgagent.pga_run_claim(smallint,smallint) belongs to mallory"
+            " (DROP ROUTINE pgagent.pga_run_claim(smallint,smallint))"
+        ),
     ),
     "procedure": (
         f"CREATE PROCEDURE pgagent.other(name) {BODY}",
@@ -129,6 +132,8 @@ def test_a_function_of_the_owners_with_a_name_of_its_own_is_welcome(conn, dsn):
 
 
 def test_an_extension_of_a_strangers_vouches_for_nothing(conn, dsn, mallory, plant):
+    need_extension(conn, "tsm_system_rows")
+    conn.execute("DROP EXTENSION tsm_system_rows")
     conn.execute(f'GRANT CREATE ON DATABASE "{conn.info.dbname}" TO mallory')
     plant(
         "CREATE EXTENSION tsm_system_rows SCHEMA pgagent",

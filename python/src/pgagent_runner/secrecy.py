@@ -1,4 +1,4 @@
-"""Keeping what this process knows from others of the same user, its own scripts first."""
+"""Keeping what this process knows from others of its user, batch steps first."""
 
 import ctypes
 import sys

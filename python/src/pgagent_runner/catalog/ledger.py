@@ -49,6 +49,12 @@ _RECORD: LiteralString = """
 """
 
 
+# In a session that belongs to the step, whose search_path may hide types of pg_catalog.
+_FINISH = """
+    SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)
+"""
+
+
 @dataclass(slots=True)
 class _Entry:
     """What is to be recorded of one run, and who waits for it."""
@@ -87,9 +93,7 @@ class Seal:
         It closes the step's row as succeeded; if the run has been closed meanwhile,
         it fails with PGA02, and takes the step's effect back.
         """
-        # In a session that belongs to the step: its search_path may hide pg_catalog.
-        statement = "SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)"
-        return statement, (str(self._step_log_id), str(result), _storable(output))
+        return _FINISH, (str(self._step_log_id), str(result), _storable(output))
 
 
 class Ledger:

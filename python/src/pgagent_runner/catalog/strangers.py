@@ -41,7 +41,8 @@ _QUERY: LiteralString = """
             JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
             WHERE d.classid = o.class AND d.objid = o.oid
                   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-                  AND d.deptype = 'e'::"char" AND e.extowner IN (SELECT w.oid FROM owner AS w)
+                  AND d.deptype = 'e'::"char"
+                  AND e.extowner IN (SELECT w.oid FROM owner AS w)
         ) AS is_member
         FROM object AS o
     )
@@ -55,7 +56,8 @@ _QUERY: LiteralString = """
     WHERE a.privilege_type = 'CREATE'::text AND a.grantee <> s.nspowner
           AND a.grantee NOT IN (SELECT w.oid FROM owner AS w)
     UNION ALL
-    SELECT 'the schema belongs to '::text || pg_catalog.pg_get_userbyid(s.nspowner)::text,
+    SELECT 'the schema belongs to '::text
+               || pg_catalog.pg_get_userbyid(s.nspowner)::text,
            'ALTER SCHEMA pgagent OWNER TO '::text || pg_catalog.quote_ident(
                COALESCE(pg_catalog.pg_get_userbyid(s.relowner), current_user)::text)
     FROM schema AS s

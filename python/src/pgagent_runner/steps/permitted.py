@@ -1,8 +1,8 @@
-"""What the connection string of a step may ask for: its author is not the runner's user.
+"""What the connection string of a step may ask for.
 
-He names the server, and the runner has passwords, files, tickets and an environment that
-are not his. So what a string may set is listed, and nobody sends a password in clear.
-The runner's options widen both.
+Its author names the server, and the runner has passwords, files, tickets and an
+environment that are not his. So what a string may set is listed, and no password is
+sent in clear. The runner's options widen both.
 """
 
 import functools
@@ -61,8 +61,8 @@ _WHY_NOT = {
     "oauth_scope": _WEB,
 }
 
-# What the runner's environment says of these (PGHOSTADDR, PGOPTIONS, PGGSSDELEGATION) is
-# meant for its own server; an empty value keeps libpq from looking there.
+# What the runner's environment says of these (PGHOSTADDR, PGOPTIONS, PGGSSDELEGATION)
+# is meant for its own server; an empty value keeps libpq from looking there.
 _NOT_FROM_ENVIRONMENT: Parameters = {
     "hostaddr": "",
     "options": "",
