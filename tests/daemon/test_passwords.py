@@ -102,3 +102,11 @@ def test_a_service_in_the_environment_is_for_the_runners_own_server(
         add_job(frail_conn, "SELECT 1", elsewhere)
 
         assert ended_runs(frail_conn) == "s"
+
+
+def test_a_user_can_allow_connection_strings_more(conn, dsn):
+    step = {"jstcode": "SELECT 1", "jstconnstr": f"{dsn} options=-E"}
+    for options, status in ([], "f"), (["--allow-parameter", "options"], "s"):
+        with Runner(*options, dsn) as runner:
+            runner.ready()
+            assert ended_runs(conn, add_job(conn, step)) == status

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from jobs import add_job, batch, runs
 from pgagent_runner.catalog import prune_log
-from support import poll
+from support import free_from_extension, poll
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
@@ -38,14 +38,6 @@ LIKE = {
 }
 MOST_COMBINED = 4  # parameters; of more, one at a time differs, or all do
 
-MEMBERS = """
-    SELECT o.type, o.identity
-    FROM pg_depend AS d
-    CROSS JOIN pg_identify_object(d.classid, d.objid, d.objsubid) AS o
-    WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-          AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgagent')
-"""
-
 
 @pytest.fixture
 def planted(conn):
@@ -54,9 +46,7 @@ def planted(conn):
     Each counts that it was called, which no rollback takes back, and raises an error.
     Without an extension nothing tells the owner's functions from ours.
     """
-    for kind, identity in conn.execute(MEMBERS).fetchall():
-        conn.execute(f"ALTER EXTENSION pgagent DROP {kind} {identity}")
-    conn.execute("DROP EXTENSION pgagent")
+    free_from_extension(conn)
     conn.execute("CREATE SEQUENCE public.planted MINVALUE 0")
     with conn.transaction():
         for name in CALLED:

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from jobs import add_job
 from pgagent_runner.catalog import Catalog, StrangersError
-from support import need_extension
+from support import free_from_extension, need_extension
 
 from .runner_process import Runner, ended_runs
 
@@ -152,6 +152,19 @@ def test_an_owner_of_the_jobs_who_is_no_superuser_is_no_stranger(conn, dsn, mall
             catalog.register()
     finally:
         conn.execute("REASSIGN OWNED BY mallory TO CURRENT_USER")
+
+
+def test_without_an_extension_the_owner_of_the_jobs_is_the_only_one_known(
+    conn, dsn, plant
+):
+    free_from_extension(conn)
+    conn.execute(f"CREATE FUNCTION pgagent.pga_log_prune(text) RETURNS int {BODY}")
+    with Catalog(dsn, "here", 20) as catalog:
+        catalog.register()
+
+    plant(PLANTED["function"][0])
+
+    assert PLANTED["function"][1] in refusal(dsn)
 
 
 def test_nothing_in_the_schema_is_asked_before_that(conn, dsn, plant):
