@@ -48,6 +48,11 @@ def told(dsn, tasks):
         yield told
 
 
+def told_times(told, number, deadline=10):
+    """Wait until it has told of changes so many times."""
+    poll(lambda: len(told.changes) == number, deadline)
+
+
 def notify(conn, payload=""):
     conn.execute("SELECT pg_notify('pgagent', %s)", [payload])
 
@@ -59,7 +64,7 @@ def test_what_may_have_been_missed_before_is_told_first(told):
 def test_each_of_a_few_changes_is_told(conn, told):
     for number in range(2, 7):
         notify(conn)
-        poll(lambda number=number: len(told.changes) == number)
+        told_times(told, number)
     assert told.cancels == 1
 
     notify(conn, "cancel")
@@ -83,7 +88,7 @@ def test_of_many_changes_the_last_is_told_too(conn, told):
 def test_runs_that_were_started_pay_for_looks(conn, told):
     for number in range(2, 40):
         notify(conn)
-        poll(lambda number=number: len(told.changes) == number, deadline=0.45)
+        told_times(told, number, deadline=0.45)
         told.runs += 1
 
 
