@@ -13,6 +13,14 @@ PEERS = ROOT / "build/peers"
 
 T = TypeVar("T")
 
+_MEMBERS = """
+    SELECT o.type, o.identity
+    FROM pg_depend AS d
+    CROSS JOIN pg_identify_object(d.classid, d.objid, d.objsubid) AS o
+    WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+          AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgagent')
+"""
+
 
 def poll(
     predicate: Callable[[], T], deadline: float = 10, what: str = "the expected state"
@@ -43,6 +51,13 @@ def need_extension(conn, name: str) -> None:
     if conn.execute(known, (name,)).fetchone() is None:
         unavailable(f"the server has no extension {name}")
     conn.execute(f'CREATE EXTENSION "{name}"')
+
+
+def free_from_extension(conn) -> None:
+    """Leave the catalogue as it is, but to nobody but its owner."""
+    for kind, identity in conn.execute(_MEMBERS).fetchall():
+        conn.execute(f"ALTER EXTENSION pgagent DROP {kind} {identity}")
+    conn.execute("DROP EXTENSION pgagent")
 
 
 def unavailable(what: str) -> NoReturn:

@@ -61,3 +61,17 @@ def test_a_catalogue_without_an_encoding_stores_any_bytes_readably(database):
         assert script == "\\xff ä\n\\xff"
         assert "\\xff ä" in sql
         assert r"a \udcff name" in runner.log
+
+
+def test_bytes_that_are_notified_there_do_not_stop_the_runner(database):
+    dsn = database("SQL_ASCII")
+    as_text = psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")
+    with closing(as_text) as conn, Runner(dsn) as runner:
+        runner.ready()
+        for _ in range(30):
+            # One that makes the runner ask, and one that comes before the answer.
+            conn.execute(r"SELECT pg_notify('pgagent', 'cancel')")
+            conn.execute(r"SELECT pg_notify('pgagent', E'\377\376')")
+
+        assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+        assert runner.stop() == 0
