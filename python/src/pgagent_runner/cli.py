@@ -19,7 +19,7 @@ from pathlib import Path
 from pgagent_runner import logs
 from pgagent_runner.agent import MOST_WORKERS, Agent, AgentOptions
 from pgagent_runner.catalog import merge_conninfo, parse_conninfo
-from pgagent_runner.secrecy import hide_process
+from pgagent_runner.secrecy import hide
 from pgagent_runner.steps import batch_environment
 
 log = logging.getLogger("pgagent")
@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         options = _classic_parser().parse_args(arguments)
         options.log_level = {0: "error", 1: "warning", 2: "debug"}[options.verbosity]
-    if not options.debuggable:
-        hide_process()  # before anything secret is read
+    if options.debuggable:
+        hide(hidden=False)
     conninfo = _conninfo(options.conninfo)
 
     try:

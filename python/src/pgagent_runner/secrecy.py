@@ -6,10 +6,11 @@ import sys
 _PR_SET_DUMPABLE = 4
 
 
-def hide_process() -> None:
+def hide(*, hidden: bool = True) -> None:
     """Let only root look into this process: its memory, its environment, its files.
 
-    Where the kernel is not Linux, nothing changes. What it starts can be looked into.
+    Or let others look again. Where the kernel is not Linux, nothing changes. What this
+    process starts can be looked into.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, int(not hidden), 0, 0, 0)
