@@ -87,7 +87,7 @@ WHERE l.jlgstatus = 'r' AND j.jobid = l.jlgjobid;
 UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE NOT jobenabled AND jobnextrun IS NOT NULL;
 
 -- 4.2 did not dump the sequences: after a restore they lag behind.
-SELECT setval(format('pgagent.%I_%I_seq', t.name, t.id), t.latest)
+SELECT setval(format('pgagent.%s_%s_seq', t.name, t.id), t.latest)
 FROM (
     SELECT 'pga_jobclass', 'jclid', max(jclid)::bigint FROM pgagent.pga_jobclass
     UNION ALL SELECT 'pga_job', 'jobid', max(jobid) FROM pgagent.pga_job
@@ -98,7 +98,7 @@ FROM (
     UNION ALL SELECT 'pga_jobsteplog', 'jslid', max(jslid) FROM pgagent.pga_jobsteplog
 ) AS t (name, id, latest)
 WHERE t.latest > COALESCE(
-    pg_sequence_last_value(format('pgagent.%I_%I_seq', t.name, t.id)::regclass), 0
+    pg_sequence_last_value(format('pgagent.%s_%s_seq', t.name, t.id)::regclass), 0
 );
 
 ALTER TABLE pgagent.pga_job ENABLE TRIGGER pga_job_trigger;

@@ -21,7 +21,7 @@ BEGIN
         IF OLD.jobenabled AND NOT NEW.jobenabled THEN
             NEW.jobnextrun := NULL;
         ELSIF NEW.jobenabled AND NEW.jobnextrun IS NULL THEN
-            NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid);
+            NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid, now());
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
@@ -241,7 +241,7 @@ BEGIN
     EXECUTE format(
         'SELECT setval(%1$L, max(%2$I)) FROM pgagent.%3$I
          HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
-        format('pgagent.%I_%I_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
+        format('pgagent.%s_%s_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
     );
     RETURN NULL;
 END;
