@@ -7,13 +7,18 @@ CREATE FUNCTION pgagent.import_crontab(
 RETURNS TABLE (line integer, entry text, job text, schedule text, result text) LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
+-- include refusal.py
 -- include crontab.py
 def ask(query, types, values):
     return plpy.execute(plpy.prepare(query, types), values)
 
 dry = dry_run is not False
 problems, rows, entries = [], [], []
-for it in read_crontab(crontab or ""):
+try:
+    lines = read_crontab(crontab or "")
+except RefusalError as e:
+    plpy.error(f"pgagent: crontab: {e}", detail=e.detail, sqlstate="22023")
+for it in lines:
     if isinstance(it, Other):
         rows.append((it.line, it.text, None, None, it.result))
         if it.result.startswith("problem: "):
@@ -49,11 +54,11 @@ if problems:
     plpy.error(f"pgagent: crontab: line {problems[0][0]}: {problems[0][1]}", sqlstate="22023",
                detail=f"{len(problems)} lines can't be taken over, and no job was made; a dry run lists them.")
 for name, zone, it in entries:
-    ask("SELECT pgagent.create_job($1)", ["text"], [name])
-    ask("SELECT pgagent.add_step($1, 'command', $2, kind => 'batch')", ["text", "text"], [name, it.script])
-    ask("SELECT pgagent.add_schedule($1, $2, timezone => $3)", ["text", "text", "text"], [name, it.schedule, zone])
+    ask("SELECT pgagent.pga_job_make($1, $2, 'batch'::text, $3, NULL::text, $4, true)", ["text"] * 4,
+        [name, it.schedule, it.script, zone])
 return rows
 $python$;
+REVOKE ALL ON FUNCTION pgagent.import_crontab(text, boolean, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.import_crontab(text, boolean, text, text) IS
-'Takes over a user''s crontab (no column with user names): each line becomes a job with a batch step, named by the prefix and the number of its line; variables are set in the scripts, CRON_TZ is heeded, % begins the standard input. Returns what each line becomes; a dry run, the default, makes nothing. A job whose name exists already is left alone, and it is said if that does something else. Raises 22023 if a line can''t be taken over; then no job is made. Example: SELECT * FROM pgagent.import_crontab(''30 2 * * 1-5 /usr/local/bin/backup'').';
+'Takes over a user''s crontab (no column with user names): each line becomes a job with a batch step, named by the prefix and the number of its line; variables are set in the scripts, CRON_TZ is heeded, % begins the standard input. Returns what each line becomes; a dry run, the default, makes nothing. A job whose name exists already is left alone, and it is said if that does something else. Raises 22023 if a line can''t be taken over; then no job is made; and for more than a million characters. Not for PUBLIC. Example: SELECT * FROM pgagent.import_crontab(''30 2 * * 1-5 /usr/local/bin/backup'').';
 

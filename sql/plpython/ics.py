@@ -13,13 +13,15 @@ def escaped(text: str) -> str:
 
 def folded(line: str) -> str:
     """Fold a line that is too long, between characters."""
-    pieces, piece = [], ""
-    for character in line:
-        if len((piece + character).encode()) > LONGEST - bool(pieces):
-            pieces.append(piece)
-            piece = ""
-        piece += character
-    return "\r\n ".join([*pieces, piece])
+    data = line.encode()
+    pieces, start = [], 0
+    while len(data) - start > (width := LONGEST - bool(pieces)):
+        end = start + width
+        while data[end] & 0xC0 == 0x80:  # amid a character
+            end -= 1
+        pieces.append(data[start:end])
+        start = end
+    return b"\r\n ".join([*pieces, data[start:]]).decode()
 
 
 def calendar(events: "list[tuple[int, str, str, str]]", stamp: str, host: str) -> str:

@@ -39,10 +39,8 @@ for it in ask("SELECT jobid, schedule, command, nodename, database, username, ac
     active = it["active"] and not differs
     try:
         with plpy.subtransaction():
-            ask("SELECT pgagent.create_job($1, enabled => $2)", ["text", "boolean"], [name, active])
-            ask("SELECT pgagent.add_step($1, 'command', $2, database => $3)", ["text"] * 3,
-                [name, it["command"], it["database"]])
-            ask("SELECT pgagent.add_schedule($1, $2, timezone => $3)", ["text"] * 3, [name, it["schedule"], zone])
+            ask("SELECT pgagent.pga_job_make($1, $2, 'sql'::text, $3, $4, $5, $6)", ["text"] * 5 + ["boolean"],
+                [name, it["schedule"], it["command"], it["database"], zone, active])
             if dry:
                 raise InterruptedError
     except InterruptedError:
@@ -58,5 +56,6 @@ if problems and not dry:
                detail=f"{len(problems)} jobs can't be taken over, and none was; a dry run lists them.")
 return rows
 $python$;
+REVOKE ALL ON FUNCTION pgagent.import_pg_cron(boolean, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.import_pg_cron(boolean, boolean) IS
-'Takes over the jobs of pg_cron in this database: cron.job, with their schedules in the zone of cron.timezone. Returns what each becomes, and what is different; a dry run, the default, makes nothing. Jobs of other users are left alone, for they would run with the login of the runner, unless all_users is true; a job of another server is made disabled. A job is named as it was (with its user, where two users had one name), and one whose name exists already is left alone too, so that a second call doubles nothing; pg_cron''s own jobs are not touched: unschedule them when all is well. Raises 42P01 if there is no pg_cron, 22023 if a job can''t be taken over; then none is. Example: SELECT * FROM pgagent.import_pg_cron().';
+'Takes over the jobs of pg_cron in this database: cron.job, with their schedules in the zone of cron.timezone. Returns what each becomes, and what is different; a dry run, the default, makes nothing. Jobs of other users are left alone, for they would run with the login of the runner, unless all_users is true; a job of another server is made disabled. A job is named as it was (with its user, where two users had one name), and one whose name exists already is left alone too, so that a second call doubles nothing; pg_cron''s own jobs are not touched: unschedule them when all is well. Raises 42P01 if there is no pg_cron, 22023 if a job can''t be taken over; then none is. Not for PUBLIC. Example: SELECT * FROM pgagent.import_pg_cron().';

@@ -12,13 +12,14 @@ try:
     text, zone, *times = schedule_of(rrule or "")
 except RefusalError as e:
     plpy.error(f"pgagent: recurrence rule: {e}", detail=e.detail, sqlstate="22023")
-plpy.execute(plpy.prepare("SELECT pgagent.pga_check_timezone($1)", ["text"]), [zone])
+plpy.execute(plpy.prepare("SELECT pgagent.pga_check_timezone($1, 'pga_schedule.jsctimezone'::text)", ["text"]), [zone])
 instant_of = plpy.prepare("""
     SELECT CASE WHEN $1 LIKE '%Z' THEN $1::timestamptz
                 ELSE pgagent.pga_zone_instant(COALESCE($2, pgagent.pga_default_timezone()), $1::timestamp)
            END AS instant""", ["text", "text"])
 return (text, zone, *(plpy.execute(instant_of, [time, zone])[0]["instant"] for time in times))
 $python$;
+REVOKE ALL ON FUNCTION pgagent.schedule_from_rrule(text) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.schedule_from_rrule(text) IS
-'The schedule, as add_schedule() takes it, that an RRULE of RFC 5545 stands for, with the time zone and start of its DTSTART (a second line) and the end of its UNTIL, NULL if it has none; a time without a zone is one in the default zone of schedules. What DTSTART fixes and the rule leaves open is taken from it. Raises 22023 for what a schedule can''t express: COUNT, BYSETPOS, every second week and the like, and for a zone that is not known. Example: SELECT schedule FROM pgagent.schedule_from_rrule(''FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9;BYMINUTE=30'').';
+'The schedule, as add_schedule() takes it, that an RRULE of RFC 5545 stands for, with the time zone and start of its DTSTART (a second line) and the end of its UNTIL, NULL if it has none; a time without a zone is one in the default zone of schedules. What DTSTART fixes and the rule leaves open is taken from it. Raises 22023 for what a schedule can''t express: COUNT, BYSETPOS, every second week and the like, and for a zone that is not known. Not for PUBLIC. Example: SELECT schedule FROM pgagent.schedule_from_rrule(''FREQ=MONTHLY;BYDAY=1MO;BYHOUR=9;BYMINUTE=30'').';
 
