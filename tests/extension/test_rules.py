@@ -13,7 +13,9 @@ FUNCTIONS = """
     WHERE d.deptype = 'e' AND e.extname = 'pgagent'
 """
 
-# What only asks, and what triggers call with the rights of whoever writes a table.
+# What only asks, what writes no more than its caller may write anyway, and what triggers
+# call with the rights of whoever writes a table. Not the functions of triggers themselves:
+# to fire one takes no privilege.
 FOR_EVERYBODY = {
     "add_exception",
     "add_schedule",
@@ -31,6 +33,7 @@ FOR_EVERYBODY = {
     "pga_calendar_time",
     "pga_check_attempts",
     "pga_check_field",
+    "pga_check_length",
     "pga_check_max_rows",
     "pga_check_span",
     "pga_check_timezone",
@@ -40,8 +43,6 @@ FOR_EVERYBODY = {
     "pga_cron_text",
     "pga_cron_value",
     "pga_default_timezone",
-    "pga_exception_check",
-    "pga_exception_trigger",
     "pga_explain_agent",
     "pga_explain_claim",
     "pga_explain_due",
@@ -53,32 +54,24 @@ FOR_EVERYBODY = {
     "pga_interval_parse",
     "pga_is_leap_year",
     "pga_job_id",
+    "pga_job_make",
     "pga_job_name",
     "pga_job_next_run",
     "pga_job_recompute",
     "pga_job_set",
-    "pga_job_trigger",
-    "pga_jobagent_trigger",
-    "pga_jobclass_trigger",
-    "pga_joblog_trigger",
-    "pga_jobstep_check",
-    "pga_jobstep_trigger",
-    "pga_jobsteplog_trigger",
+    "pga_local_time",
     "pga_next_run",
     "pga_next_schedule",
     "pga_refuse",
     "pga_refuse_schedule",
     "pga_refuse_username",
-    "pga_restore_trigger",
     "pga_restoring",
     "pga_run_note",
-    "pga_schedule_check",
     "pga_schedule_next",
     "pga_schedule_parse",
     "pga_schedule_parsed",
     "pga_schedule_replace",
     "pga_schedule_text",
-    "pga_schedule_trigger",
     "pga_schedule_warn",
     "pga_schedules_next",
     "pga_zone_change",

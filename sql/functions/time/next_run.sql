@@ -23,7 +23,7 @@ COMMENT ON FUNCTION pgagent.pga_default_timezone() IS
 'The time zone of schedules that name none: the default of the column pga_schedule.jsctimezone. Another one: ALTER TABLE pgagent.pga_schedule ALTER COLUMN jsctimezone SET DEFAULT ''Europe/Berlin''.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_local_time(p_timezone text, p_instant timestamptz)
-RETURNS timestamp LANGUAGE plpgsql STABLE
+RETURNS timestamp LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
