@@ -7,7 +7,6 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from urllib.parse import urlsplit
 
-
 LONGEST_HEADER = 5000  # characters: parsing an address takes longer than reading it
 
 

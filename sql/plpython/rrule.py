@@ -240,7 +240,7 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
     first = f"{begin:%Y-%m-%d %H:%M:%S}{'Z' if utc else ''}" if start else None
     restricted = any(name.startswith("BY") and name != "BYSECOND" for name in parts)
     if freq == "SECONDLY" and restricted:
-        refuse("FREQ=SECONDLY with BY... can't be expressed", "Leave the BY... parts out.")
+        refuse("FREQ=SECONDLY with BY... can't be expressed", "Leave them out.")
     seconds, round_ = PERIODS.get(freq, (0, 0))
     uneven = bool(seconds) and not restricted and round_ % interval != 0
     if freq == "SECONDLY" or uneven:

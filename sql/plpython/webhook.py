@@ -6,7 +6,6 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
-
 LONGEST_URL = 8000  # characters
 
 
@@ -24,7 +23,9 @@ def connection_to(
         )
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RefusalError("the URL is not allowed", "Wanted is https://... or http://....")
+        raise RefusalError(
+            "the URL is not allowed", "Wanted is https://... or http://...."
+        )
     if parts.username is not None or parts.password is not None:
         raise RefusalError(
             "the URL is not allowed", "A user or a password has no place in it."

@@ -106,28 +106,35 @@ DECLARE
     }';
     v_result CONSTANT text := pg_get_function_result(p_function);
     v_function pg_proc;
+    v_count integer;
+    v_required integer;
     v_types text[];
+    v_places integer[];
     v_some text[];
     v_type text;
 BEGIN
     SELECT p.* INTO v_function FROM pg_proc AS p WHERE p.oid = p_function;
+    v_count := v_function.pronargs;
+    v_required := v_count - v_function.pronargdefaults;
     v_types := ARRAY(SELECT t::regtype::text FROM unnest(v_function.proargtypes) WITH ORDINALITY AS u (t, n) ORDER BY n);
-    FOR v_some IN
+    FOR v_places IN
         -- The first arguments, and those without a default with one or two of the others.
-        SELECT v_types[1:k] FROM generate_series(v_function.pronargs - v_function.pronargdefaults, v_function.pronargs) AS k
+        SELECT ARRAY(SELECT generate_series(1, k)) FROM generate_series(v_required, v_count) AS k
         UNION
-        SELECT ARRAY(SELECT format('%I %s', v_function.proargnames[i], v_types[i]) FROM generate_series(1, v_function.pronargs) AS i
-                     WHERE i <= v_function.pronargs - v_function.pronargdefaults OR i IN (j, k))
-        FROM generate_series(1, v_function.pronargs) AS j, generate_series(1, v_function.pronargs) AS k
-        WHERE j >= k AND v_function.pronargdefaults > 0
+        SELECT ARRAY(SELECT i FROM generate_series(1, v_count) AS i WHERE i <= v_required OR i IN (j, k))
+        FROM generate_series(1, v_count) AS j, generate_series(1, v_count) AS k
+        WHERE j >= k AND v_required < v_count
     LOOP
+        v_some := ARRAY(SELECT v_types[i] FROM unnest(v_places) AS i);
         IF NOT array_to_string(v_some, ', ') = ANY (p_ours) THEN
-            RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, array_to_string(v_some, ', '), v_result);
+            RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, (
+                SELECT string_agg(format('%I %s', COALESCE(v_function.proargnames[i], 'a' || i), v_types[i]), ', ')
+                FROM unnest(v_places) AS i), v_result);
         END IF;
     END LOOP;
     -- All, or those without a default, one of another type; then all that can be of text.
-    FOR k IN v_function.pronargs - v_function.pronargdefaults .. v_function.pronargs LOOP
-        CONTINUE WHEN k NOT IN (v_function.pronargs - v_function.pronargdefaults, v_function.pronargs);
+    FOR k IN v_required .. v_count LOOP
+        CONTINUE WHEN k NOT IN (v_required, v_count);
         FOR i IN 1..k LOOP
             FOR v_type IN SELECT jsonb_array_elements_text(COALESCE(v_alternatives -> v_types[i], '["text"]')) LOOP
                 v_some := v_types[1:k];
@@ -138,7 +145,7 @@ BEGIN
             END LOOP;
         END LOOP;
     END LOOP;
-    v_some := array_fill('text'::text, ARRAY[v_function.pronargs::integer]);
+    v_some := array_fill('text'::text, ARRAY[v_count]);
     IF NOT array_to_string(v_some, ', ') = ANY (p_ours) THEN
         RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, array_to_string(v_some, ', '), v_result);
     END IF;

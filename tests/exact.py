@@ -7,6 +7,9 @@ import re
 from typing import NamedTuple
 
 from psycopg import sql
+from support import ROOT
+
+HOSTILE = (ROOT / "tests/extension/hostile.sql").read_text()
 
 _FUNCTIONS = """
     SELECT p.oid, p.proname, p.pronargs - p.pronargdefaults,
@@ -78,3 +81,20 @@ class Calls:
                 text = sql.quote(value) if value is not None else "NULL"
             known.append(text)
         return known
+
+
+def overloads(conn):
+    """Return statements that create what could be called in place of our functions."""
+    conn.execute(HOSTILE)
+    ours = functions(conn)
+    found = []
+    for function in ours:
+        signatures = conn.execute(
+            "SELECT array_agg(oidvectortypes(proargtypes)) FROM pg_proc"
+            " WHERE pronamespace = 'pgagent'::regnamespace AND proname = %s",
+            [function.name],
+        ).fetchone()
+        query = "SELECT * FROM public.overloads(%s, %s)"
+        found += conn.execute(query, [function.oid, *signatures]).fetchall()
+    assert len(found) > 1000
+    return [statement for (statement,) in found]
