@@ -25,8 +25,6 @@ def refuse(problem: str, detail: str) -> None:
 
 def parts_of(text: str) -> "tuple[dict[str, str], str | None, str | None]":
     """Return the parts of RRULE, and value and zone of DTSTART."""
-    if len(text) > MOST:
-        refuse(f"it has {len(text)} characters", f"Allowed are {MOST} at most.")
     rule, start, zone = None, None, None
     unfolded = re.sub(r"(\r\n|\r|\n)[ \t]", "", text.strip())
     for line in re.split(r"[\r\n]+", unfolded):
@@ -228,6 +226,8 @@ def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
 
 def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
     """Return schedule, time zone, start and end, as text, of a recurrence rule."""
+    if len(text) > MOST:
+        refuse(f"it has {len(text)} characters", f"Allowed are {MOST} at most.")
     parts, start, zone = parts_of(text)
     freq = parts.get("FREQ", "")
     interval = interval_of(parts, freq)

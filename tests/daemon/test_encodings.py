@@ -61,3 +61,19 @@ def test_a_catalogue_without_an_encoding_stores_any_bytes_readably(database):
         assert script == "\\xff ä\n\\xff"
         assert "\\xff ä" in sql
         assert r"a \udcff name" in runner.log
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "WIN1251"],
+)
+def test_a_job_runs_in_a_catalogue_of_any_encoding(database, encoding):
+    dsn = database(encoding)
+    with (
+        closing(psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")) as conn,
+        Runner(dsn) as runner,
+    ):
+        runner.ready()
+        add_job(conn, batch("echo hello"), "SELECT 1", name="a job")
+        assert ended_runs(conn) == "s"
+        assert step_runs(conn)[0][3] == "hello\n"
