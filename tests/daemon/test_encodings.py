@@ -19,7 +19,7 @@ def database(cluster):
             f"CREATE DATABASE encoded ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
         )
         dsn = cluster.conninfo("encoded")
-        with psycopg.connect(dsn) as conn:
+        with psycopg.connect(dsn, client_encoding="UTF8") as conn:
             conn.execute("CREATE EXTENSION pgagent")
         return dsn
 

@@ -41,7 +41,7 @@ BEGIN
                                 ELSE format('Only host "%s" may run it.', v_job.jobhostagent) END;
     END IF;
     UPDATE pgagent.pga_job
-    SET jobnextrun = now(), jobrunid = nextval('pgagent.pga_joblog_jlgid_seq'), jobfromstep = v_step_id
+    SET jobnextrun = now(), jobrunid = 0, jobfromstep = v_step_id    -- the trigger draws the id
     WHERE jobid = job_id
     RETURNING jobrunid INTO v_run_id;
     RETURN v_run_id;
