@@ -50,9 +50,10 @@ class Calls:
 
     def __call__(self, template):
         """Complete a statement such as "SELECT pgagent.run_job(job_name => 'a')"."""
-        match = re.fullmatch(r"(SELECT .*?)pgagent\.(\w+)\((.*)\)", template)
+        match = re.fullmatch(r"(SELECT .*?)pgagent\.(\w+)\((.*)\)", template, re.DOTALL)
+        assert match, template
         head, name, rest = match.groups()
-        given = dict(re.findall(r"(\w+) => (.*?)(?:, (?=\w+ => )|$)", rest))
+        given = dict(re.findall(r"(\w+) => (.*?)(?:, (?=\w+ => )|$)", rest, re.DOTALL))
         ((function, defaults),) = [
             (function, defaults)
             for function, defaults in self._known

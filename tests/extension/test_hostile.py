@@ -246,8 +246,7 @@ def test_a_schema_that_is_not_empty_is_refused(new_database, planted, restoring)
         session.execute(PRETEND)
     with pytest.raises(psycopg.Error, match='"pgagent" is not empty') as e:
         session.execute(INSTALL)
-    assert "It holds " in e.value.diag.message_detail
-    assert "pgagent" in e.value.diag.message_detail
+    assert "It holds " in str(e.value)
     assert "OWNER" not in str(e.value)
 
 
@@ -273,7 +272,7 @@ def test_a_schema_that_is_a_strangers_is_refused(
     victim.execute(prepare)
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=problem) as e:
         victim.execute(INSTALL)
-    assert named in e.value.diag.message_primary
+    assert named in str(e.value)
     assert "OWNER TO" not in str(e.value)
     victim.execute("DROP SCHEMA pgagent; CREATE EXTENSION pgagent")
 

@@ -168,6 +168,17 @@ def test_every_message_is_expected_by_a_test():
     assert [text for text in messages() if text not in tests] == []
 
 
+def test_no_plain_literal_has_a_backslash():
+    """With standard_conforming_strings off it would be an escape."""
+    sql = "\n".join(
+        sources(f"sql/{part}/*.sql") for part in ("tables", "functions/*", "upgrade")
+    )
+    code = re.sub(r"--[^\n]*|^\\\\echo .*$", "", sql, flags=re.MULTILINE)
+    literals = re.findall(rf"(?<![eE'\w]){LITERAL}", code)
+    assert len(literals) > 1000
+    assert [text for text in literals if "\\" in text] == []
+
+
 def sources(pattern):
     return "\n".join(path.read_text() for path in sorted(ROOT.glob(pattern)))
 

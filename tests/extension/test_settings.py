@@ -21,7 +21,7 @@ SCHEDULES = [
     "@reboot",
 ]
 
-SETUP = [
+SETUP: list[tuple[str, list[object]]] = [
     ("SELECT pgagent.create_job(%s, timeout => '1 day 2 hours', keep_for => '30 days')", [r"a \d'job"]),
     (
         "SELECT pgagent.add_step(%s, %s, %s, retries => 2, retry_delay => '90 s', retry_on => %s)",
