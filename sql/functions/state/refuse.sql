@@ -1,14 +1,17 @@
 -- refuse.sql: what may be written into the tables that people edit.
 --
 -- The essence of an error stands in MESSAGE and DETAIL: pgAdmin shows no HINT.
+--
+-- What refuses is STABLE: so what calls it can be, and no call is made beforehand, as one of
+-- an IMMUTABLE function with constants would.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_refuse(p_where text, p_problem text, p_detail text)
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'pgagent: %: %', p_where, p_problem
-        USING ERRCODE = 'invalid_parameter_value', DETAIL = p_detail;
+    RAISE EXCEPTION USING MESSAGE = format('pgagent: %s: %s', p_where, p_problem),
+        ERRCODE = 'invalid_parameter_value', DETAIL = p_detail;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
@@ -17,7 +20,7 @@ COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_check_field(
     p_column text, p_field boolean[], p_size integer
 )
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -46,7 +49,7 @@ COMMENT ON FUNCTION pgagent.pga_check_field(text, boolean[], integer) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_check_timezone(
     p_timezone text, p_where text DEFAULT 'pga_schedule.jsctimezone'
 )
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -163,7 +166,7 @@ COMMENT ON FUNCTION pgagent.pga_exception_check() IS
 'Trigger: refuses an exception that excepts nothing or no day of the calendar with 22023; cuts off seconds with a NOTICE.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_attempts(p_step pgagent.pga_jobstep)
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -12,20 +12,21 @@
 CREATE OR REPLACE FUNCTION pgagent.pga_refuse_schedule(
     p_schedule text, p_where text, p_problem text, p_allowed text
 )
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'pgagent: schedule "%": %: %', left(p_schedule, 200), p_where, p_problem
-        USING ERRCODE = 'invalid_parameter_value', DETAIL = p_allowed,
-              HINT = 'Examples: "30 2 * * mon-fri", "@daily", "@every 90 seconds", "@at 2031-05-01 09:00 Europe/Berlin", "@reboot".';
+    RAISE EXCEPTION USING
+        MESSAGE = format('pgagent: schedule "%s": %s: %s', left(p_schedule, 200), p_where, p_problem),
+        ERRCODE = 'invalid_parameter_value', DETAIL = p_allowed,
+        HINT = 'Examples: "30 2 * * mon-fri", "@daily", "@every 90 seconds", "@at 2031-05-01 09:00 Europe/Berlin", "@reboot".';
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_refuse_schedule(text, text, text, text) IS
 'Raises 22023 (invalid_parameter_value) for the text of a schedule: where in it, what is wrong, and what is allowed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_length(p_schedule text)
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -42,7 +43,7 @@ COMMENT ON FUNCTION pgagent.pga_check_length(text) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_cron_value(
     p_schedule text, p_where text, p_value text, p_low integer, p_high integer, p_names text[]
 )
-RETURNS integer LANGUAGE plpgsql IMMUTABLE
+RETURNS integer LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -68,7 +69,7 @@ COMMENT ON FUNCTION pgagent.pga_cron_value(text, text, text, integer, integer, t
 CREATE OR REPLACE FUNCTION pgagent.pga_cron_field(
     p_schedule text, p_where text, p_field text, p_low integer, p_high integer, p_names text[]
 )
-RETURNS boolean[] LANGUAGE plpgsql IMMUTABLE
+RETURNS boolean[] LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -137,7 +138,7 @@ CREATE OR REPLACE FUNCTION pgagent.pga_cron_parse(
     OUT minutes boolean[], OUT hours boolean[], OUT weekdays boolean[], OUT monthdays boolean[],
     OUT months boolean[]
 )
-RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE
+RETURNS SETOF record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -191,7 +192,7 @@ COMMENT ON FUNCTION pgagent.pga_cron_parse(text) IS
 'The fields of a crontab line as pga_schedule has them: one row, or two where either of a restricted day of the month and a restricted weekday will do. Raises 22023 if it can''t be read.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_interval_parse(p_schedule text)
-RETURNS interval LANGUAGE plpgsql IMMUTABLE
+RETURNS interval LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
