@@ -185,6 +185,19 @@ def test_a_database_that_prescribes_the_settings_of_a_restore_is_not_restored(
         assert job(session, other, "jobnextrun") is None
 
 
+def test_a_long_log_is_restored_in_time(conn):
+    job_id = add_job(conn, due=None)
+    conn.execute("SET row_security = off; SET check_function_bodies = off")
+    conn.execute("SET statement_timeout = '20s'")
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstart)"
+        " SELECT %s, now() - interval '1 day' FROM generate_series(1, 30000)",
+        [job_id],
+    )
+    status = "SELECT DISTINCT jlgstatus FROM pgagent.pga_joblog"
+    assert conn.execute(status).fetchall() == [("d",)]
+
+
 def test_the_owner_of_a_database_can_restore(busy, alice, new_database, dump, restore):
     restored = new_database("restored", alice)
     restore(dump(busy, "-Fc"), restored, "--no-owner", "--role=alice")
