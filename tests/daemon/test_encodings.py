@@ -19,7 +19,7 @@ def database(cluster):
             f"CREATE DATABASE encoded ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
         )
         dsn = cluster.conninfo("encoded")
-        with psycopg.connect(dsn) as conn:
+        with psycopg.connect(dsn, client_encoding="UTF8") as conn:
             conn.execute("CREATE EXTENSION pgagent")
         return dsn
 
@@ -75,3 +75,19 @@ def test_bytes_that_are_notified_there_do_not_stop_the_runner(database):
 
         assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
         assert runner.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "WIN1251"],
+)
+def test_a_job_runs_in_a_catalogue_of_any_encoding(database, encoding):
+    dsn = database(encoding)
+    with (
+        closing(psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")) as conn,
+        Runner(dsn) as runner,
+    ):
+        runner.ready()
+        add_job(conn, batch("echo hello"), "SELECT 1", name="a job")
+        assert ended_runs(conn) == "s"
+        assert step_runs(conn)[0][3] == "hello\n"

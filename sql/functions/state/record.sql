@@ -86,7 +86,7 @@ BEGIN
     WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE;
     IF NOT FOUND THEN
         SELECT r.refusal, r.reason INTO refusal, reason
-        FROM pgagent.pga_run_refusal(p_run_id, NULL) AS r;
+        FROM pgagent.pga_run_refusal(p_run_id, NULL::bigint[]) AS r;
         RETURN;
     END IF;
     SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s
