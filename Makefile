@@ -46,8 +46,8 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
 .PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
-	dist clean \
-	machine peers
+	lock dist clean \
+	machine machine-runner machine-test peers
 
 help: ## List what there is to do
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -86,17 +86,17 @@ uninstall: ## Remove the extension's files from the server (as root)
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 
-demo: machine all ## Try it: a throw-away server with a runner and jobs
+demo: machine-runner all ## Try it: a throw-away server with a runner and jobs
 	$(BIN)/python dev/demo.py
 
-test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
+test: machine-test peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
 lint: machine all ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
-	$(BIN)/lint-imports --config $(CONFIG)
+	$(BIN)/lint-imports $(CONFIG)
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
@@ -117,6 +117,9 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
 
+lock: machine ## Pin the newest releases of all tools and libraries
+	dev/lock
+
 dist: ## Pack the committed tree for PGXN
 	mkdir -p build
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
@@ -125,8 +128,15 @@ dist: ## Pack the committed tree for PGXN
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info
 
-machine:
-	@dev/setup
+# What build/venv has to hold: the runner, the tools for tests as well, or all tools.
+machine-runner:
+	@dev/setup runner
 
-peers: machine
+machine-test:
+	@dev/setup test
+
+machine:
+	@dev/setup lint
+
+peers: machine-runner
 	@dev/peers
