@@ -46,8 +46,8 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
 .PHONY: help all install uninstall demo test lint docs format bench chaos chaos-long \
-	lock dist clean \
-	machine machine-runner machine-test peers
+	dist clean \
+	machine peers
 
 help: ## List what there is to do
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -96,7 +96,7 @@ lint: machine all ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
 	$(BIN)/ruff format --config $(CONFIG) --check .
 	$(BIN)/mypy --config-file $(CONFIG) $(PYTHON_CODE)
-	$(BIN)/lint-imports $(CONFIG)
+	$(BIN)/lint-imports --config $(CONFIG)
 	$(BIN)/pgspot $(INSTALL_SCRIPT)
 	$(BIN)/pgspot $(PGSPOT_OPTIONS) $(SCRIPTS)
 	$(BIN)/codespell --skip './build,./.git' .
@@ -117,9 +117,6 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
 
-lock: machine ## Pin the newest releases of all tools and libraries
-	dev/lock
-
 dist: ## Pack the committed tree for PGXN
 	mkdir -p build
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \
@@ -127,6 +124,10 @@ dist: ## Pack the committed tree for PGXN
 
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info
+
+.PHONY: lock machine-runner machine-test
+lock: machine ## Pin the newest libraries and tools in python/requirements/
+	dev/lock
 
 # What build/venv has to hold: the runner, the tools for tests as well, or all tools.
 machine-runner:
