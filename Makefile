@@ -112,10 +112,10 @@ uninstall: ## Remove the extension's files from the server (as root)
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 
-demo: machine all ## Try it: a throw-away server with a runner and jobs
+demo: machine-runner all ## Try it: a throw-away server with a runner and jobs
 	$(BIN)/python dev/demo.py
 
-test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
+test: machine-test peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
 
 lint: machine all $(PYTHON_BODIES) ## Check the code
@@ -160,8 +160,19 @@ dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql python/src/*.egg-info
 
-machine:
-	@dev/setup
+.PHONY: lock machine-runner machine-test
+lock: machine ## Pin the newest libraries and tools in python/requirements/
+	dev/lock
 
-peers: machine
+# What build/venv has to hold: the runner, the tools for tests as well, or all tools.
+machine-runner:
+	@dev/setup runner
+
+machine-test:
+	@dev/setup test
+
+machine:
+	@dev/setup lint
+
+peers: machine-runner
 	@dev/peers

@@ -42,7 +42,7 @@ def test_a_lost_control_session_is_opened_anew(conn, runner):
 def test_an_idle_session_for_claims_that_is_lost_aborts_nothing(conn, runner, gate):
     code, open_gate = gate
     under_way = add_job(conn, batch(code))
-    running_step(conn)
+    runner.says(" starts")  # so it has heard what it has claimed
     agents_before = agents(conn)
     poll(lambda: terminate(conn, CLAIMS))
     poll(lambda: not count_sessions(conn, CLAIMS), what="its end")

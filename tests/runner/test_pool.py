@@ -414,6 +414,7 @@ def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
                 proxy.drop()
             else:
                 watcher.execute("SELECT pg_terminate_backend(%s, 10000)", opened[-1:])
+                poll(lambda: proxy.has_answered(b"57P01"))
         pool.close_idle(0)
 
 
