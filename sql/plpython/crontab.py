@@ -142,6 +142,14 @@ def make_job(name: str, entry: Entry, zone: "str | None") -> None:
     )
 
 
+def lines_of(crontab: str) -> "list[Entry | Other]":
+    """Read a crontab, or raise an error of the database."""
+    try:
+        return read_crontab(crontab)
+    except RefusalError as e:
+        plpy.error(f"pgagent: crontab: {e}", detail=e.detail, sqlstate="22023")
+
+
 def import_crontab(
     crontab: "str | None",
     dry_run: "bool | None",
@@ -152,11 +160,7 @@ def import_crontab(
     dry = dry_run is not False
     rows: list[tuple[int, str, str | None, str | None, str]] = []
     new = []
-    try:
-        lines = read_crontab(crontab or "")
-    except RefusalError as e:
-        plpy.error(f"pgagent: crontab: {e}", detail=e.detail, sqlstate="22023")
-    for line in lines:
+    for line in lines_of(crontab or ""):
         if isinstance(line, Other):
             rows.append((line.line, line.text, None, None, line.result))
             continue
