@@ -207,6 +207,7 @@ class Cluster:
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
             "LD_LIBRARY_PATH": self.libraries,
+            **self._farm.environ,
         }
 
     def _postgresql_conf(self) -> str:

@@ -141,6 +141,7 @@ def test_a_fresh_installation_calls_no_planted_object(attacker, victim, conn):
     assert without_the_schema(definitions(victim)) == ours
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_upgrade_calls_no_planted_object(attacker, victim, conn):
     install_42(victim)
     plant_traps(attacker)
@@ -171,6 +172,7 @@ def test_what_is_planted_under_our_names_is_not_taken_over(attacker, victim, pla
         victim.execute(INSTALL)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_upgrade_does_not_take_over_a_planted_function(attacker, victim):
     install_42(victim)
     attacker.execute(

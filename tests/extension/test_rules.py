@@ -2,7 +2,8 @@
 
 import re
 
-from support import ROOT, need_extension
+import pytest
+from support import ROOT
 
 LITERAL = r"'((?:[^']|'')*)'"
 
@@ -147,8 +148,9 @@ def test_nobody_may_execute_what_is_not_for_everybody(conn):
     assert set(names(conn, executable)) ^ FOR_EVERYBODY == set()
 
 
+@pytest.mark.needs("plpgsql_check")
 def test_plpgsql_check_finds_nothing(conn):
-    need_extension(conn, "plpgsql_check")
+    conn.execute("CREATE EXTENSION plpgsql_check")
     findings = f"""
         SELECT concat_ws(': ', f.proname, finding.lineno, finding.message, finding.detail, finding.context)
         FROM ({FUNCTIONS}) AS f

@@ -6,6 +6,8 @@ import psycopg
 import pytest
 from support import ROOT
 
+pytestmark = pytest.mark.needs("plpython")
+
 
 def test_cascade_brings_all_of_it_and_dropping_it_leaves_the_core(conn):
     names = "SELECT extname FROM pg_extension WHERE extname ~ 'pgagent|plpython'"

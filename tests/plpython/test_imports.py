@@ -8,7 +8,8 @@ import psycopg
 import pytest
 from cluster import Cluster
 from cronsim import CronSim
-from support import PEERS, unavailable
+
+pytestmark = pytest.mark.needs("plpython")
 
 CRONTAB = r"""# every night
 SHELL=/bin/sh
@@ -148,8 +149,6 @@ LATER = {"0 0 3 * *": "0 0 $ * *", "1 1 1 1 1": "30 seconds"}  # of pg_cron 1.5
 @pytest.fixture(scope="module")
 def pg_cron():
     """A database with both schedulers."""
-    if not list((PEERS / "root").glob("usr/lib/postgresql/*/lib/pg_cron.so")):
-        unavailable("pg_cron")
     settings = {
         "shared_preload_libraries": "pg_cron",
         "cron.database_name": "postgres",

@@ -1,0 +1,105 @@
+"""Run the cells that are asked for, print a line of each, and write the document."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from matrix import pythons, report
+from matrix.prefix import ROOT, UnavailableError, run
+from matrix.results import Result
+from matrix.suite import Setting, run_tests
+from matrix.table import PYTHONS, SERVERS
+
+
+def main() -> int:
+    """Return 0 if nothing failed, and each test ran somewhere."""
+    options = _options()
+    chosen = options.pg or options.py
+    cells = [
+        *(("PostgreSQL", v) for v in options.pg or (() if chosen else SERVERS)),
+        *(("Python", v) for v in options.py or (() if chosen else PYTHONS)),
+    ]
+    failed = False
+    for kind, version in cells:
+        result = _seen(kind, version, options.tests)
+        print(result.line(), flush=True)
+        for test in result.outcome.failed if result.outcome else []:
+            print(f"    failed: {test}", flush=True)
+            failed = True
+        if not options.tests:
+            result.keep()
+    return int(not report.write() or failed) if not options.tests else int(failed)
+
+
+def _seen(kind: str, version: str, tests: list[str]) -> Result:
+    """Run a cell's tests; what can't be had is said in the result."""
+    make = _server_cell if kind == "PostgreSQL" else _python_cell
+    try:
+        cell, setting = make(version, tests)
+        return Result(**cell, outcome=run_tests(setting))
+    except UnavailableError as e:
+        return Result(kind, version, problem=str(e))
+
+
+def _server_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Setting]:
+    own = _server_version(ROOT / "dev/pg_config")
+    if own.partition(".")[0] == version:
+        pg_config, origin = ROOT / "dev/pg_config", "this machine"
+        pg_config = Path(run(pg_config, "--bindir").strip()) / "pg_config"
+    else:
+        pg_config, origin = SERVERS[version].fetch(), SERVERS[version].name
+    python = Path(sys.executable)
+    cell = {
+        "kind": "PostgreSQL",
+        "version": version,
+        "origin": origin,
+        "exact": _server_version(pg_config),
+        "beside": pythons.version_of(python),
+    }
+    fetched = origin != "this machine"
+    name = f"PostgreSQL {version}"
+    return cell, Setting(name, python, pg_config, tests or ["tests"], fetched)
+
+
+def _python_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Setting]:
+    python, origin = pythons.environment(version)
+    pg_config = Path(run(ROOT / "dev/pg_config", "--bindir").strip()) / "pg_config"
+    cell = {
+        "kind": "Python",
+        "version": version,
+        "origin": origin,
+        "exact": pythons.version_of(python),
+        "beside": _server_version(pg_config),
+    }
+    name = f"Python {version}"
+    return cell, Setting(
+        name, python, pg_config, tests or ["tests/runner"], fetched=False
+    )
+
+
+def _server_version(pg_config: Path) -> str:
+    return run(pg_config, "--version").strip().removeprefix("PostgreSQL ")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make matrix")
+    parser.add_argument(
+        "--pg", type=str.split, default=[], help="servers, as in '13 14'"
+    )
+    parser.add_argument(
+        "--py", type=str.split, default=[], help="Pythons, as in '3.14'"
+    )
+    parser.add_argument(
+        *("--tests", "-T"), type=str.split, default=[],
+        help="instead of all tests; nothing is then written",
+    )  # fmt: skip
+    options = parser.parse_args()
+    for asked, known in ((options.pg, SERVERS), (options.py, PYTHONS)):
+        for version in asked:
+            if version not in known:
+                parser.error(f"there is no {version}, only {', '.join(known)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
