@@ -216,6 +216,7 @@ class Cluster:
             "listen_addresses": "127.0.0.1" if self.tcp else "",
             "port": str(self.port),
             "timezone": "UTC",
+            "password_encryption": "scram-sha-256",  # PostgreSQL 13 has another default
             **({} if self.durable else _SCRATCH),
             **self.settings,
         }

@@ -6,6 +6,7 @@ Where it is missing the test is skipped, but fails where everything has to be th
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ def _program(name: str) -> Callable[[Cluster], bool]:
     return lambda _: shutil.which(name) is not None
 
 
+def _dumps_extensions(cluster: Cluster) -> bool:
+    command = [str(cluster.bindir / "pg_dump"), "--help"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+    return "--extension=" in told.stdout
+
+
 FEATURES = {
     "pgagent_4_2": Feature(
         "the extension and the daemon of pgAgent 4.2",
@@ -79,6 +86,9 @@ FEATURES = {
     "pg_upgrade": Feature(
         "the program pg_upgrade of the same version as the server",
         lambda cluster: (cluster.bindir / "pg_upgrade").exists(),
+    ),
+    "pg_dump_of_extensions": Feature(
+        "pg_dump's option --extension: PostgreSQL 14 or later", _dumps_extensions
     ),
     "client_connection_check_interval": Feature(
         "the setting by which a statement ends when its runner is gone:"

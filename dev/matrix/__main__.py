@@ -2,13 +2,17 @@
 
 import argparse
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix import pythons, report
 from matrix.prefix import ROOT, UnavailableError, run
-from matrix.results import Result
+from matrix.results import Result, code
 from matrix.suite import Setting, run_tests
 from matrix.table import PYTHONS, SERVERS
+
+_HERE = "this machine"
 
 
 def main() -> int:
@@ -33,48 +37,47 @@ def main() -> int:
 
 def _seen(kind: str, version: str, tests: list[str]) -> Result:
     """Run a cell's tests; what can't be had is said in the result."""
+    began = Result(kind, version, datetime.now(UTC).date().isoformat(), code())
     make = _server_cell if kind == "PostgreSQL" else _python_cell
     try:
-        cell, setting = make(version, tests)
-        return Result(**cell, outcome=run_tests(setting))
+        made_of, setting = make(version, tests)
+        return replace(began, **made_of, outcome=run_tests(setting))
     except UnavailableError as e:
-        return Result(kind, version, problem=str(e))
+        return replace(began, problem=str(e))
 
 
 def _server_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Setting]:
-    own = _server_version(ROOT / "dev/pg_config")
-    if own.partition(".")[0] == version:
-        pg_config, origin = ROOT / "dev/pg_config", "this machine"
-        pg_config = Path(run(pg_config, "--bindir").strip()) / "pg_config"
+    own = _own_server()
+    if _server_version(own).partition(".")[0] == version:
+        pg_config, origin = own, _HERE
     else:
-        pg_config, origin = SERVERS[version].fetch(), SERVERS[version].name
+        source = SERVERS[version]
+        pg_config, origin = source.fetch(), source.name
     python = Path(sys.executable)
-    cell = {
-        "kind": "PostgreSQL",
-        "version": version,
+    made_of = {
         "origin": origin,
         "exact": _server_version(pg_config),
         "beside": pythons.version_of(python),
     }
-    fetched = origin != "this machine"
-    name = f"PostgreSQL {version}"
-    return cell, Setting(name, python, pg_config, tests or ["tests"], fetched)
+    name, tests = f"PostgreSQL {version}", tests or ["tests"]
+    return made_of, Setting(name, python, pg_config, tests, fetched=origin != _HERE)
 
 
 def _python_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Setting]:
     python, origin = pythons.environment(version)
-    pg_config = Path(run(ROOT / "dev/pg_config", "--bindir").strip()) / "pg_config"
-    cell = {
-        "kind": "Python",
-        "version": version,
+    pg_config = _own_server()
+    made_of = {
         "origin": origin,
         "exact": pythons.version_of(python),
         "beside": _server_version(pg_config),
     }
-    name = f"Python {version}"
-    return cell, Setting(
-        name, python, pg_config, tests or ["tests/runner"], fetched=False
-    )
+    name, tests = f"Python {version}", tests or ["tests/runner"]
+    return made_of, Setting(name, python, pg_config, tests, fetched=False)
+
+
+def _own_server() -> Path:
+    """Return the pg_config of the server that other tests run with."""
+    return Path(run(ROOT / "dev/pg_config", "--bindir").strip()) / "pg_config"
 
 
 def _server_version(pg_config: Path) -> str:

@@ -74,7 +74,16 @@ def _unpack(suite: Suite, *packages: str) -> Path:
     for deb in sorted(debs.glob("*.deb")):
         run("dpkg-deb", "--extract", deb, root)
     shutil.rmtree(debs)
+    _forget_paths(root)
     return root
+
+
+def _forget_paths(root: Path) -> None:
+    """Remove what libraries say of where others are: only the programs know."""
+    for library in (f for path in _libraries(root) for f in path.glob("*.so*")):
+        own = library.is_file() and not library.is_symlink()
+        if own and run(patchelf(), "--print-rpath", library).strip():
+            run(patchelf(), "--remove-rpath", library)
 
 
 def _download(

@@ -45,7 +45,7 @@ def _page(results: list[Result]) -> Iterator[str]:
     yield "# What it runs on"
     yield ""
     yield "`make matrix` writes this page from what it sees when it runs the tests on"
-    yield "each PostgreSQL and each Python below. They come from the package registries."
+    yield "each PostgreSQL and each Python below, fetched from package registries."
     yield f"It was last run on {max(r.day for r in results)}, on {_machine()}."
     if stale:
         yield ""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ class Result:
     """A cell: what it was made of, and what became of the tests in it.
 
     kind, version: such as PostgreSQL and 13.
+    day, code: when it began, and the digest of the code at that time.
     exact, origin: the whole version, and where it came from.
     beside: the version of the Python beside a server, of the server beside a Python.
     problem: why there is no outcome.
@@ -26,13 +26,13 @@ class Result:
 
     kind: str
     version: str
+    day: str
+    code: str
     exact: str = ""
     origin: str = ""
     beside: str = ""
     outcome: Outcome | None = None
     problem: str = ""
-    day: str = ""
-    code: str = ""
 
     @property
     def name(self) -> str:
@@ -53,11 +53,9 @@ class Result:
         )
 
     def keep(self) -> None:
-        """Store it, with today's date and the state of the code."""
+        """Store it."""
         _KEPT.mkdir(parents=True, exist_ok=True)
-        today = datetime.now(UTC).date().isoformat()
-        stored = asdict(self) | {"day": today, "code": code()}
-        _file(self.name).write_text(json.dumps(stored, indent=1))
+        _file(self.name).write_text(json.dumps(asdict(self), indent=1))
 
     @classmethod
     def kept(cls, name: str) -> Self | None:

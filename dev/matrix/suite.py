@@ -70,7 +70,8 @@ def _pytest(
     command = [
         *("nice", "-n", "10", str(setting.python), "-m", "pytest"),
         *("-c", "python/pyproject.toml", "--rootdir", "."),
-        *(f"--junit-xml={report}", *tests),
+        # What a test has to say of itself is for this family of reports only.
+        *("-o", "junit_family=xunit1", f"--junit-xml={report}", *tests),
     ]
     with log.open("wb") as opened:
         code = subprocess.run(

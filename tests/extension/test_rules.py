@@ -162,7 +162,11 @@ def test_plpgsql_check_finds_nothing(conn):
         ) AS finding
         -- These raise: a call must not be taken for a constant, and be made beforehand.
         WHERE NOT (f.proname LIKE 'pga_refuse%'
-                   AND finding.message = 'routine is marked as VOLATILE, should be IMMUTABLE')"""
+                   AND finding.message = 'routine is marked as VOLATILE, should be IMMUTABLE')
+        -- Before PostgreSQL 14 a literal is text until it is assigned.
+        AND NOT (current_setting('server_version_num')::integer < 140000
+                 AND finding.message = 'target type is different type than source type'
+                 AND finding.detail LIKE 'cast "text" value to "character" type')"""
     assert names(conn, findings) == []
 
 

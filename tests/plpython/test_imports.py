@@ -172,7 +172,7 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     for schedule, later in LATER.items():
         change = "UPDATE cron.job SET schedule = %s WHERE schedule = %s"
         pg_cron.execute(change, [later, schedule])
-    pg_cron.execute("SELECT cron.alter_job(2, active => false)")
+    pg_cron.execute("UPDATE cron.job SET active = false WHERE jobid = 2")
     pg_cron.execute("CREATE ROLE somebody LOGIN")
     pg_cron.execute("UPDATE cron.job SET username = 'somebody' WHERE jobid = 3")
 

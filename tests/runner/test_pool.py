@@ -397,6 +397,7 @@ def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
         "SELECT FROM pg_stat_activity"
         " WHERE pid = %s AND query = 'DISCARD ALL' AND state = 'idle'"
     )
+    alive = "SELECT FROM pg_stat_activity WHERE pid = %s"
     with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
         conninfo = make_conninfo(cluster.conninfo(), host=str(tmp_path))
         settings = StepSettings(conninfo, on_session=opened.append)
@@ -416,7 +417,8 @@ def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
             if how == "is cut off":
                 proxy.drop()
             else:
-                watcher.execute("SELECT pg_terminate_backend(%s, 10000)", opened[-1:])
+                watcher.execute("SELECT pg_terminate_backend(%s)", opened[-1:])
+                poll(lambda: watcher.execute(alive, opened[-1:]).rowcount == 0)
         pool.close_idle(0)
 
 
