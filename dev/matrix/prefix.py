@@ -19,8 +19,8 @@ class UnavailableError(Exception):
 class Prefix:
     """Directories of a server, as pg_config names them.
 
-    libraries: where its programs find the libraries that came with it.
-    loader: the dynamic loader of another C library than this machine's.
+    libraries: where the libraries are that came with it.
+    loader: the dynamic loader, where the C library came with it as well.
     environ: what the server needs in its environment.
     """
 
@@ -36,7 +36,10 @@ class Prefix:
 
         A file `environ` beside it names what dev/farm.py gives to the server.
         """
-        patch(programs(self.bindir), self.libraries, self.loader)
+        libraries = ":".join(map(str, self.libraries))
+        if self.loader:
+            patch(_programs(self.bindir), self.libraries, self.loader)
+            libraries = str(directory)  # the system's programs could not use them
         directory.mkdir(parents=True, exist_ok=True)
         lines = (f"{name}={value}\n" for name, value in self.environ.items())
         (directory / "environ").write_text("".join(lines))
@@ -44,8 +47,8 @@ class Prefix:
             "--bindir": self.bindir,
             "--sharedir": self.sharedir,
             "--pkglibdir": self.pkglibdir,
-            "--libdir": directory,  # the programs know their libraries
-            "--version": self._version(),
+            "--libdir": libraries,
+            "--version": self._version(libraries),
         }
         cases = "".join(f"{key}) echo '{value}' ;;\n" for key, value in answers.items())
         pg_config = directory / "pg_config"
@@ -53,27 +56,27 @@ class Prefix:
         pg_config.chmod(0o755)
         return pg_config
 
-    def _version(self) -> str:
+    def _version(self, libraries: str) -> str:
         # postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)
-        said = run(self.bindir / "postgres", "--version").strip()
+        postgres = self.bindir / "postgres"
+        path = f"LD_LIBRARY_PATH={libraries}"
+        said = run("env", path, postgres, "--version").strip()
         return f"PostgreSQL {said.partition(') ')[2]}"
 
 
-def patch(
-    files: Iterable[Path], libraries: Iterable[Path], loader: Path | None = None
-) -> None:
+def patch(files: Iterable[Path], libraries: Iterable[Path], loader: Path) -> None:
     """Write into programs where their libraries are, and their dynamic loader.
 
     LD_LIBRARY_PATH would be handed on to the system's programs that they start.
     """
     path = ":".join(map(str, libraries))
-    interpreter = ["--set-interpreter", str(loader)] if loader else []
     for file in files:
         # RPATH, unlike RUNPATH, goes for what the libraries need in turn.
-        run(patchelf(), *interpreter, "--force-rpath", "--set-rpath", path, file)
+        path_options = ("--force-rpath", "--set-rpath", path)
+        run(patchelf(), "--set-interpreter", loader, *path_options, file)
 
 
-def programs(directory: Path) -> list[Path]:
+def _programs(directory: Path) -> list[Path]:
     """Return the binary programs in a directory that are its own."""
     files = (entry for entry in directory.iterdir() if entry.is_file())
     return [file for file in files if not file.is_symlink() and _is_elf(file)]

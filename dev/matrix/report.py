@@ -23,7 +23,7 @@ def write() -> bool:
             f"docs/compatibility.md is left alone: not yet seen: {', '.join(missing)}"
         )
         return True
-    _PAGE.write_text("".join(f"{line}\n" for line in _page(seen)))
+    _PAGE.write_text("".join(f"{line}\n" for line in page(seen)))
     print("docs/compatibility.md is written anew")
     nowhere = ran_nowhere(seen)
     for test in nowhere:
@@ -38,7 +38,8 @@ def ran_nowhere(results: Iterable[Result]) -> list[str]:
     return sorted({t for o in outcomes for t in o.skipped} - ran)
 
 
-def _page(results: list[Result]) -> Iterator[str]:
+def page(results: list[Result]) -> Iterator[str]:
+    """Yield the lines of the page about these cells."""
     servers = [result for result in results if result.kind == "PostgreSQL"]
     pythons = [result for result in results if result.kind == "Python"]
     stale = any(result.code != code() for result in results)

@@ -85,7 +85,7 @@ def _pytest(
         ).returncode
     if code not in _RAN or not report.exists():
         raise UnavailableError(f"pytest ended with code {code}: see {log}")
-    return _read(report)
+    return read_report(report)
 
 
 def _environ(setting: Setting) -> dict[str, str]:
@@ -95,7 +95,8 @@ def _environ(setting: Setting) -> dict[str, str]:
     return environ
 
 
-def _read(report: Path) -> dict[str, tuple[str, str]]:
+def read_report(report: Path) -> dict[str, tuple[str, str]]:
+    """Return the status of each test in a report, and the reason why it was skipped."""
     found: dict[str, tuple[str, str]] = {}
     for case in ET.parse(report).getroot().iter("testcase"):
         file = case.get("classname", "").replace(".", "/") + ".py"
