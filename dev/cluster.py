@@ -157,7 +157,7 @@ class Cluster:
         self.start()
 
     def _create(self) -> None:
-        self._owner = _server_user()
+        self._owner = server_user()
         self._farm = farm.plant(self.directory / "server")
         (self.directory / "password").write_text(self.password)
         self._give_to_owner()
@@ -231,7 +231,7 @@ class Cluster:
         return status.strip() in {"ready", "standby"}
 
 
-def _server_user() -> pwd.struct_passwd:
+def server_user() -> pwd.struct_passwd:
     """Return the user to run the server as: this one, but never root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())

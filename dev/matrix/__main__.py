@@ -1,10 +1,13 @@
 """Run the cells that are asked for, print a line of each, and write the document."""
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from cluster import server_user
 
 from matrix import pythons, report
 from matrix.prefix import ROOT, UnavailableError, run
@@ -53,6 +56,7 @@ def _server_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Settin
     else:
         source = SERVERS[version]
         pg_config, origin = source.fetch(), source.name
+        _see_that_servers_may_read(pg_config)
     python = Path(sys.executable)
     made_of = {
         "origin": origin,
@@ -73,6 +77,21 @@ def _python_cell(version: str, tests: list[str]) -> tuple[dict[str, str], Settin
     }
     name, tests = f"Python {version}", tests or ["tests/runner"]
     return made_of, Setting(name, python, pg_config, tests, fetched=False)
+
+
+def _see_that_servers_may_read(file: Path) -> None:
+    """Raise UnavailableError if root's servers, which are not root's, could not."""
+    if os.geteuid() != 0:
+        return
+    user = server_user()
+    drop = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}")
+    try:
+        run(*drop, "--clear-groups", "test", "-x", file)
+    except UnavailableError:
+        raise UnavailableError(
+            f"{user.pw_name}, the user of root's servers, can't look into"
+            f" {file.parent}: run it as an ordinary user, or from another directory"
+        ) from None
 
 
 def _own_server() -> Path:
