@@ -83,6 +83,9 @@ FEATURES = {
         _accepts("SELECT FROM pg_available_extensions WHERE name = 'pg_cron'"),
         frozenset({"pg_cron"}),
     ),
+    "dblink": Feature(
+        "the extension dblink of PostgreSQL's contrib modules", _extension("dblink")
+    ),
     "pg_upgrade": Feature(
         "the program pg_upgrade of the same version as the server",
         lambda cluster: (cluster.bindir / "pg_upgrade").exists(),
