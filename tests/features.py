@@ -83,8 +83,8 @@ FEATURES = {
         _accepts("SELECT FROM pg_available_extensions WHERE name = 'pg_cron'"),
         frozenset({"pg_cron"}),
     ),
-    "dblink": Feature(
-        "the extension dblink of PostgreSQL's contrib modules", _extension("dblink")
+    "contrib": Feature(
+        "PostgreSQL's own further extensions, such as dblink", _extension("dblink")
     ),
     "pg_upgrade": Feature(
         "the program pg_upgrade of the same version as the server",
