@@ -81,8 +81,8 @@ def test_where_nothing_may_be_missing_it_fails(tmp_path):
 
 
 def test_a_feature_that_is_not_listed_is_refused(tmp_path):
-    said = run_pytest(tmp_path, NEEDING.format("nothign"))
-    assert "needs nothign: not in tests/features.py" in said
+    said = run_pytest(tmp_path, NEEDING.format("no_such_thing"))
+    assert "needs no_such_thing: not in tests/features.py" in said
 
 
 def test_a_report_tells_what_became_of_each_test(tmp_path):
