@@ -86,12 +86,12 @@ def _failures(results: list[Result]) -> Iterator[str]:
     repeated = [(r, t) for r in results if r.outcome for t in r.outcome.repeated]
     if failed:
         yield ""
-        yield "Failed:"
+        yield "## What failed"
         yield ""
         yield from (f"- {result.name}: `{test}`" for result, test in failed)
     if repeated:
         yield ""
-        yield "Passed alone, having failed among the others (the machine was busy):"
+        yield "Passed when repeated alone, having failed once, as on a busy machine:"
         yield ""
         yield from (f"- {result.name}: `{test}`" for result, test in repeated)
 
