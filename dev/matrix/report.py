@@ -91,7 +91,7 @@ def _failures(results: list[Result]) -> Iterator[str]:
         yield from (f"- {result.name}: `{test}`" for result, test in failed)
     if repeated:
         yield ""
-        yield "Passed when repeated alone, having failed once, as on a busy machine:"
+        yield "Passed when all that had failed were repeated, as on a busy machine:"
         yield ""
         yield from (f"- {result.name}: `{test}`" for result, test in repeated)
 

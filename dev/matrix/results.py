@@ -44,7 +44,7 @@ class Result:
         if self.outcome is None:
             return f"{self.name:14}  cannot be had: {self.problem}"
         o = self.outcome
-        repeated = f" ({len(o.repeated)} alone)" if o.repeated else ""
+        repeated = f" ({len(o.repeated)} at the second try)" if o.repeated else ""
         return (
             f"{self.name:14}  {self.exact.split()[0]:8}"
             f"  {len(o.passed) + len(o.repeated):5} passed{repeated}"

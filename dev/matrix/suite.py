@@ -29,7 +29,7 @@ class Setting:
 class Outcome:
     """What became of the tests, each named by its file and its name.
 
-    repeated: failed among the others, and passed alone: the machine was busy.
+    repeated: failed, and passed when all that had failed were run again.
     skipped: each with its reason.
     """
 
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def run_tests(setting: Setting) -> Outcome:
-    """Run the tests; those that fail are run again, alone."""
+    """Run the tests; those that fail are run again, together."""
     began = time.monotonic()
     found = _pytest(setting, setting.tests, "")
     failed = [test for test, (status, _) in found.items() if status == "failed"]
