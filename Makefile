@@ -58,7 +58,7 @@ CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 
 .DELETE_ON_ERROR:
 $(SCRIPTS): Makefile
-.PHONY: help all install uninstall demo test lint gates docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs format bench chaos chaos-long \
 	dist clean \
 	machine peers
 
@@ -117,6 +117,10 @@ demo: machine-runner all ## Try it: a throw-away server with a runner and jobs
 
 test: machine-test peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
+
+matrix: machine peers all ## The tests on each PostgreSQL and Python; PG=13 PY=3.14 to choose
+	PYTHONPATH=dev $(BIN)/python -m matrix $(if $(PG),--pg "$(PG)") \
+	$(if $(PY),--py "$(PY)") $(if $(T),--tests "$(T)")
 
 lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .

@@ -135,8 +135,7 @@ PRESENT = """
 def make_job(name: str, entry: Entry, zone: "str | None") -> None:
     """Make the job that a line becomes."""
     ask(
-        "SELECT pgagent.pga_job_make("
-        "$1, $2, 'batch'::text, $3, NULL::text, $4, true)",
+        "SELECT pgagent.pga_job_make($1, $2, 'batch'::text, $3, NULL::text, $4, true)",
         "text text text text",
         *(name, entry.schedule, entry.script, zone),
     )

@@ -14,7 +14,8 @@ def escaped(text: str) -> str:
 def folded(line: str) -> str:
     """Fold a line that is too long, between characters."""
     data = line.encode()
-    pieces, start = [], 0
+    pieces: list[bytes] = []
+    start = 0
     while len(data) - start > (width := LONGEST - bool(pieces)):
         end = start + width
         while data[end] & 0xC0 == 0x80:  # amid a character

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from jobs import add_job
 from pgagent_runner.catalog import Catalog, StrangersError
-from support import free_from_extension, need_extension
+from support import free_from_extension
 
 from .runner_process import Runner, ended_runs
 
@@ -131,9 +131,8 @@ def test_a_function_of_the_owners_with_a_name_of_its_own_is_welcome(conn, dsn):
         catalog.register()
 
 
+@pytest.mark.needs("contrib")
 def test_an_extension_of_a_strangers_vouches_for_nothing(conn, dsn, mallory, plant):
-    need_extension(conn, "tsm_system_rows")
-    conn.execute("DROP EXTENSION tsm_system_rows")
     conn.execute(f'GRANT CREATE ON DATABASE "{conn.info.dbname}" TO mallory')
     plant(
         "CREATE EXTENSION tsm_system_rows SCHEMA pgagent",

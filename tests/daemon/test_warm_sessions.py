@@ -112,6 +112,7 @@ def test_no_more_sessions_than_allowed_are_opened_on_a_target(conn, dsn):
     assert most == 2
 
 
+@pytest.mark.needs("client_connection_check_interval")
 def test_a_statement_dies_with_its_runner(conn, dsn):
     with Runner(dsn) as runner:
         runner.ready()

@@ -7,7 +7,6 @@ call better, or as well.
 import psycopg
 import pytest
 from exact import functions
-from support import need_extension
 
 CHECKED = """
     SELECT p.oid::regproc::text, f.lineno, f.message
@@ -28,7 +27,7 @@ IN_SQL = """
 
 @pytest.fixture
 def checker(conn):
-    need_extension(conn, "plpgsql_check")
+    conn.execute("CREATE EXTENSION plpgsql_check")
     conn.execute("CREATE SCHEMA away")
     return conn
 
@@ -59,6 +58,7 @@ def calls_without(conn, name):
     return found, [call for call in found if call[2] not in exact]
 
 
+@pytest.mark.needs("plpgsql_check")
 def test_every_call_is_exact(checker):
     found = 0
     wrong = []

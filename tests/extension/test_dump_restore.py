@@ -87,7 +87,16 @@ def assert_complete(restored, source):
 
 @pytest.mark.parametrize(
     "options",
-    [["-Fp"], ["-Fc"], ["-Fd"], ["-Fp", "--inserts"], ["-Fc", "--extension=pgagent"]],
+    [
+        ["-Fp"],
+        ["-Fc"],
+        ["-Fd"],
+        ["-Fp", "--inserts"],
+        pytest.param(
+            ["-Fc", "--extension=pgagent"],
+            marks=pytest.mark.needs("pg_dump_of_extensions"),
+        ),
+    ],
     ids=" ".join,
 )
 def test_a_dump_is_restored_complete(busy, conn, new_database, dump, restore, options):

@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from jobs import add_job, job
 from psycopg.conninfo import make_conninfo
-from support import ROOT, peer
+from support import ROOT
 from transitions import claim_rows, finish_run, finish_step, register, start_step
 
-from .contents import SCRIPT_42, add_everywhere
+from .contents import add_everywhere
 
 OF_SERVERS = """
     SELECT pg_encoding_to_char(n) FROM generate_series(0, 60) AS n
@@ -34,8 +34,8 @@ def one_run(session):
     return session.execute(succeeded).fetchone()[0]
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_every_encoding_is_served(administration, cluster):
-    peer(SCRIPT_42)
     names = encodings(administration)
     wanted = {"EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "LATIN1", "UTF8"}
     assert wanted <= set(names)

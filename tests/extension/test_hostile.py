@@ -188,6 +188,7 @@ def test_nothing_that_is_planted_in_the_schema_is_called(attacker, victim, conn)
         victim.execute("SELECT pgagent.create_job('x'::pg_catalog.text)")
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_upgrade_calls_nothing_that_is_planted(attacker, victim, conn):
     exact, planted = Calls(conn), overloads(conn)
     install_42(victim)
@@ -307,6 +308,7 @@ def test_a_dumped_schema_is_taken_in_a_restore_only(attacker, victim):
         misled.execute(INSTALL)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_upgrade_refuses_functions_of_strangers(attacker, victim):
     install_42(victim)
     victim.execute("GRANT USAGE, CREATE ON SCHEMA pgagent TO alice")
@@ -324,6 +326,7 @@ def test_tables_of_strangers_are_not_adopted(attacker, victim):
         victim.execute(UPGRADE)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_upgrade_does_not_take_over_a_planted_function(victim):
     install_42(victim)
     victim.execute(

@@ -2,7 +2,8 @@
 
 import re
 
-from support import ROOT, need_extension
+import pytest
+from support import ROOT
 
 LITERAL = r"'((?:[^']|'')*)'"
 
@@ -138,8 +139,9 @@ def test_nobody_may_execute_what_is_not_for_everybody(conn):
     assert set(names(conn, executable)) ^ FOR_EVERYBODY == set()
 
 
+@pytest.mark.needs("plpgsql_check")
 def test_plpgsql_check_finds_nothing(conn):
-    need_extension(conn, "plpgsql_check")
+    conn.execute("CREATE EXTENSION plpgsql_check")
     findings = f"""
         SELECT concat_ws(': ', f.proname, finding.lineno, finding.message, finding.detail, finding.context)
         FROM ({FUNCTIONS}) AS f
@@ -148,7 +150,11 @@ def test_plpgsql_check_finds_nothing(conn):
         CROSS JOIN LATERAL plpgsql_check_function_tb(
             f.oid, COALESCE(t.tgrelid, 0), fatal_errors => false, other_warnings => true,
             extra_warnings => true, performance_warnings => true, security_warnings => true
-        ) AS finding"""
+        ) AS finding
+        -- Before PostgreSQL 14 a literal is text until it is assigned.
+        WHERE NOT (current_setting('server_version_num')::integer < 140000
+                   AND finding.message = 'target type is different type than source type'
+                   AND finding.detail LIKE 'cast "text" value to "character" type')"""
     assert names(conn, findings) == []
 
 

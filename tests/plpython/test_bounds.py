@@ -11,6 +11,8 @@ import pytest
 
 from .test_messages import Listener, Mailbox, address, secret_file, serving
 
+pytestmark = pytest.mark.needs("plpython")
+
 __all__ = ["secret_file"]  # a fixture
 
 

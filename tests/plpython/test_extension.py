@@ -8,6 +8,8 @@ import pytest
 from exact import Calls, overloads
 from support import ROOT
 
+pytestmark = pytest.mark.needs("plpython")
+
 
 def test_cascade_brings_all_of_it_and_dropping_it_leaves_the_core(conn):
     names = "SELECT extname FROM pg_extension WHERE extname ~ 'pgagent|plpython'"

@@ -3,6 +3,8 @@
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.needs("plpython")
+
 PATTERNS = [
     " ",
     "a ",

@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.needs("plpython")
+
 
 class Listener(socketserver.ThreadingTCPServer):
     """A server that remembers what it has heard."""
