@@ -71,7 +71,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test lint gates docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs format bench chaos chaos-long \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -140,12 +140,16 @@ uninstall: ## Remove the extension's files from the server (as root)
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 
-demo: machine all ## Try it: a throw-away server with a runner and jobs
+demo: machine-runner all ## Try it: a throw-away server with a runner and jobs
 	$(BIN)/python dev/demo.py
 
 # PLAIN=1 T="tests/catalog tests/api tests/schedule tests/daemon": without CREATE EXTENSION.
-test: machine peers all ## Run the tests; T=tests/schedule K=expression to choose
+test: machine-test peers all ## Run the tests; T=tests/schedule K=expression to choose
 	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
+
+matrix: machine peers all ## The tests on each PostgreSQL and Python; PG=13 PY=3.14 to choose
+	PYTHONPATH=dev $(BIN)/python -m matrix $(if $(PG),--pg "$(PG)") \
+	$(if $(PY),--py "$(PY)") $(if $(T),--tests "$(T)")
 
 lint: machine all $(PYTHON_BODIES) ## Check the code
 	$(BIN)/ruff check --config $(CONFIG) .
@@ -198,8 +202,19 @@ next: machine ## Begin the next version: make next V=5.2.0
 clean: ## Remove everything that was built
 	rm -rf build extension/*--*.sql $(CATALOGUE) python/src/*.egg-info
 
-machine:
-	@dev/setup
+.PHONY: lock machine-runner machine-test
+lock: machine ## Pin the newest libraries and tools in python/requirements/
+	dev/lock
 
-peers: machine
+# What build/venv has to hold: the runner, the tools for tests as well, or all tools.
+machine-runner:
+	@dev/setup runner
+
+machine-test:
+	@dev/setup test
+
+machine:
+	@dev/setup lint
+
+peers: machine-runner
 	@dev/peers

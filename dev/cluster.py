@@ -157,7 +157,7 @@ class Cluster:
         self.start()
 
     def _create(self) -> None:
-        self._owner = _server_user()
+        self._owner = server_user()
         self._farm = farm.plant(self.directory / "server")
         (self.directory / "password").write_text(self.password)
         self._give_to_owner()
@@ -207,6 +207,7 @@ class Cluster:
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
             "LD_LIBRARY_PATH": self.libraries,
+            **self._farm.environ,
         }
 
     def _postgresql_conf(self) -> str:
@@ -215,6 +216,7 @@ class Cluster:
             "listen_addresses": "127.0.0.1" if self.tcp else "",
             "port": str(self.port),
             "timezone": "UTC",
+            "password_encryption": "scram-sha-256",  # PostgreSQL 13 has another default
             **({} if self.durable else _SCRATCH),
             **self.settings,
         }
@@ -229,7 +231,7 @@ class Cluster:
         return status.strip() in {"ready", "standby"}
 
 
-def _server_user() -> pwd.struct_passwd:
+def server_user() -> pwd.struct_passwd:
     """Return the user to run the server as: this one, but never root."""
     if os.geteuid() != 0:
         return pwd.getpwuid(os.geteuid())

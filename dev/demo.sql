@@ -1,37 +1,18 @@
--- Three jobs; each is started at once by its jobnextrun.
+-- Three jobs, and a run of each at once.
 
-CREATE TABLE public.visit (at timestamptz NOT NULL, agent text NOT NULL);
+CREATE TABLE public.visit (at timestamptz NOT NULL, who text NOT NULL);
 
-WITH job AS (
-    INSERT INTO pgagent.pga_job (jobjclid, jobname)
-    VALUES (5, 'Count visits') RETURNING jobid
-), schedule AS (
-    INSERT INTO pgagent.pga_schedule (jscjobid, jscname)
-    SELECT jobid, 'every minute' FROM job
-)
-INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstdbname, jstcode)
-SELECT jobid, step.name, step.kind, step.database, step.code
-  FROM job, (VALUES
-    ('1 visit', 's', 'postgres', 'INSERT INTO public.visit VALUES (now(), user)'),
-    ('2 report', 'b', '', 'echo "visited on $(date)"')
-  ) AS step (name, kind, database, code);
+-- Every minute: a statement, then a script.
+SELECT pgagent.schedule('count visits', '* * * * *', 'INSERT INTO public.visit VALUES (now(), user)');
+SELECT pgagent.add_step('count visits', 'report', 'echo "visited on $(date)"', kind => 'batch');
 
-WITH job AS (
-    INSERT INTO pgagent.pga_job (jobjclid, jobname)
-    VALUES (5, 'Go on after an error') RETURNING jobid
-)
-INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstonerror, jstcode)
-SELECT jobid, step.name, 'b', step.on_error, step.code
-  FROM job, (VALUES
-    ('1 shaky', 'i', 'echo "no such luck" >&2; exit 3'),
-    ('2 sturdy', 'f', 'echo "the show goes on"')
-  ) AS step (name, on_error, code);
+-- When asked for: its first step may fail.
+SELECT pgagent.create_job('go on after an error');
+SELECT pgagent.add_step('go on after an error', '1 shaky', 'echo "no such luck" >&2; exit 3',
+                        kind => 'batch', on_error => 'ignore');
+SELECT pgagent.add_step('go on after an error', '2 sturdy', 'echo "the show goes on"', kind => 'batch');
 
-WITH job AS (
-    INSERT INTO pgagent.pga_job (jobjclid, jobname)
-    VALUES (5, 'Fail') RETURNING jobid
-)
-INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstdbname, jstcode)
-SELECT jobid, '1 divide', 's', 'postgres', 'SELECT 1 / 0' FROM job;
+SELECT pgagent.create_job('fail');
+SELECT pgagent.add_step('fail', '1 divide', 'SELECT 1 / 0');
 
-UPDATE pgagent.pga_job SET jobnextrun = now();
+SELECT pgagent.run_job(job) FROM pgagent.job_status;

@@ -8,7 +8,7 @@ installation, and what is added to it never reaches the system's.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,14 @@ _RESOLVE_THEMSELVES = ("postgres", "initdb", "pg_ctl", "pg_config")
 
 @dataclass(frozen=True)
 class Farm:
-    """Where the copy has its programs, and the libraries they need to be told of."""
+    """Where the copy has its programs, and what they need in their environment.
+
+    environ: for a server that was fetched to lie where no system looks for it.
+    """
 
     bindir: Path
     libraries: str
+    environ: Mapping[str, str]
 
 
 def pg_config(option: str) -> str:
@@ -56,7 +60,17 @@ def plant(target: Path) -> Farm:
     _replace((ROOT / "tests/baseline").glob("*.sql"), extension)
     _replace((ROOT / "extension").iterdir(), extension)
     known = os.environ.get("LD_LIBRARY_PATH", "")
-    return Farm(bindir, f"{peer_libraries}:{pg_config('--libdir')}:{known}".rstrip(":"))
+    libraries = f"{peer_libraries}:{pg_config('--libdir')}:{known}".rstrip(":")
+    return Farm(bindir, libraries, _environ())
+
+
+def _environ() -> dict[str, str]:
+    """Read the file `environ` beside a pg_config that dev/matrix has written."""
+    file = Path(os.environ.get("PG_CONFIG", ROOT / "x")).with_name("environ")
+    if not file.is_file():
+        return {}
+    lines = (line.partition("=") for line in file.read_text().splitlines())
+    return {name: value for name, _, value in lines}
 
 
 def _major() -> str:

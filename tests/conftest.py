@@ -7,14 +7,19 @@ in the environment the former has no extension: an ordinary role has called `pga
 
 import os
 from contextlib import closing
+from functools import cache
 
+import features
 import psycopg
 import pytest
 from cluster import LIBPQ, Cluster
 from pgagent_runner.catalog.install import init
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
-from support import peer
+
+
+def pytest_itemcollected(item):
+    features.mark(item)
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +35,20 @@ def cluster(request):
             yield server
 
 
+@pytest.fixture(scope="session")
+def has(cluster):
+    """Tell whether a feature of tests/features.py is there."""
+    return cache(lambda name: features.FEATURES[name].is_there(cluster))
+
+
+@pytest.fixture
+def needed(request, has):
+    """What the test is marked to need; comes before its other fixtures."""
+    for name in features.needs_of(request.node):
+        if not has(name):
+            features.lack(name)
+
+
 def create_pgagent(*, host, port, user, dbname, **_):
     with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
         if os.environ.get("PLAIN"):
@@ -42,7 +61,6 @@ def create_pgagent(*, host, port, user, dbname, **_):
 
 
 def create_pgagent_42(*, host, port, user, dbname, **_):
-    peer("usr/share/postgresql/*/extension/pgagent--4.2.sql")
     with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
         conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
 

@@ -1,10 +1,9 @@
 """What several tests need beside fixtures."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -12,6 +11,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build/peers"
 
 T = TypeVar("T")
+
+_MEMBERS = """
+    SELECT o.type, o.identity
+    FROM pg_depend AS d
+    CROSS JOIN pg_identify_object(d.classid, d.objid, d.objsubid) AS o
+    WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+          AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgagent')
+"""
 
 
 def poll(
@@ -29,27 +36,16 @@ def poll(
 def peer(pattern: str) -> Path:
     """Return a file that dev/peers has unpacked, such as "usr/bin/pgagent".
 
-    An asterisk may stand for the name of the architecture.
+    An asterisk may stand for the name of the architecture. Tests that ask for it are
+    marked as needing it.
     """
     found = next((PEERS / "root").glob(pattern), None)
-    if found is None:
-        unavailable(f"{pattern} is not below build/peers/root")
+    assert found is not None, f"{pattern} is not below build/peers/root"
     return found
 
 
-def need_extension(conn, name: str) -> None:
-    """Create an extension of another package, if its files could be had."""
-    known = "SELECT FROM pg_available_extensions WHERE name = %s"
-    if conn.execute(known, (name,)).fetchone() is None:
-        unavailable(f"the server has no extension {name}")
-    conn.execute(f'CREATE EXTENSION "{name}"')
-
-
-def unavailable(what: str) -> NoReturn:
-    """Skip the test, but fail it where everything has to be there."""
-    missing = PEERS / "missing"
-    names = missing.read_text().split() if missing.exists() else ["anything yet"]
-    reason = f"{what}; dev/peers could not fetch {', '.join(names) or 'it'}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def free_from_extension(conn) -> None:
+    """Leave the catalogue as it is, but to nobody but its owner."""
+    for kind, identity in conn.execute(_MEMBERS).fetchall():
+        conn.execute(f"ALTER EXTENSION pgagent DROP {kind} {identity}")
+    conn.execute("DROP EXTENSION pgagent")

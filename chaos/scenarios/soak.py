@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos.checker import check
-from chaos.fleet import Runner, runner
+from chaos.fleet import Runner, knows, runner
 from chaos.history import (
     add_interval,
     add_job,
@@ -87,7 +87,8 @@ def soak(lab: Lab) -> None:
             job = add_job(conn, f"job {number}", step)
             delay = 1 + number * INTERVAL / JOBS
             firsts[job] = add_interval(conn, job, INTERVAL, delay)
-        with runner(cluster.dsn) as it:
+        shown = ["--debuggable"] if knows("--debuggable") else []  # its descriptors
+        with runner(cluster.dsn, *shown) as it:
             it.ready()
             samples = Samples()
             total = 60.0 * lab.count

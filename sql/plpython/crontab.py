@@ -3,9 +3,12 @@
 import re
 from typing import NamedTuple
 
-ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
-ENTRY = re.compile(r"\s*(@\w+|(?:\S+\s+){4}\S+)\s+(.*\S)\s*$")
+NAME = re.compile(r"[A-Za-z_]\w*")
+NICKNAME = re.compile(r"@\w+")
 PERCENT = re.compile(r"(?<!\\)%")
+# Nothing can cancel a backend that is busy in here.
+LONGEST = 1_000_000  # characters of a crontab
+MOST = 10_000_000  # characters of all scripts
 
 
 class Entry(NamedTuple):
@@ -48,26 +51,55 @@ def script(command: str, environment: "dict[str, str]") -> str:
     return "\n".join([*lines, command]) + "\n"
 
 
+def assignment_in(line: str) -> "tuple[str, str] | None":
+    """Return name and value, if the line sets a variable."""
+    name, equals, value = map(str.strip, line.partition("="))
+    return (name, value) if equals and NAME.fullmatch(name) else None
+
+
+def entry_in(line: str) -> "tuple[str, str] | None":
+    """Return schedule and command, if the line has both."""
+    line = line.strip()
+    word, *rest = line.split(None, 1)
+    if rest and NICKNAME.fullmatch(word):
+        return word, rest[0]
+    *fields, command = line.split(None, 5)
+    if len(fields) < 5:
+        return None
+    return line[: len(line) - len(command)].rstrip(), command
+
+
 def read_crontab(text: str) -> "list[Entry | Other]":
     """Read a crontab line by line; comments and blank lines are left out."""
+    if len(text) > LONGEST:
+        raise RefusalError(
+            f"the crontab has {len(text)} characters", f"Allowed are {LONGEST} at most."
+        )
     environment: dict[str, str] = {}
+    size = 0
     found: list[Entry | Other] = []
     # cron knows no other ends of lines, such as form feeds.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        entry = ENTRY.match(line)
-        assignment = ASSIGNMENT.match(line)
+        assignment = assignment_in(line)
+        entry = entry_in(line)
         if assignment:
-            name, value = assignment.groups()
+            name, value = assignment
             if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
             environment[name] = value
             found.append(Other(number, line, describe_variable(name)))
         elif entry:
-            schedule, command = entry.groups()
+            schedule, command = entry
             zone = environment.get("CRON_TZ")
             body = script(command, environment)
+            size += len(body)
+            if size > MOST:
+                raise RefusalError(
+                    f"the scripts have more than {MOST} characters at line {number}",
+                    "Each has all the variables that are set above it.",
+                )
             found.append(Entry(number, line, schedule, zone, body))
         else:
             problem = "can't be read: five fields, or @daily, and a command are wanted"
@@ -102,20 +134,19 @@ PRESENT = """
 
 def make_job(name: str, entry: Entry, zone: "str | None") -> None:
     """Make the job that a line becomes."""
-    ask("SELECT pgagent.create_job($1)", "text", name)
     ask(
-        "SELECT pgagent.add_step($1, 'command', $2, kind => 'batch')",
-        "text text",
-        name,
-        entry.script,
+        "SELECT pgagent.pga_job_make($1, $2, 'batch'::text, $3, NULL::text, $4, true)",
+        "text text text text",
+        *(name, entry.schedule, entry.script, zone),
     )
-    ask(
-        "SELECT pgagent.add_schedule($1, $2, timezone => $3)",
-        "text text text",
-        name,
-        entry.schedule,
-        zone,
-    )
+
+
+def lines_of(crontab: str) -> "list[Entry | Other]":
+    """Read a crontab, or raise an error of the database."""
+    try:
+        return read_crontab(crontab)
+    except RefusalError as e:
+        plpy.error(f"pgagent: crontab: {e}", detail=e.detail, sqlstate="22023")
 
 
 def import_crontab(
@@ -128,7 +159,7 @@ def import_crontab(
     dry = dry_run is not False
     rows: list[tuple[int, str, str | None, str | None, str]] = []
     new = []
-    for line in read_crontab(crontab or ""):
+    for line in lines_of(crontab or ""):
         if isinstance(line, Other):
             rows.append((line.line, line.text, None, None, line.result))
             continue

@@ -37,7 +37,7 @@ def step_of(values: "list[int]", size: int) -> int:
 
 
 def spans(values: "list[int]", names: "list[str]") -> str:
-    """Name values, three or more in a row as from … to …."""
+    """Name values, three or more in a row as from ... to ...."""
     found = []
     start = 0
     for end in range(1, len(values) + 1):

@@ -10,6 +10,7 @@ AS $python$
 -- include describe.py
 return describe(minutes, hours, weekdays, monthdays, months, every, at, reboot, timezone)
 $python$;
+REVOKE ALL ON FUNCTION pgagent.pga_describe(boolean[], boolean[], boolean[], boolean[], boolean[], double precision, text, boolean, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.pga_describe(boolean[], boolean[], boolean[], boolean[], boolean[], double precision, text, boolean, text) IS
 'A schedule in plain English: its fields, each in the form of pga_schedule, or its interval in seconds, or its one local time, or whether it waits for a runner to start.';
 
@@ -25,6 +26,7 @@ AS $$
         p_schedule.jscreboot, p_schedule.jsctimezone
     )
 $$;
+REVOKE ALL ON FUNCTION pgagent.pga_describe(pgagent.pga_schedule) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.pga_describe(pgagent.pga_schedule) IS
 'A row of pga_schedule in plain English, without its start, end and exceptions.';
 
@@ -35,6 +37,7 @@ AS $$
     SELECT string_agg(pgagent.pga_describe(p), '; and ')
     FROM pgagent.pga_schedule_parsed($1, $2, now()) AS p
 $$;
+REVOKE ALL ON FUNCTION pgagent.describe_schedule(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.describe_schedule(text, text) IS
 'What the text of a schedule means, in plain English. Raises 22023 if it can''t be read. Example: SELECT pgagent.describe_schedule(''30 2 * * mon-fri'', ''Europe/Berlin'').';
 
@@ -42,6 +45,7 @@ CREATE FUNCTION pgagent.describe_schedule(schedule_id bigint)
 RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pgagent.pga_describe(s) FROM pgagent.pga_schedule AS s WHERE s.jscid = $1 $$;
+REVOKE ALL ON FUNCTION pgagent.describe_schedule(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.describe_schedule(bigint) IS
 'What a stored schedule means, in plain English; NULL if there is none with this id. Example: SELECT jscname, pgagent.describe_schedule(jscid) FROM pgagent.pga_schedule.';
 

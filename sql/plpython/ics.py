@@ -13,14 +13,16 @@ def escaped(text: str) -> str:
 
 def folded(line: str) -> str:
     """Fold a line that is too long, between characters."""
-    pieces: list[str] = []
-    piece = ""
-    for character in line:
-        if len((piece + character).encode()) > LONGEST - bool(pieces):
-            pieces.append(piece)
-            piece = ""
-        piece += character
-    return "\r\n ".join([*pieces, piece])
+    data = line.encode()
+    pieces: list[bytes] = []
+    start = 0
+    while len(data) - start > (width := LONGEST - bool(pieces)):
+        end = start + width
+        while data[end] & 0xC0 == 0x80:  # amid a character
+            end -= 1
+        pieces.append(data[start:end])
+        start = end
+    return b"\r\n ".join([*pieces, data[start:]]).decode()
 
 
 def calendar(events: "list[tuple[int, str, str, str]]", stamp: str, host: str) -> str:
@@ -42,11 +44,13 @@ def calendar(events: "list[tuple[int, str, str, str]]", stamp: str, host: str) -
 
 
 RUNS = """
-    SELECT j.jobid, j.jobname,
-        concat_ws(E'\\n', nullif(j.jobdesc, ''), n.schedule_name, n.note) AS what,
+    SELECT j.jobid, left(j.jobname, 200) AS jobname,
+        left(concat_ws(
+            E'\\n', nullif(left(j.jobdesc, 200), ''), left(n.schedule_name, 200), n.note
+        ), 1000) AS what,
         to_char(n.run_at AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS"Z"') AS run_at
     FROM pgagent.pga_job AS j,
-        pgagent.next_runs(j.jobid::bigint, until => $2, max_rows => $3) AS n
+        pgagent.next_runs(j.jobid::bigint, now(), $2, $3) AS n
     WHERE j.jobenabled AND ($1 IS NULL OR j.jobid = pgagent.pga_job_id($1))
     ORDER BY n.run_at, j.jobid LIMIT $3"""
 NOW = """

@@ -8,11 +8,19 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 from urllib.parse import urlsplit
 
+LONGEST_HEADER = 5000  # characters: parsing an address takes longer than reading it
+
 
 def message(
     sender: str, recipients: "list[str]", subject: str, body: str
 ) -> EmailMessage:
     """Compose a message; headers with line breaks are refused."""
+    for header in (sender, subject, ", ".join(recipients)):
+        if len(header) > LONGEST_HEADER:
+            raise RefusalError(
+                f"a header is not allowed: it has {len(header)} characters",
+                f"Allowed are {LONGEST_HEADER} at most; send several mails.",
+            )
     mail = EmailMessage()
     try:
         mail["From"] = sender

@@ -48,24 +48,9 @@ def differences(job: "dict[str, Any]") -> "tuple[list[str], bool]":
 def make_job(name: str, job: "dict[str, Any]", zone: str, enabled: bool) -> None:  # noqa: FBT001
     """Make the job that a job of pg_cron becomes."""
     ask(
-        "SELECT pgagent.create_job($1, enabled => $2)",
-        "text boolean",
-        name,
-        enabled,
-    )
-    ask(
-        "SELECT pgagent.add_step($1, 'command', $2, database => $3)",
-        "text text text",
-        name,
-        job["command"],
-        job["database"],
-    )
-    ask(
-        "SELECT pgagent.add_schedule($1, $2, timezone => $3)",
-        "text text text",
-        name,
-        job["schedule"],
-        zone,
+        "SELECT pgagent.pga_job_make($1, $2, 'sql'::text, $3, $4, $5, $6)",
+        "text text text text text boolean",
+        *(name, job["schedule"], job["command"], job["database"], zone, enabled),
     )
 
 

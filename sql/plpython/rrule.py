@@ -13,6 +13,7 @@ KNOWN = {
 }
 STAMP = re.compile(r"([0-9]{8})(?:T([0-9]{6})(Z?))?\Z")
 LONGEST = 366 * 86400  # seconds of an interval
+MOST = 10_000  # characters of a rule
 WHOLE = re.compile(r"[0-9]{1,9}\Z")
 BY_DAY = re.compile(r"([+-]?[0-9]{1,2})?(SU|MO|TU|WE|TH|FR|SA)$")
 
@@ -67,7 +68,7 @@ def instant(value: str) -> "tuple[datetime, bool]":
 
 
 def numbers_of(parts: "dict[str, str]", name: str) -> "list[int]":
-    """Return the numbers of a BY… part, sorted."""
+    """Return the numbers of a BY... part, sorted."""
     low, high = RANGES[name]
     found = []
     for item in parts[name].split(","):
@@ -103,7 +104,7 @@ def days_of(parts: "dict[str, str]") -> "tuple[str, str]":
         if not all(matches):
             refuse(
                 f'BYDAY: "{parts["BYDAY"]}" is not allowed',
-                "Allowed are SU, MO … SA, such as MO,WE or 2TU.",
+                "Allowed are SU, MO ... SA, such as MO,WE or 2TU.",
             )
         weeks = {m[1] for m in matches if m}
         week_day = listed(sorted({DAYS[m[2]] for m in matches if m}))
@@ -225,6 +226,8 @@ def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
 
 def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
     """Return schedule, time zone, start and end, as text, of a recurrence rule."""
+    if len(text) > MOST:
+        refuse(f"it has {len(text)} characters", f"Allowed are {MOST} at most.")
     parts, start, zone = parts_of(text)
     freq = parts.get("FREQ", "")
     interval = interval_of(parts, freq)
@@ -237,7 +240,7 @@ def schedule_of(text: str) -> "tuple[str, str | None, str | None, str | None]":
     first = f"{begin:%Y-%m-%d %H:%M:%S}{'Z' if utc else ''}" if start else None
     restricted = any(name.startswith("BY") and name != "BYSECOND" for name in parts)
     if freq == "SECONDLY" and restricted:
-        refuse("FREQ=SECONDLY with BY… can't be expressed", "Leave the BY… parts out.")
+        refuse("FREQ=SECONDLY with BY... can't be expressed", "Leave them out.")
     seconds, round_ = PERIODS.get(freq, (0, 0))
     uneven = bool(seconds) and not restricted and round_ % interval != 0
     if freq == "SECONDLY" or uneven:
@@ -266,6 +269,10 @@ def schedule_from_rrule(
         text, zone, *times = schedule_of(rrule or "")
     except RefusalError as e:
         plpy.error(f"pgagent: recurrence rule: {e}", detail=e.detail, sqlstate="22023")
-    ask("SELECT pgagent.pga_check_timezone($1)", "text", zone)
+    ask(
+        "SELECT pgagent.pga_check_timezone($1, 'pga_schedule.jsctimezone'::text)",
+        "text",
+        zone,
+    )
     start, end = (ask(INSTANT, "text text", t, zone)[0]["instant"] for t in times)
     return text, zone, start, end

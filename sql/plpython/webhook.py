@@ -6,6 +6,8 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+LONGEST_URL = 8000  # characters
+
 
 def connection_to(
     url: str,
@@ -14,9 +16,16 @@ def connection_to(
     context: "ssl.SSLContext | None",
 ) -> "tuple[http.client.HTTPConnection, str]":
     """Return a connection that is not made yet, and the path; refuse odd URLs."""
+    if len(url) > LONGEST_URL:
+        raise RefusalError(
+            "the URL is not allowed",
+            f"It has {len(url)} characters; allowed are {LONGEST_URL} at most.",
+        )
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RefusalError("the URL is not allowed", "Wanted is https://… or http://….")
+        raise RefusalError(
+            "the URL is not allowed", "Wanted is https://... or http://...."
+        )
     if parts.username is not None or parts.password is not None:
         raise RefusalError(
             "the URL is not allowed", "A user or a password has no place in it."

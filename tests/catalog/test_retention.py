@@ -49,6 +49,15 @@ def test_runs_beyond_their_age_or_number_are_deleted_job_by_job(conn, dsn, histo
     assert prune(dsn) == 0
 
 
+def test_a_job_of_any_id_is_reached(conn, dsn):
+    for job_id in (-5, 0, 7, -2147483648, 2147483647):
+        add_job(conn, due=None, jobid=job_id, jobkeepruns=7)
+        conn.execute(HISTORY, [job_id, 30, 30])
+
+    assert prune(dsn) == 5 * 23
+    assert prune(dsn) == 0
+
+
 def test_a_running_run_is_never_deleted(conn, dsn, history):
     job_id = history(5, keep_runs=1)
     conn.execute(

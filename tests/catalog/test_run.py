@@ -159,6 +159,15 @@ def test_a_locked_job_is_passed_over_and_nothing_is_written(conn, dsn, agent, ru
     assert runs(conn) == [("s", None)]
 
 
+def test_the_end_of_a_step_is_recorded_though_its_job_is_locked(conn, dsn, agent, run):
+    step_log_id = start_step(agent, run[0], run[2])
+    with psycopg.connect(dsn) as other:
+        other.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
+        finish_step(agent, run[0], step_log_id, "f", 1, "to be tried again")
+    assert step_runs(conn) == [("step 01", "f", 1, "to be tried again")]
+    assert runs(conn) == [("r", None)]
+
+
 def test_an_atomic_step_closes_its_own_row_once(conn, agent, run):
     step_log_id = start_step(agent, run[0], run[2])
     finish = "SELECT pgagent.pga_step_finish(%s, 3, 'done')"

@@ -28,6 +28,7 @@ def test_the_daemon_of_4_2_runs_jobs_on_our_schema(conn, daemon_42):
     assert step_runs(conn, job_id)[1][3] == "hello\n"
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_the_daemon_of_4_2_takes_over_from_our_runner(conn, cluster, dsn):
     with Runner(dsn):
         job_id = add_job(conn, "SELECT 1", batch("true"))
@@ -47,6 +48,7 @@ def roomy():
         yield server
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_beside_the_daemon_of_4_2_every_job_runs_once(roomy):
     dsn = roomy.conninfo()
     with (

@@ -59,7 +59,7 @@ def test_without_f_it_detaches_and_serves(conn, start, log_file):
 
 
 def test_a_detached_runner_lets_go_of_its_callers_output(start, log_file):
-    with start() as parent:
+    with start("--debuggable") as parent:
         parent.ended()
         pid = poll(lambda: log_file.exists() and serving_process(log_file))
         try:

@@ -19,7 +19,7 @@ def database(cluster):
             f"CREATE DATABASE encoded ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
         )
         dsn = cluster.conninfo("encoded")
-        with psycopg.connect(dsn) as conn:
+        with psycopg.connect(dsn, client_encoding="UTF8") as conn:
             conn.execute("CREATE EXTENSION pgagent")
         return dsn
 
@@ -61,3 +61,33 @@ def test_a_catalogue_without_an_encoding_stores_any_bytes_readably(database):
         assert script == "\\xff ä\n\\xff"
         assert "\\xff ä" in sql
         assert r"a \udcff name" in runner.log
+
+
+def test_bytes_that_are_notified_there_do_not_stop_the_runner(database):
+    dsn = database("SQL_ASCII")
+    as_text = psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")
+    with closing(as_text) as conn, Runner(dsn) as runner:
+        runner.ready()
+        for _ in range(30):
+            # One that makes the runner ask, and one that comes before the answer.
+            conn.execute(r"SELECT pg_notify('pgagent', 'cancel')")
+            conn.execute(r"SELECT pg_notify('pgagent', E'\377\376')")
+
+        assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+        assert runner.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "WIN1251"],
+)
+def test_a_job_runs_in_a_catalogue_of_any_encoding(database, encoding):
+    dsn = database(encoding)
+    with (
+        closing(psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")) as conn,
+        Runner(dsn) as runner,
+    ):
+        runner.ready()
+        add_job(conn, batch("echo hello"), "SELECT 1", name="a job")
+        assert ended_runs(conn) == "s"
+        assert step_runs(conn)[0][3] == "hello\n"

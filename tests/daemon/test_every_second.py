@@ -10,7 +10,7 @@ RUNS = int(os.environ.get("EVERY_SECOND_RUNS", "5"))
 LOG = """
 SELECT count(*), count(DISTINCT jlgscheduled), string_agg(DISTINCT jlgstatus, ''),
        extract(epoch FROM max(jlgscheduled) - min(jlgscheduled))::integer,
-       max(extract(epoch FROM jlgscheduled) % 1)::float8,
+       max(extract(epoch FROM jlgscheduled)::numeric % 1)::float8,
        max(extract(epoch FROM jlgstart - jlgscheduled))::float8
 FROM pgagent.pga_joblog WHERE jlgstatus <> 'r'"""
 

@@ -12,8 +12,13 @@ OTHERS = (
     "application_name = 'pgagent' AND datname = current_database()"
     " AND pid NOT IN (SELECT jagpid FROM pgagent.pga_jobagent)"
 )
-LEDGER = f"{OTHERS} AND query !~ 'pga_seconds_until_due|pga_run_claim'"
-CLAIMS = f"{OTHERS} AND query ~ 'pga_seconds_until_due'"
+LEDGER = f"{OTHERS} AND query !~ 'pga_seconds_until_due|pga_run_claim|LISTEN'"
+# A claim whose answer is lost ends the registration: one that is idle, and stays so.
+CLAIMS = (
+    f"{OTHERS} AND query ~ 'pga_seconds_until_due' AND state = 'idle'"
+    " AND state_change < clock_timestamp() - interval '0.3 s'"
+)
+LISTENER = f"{OTHERS} AND query ~ 'LISTEN'"
 STEP = "application_name LIKE 'pgagent job %' AND datname = current_database()"
 AGENT = "pid IN (SELECT jagpid FROM pgagent.pga_jobagent)"
 
@@ -37,12 +42,30 @@ def test_a_lost_control_session_is_opened_anew(conn, runner):
 def test_an_idle_session_for_claims_that_is_lost_aborts_nothing(conn, runner, gate):
     code, open_gate = gate
     under_way = add_job(conn, batch(code))
-    running_step(conn)
+    runner.says(" starts")  # so it has heard what it has claimed
     agents_before = agents(conn)
     poll(lambda: terminate(conn, CLAIMS))
+    poll(lambda: not count_sessions(conn, CLAIMS), what="its end")
 
     next_job = add_job(conn, "SELECT 1")
     assert ended_runs(conn, next_job) == "s"
+    open_gate()
+    assert ended_runs(conn, under_way) == "s"
+    assert agents(conn) == agents_before
+
+
+def test_the_session_that_hears_of_changes_is_opened_anew(conn, runner, gate):
+    code, open_gate = gate
+    under_way = add_job(conn, batch(code))
+    running_step(conn)
+    agents_before = agents(conn)
+    assert poll(lambda: terminate(conn, LISTENER)) == 1
+    runner.says("could not listen for changes of jobs")
+
+    assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"  # heard when it is back
+
+    poll(lambda: count_sessions(conn, LISTENER))
+    assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
     open_gate()
     assert ended_runs(conn, under_way) == "s"
     assert agents(conn) == agents_before
@@ -106,6 +129,11 @@ def locked(dsn, table):
         holder.execute(f"LOCK TABLE pgagent.{table} IN ACCESS EXCLUSIVE MODE")
         yield holder
         holder.commit()
+
+
+def count_sessions(conn, which):
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE {which}"
+    return conn.execute(query).fetchone()[0]
 
 
 def terminate(conn, which):

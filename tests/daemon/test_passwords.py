@@ -84,3 +84,29 @@ def everything_stored(conn):
         or ""
         for table in TABLES
     )
+
+
+def test_a_service_in_the_environment_is_for_the_runners_own_server(
+    frail, frail_dsn, frail_conn, tmp_path
+):
+    # What it sets besides, here something that this server can't do by TCP, is not
+    # added to what a step says of another server.
+    services = tmp_path / "services"
+    lines = frail_dsn.replace(" ", "\n")
+    services.write_text(f"[mine]\n{lines}\nsslmode=require\n")
+    with Runner(
+        environ={"PGSERVICE": "mine", "PGSERVICEFILE": str(services)}
+    ) as runner:
+        runner.ready()
+        elsewhere = {"jstcode": "SELECT 1", "jstconnstr": frail.conninfo(tcp=True)}
+        add_job(frail_conn, "SELECT 1", elsewhere)
+
+        assert ended_runs(frail_conn) == "s"
+
+
+def test_a_user_can_allow_connection_strings_more(conn, dsn):
+    step = {"jstcode": "SELECT 1", "jstconnstr": f"{dsn} options=-E"}
+    for options, status in ([], "f"), (["--allow-parameter", "options"], "s"):
+        with Runner(*options, dsn) as runner:
+            runner.ready()
+            assert ended_runs(conn, add_job(conn, step)) == status

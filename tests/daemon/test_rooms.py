@@ -7,7 +7,19 @@ from jobs import add_job, batch
 from .runner_process import Runner, ended_runs
 
 ROOMS = {
-    *("cli", "agent", "run", "steps", "catalog", "model", "tasks", "logs", "systemd"),
+    *(
+        "__main__",
+        "secrecy",
+        "cli",
+        "agent",
+        "run",
+        "steps",
+        "catalog",
+        "model",
+        "tasks",
+        "logs",
+        "systemd",
+    ),
 }
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)
 

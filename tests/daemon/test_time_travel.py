@@ -16,6 +16,8 @@ from support import peer, poll
 
 from .runner_process import Runner
 
+pytestmark = pytest.mark.needs("libfaketime")
+
 RUNS = int(os.environ.get("TIME_TRAVEL_RUNS", "100"))
 
 # Clocks go forward in Berlin at 01:00 UTC on 30 March, and back on Lord Howe Island,

@@ -85,26 +85,34 @@ def test_a_role_that_comes_with_the_login_is_not_lost(cluster, conn, dsn):
 
 
 def test_no_more_sessions_than_allowed_are_opened_on_a_target(conn, dsn):
+    conn.execute("SELECT pg_advisory_lock(1)")
     with Runner("--target-sessions", "2", dsn) as runner:
         runner.ready()
         for _ in range(12):
-            add_job(conn, "SELECT pg_sleep(0.05)")
+            add_job(conn, "SELECT pg_advisory_xact_lock_shared(1), pg_sleep(0.01)")
         most = 0
         query = (
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE application_name LIKE 'pgagent job %%' AND datname = %s"
         )
 
-        def ended():
+        def sessions():
             nonlocal most
-            count = conn.execute(query, [conn.info.dbname]).fetchone()[0]
+            (count,) = conn.execute(query, [conn.info.dbname]).fetchone()
             most = max(most, count)
+            return count
+
+        def ended():
+            sessions()
             return len([1 for status, _ in runs(conn) if status == "s"]) == 12
 
+        poll(lambda: sessions() >= 2, what="two that wait for the lock")
+        conn.execute("SELECT pg_advisory_unlock(1)")
         poll(ended)
     assert most == 2
 
 
+@pytest.mark.needs("client_connection_check_interval")
 def test_a_statement_dies_with_its_runner(conn, dsn):
     with Runner(dsn) as runner:
         runner.ready()

@@ -35,7 +35,7 @@ def test_files_that_are_named_exist():
     mentioned = named(r"[a-z][\w/]+\.(?:py|sql)\b")
     files = [
         str(p)
-        for d in ("sql", "python/src", "chaos", "tests")
+        for d in ("sql", "python/src", "chaos", "dev", "tests")
         for p in (ROOT / d).rglob("*")
     ]
     assert len(mentioned) > 20

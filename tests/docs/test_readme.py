@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from daemon.runner_process import Runner
 from jobs import add_job, add_schedule, job, runs
+from psycopg.conninfo import make_conninfo
 from support import ROOT, poll
 from transitions import (
     claim_rows,
@@ -108,6 +109,17 @@ def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_d
         finish_run(session, run_id)
 
     assert runs(conn) == [("s", None)]
+
+
+def test_a_runner_with_the_role_of_the_docs_runs_jobs(conn, dsn, a_role_of_the_docs):
+    runner, _ = sql_blocks("docs/security.md")
+    role = a_role_of_the_docs(runner)
+    add_job(conn, "SELECT 1", {"jstkind": "b", "jstcode": "true"})
+    conn.execute("SELECT pgagent.schedule('soon', '1 second', 'SELECT 1')")
+    conn.execute("SELECT pgagent.run_job('soon')")
+
+    with Runner(make_conninfo(dsn, user=role)):
+        poll(lambda: {("s", None)} == set(runs(conn)) and len(runs(conn)) > 2)
 
 
 def test_the_runners_role_of_the_docs_can_keep_house(conn, dsn, a_role_of_the_docs):

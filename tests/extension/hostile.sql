@@ -82,3 +82,91 @@ BEGIN
     END LOOP;
 END;
 $$;
+
+-- Returns a statement for each overload that could match a call of the function better
+-- than the function does: shorter by arguments that have defaults, or with other types.
+CREATE FUNCTION public.overloads(p_function oid, p_ours text[])
+RETURNS SETOF text LANGUAGE plpgsql SET search_path = pg_catalog
+AS $$
+DECLARE
+    v_alternatives CONSTANT jsonb := '{
+        "text": ["varchar", "name", "bpchar", "\"char\"", "anyelement"],
+        "bigint": ["integer", "smallint", "numeric", "text", "anyelement"],
+        "integer": ["smallint", "bigint", "numeric", "text", "anyelement"],
+        "double precision": ["integer", "numeric", "text", "real"],
+        "timestamp with time zone": ["timestamp", "date", "text"],
+        "timestamp without time zone": ["timestamptz", "date", "text"],
+        "date": ["timestamp", "timestamptz", "text"],
+        "time without time zone": ["interval", "timetz", "text"],
+        "text[]": ["varchar[]", "name[]", "text", "anyarray"],
+        "bigint[]": ["integer[]", "smallint[]", "text", "text[]", "anyarray"],
+        "integer[]": ["smallint[]", "bigint[]", "text", "text[]", "anyarray"],
+        "boolean[]": ["text", "text[]", "anyarray"],
+        "smallint": ["integer", "text"]
+    }';
+    v_result CONSTANT text := pg_get_function_result(p_function);
+    v_function pg_proc;
+    v_count integer;
+    v_required integer;
+    v_types text[];
+    v_places integer[];
+    v_some text[];
+    v_type text;
+BEGIN
+    SELECT p.* INTO v_function FROM pg_proc AS p WHERE p.oid = p_function;
+    v_count := v_function.pronargs;
+    v_required := v_count - v_function.pronargdefaults;
+    v_types := ARRAY(SELECT t::regtype::text FROM unnest(v_function.proargtypes) WITH ORDINALITY AS u (t, n) ORDER BY n);
+    FOR v_places IN
+        -- The first arguments, and those without a default with one or two of the others.
+        SELECT ARRAY(SELECT generate_series(1, k)) FROM generate_series(v_required, v_count) AS k
+        UNION
+        SELECT ARRAY(SELECT i FROM generate_series(1, v_count) AS i WHERE i <= v_required OR i IN (j, k))
+        FROM generate_series(1, v_count) AS j, generate_series(1, v_count) AS k
+        WHERE j >= k AND v_required < v_count
+    LOOP
+        v_some := ARRAY(SELECT v_types[i] FROM unnest(v_places) AS i);
+        IF NOT array_to_string(v_some, ', ') = ANY (p_ours) THEN
+            RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, (
+                SELECT string_agg(format('%I %s', COALESCE(v_function.proargnames[i], 'a' || i), v_types[i]), ', ')
+                FROM unnest(v_places) AS i), v_result);
+        END IF;
+    END LOOP;
+    -- All, or those without a default, one of another type; then all that can be of text.
+    FOR k IN v_required .. v_count LOOP
+        CONTINUE WHEN k NOT IN (v_required, v_count);
+        FOR i IN 1..k LOOP
+            FOR v_type IN SELECT jsonb_array_elements_text(COALESCE(v_alternatives -> v_types[i], '["text"]')) LOOP
+                v_some := v_types[1:k];
+                v_some[i] := v_type;
+                IF NOT array_to_string(v_some, ', ') = ANY (p_ours) THEN
+                    RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, array_to_string(v_some, ', '), v_result);
+                END IF;
+            END LOOP;
+        END LOOP;
+    END LOOP;
+    v_some := array_fill('text'::text, ARRAY[v_count]);
+    IF NOT array_to_string(v_some, ', ') = ANY (p_ours) THEN
+        RETURN NEXT format('CREATE FUNCTION pgagent.%I(%s) RETURNS %s', v_function.proname, array_to_string(v_some, ', '), v_result);
+    END IF;
+END;
+$$;
+
+CREATE FUNCTION public.plant_overloads(p_statements text[])
+RETURNS integer LANGUAGE plpgsql SET search_path = pg_catalog
+AS $$
+DECLARE
+    v_statement text;
+    v_planted integer := 0;
+BEGIN
+    FOREACH v_statement IN ARRAY p_statements LOOP
+        BEGIN
+            EXECUTE v_statement || ' LANGUAGE plpgsql AS ''BEGIN RAISE EXCEPTION $m$caught by a trap$m$; END''';
+            v_planted := v_planted + 1;
+        EXCEPTION WHEN duplicate_function OR invalid_function_definition OR datatype_mismatch THEN
+            NULL;
+        END;
+    END LOOP;
+    RETURN v_planted;
+END;
+$$;

@@ -63,7 +63,10 @@ WITH belonging AS (
                  CASE WHEN a.attname NOT IN ('jobkeepfor', 'jobkeepruns')
                       THEN pg_get_expr(d.adbin, d.adrelid) END, a.attidentity::text, a.attgenerated::text,
                  a.attstorage::text, a.attcollation::regcollation::text, a.attstattarget::text,
-                 a.attacl::text, a.attoptions::text, col_description(r.oid, a.attnum)]
+                 a.attacl::text,
+                 -- Debian's servers keep a number of their own there, pg_attver.
+                 ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE o !~ '^pg_' ORDER BY 1)::text,
+                 col_description(r.oid, a.attnum)]
     FROM relation AS r
     JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0
     LEFT JOIN pg_attrdef AS d ON d.adrelid = r.oid AND d.adnum = a.attnum

@@ -1,7 +1,10 @@
 """What is dumped here and restored there is the same installation, but for its agents."""
 
+from contextlib import closing
+
+import psycopg
 import pytest
-from jobs import job
+from jobs import add_job, add_schedule, job
 from transitions import seconds_until_due
 
 from .contents import add_everywhere, columns, contents
@@ -38,7 +41,16 @@ def assert_complete(restored, source):
 
 @pytest.mark.parametrize(
     "options",
-    [["-Fp"], ["-Fc"], ["-Fd"], ["-Fp", "--inserts"], ["-Fc", "--extension=pgagent"]],
+    [
+        ["-Fp"],
+        ["-Fc"],
+        ["-Fd"],
+        ["-Fp", "--inserts"],
+        pytest.param(
+            ["-Fc", "--extension=pgagent"],
+            marks=pytest.mark.needs("pg_dump_of_extensions"),
+        ),
+    ],
     ids=" ".join,
 )
 def test_a_dump_is_restored_complete(busy, conn, new_database, dump, restore, options):
@@ -103,6 +115,50 @@ def test_a_restored_job_that_was_due_or_under_way_is_due(
     assert job(restored, 1, "jobagentid") is None
     assert job(restored, 1, "jobnextrun::text") == "2024-07-07 07:07:00+00"
     assert seconds_until_due(restored) == 0
+
+
+def test_a_schema_that_belonged_to_somebody_else_is_restored(
+    busy, alice, new_database, dump, restore
+):
+    busy.execute("ALTER SCHEMA pgagent OWNER TO alice")
+    restored = new_database("restored")
+    for setting in ("row_security", "check_function_bodies"):
+        restored.execute(f"ALTER DATABASE restored SET {setting} = on")
+
+    restore(dump(busy, "-Fc"), restored)
+
+    busy.execute("ALTER SCHEMA pgagent OWNER TO postgres")
+    owner = "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'pgagent'"
+    assert restored.execute(owner).fetchone() == ("alice",)
+    assert_complete(restored, busy)
+
+
+def test_a_database_that_prescribes_the_settings_of_a_restore_is_not_restored(
+    conn, dsn
+):
+    for setting in ("row_security", "check_function_bodies"):
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET {setting} = off")
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        job_id = add_job(session, "SELECT 1", due=None)
+        add_schedule(session, job_id)
+        assert job(session, job_id, "jobnextrun") is not None
+        session.execute("SET row_security = off; SET check_function_bodies = off")
+        other = add_job(session, "SELECT 1", due=None)
+        add_schedule(session, other)
+        assert job(session, other, "jobnextrun") is None
+
+
+def test_a_long_log_is_restored_in_time(conn):
+    job_id = add_job(conn, due=None)
+    conn.execute("SET row_security = off; SET check_function_bodies = off")
+    conn.execute("SET statement_timeout = '20s'")
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstart)"
+        " SELECT %s, now() - interval '1 day' FROM generate_series(1, 30000)",
+        [job_id],
+    )
+    status = "SELECT DISTINCT jlgstatus FROM pgagent.pga_joblog"
+    assert conn.execute(status).fetchall() == [("d",)]
 
 
 def test_the_owner_of_a_database_can_restore(busy, alice, new_database, dump, restore):

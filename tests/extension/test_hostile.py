@@ -1,26 +1,26 @@
 """In a database whose owner is an attacker, none of his objects is ever called.
 
-He may create what he likes in public and, if he made it beforehand, in pgagent; sooner
-or later a superuser installs the extension, writes to its tables or runs its agent.
+He may create what he likes in public, and in pgagent if somebody lets him; sooner or
+later a superuser installs the extension, writes to its tables or runs its agent.
 """
 
 import re
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
+from exact import HOSTILE, Calls, overloads
 from support import ROOT
 
 from .contents import install_42
 from .members import definitions
 
-HOSTILE = (Path(__file__).parent / "hostile.sql").read_text()
-
 INSTALL = "CREATE EXTENSION pgagent"
+PRETEND = "SET check_function_bodies = off; SET row_security = off"
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
 
-# The statements themselves name no function or operator that could be a trap.
+# The statements themselves name no function or operator that could be a trap, and give
+# every argument: what others write is theirs to guard.
 THIS = "pg_catalog.pg_backend_pid()"
 WRITES = """
 INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'a')
@@ -38,42 +38,68 @@ UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
 """.strip().splitlines()
 
 TRANSITIONS = f"""
-SELECT pgagent.pga_agent_register('here', '1 minute')
-SELECT pgagent.pga_seconds_until_due('here')
-SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
-SELECT * FROM pgagent.pga_run_record(ARRAY[1], ARRAY[1], ARRAY['f'], ARRAY[0], ARRAY['x'], ARRAY[1], ARRAY[2], ARRAY[NULL], ARRAY[NULL])
-SELECT pgagent.pga_agent_heartbeat({THIS}, '1 minute')
-SELECT pgagent.pga_agent_session({THIS}, {THIS})
-SELECT * FROM pgagent.pga_run_record(ARRAY[1], ARRAY[2], ARRAY['s'], ARRAY[0], ARRAY['x'], ARRAY[NULL::integer], ARRAY[1], ARRAY['s'], ARRAY[NULL])
+SELECT pgagent.pga_agent_register(p_station => 'here', p_lease => '1 minute')
+SELECT pgagent.pga_seconds_until_due(p_station => 'here')
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
+SELECT * FROM pgagent.pga_run_record(p_run_ids => '{{1}}', p_step_log_ids => '{{1}}', p_step_statuses => '{{f}}', p_results => '{{0}}', p_outputs => '{{x}}', p_next_step_ids => '{{1}}', p_attempts => '{{2}}', p_run_statuses => '{{NULL}}', p_messages => '{{NULL}}')
+SELECT pgagent.pga_agent_heartbeat(p_agent_id => {THIS}, p_lease => '1 minute')
+SELECT pgagent.pga_agent_session(p_agent_id => {THIS}, p_pid => {THIS})
+SELECT * FROM pgagent.pga_run_record(p_run_ids => '{{1}}', p_step_log_ids => '{{2}}', p_step_statuses => '{{s}}', p_results => '{{0}}', p_outputs => '{{x}}', p_next_step_ids => '{{NULL}}', p_attempts => '{{1}}', p_run_statuses => '{{s}}', p_messages => '{{NULL}}')
 UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
-SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
-SELECT pgagent.pga_step_finish(3, 0, 'done')
-SELECT pgagent.cancel_run(2)
-SELECT pgagent.pga_run_abort(2, 'enough')
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
+SELECT pgagent.pga_step_finish(p_step_log_id => 3, p_result => 0, p_output => 'done')
+SELECT pgagent.cancel_run(run_id => 2)
+SELECT pgagent.pga_run_abort(p_run_id => 2, p_reason => 'enough')
 UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun = '2024-01-01', jobkeepruns = 1
-SELECT * FROM pgagent.pga_run_claim({THIS}, 9)
-SELECT * FROM pgagent.pga_log_prune(0, 9, 9)
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
+SELECT * FROM pgagent.pga_log_prune(p_after => 0, p_jobs => 9, p_runs => 9)
 SELECT pgagent.pga_agent_sweep()
-SELECT pgagent.pga_agent_leave({THIS})
+SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})
 """.strip().splitlines()
 
 CALLS = """
-SELECT pgagent.create_job('c')
-SELECT pgagent.add_step('c', 'a', 'SELECT 1')
-SELECT pgagent.add_schedule('c', '0 9 1-7 * &mon')
-SELECT pgagent.add_exception('c', on_date => '2040-01-01')
-SELECT pgagent.schedule('d', '90 seconds', 'SELECT 1')
-SELECT pgagent.alter_job('d', '@at 2999-12-31 23:59')
-SELECT pgagent.run_job('d')
-SELECT * FROM pgagent.next_runs('c')
-SELECT * FROM pgagent.explain_job('c')
+SELECT pgagent.create_job(name => 'c')
+SELECT pgagent.add_step(job_name => 'c', name => 'a', command => 'SELECT 1')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '0 9 1-7,L * &mon')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '0 9 1 * mon')
+SELECT pgagent.add_exception(job_name => 'c', on_date => '2040-01-01')
+SELECT pgagent.schedule(job_name => 'd', schedule => '90 seconds', command => 'SELECT 1')
+SELECT pgagent.schedule(job_name => 'd', schedule => '@daily', command => 'SELECT 2')
+SELECT pgagent.schedule(schedule => '@reboot', command => 'SELECT 1')
+SELECT pgagent.schedule_in_database(job_name => 'e', schedule => '@hourly', command => 'SELECT 1', database => 'postgres')
+SELECT pgagent.alter_job(job_name => 'd', schedule => '@at 2999-12-31 23:59')
+SELECT pgagent.run_job(job_name => 'd')
+SELECT * FROM pgagent.next_runs(job => 'c')
+SELECT * FROM pgagent.next_runs(schedule => '30 2 * * *', timezone => 'Europe/Berlin', after => '2031-03-29')
+SELECT * FROM pgagent.explain_job(job_name => 'c')
 TABLE pgagent.job_status
 TABLE pgagent.run_history
 TABLE pgagent.running
 TABLE pgagent.agents
 TABLE pgagent.skipped_runs
-SELECT pgagent.alter_job('d', timeout => '1 minute', overlap => 'queue', missed => 'skip')
-SELECT pgagent.unschedule('d')
+TABLE pgagent.job
+TABLE pgagent.job_run_details
+SELECT pgagent.alter_job(job_name => 'd', timeout => '1 minute', overlap => 'queue', missed => 'skip')
+SELECT pgagent.unschedule(job_name => 'd')
+""".strip().splitlines()
+
+# Each ends in words of ours, and not in a trap.
+REFUSED = """
+SELECT pgagent.create_job(name => '')
+SELECT pgagent.create_job(name => 'z', overlap => 'never')
+SELECT pgagent.add_step(job_name => 'c', name => 'a', command => 'x', kind => 'c')
+SELECT pgagent.add_step(job_name => 'c', name => 'a', command => 'x', timeout => '-1 s')
+SELECT pgagent.add_step(job_name => 'c', name => 'a', command => 'x', retry_on => '{never}')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '61 * * * *')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '@every x')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '@at 2031-02-30 09:00')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '@never')
+SELECT pgagent.add_schedule(job_name => 'c', schedule => '@daily', timezone => 'Nowhere/X1')
+SELECT pgagent.next_runs(job => 'c', max_rows => 0)
+INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jschours) SELECT jobid, 'x', '{t}' FROM pgagent.pga_job
+INSERT INTO pgagent.pga_exception (jexscid) SELECT jscid FROM pgagent.pga_schedule
+UPDATE pgagent.pga_jobstep SET jstmode = 'never'
+UPDATE pgagent.pga_jobstep SET jstkind = 'x'
 """.strip().splitlines()
 
 RESTORE = """
@@ -95,9 +121,7 @@ DELETE FROM pgagent.pga_job
 @pytest.fixture
 def attacker(alice, new_database):
     """A session of the owner of a database, who has not planted anything yet."""
-    session = new_database("hers", alice)
-    session.execute("CREATE SCHEMA pgagent; GRANT USAGE ON SCHEMA pgagent TO PUBLIC")
-    return session
+    return new_database("hers", alice)
 
 
 @pytest.fixture
@@ -108,22 +132,25 @@ def victim(cluster, attacker):
         yield session
 
 
-def plant_traps(attacker):
+def plant_traps(session, schema):
     """Shadow every function of PostgreSQL that the extension calls, and more."""
-    sql = "\n".join(path.read_text() for path in ROOT.glob("sql/**/*.sql"))
-    called = sorted(set(re.findall(r"\b([a-z_]+)\(", sql)) | {"timezone", "date_part"})
-    attacker.execute(HOSTILE)
-    for schema in ("pgagent", "public"):
-        functions = "SELECT DISTINCT * FROM public.plant_functions(%s, %s)"
-        planted = attacker.execute(functions, [schema, called]).fetchall()
-        assert {("now",), ("format",), ("array_position",)} < set(planted)
-        attacker.execute("SELECT public.plant_operators(%s)", [schema])
-        attacker.execute("SELECT public.plant_types(%s)", [schema])
+    text = "\n".join(path.read_text() for path in ROOT.glob("sql/**/*.sql"))
+    called = sorted(set(re.findall(r"\b([a-z_]+)\(", text)) | {"timezone", "date_part"})
+    names = "SELECT DISTINCT * FROM public.plant_functions(%s, %s)"
+    planted = session.execute(names, [schema, called]).fetchall()
+    assert {("now",), ("format",), ("array_position",)} < set(planted)
+    session.execute("SELECT public.plant_operators(%s)", [schema])
+    session.execute("SELECT public.plant_types(%s)", [schema])
 
 
-def use(victim):
+def use(victim, exact):
     victim.execute("SET search_path = pgagent, public, pg_catalog")
-    for statement in WRITES + TRANSITIONS + CALLS + RESTORE:
+    for statement in WRITES + TRANSITIONS + CALLS:
+        victim.execute(exact(statement) if " => " in statement else statement)
+    for statement in REFUSED:
+        with pytest.raises(psycopg.Error, match="pgagent: "):
+            victim.execute(exact(statement) if " => " in statement else statement)
+    for statement in RESTORE:
         victim.execute(statement)
 
 
@@ -132,48 +159,177 @@ def without_the_schema(lines):
 
 
 def test_a_fresh_installation_calls_no_planted_object(attacker, victim, conn):
-    plant_traps(attacker)
+    attacker.execute(HOSTILE)
+    plant_traps(attacker, "public")
     victim.execute(INSTALL)
-    use(victim)
+
+    use(victim, Calls(conn))
 
     victim.execute("SET search_path = pg_catalog")
     ours = without_the_schema(definitions(conn))
     assert without_the_schema(definitions(victim)) == ours
 
 
-def test_an_upgrade_calls_no_planted_object(attacker, victim, conn):
+def test_nothing_that_is_planted_in_the_schema_is_called(attacker, victim, conn):
+    exact, planted = Calls(conn), overloads(conn)
+    victim.execute(INSTALL)
+    attacker.execute(HOSTILE)
+    victim.execute("GRANT USAGE, CREATE ON SCHEMA pgagent TO alice")
+    plant_traps(attacker, "pgagent")
+    count = attacker.execute("SELECT public.plant_overloads(%s)", [planted])
+    assert count.fetchone()[0] > 900
+
+    use(victim, exact)
+
+    # And yet they would have caught what is not exact.
+    with pytest.raises(psycopg.errors.RaiseException, match="caught by a trap"):
+        victim.execute("SELECT pgagent.pga_job_name(1)")
+    with pytest.raises(psycopg.errors.AmbiguousFunction):
+        victim.execute("SELECT pgagent.create_job('x'::pg_catalog.text)")
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_an_upgrade_calls_nothing_that_is_planted(attacker, victim, conn):
+    exact, planted = Calls(conn), overloads(conn)
     install_42(victim)
-    plant_traps(attacker)
+    attacker.execute(HOSTILE)
+    plant_traps(attacker, "public")
+    plant_traps(victim, "pgagent")  # an owner's own functions are left alone
+    victim.execute("SELECT public.plant_overloads(%s)", [planted])
+
     victim.execute(UPGRADE)
-    use(victim)
+
+    use(victim, exact)
 
 
-def test_the_traps_would_catch_whom_they_should(attacker, victim):
-    plant_traps(attacker)
+def test_the_traps_would_catch_whom_they_should(attacker, victim, conn):
+    attacker.execute(HOSTILE)
+    plant_traps(attacker, "public")
     victim.execute(INSTALL)
     victim.execute("ALTER FUNCTION pgagent.pga_job_trigger() RESET search_path")
     with pytest.raises(psycopg.errors.RaiseException, match="caught by a trap"):
-        use(victim)
+        use(victim, Calls(conn))
 
 
 @pytest.mark.parametrize(
     "planted",
     [
-        "FUNCTION pgagent.pga_agent_sweep() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
-        "TABLE pgagent.pga_job (jobid integer)",
-        "SEQUENCE pgagent.pga_job_jobid_seq",
-        "VIEW pgagent.running AS SELECT 1 AS run_id",
+        "CREATE FUNCTION pgagent.pga_run_claim(smallint, smallint) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE PROCEDURE pgagent.p() LANGUAGE sql AS ''",
+        "CREATE AGGREGATE pgagent.a(integer) (SFUNC = int4pl, STYPE = integer)",
+        "CREATE OPERATOR pgagent.+ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4pl)",
+        "CREATE OPERATOR FAMILY pgagent.f USING btree",
+        "CREATE OPERATOR CLASS pgagent.c FOR TYPE int4 USING btree AS OPERATOR 1 <, FUNCTION 1 btint4cmp",
+        "CREATE TABLE pgagent.pga_job (jobid integer)",
+        "CREATE SEQUENCE pgagent.pga_job_jobid_seq",
+        "CREATE VIEW pgagent.running AS SELECT 1 AS run_id",
+        "CREATE MATERIALIZED VIEW pgagent.m AS SELECT 1 AS one",
+        "CREATE TYPE pgagent.shell",
+        "CREATE TYPE pgagent.e AS ENUM ('a')",
+        "CREATE TYPE pgagent.r AS (a integer)",
+        "CREATE DOMAIN pgagent.text AS text",
+        "CREATE CONVERSION pgagent.c FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+        'CREATE COLLATION pgagent.c FROM "C"',
+        "CREATE TEXT SEARCH DICTIONARY pgagent.d (TEMPLATE = simple)",
+        "CREATE TEXT SEARCH CONFIGURATION pgagent.c (COPY = simple)",
+        "CREATE TEXT SEARCH PARSER pgagent.p (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+        "CREATE TABLE public.t (a integer, b integer); CREATE STATISTICS pgagent.s ON a, b FROM public.t",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA pgagent GRANT ALL ON TABLES TO PUBLIC",
+        "CREATE FUNCTION public.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION public.f() SET SCHEMA pgagent",
     ],
 )
-def test_what_is_planted_under_our_names_is_not_taken_over(attacker, victim, planted):
-    attacker.execute(f"CREATE {planted}")
-    with pytest.raises(psycopg.Error, match=r"already exists|not a member"):
+@pytest.mark.parametrize("restoring", [False, True], ids=["", "restoring"])
+def test_a_schema_that_is_not_empty_is_refused(new_database, planted, restoring):
+    session = new_database("theirs")
+    session.execute("CREATE SCHEMA pgagent")
+    session.execute(planted)
+    if restoring:
+        session.execute(PRETEND)
+    with pytest.raises(psycopg.Error, match='"pgagent" is not empty') as e:
+        session.execute(INSTALL)
+    assert "It holds " in str(e.value)
+    assert "OWNER" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "problem", "named"),
+    [
+        ("CREATE SCHEMA pgagent AUTHORIZATION alice", "belongs to another", "alice"),
+        (
+            "CREATE SCHEMA pgagent; GRANT CREATE ON SCHEMA pgagent TO alice",
+            "others may create",
+            "alice",
+        ),
+        (
+            "CREATE SCHEMA pgagent; GRANT ALL ON SCHEMA pgagent TO PUBLIC",
+            "others may create",
+            "PUBLIC",
+        ),
+    ],
+)
+def test_a_schema_that_is_a_strangers_is_refused(
+    alice, attacker, victim, prepare, problem, named
+):
+    victim.execute(prepare)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=problem) as e:
         victim.execute(INSTALL)
+    assert named in str(e.value)
+    assert "OWNER TO" not in str(e.value)
+    victim.execute("DROP SCHEMA pgagent; CREATE EXTENSION pgagent")
 
 
-def test_an_upgrade_does_not_take_over_a_planted_function(attacker, victim):
+def test_the_owner_of_a_database_gets_no_schema_of_somebody_else(attacker, victim):
+    victim.execute("CREATE ROLE bob; CREATE SCHEMA pgagent AUTHORIZATION bob")
+    try:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            attacker.execute(INSTALL)
+    finally:
+        victim.execute("DROP SCHEMA pgagent; DROP ROLE bob")
+
+
+def test_an_empty_schema_of_ones_own_is_taken(attacker):
+    attacker.execute("CREATE SCHEMA pgagent; GRANT USAGE ON SCHEMA pgagent TO PUBLIC")
+    attacker.execute(INSTALL)
+
+
+def test_a_dumped_schema_is_taken_in_a_restore_only(attacker, victim):
+    victim.execute("CREATE SCHEMA pgagent AUTHORIZATION alice")
+    for prescribed in (
+        "ALTER DATABASE hers SET row_security = off",
+        "ALTER DATABASE hers SET check_function_bodies = off",
+        "ALTER ROLE postgres IN DATABASE hers SET row_security = off",
+    ):
+        victim.execute(prescribed)
+    with psycopg.connect(victim.info.dsn, autocommit=True) as misled:
+        assert misled.execute("SHOW row_security").fetchone() == ("off",)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            misled.execute(INSTALL)
+        misled.execute(PRETEND)
+        misled.execute(INSTALL)
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_an_upgrade_refuses_functions_of_strangers(attacker, victim):
     install_42(victim)
-    attacker.execute(
+    victim.execute("GRANT USAGE, CREATE ON SCHEMA pgagent TO alice")
+    attacker.execute("CREATE FUNCTION pgagent.hers() RETURNS void LANGUAGE sql AS ''")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"hers.*alice"):
+        victim.execute(UPGRADE)
+    victim.execute("ALTER FUNCTION pgagent.hers() OWNER TO postgres")
+    victim.execute(UPGRADE)
+
+
+def test_tables_of_strangers_are_not_adopted(attacker, victim):
+    attacker.execute("CREATE SCHEMA pgagent; CREATE TABLE pgagent.pga_job (a integer)")
+    victim.execute(f"{INSTALL} VERSION 'unpackaged'")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="pga_job of alice"):
+        victim.execute(UPGRADE)
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_an_upgrade_does_not_take_over_a_planted_function(victim):
+    install_42(victim)
+    victim.execute(
         "CREATE FUNCTION pgagent.pga_agent_leave(p_agent_id integer) RETURNS void"
         " LANGUAGE sql AS ''"
     )

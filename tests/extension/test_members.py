@@ -6,6 +6,7 @@ DIFFERENCES = """
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc DROP DEFAULT
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc DROP NOT NULL
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc SET STORAGE EXTERNAL
+ALTER TABLE pgagent.pga_job ALTER COLUMN jobdesc SET (n_distinct = 7)
 ALTER TABLE pgagent.pga_exception ALTER COLUMN jexid TYPE bigint
 ALTER TABLE pgagent.pga_job ADD COLUMN jobcolour text
 ALTER TABLE pgagent.pga_jobstep DROP COLUMN jscnextrun
@@ -55,6 +56,13 @@ DELETE FROM pg_init_privs WHERE objoid = 'pgagent.pga_agent_sweep()'::regprocedu
 """.strip().splitlines()
 
 
+OF_THE_SERVER = """
+UPDATE pg_attribute SET attoptions = array_append(attoptions, 'pg_attver=7')
+ WHERE attrelid = 'pgagent.pga_job'::regclass
+"""
+"""What servers of a distribution add on their own."""
+
+
 def sees(conn, change, before):
     """Make a change, and undo it; return whether the members differed."""
     with conn.transaction(force_rollback=True):
@@ -66,3 +74,7 @@ def test_every_difference_shows_in_the_members(conn):
     before = members(conn)
     assert [change for change in DIFFERENCES if not sees(conn, change, before)] == []
     assert members(conn) == before
+
+
+def test_what_a_server_adds_on_its_own_is_no_difference(conn):
+    assert not sees(conn, OF_THE_SERVER, members(conn))

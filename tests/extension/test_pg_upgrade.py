@@ -6,11 +6,14 @@ It runs from the server's version to the same one: the way is that of any two.
 import subprocess
 
 import psycopg
+import pytest
 from cluster import Cluster
 from transitions import register, sweep
 
 from .contents import BUSY_42, add_everywhere, contents, install_42
 from .members import members
+
+pytestmark = pytest.mark.needs("pg_upgrade", "pgagent_4_2")
 
 
 def pg_upgrade(old, new):

@@ -51,6 +51,7 @@ def test_an_upgrade_ends_where_a_fresh_installation_begins(conn, conn_42):
     assert members(conn_42) == members(conn)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_a_plain_installation_is_adopted_with_every_row(conn, new_database):
     plain = new_database("plain")
     install_42_without_extension(plain)
@@ -59,6 +60,7 @@ def test_a_plain_installation_is_adopted_with_every_row(conn, new_database):
     assert definitions(plain) == definitions(conn)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_an_adoption_ends_where_a_fresh_installation_begins(conn, new_database):
     plain = new_database("plain")
     install_42_without_extension(plain)
@@ -103,6 +105,7 @@ def test_the_owner_of_a_database_can_install(conn, alice, new_database):
     add_everywhere(theirs)
 
 
+@pytest.mark.needs("pgagent_4_2")
 def test_the_owner_of_a_database_can_upgrade(conn, alice, new_database):
     theirs = new_database("theirs", alice)
     install_42(theirs)
@@ -120,6 +123,7 @@ def test_schedules_are_by_default_in_the_databases_time_zone(alice, new_database
     assert default_timezone(ours) == "America/New_York"
 
 
+@pytest.mark.needs("pgagent_4_2")
 @pytest.mark.parametrize("role", ["postgres", "alice"])
 def test_schedules_are_by_default_in_the_servers_time_zone(alice, new_database, role):
     ours = new_database("ours", role)

@@ -7,6 +7,8 @@ import pytest
 from dateutil.rrule import rrulestr
 from icalendar import Calendar
 
+pytestmark = pytest.mark.needs("plpython")
+
 START = datetime(2030, 1, 31, 9, 5, tzinfo=UTC)
 FIRST = "DTSTART:20300131T090500Z\nRRULE:"
 

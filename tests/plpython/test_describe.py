@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.needs("plpython")
+
 SENTENCES = {
     "30 2 * * mon-fri": "at 02:30, on Mondays to Fridays (UTC)",
     "*/5 * * * *": "every 5 minutes (UTC)",

@@ -1,10 +1,14 @@
 """The second extension: what it brings, and that the first one needs none of it."""
 
+import contextlib
 import re
 
 import psycopg
 import pytest
+from exact import Calls, overloads
 from support import ROOT
+
+pytestmark = pytest.mark.needs("plpython")
 
 
 def test_cascade_brings_all_of_it_and_dropping_it_leaves_the_core(conn):
@@ -83,3 +87,23 @@ def test_the_examples_of_the_page_run(conn):
     with pytest.raises(psycopg.Error, match=r"/etc/postgresql/ops.* can't be read"):
         conn.execute("SELECT public.tell_ops('{}')")
     conn.execute("RESET ROLE; DROP OWNED BY ops; DROP ROLE ops")
+
+
+def test_no_helper_calls_what_is_planted_in_the_schema(conn):
+    exact = Calls(conn)
+    for statement in overloads(conn):
+        with contextlib.suppress(psycopg.Error):
+            conn.execute(
+                f"{statement} LANGUAGE plpgsql"
+                " AS 'BEGIN RAISE EXCEPTION $m$caught by a trap$m$; END'"
+            )
+    for call in (
+        "import_crontab(crontab => '30 2 * * 1-5 a', dry_run => false)",
+        "schedule_from_rrule(rrule => 'DTSTART;TZID=Europe/Berlin:20310501T090000\nRRULE:FREQ=DAILY;UNTIL=20320101')",
+        "describe_schedule(schedule => '0 9 1 * mon')",
+        "describe_schedule(schedule_id => 1)",
+        "upcoming_ics(job => 'crontab line 1')",
+    ):
+        conn.execute(exact(f"SELECT pgagent.{call}"))
+    with pytest.raises(psycopg.Error, match="caught by a trap"):
+        conn.execute("SELECT pgagent.pga_job_name(1)")

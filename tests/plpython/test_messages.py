@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.needs("plpython")
+
 
 class Listener(socketserver.ThreadingTCPServer):
     """A server that remembers what it has heard."""
@@ -104,8 +106,8 @@ def test_a_mail_arrives(ask, mailbox):
         f"smtp://{address(mailbox)}",
     )
     heard = "\n".join(mailbox.heard)
-    assert "rcpt TO:<a@example.org>" in heard
-    assert "rcpt TO:<b@example.org>" in heard
+    assert "rcpt to:<a@example.org>" in heard.lower()
+    assert "rcpt to:<b@example.org>" in heard.lower()
     assert "Subject: =?utf-8?" in heard
 
 

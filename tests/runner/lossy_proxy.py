@@ -25,6 +25,7 @@ class LossyProxy:
         self._ended = threading.Event()
         self._hanging: tuple[int, ...] | range = ()
         self._holds_ends = False
+        self._last_answer = b""
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -67,6 +68,10 @@ class LossyProxy:
     def has_lost(self) -> bool:
         return self._lose is None
 
+    def has_answered(self, text: bytes) -> bool:
+        """Tell whether this was in the last answer that was passed on."""
+        return text in self._last_answer
+
     def _start(self, target, *arguments):
         thread = threading.Thread(target=target, args=arguments)
         self._threads.append(thread)
@@ -102,3 +107,5 @@ class LossyProxy:
                         self._lose = None
                         return
                     targets[source].sendall(data)
+                    if source is server:
+                        self._last_answer = data

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import StepExecutor, StepSettings, batch_environment
+from pgagent_runner.steps import (
+    StepExecutor,
+    StepSettings,
+    batch_environment,
+    process,
+)
 from support import poll
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
@@ -366,6 +371,44 @@ def test_a_closed_executor_can_be_cancelled():
     executor.cancel("too late")
 
 
+FRAGILE = """
+import importlib.util, os, signal, sys, time
+spec = importlib.util.spec_from_file_location("guardian", {guardian!r})
+guardian = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(guardian)
+tell = guardian._Guardian._tell
+
+def die(self, line):
+    if line.startswith(b"started"):
+        while not os.path.exists({sign!r}):
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGKILL)
+    tell(self, line)
+
+guardian._Guardian._tell = die
+guardian.main()
+"""
+"""A guardian that is killed before it can say that the script has started."""
+
+
+def test_a_guardian_that_is_killed_early_takes_the_script_along(
+    execute, tmp_path, monkeypatch
+):
+    sign, fragile = tmp_path / "sign", tmp_path / "fragile.py"
+    guardian = Path(process.__file__).with_name("guardian.py")
+    fragile.write_text(FRAGILE.format(guardian=str(guardian), sign=str(sign)))
+    monkeypatch.setattr(process, "_GUARDIAN", fragile)
+    os.mkfifo(tmp_path / "leash")
+    leash = os.open(tmp_path / "leash", os.O_RDONLY | os.O_NONBLOCK)
+
+    outcome = execute(f"exec 9>{tmp_path}/leash; (sleep 600 & echo $$ >{sign}); wait")
+
+    assert outcome.ending is Ending.FAILED
+    assert "the script's guardian has ended" in outcome.output
+    with os.fdopen(leash, "rb", buffering=0) as held:
+        poll(lambda: held.read(1) == b"", what="the script's processes to end")
+
+
 # --- a system without room
 
 
@@ -373,11 +416,13 @@ def open_files():
     return set(Path("/proc/self/fd").iterdir())
 
 
-def test_two_hundred_steps_leave_no_file_open(execute):
-    execute("true")  # whatever a run opens once and for all
+def test_two_hundred_steps_leave_no_file_open():
     before = open_files()
-    for _ in range(200):
-        execute("true")
+    with executor_for() as executor:
+        for _ in range(200):
+            executor.execute(batch_step("true"))
+        # A run has one pipe to be cancelled by, as soon as a step of it has to wait.
+        assert len(open_files()) <= len(before) + 2
     poll(lambda: open_files() <= before)  # those of other tests may be closed late
 
 

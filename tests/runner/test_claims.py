@@ -1,7 +1,9 @@
 """The session for claims: it comes back when that costs nothing, and never unasked."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import psycopg
 import pytest
 from jobs import add_job, job, runs
 from pgagent_runner.catalog import Catalog, CatalogLostError, Claims, NotRegisteredError
@@ -68,3 +70,17 @@ def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn):
             add_job(conn, "SELECT 1")
             with pytest.raises(NotRegisteredError):
                 claims.claim(1)
+
+
+def test_a_question_whose_answer_is_lost_is_asked_again(conn, dsn, claims):
+    waiting = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND query ~ 'pga_seconds_until_due'"
+    )
+    with closing(psycopg.connect(dsn)) as holder, ThreadPoolExecutor(1) as asking:
+        holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+        answer = asking.submit(claims.seconds_until_due)
+        poll(lambda: conn.execute(waiting).fetchall(), what="the question")
+        holder.rollback()
+
+        assert answer.result(timeout=10) is None

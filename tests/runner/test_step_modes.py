@@ -209,6 +209,7 @@ def test_an_atomic_step_that_begins_another_transaction_fails(
     assert ENDED in output
 
 
+@pytest.mark.needs("contrib")
 def test_the_effect_is_undone_if_the_run_was_aborted_meanwhile(
     conn, dsn, claims, ledger, effects
 ):

@@ -1,7 +1,18 @@
-"""Run the command-line program: ``python -m pgagent_runner``."""
+"""The command `pgagent`, which hides from others of its user before all else."""
 
 import sys
 
-from pgagent_runner.cli import main
+from pgagent_runner.secrecy import hide
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command with the arguments of the process."""
+    hide()
+    # What loads for some tenths of a second loads in hiding.
+    from pgagent_runner.cli import main as run  # noqa: PLC0415
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

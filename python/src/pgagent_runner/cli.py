@@ -20,6 +20,7 @@ from pathlib import Path
 from pgagent_runner import logs
 from pgagent_runner.agent import MOST_WORKERS, Agent, AgentOptions
 from pgagent_runner.catalog import merge_conninfo, parse_conninfo
+from pgagent_runner.secrecy import hide
 from pgagent_runner.steps import batch_environment
 
 log = logging.getLogger("pgagent")
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         options = _classic_parser().parse_args(arguments)
         options.log_level = {0: "error", 1: "warning", 2: "debug"}[options.verbosity]
+    if options.debuggable:
+        hide(hidden=False)
     conninfo = _conninfo(options.conninfo)
 
     try:
@@ -78,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             lease=options.lease,
             target_sessions=options.target_sessions,
             output_limit=options.output_limit,
+            allowed_parameters=frozenset(options.allow_parameter),
+            clear_password=options.allow_clear_password,
             environment=batch_environment(os.environ, options.env),
         )
     )
@@ -241,6 +246,26 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="pass this environment variable on to batch steps (PATH, HOME, LANG and"
         " the like always are); may be repeated",
     )
+    add(
+        "--allow-parameter",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let the connection strings of steps set this parameter too, such as"
+        " service or sslcert; may be repeated",
+    )
+    add(
+        "--allow-clear-password",
+        action="store_true",
+        help="send a password in clear if a server asks for that which the connection"
+        " string of a step names",
+    )
+    add(
+        "--debuggable",
+        action="store_true",
+        help="let other processes of this user look into this one, as gdb, strace and"
+        " py-spy do; batch steps can read its passwords then",
+    )
     if parser.prog == "pgagent run":
         add("--version", action="version", version=_version())
 
@@ -282,12 +307,15 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 def _conninfo(words: list[str]) -> str:
     """Put the connection string together; end with 2 if it can't be parsed.
 
-    The password in PGPASSWORD becomes part of it and leaves the environment: it is
-    for this server, not for whichever one a job's connection string names.
+    PGPASSWORD and PGSERVICE become part of it and leave the environment: they are for
+    this server, not for whichever one a job's connection string names.
     """
-    password = os.environ.pop("PGPASSWORD", None)
+    own = {"password": "PGPASSWORD", "service": "PGSERVICE"}
+    defaults = {
+        name: os.environ.pop(variable, "") or None for name, variable in own.items()
+    }
     try:
-        return merge_conninfo(" ".join(words), {"password": password})
+        return merge_conninfo(" ".join(words), defaults)
     except ValueError as e:
         sys.stderr.write(f"pgagent: the connection string is wrong: {e}\n")
         raise SystemExit(2) from None

@@ -120,6 +120,17 @@ class EndedStep(NamedTuple):
     outcome: Outcome
 
 
+class Heard(NamedTuple):
+    """What has been notified: whatever it is, jobs may have changed."""
+
+    times: int
+    cancel: bool  # whether a run may have to be cancelled
+
+    def plus(self, times: int = 1, *, cancel: bool) -> "Heard":
+        """Return it with what was heard besides."""
+        return Heard(self.times + times, self.cancel or cancel)
+
+
 class Pulse(NamedTuple):
     """The catalogue's answer to a heartbeat."""
 

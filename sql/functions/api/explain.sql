@@ -91,7 +91,8 @@ BEGIN
         detail := CASE WHEN p_job.jobenabled THEN 'no schedule starts the job' ELSE 'the job is disabled' END
                   || '; run_job() runs it once';
     ELSIF NOT ok THEN
-        detail := format('due at %s, in %s', p_job.jobnextrun, date_trunc('second', p_job.jobnextrun - now()));
+        detail := format('due at %s%s', p_job.jobnextrun, CASE WHEN isfinite(p_job.jobnextrun)
+            THEN format(', in %s', date_trunc('second', p_job.jobnextrun - now())) ELSE '' END);
     ELSE
         detail := format('due since %s', p_job.jobnextrun);
         BEGIN

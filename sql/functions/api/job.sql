@@ -70,7 +70,7 @@ AS $$
 BEGIN
     IF p_span < interval '0' THEN
         PERFORM pgagent.pga_refuse(p_where, format('"%s" is not a span of time', p_span),
-            'Wanted is how long, such as ''90 seconds''; 0 stands for no limit.');
+            'Wanted is how long, such as ''90 seconds''; 0 stands for no limit.'::text);
     END IF;
 END;
 $$;
@@ -85,15 +85,15 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pgagent.pga_check_span('timeout', p_timeout),
-            pgagent.pga_check_span('missed_limit', p_missed_limit),
-            pgagent.pga_check_span('keep_for', p_keep_for);
+    PERFORM pgagent.pga_check_span('timeout'::text, p_timeout),
+            pgagent.pga_check_span('missed_limit'::text, p_missed_limit),
+            pgagent.pga_check_span('keep_for'::text, p_keep_for);
     IF p_overlap NOT IN ('skip', 'queue') THEN
-        PERFORM pgagent.pga_refuse('overlap', format('"%s" is not known', p_overlap), 'Known are skip and queue.');
+        PERFORM pgagent.pga_refuse('overlap'::text, format('"%s" is not known', p_overlap), 'Known are skip and queue.'::text);
     ELSIF p_missed NOT IN ('latest', 'skip', 'all') THEN
-        PERFORM pgagent.pga_refuse('missed', format('"%s" is not known', p_missed), 'Known are latest, skip and all.');
+        PERFORM pgagent.pga_refuse('missed'::text, format('"%s" is not known', p_missed), 'Known are latest, skip and all.'::text);
     ELSIF p_keep_runs < 0 THEN
-        PERFORM pgagent.pga_refuse('keep_runs', format('%s is out of range', p_keep_runs), 'Wanted is a number of runs; 0 stands for all.');
+        PERFORM pgagent.pga_refuse('keep_runs'::text, format('%s is out of range', p_keep_runs), 'Wanted is a number of runs; 0 stands for all.'::text);
     END IF;
     UPDATE pgagent.pga_job AS j
     SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
@@ -122,7 +122,7 @@ DECLARE
     v_job_id bigint;
 BEGIN
     IF btrim(name) = '' OR name IS NULL THEN
-        PERFORM pgagent.pga_refuse('create_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
+        PERFORM pgagent.pga_refuse('create_job(name)'::text, 'is empty'::text, 'A name is wanted: it is how the other functions find the job.'::text);
     END IF;
     SELECT j.jobid::bigint INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobname = create_job.name;
     IF FOUND THEN
@@ -158,6 +158,33 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_class_id(text) IS
 'The id of the job class of this name. Raises 42704 if there is none.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_job_make(
+    p_name text, p_schedule text, p_kind text, p_command text, p_database text, p_timezone text,
+    p_active boolean
+)
+RETURNS bigint LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    v_job_id := pgagent.create_job(
+        p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
+        'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer
+    );
+    PERFORM pgagent.add_step(
+        v_job_id, 'command'::text, p_command, p_kind, p_database, NULL::text, 'fail'::text, true, ''::text,
+        'single'::text, NULL::interval, 0, NULL::interval, NULL::double precision, NULL::text[]
+    );
+    PERFORM pgagent.add_schedule(
+        v_job_id, p_schedule, NULL::text, p_timezone, NULL::timestamptz, NULL::timestamptz, true, ''::text
+    );
+    RETURN v_job_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_make(text, text, text, text, text, text, boolean) IS
+'Makes a job of one command, of kind sql or batch, and one schedule. Returns its id. Raises what create_job(), add_step() and add_schedule() do.';
+
 CREATE OR REPLACE FUNCTION pgagent.schedule(
     job_name text, schedule text, command text, database text DEFAULT NULL,
     timezone text DEFAULT NULL, active boolean DEFAULT true
@@ -170,14 +197,14 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = job_name) THEN
         v_job_id := pgagent.pga_job_id(job_name);
-        PERFORM pgagent.alter_job(v_job_id, schedule, command, COALESCE(database, current_database()),
-                                  active => active, timezone => timezone);
+        PERFORM pgagent.alter_job(
+            v_job_id, schedule, command, COALESCE(database, current_database()::text), NULL::text, active,
+            NULL::text, NULL::text, NULL::text, NULL::text, timezone, NULL::interval,
+            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer
+        );
         RETURN v_job_id;
     END IF;
-    v_job_id := pgagent.create_job(job_name, enabled => active);
-    PERFORM pgagent.add_step(v_job_id, 'command', command, database => database),
-            pgagent.add_schedule(v_job_id, schedule, timezone => timezone);
-    RETURN v_job_id;
+    RETURN pgagent.pga_job_make(job_name, schedule, 'sql'::text, command, database, timezone, active);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule(text, text, text, text, text, boolean) IS
@@ -190,8 +217,14 @@ AS $$
 DECLARE
     v_job_id bigint;
 BEGIN
-    v_job_id := pgagent.schedule(format('job %s', gen_random_uuid()), schedule, command);
-    PERFORM pgagent.alter_job(v_job_id, name => format('job %s', v_job_id));
+    v_job_id := pgagent.schedule(
+        format('job %s', gen_random_uuid()), schedule, command, NULL::text, NULL::text, true
+    );
+    PERFORM pgagent.alter_job(
+        v_job_id, NULL::text, NULL::text, NULL::text, NULL::text, NULL::boolean,
+        format('job %s', v_job_id), NULL::text, NULL::text, NULL::text, NULL::text, NULL::interval,
+        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer
+    );
     RETURN v_job_id;
 END;
 $$;
@@ -207,7 +240,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgagent.pga_refuse_username(username);
-    RETURN pgagent.schedule(job_name, schedule, command, database, active => active);
+    RETURN pgagent.schedule(job_name, schedule, command, database, NULL::text, active);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule_in_database(text, text, text, text, text, boolean) IS
@@ -228,13 +261,13 @@ DECLARE
     v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
 BEGIN
     PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username),
-            pgagent.pga_check_timezone(timezone, 'alter_job(timezone)');
+            pgagent.pga_check_timezone(timezone, 'alter_job(timezone)'::text);
     IF btrim(name) = '' THEN
-        PERFORM pgagent.pga_refuse('alter_job(name)', 'is empty', 'A name is wanted: it is how the other functions find the job.');
+        PERFORM pgagent.pga_refuse('alter_job(name)'::text, 'is empty'::text, 'A name is wanted: it is how the other functions find the job.'::text);
     ELSIF btrim(command) = '' THEN
-        PERFORM pgagent.pga_refuse('alter_job(command)', 'is empty', 'SQL commands or a script are wanted.');
+        PERFORM pgagent.pga_refuse('alter_job(command)'::text, 'is empty'::text, 'SQL commands or a script are wanted.'::text);
     ELSIF octet_length(database) > 63 THEN
-        PERFORM pgagent.pga_refuse('alter_job(database)', format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.');
+        PERFORM pgagent.pga_refuse('alter_job(database)'::text, format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.'::text);
     ELSIF name <> pgagent.pga_job_name(job_id)
        AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = alter_job.name) THEN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',

@@ -18,22 +18,22 @@ DECLARE
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     IF v_kind IS NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(kind)', format('"%s" is not known', kind), 'Kinds are sql and batch.');
+        PERFORM pgagent.pga_refuse('add_step(kind)'::text, format('"%s" is not known', kind), 'Kinds are sql and batch.'::text);
     ELSIF v_on_error IS NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(on_error)', format('"%s" is not known', on_error), 'What a failing step can do is fail (the job), success (count as succeeded) and ignore.');
+        PERFORM pgagent.pga_refuse('add_step(on_error)'::text, format('"%s" is not known', on_error), 'What a failing step can do is fail (the job), success (count as succeeded) and ignore.'::text);
     ELSIF octet_length(database) > 63 THEN
-        PERFORM pgagent.pga_refuse('add_step(database)', format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.');
+        PERFORM pgagent.pga_refuse('add_step(database)'::text, format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.'::text);
     ELSIF v_kind = 'b' AND num_nonnulls(nullif(database, ''), nullif(conninfo, '')) > 0 THEN
-        PERFORM pgagent.pga_refuse('add_step(database, conninfo)', 'a batch step has no database', 'Leave both out.');
+        PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, 'a batch step has no database'::text, 'Leave both out.'::text);
     ELSIF nullif(database, '') IS NOT NULL AND nullif(conninfo, '') IS NOT NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(database, conninfo)', 'one of the two is wanted', 'The connection string names the database: dbname=...');
+        PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, 'one of the two is wanted'::text, 'The connection string names the database: dbname=...'::text);
     ELSIF btrim(command) = '' OR command IS NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(command)', 'is empty', 'SQL commands or a script are wanted.');
+        PERFORM pgagent.pga_refuse('add_step(command)'::text, 'is empty'::text, 'SQL commands or a script are wanted.'::text);
     ELSIF btrim(name) = '' OR name IS NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(name)', 'is empty', 'A name is wanted: steps run in the order of their names.');
+        PERFORM pgagent.pga_refuse('add_step(name)'::text, 'is empty'::text, 'A name is wanted: steps run in the order of their names.'::text);
     END IF;
-    PERFORM pgagent.pga_check_span('add_step(timeout)', timeout),
-            pgagent.pga_check_span('add_step(retry_delay)', retry_delay);
+    PERFORM pgagent.pga_check_span('add_step(timeout)'::text, timeout),
+            pgagent.pga_check_span('add_step(retry_delay)'::text, retry_delay);
     INSERT INTO pgagent.pga_jobstep (
         jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc,
         jstmode, jsttimeout, jstretries, jstretrydelay, jstretrybackoff, jstretryon
@@ -49,7 +49,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
-'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. mode, for SQL: single (one query), autocommit (statement by statement: VACUUM, CREATE INDEX CONCURRENTLY) or atomic (in one transaction with its log row: exactly once). timeout: how long it may take. retries: how often it is tried again after one of retry_on (SQLSTATEs, exit codes, connection, timeout, any), first after retry_delay, then retry_backoff times as long. Returns the step''s id. Raises 42704 if there is no such job, 22023 for anything that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', E''#!/bin/sh\ndf -h'', kind => ''batch'', on_error => ''ignore'').';
+'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. mode, for SQL: single (one query), autocommit (statement by statement: VACUUM, CREATE INDEX CONCURRENTLY) or atomic (in one transaction with its log row: exactly once). timeout: how long it may take. retries: how often it is tried again after one of retry_on (SQLSTATEs, exit codes, connection, timeout, any), first after retry_delay, then retry_backoff times as long. Returns the step''s id. Raises 42704 if there is no such job, 22023 for anything that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', ''df -h'', kind => ''batch'', on_error => ''ignore'').';
 
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_name text, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,
@@ -101,11 +101,11 @@ DECLARE
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     IF end_at < v_start THEN
-        PERFORM pgagent.pga_refuse('add_schedule(end_at)', 'end before start', format('The end is %s, the start %s.', end_at, v_start));
+        PERFORM pgagent.pga_refuse('add_schedule(end_at)'::text, 'end before start'::text, format('The end is %s, the start %s.', end_at, v_start));
     END IF;
     FOR v_row IN SELECT * FROM pgagent.pga_schedule_parsed(schedule, timezone, v_start) LOOP
         IF v_row.jscat <= now() THEN
-            PERFORM pgagent.pga_refuse_schedule(schedule, 'the time', 'lies in the past',
+            PERFORM pgagent.pga_refuse_schedule(schedule, 'the time'::text, 'lies in the past'::text,
                 format('It is %s now. run_job() starts a job at once.', now()));
         END IF;
         INSERT INTO pgagent.pga_schedule (
@@ -151,7 +151,9 @@ DECLARE
     ));
     v_new bigint[];
 BEGIN
-    v_new := pgagent.add_schedule(p_job_id, p_schedule, timezone => v_zone);
+    v_new := pgagent.add_schedule(
+        p_job_id, p_schedule, NULL::text, v_zone, NULL::timestamptz, NULL::timestamptz, true, ''::text
+    );
     -- The exceptions of the old schedules are meant for the new one.
     INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime)
     SELECT n.id, e.jexdate, e.jextime

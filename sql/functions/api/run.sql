@@ -41,7 +41,7 @@ BEGIN
                                 ELSE format('Only host "%s" may run it.', v_job.jobhostagent) END;
     END IF;
     UPDATE pgagent.pga_job
-    SET jobnextrun = now(), jobrunid = nextval('pgagent.pga_joblog_jlgid_seq'), jobfromstep = v_step_id
+    SET jobnextrun = now(), jobrunid = 0, jobfromstep = v_step_id    -- the trigger draws the id
     WHERE jobid = job_id
     RETURNING jobrunid INTO v_run_id;
     RETURN v_run_id;
@@ -96,7 +96,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_zone CONSTANT text := p_schedule.jsctimezone;
-    v_local CONSTANT timestamp := p_run AT TIME ZONE v_zone;
+    v_local CONSTANT timestamp := pgagent.pga_local_time(v_zone, p_run);
     -- The same schedule without its exceptions: what would have been first?
     v_planned CONSTANT timestamptz := pgagent.pga_schedule_next(
         jsonb_populate_record(p_schedule, '{"jscid": 0}'), p_after
@@ -137,8 +137,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_next timestamptz[] := ARRAY(
-        SELECT pgagent.pga_schedule_next(s, p_after) FROM unnest(p_schedules) WITH ORDINALITY AS u,
-            LATERAL (SELECT (p_schedules[u.ordinality]).*) AS s ORDER BY u.ordinality
+        SELECT pgagent.pga_schedule_next(p_schedules[i], p_after)
+        FROM generate_subscripts(p_schedules, 1) AS i ORDER BY i
     );
     v_after timestamptz := p_after;
     v_first integer;
@@ -149,7 +149,7 @@ BEGIN
         WHERE n.run IS NOT NULL ORDER BY n.run, n.place LIMIT 1;
         EXIT WHEN NOT FOUND OR run_at > p_until;
 
-        local_time := run_at AT TIME ZONE (p_schedules[v_first]).jsctimezone;
+        local_time := pgagent.pga_local_time((p_schedules[v_first]).jsctimezone, run_at);
         schedule_name := (p_schedules[v_first]).jscname;
         note := pgagent.pga_run_note(p_schedules[v_first], v_after, run_at);
         RETURN NEXT;
@@ -177,7 +177,7 @@ BEGIN
     PERFORM pgagent.pga_job_name(job_id);
     PERFORM pgagent.pga_check_max_rows(max_rows);
     IF after IS NULL THEN
-        PERFORM pgagent.pga_refuse('next_runs(after)', 'is NULL', 'A point in time is wanted.');
+        PERFORM pgagent.pga_refuse('next_runs(after)'::text, 'is NULL'::text, 'A point in time is wanted.'::text);
     END IF;
     RETURN QUERY SELECT n.* FROM pgagent.pga_schedules_next(
         ARRAY(SELECT s FROM pgagent.pga_schedule AS s
@@ -199,12 +199,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF num_nonnulls(job, schedule) <> 1 THEN
-        PERFORM pgagent.pga_refuse('next_runs(job, schedule)', 'one of the two is wanted',
-            'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon'').');
+        PERFORM pgagent.pga_refuse('next_runs(job, schedule)'::text, 'one of the two is wanted'::text,
+            'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon'').'::text);
     ELSIF after IS NULL THEN
-        PERFORM pgagent.pga_refuse('next_runs(after)', 'is NULL', 'A point in time is wanted.');
+        PERFORM pgagent.pga_refuse('next_runs(after)'::text, 'is NULL'::text, 'A point in time is wanted.'::text);
     ELSIF job IS NOT NULL AND timezone IS NOT NULL THEN
-        PERFORM pgagent.pga_refuse('next_runs(timezone)', 'is for the text of a schedule', 'The schedules of a job have time zones of their own.');
+        PERFORM pgagent.pga_refuse('next_runs(timezone)'::text, 'is for the text of a schedule'::text, 'The schedules of a job have time zones of their own.'::text);
     ELSIF job IS NOT NULL THEN
         RETURN QUERY SELECT n.* FROM pgagent.next_runs(pgagent.pga_job_id(job), after, until, max_rows) AS n;
     ELSE
@@ -225,8 +225,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF p_max_rows IS NULL OR p_max_rows NOT BETWEEN 1 AND 100000 THEN
-        PERFORM pgagent.pga_refuse('next_runs(max_rows)', format('%s is out of range', COALESCE(p_max_rows::text, 'NULL')),
-            'Allowed are 1 to 100000.');
+        PERFORM pgagent.pga_refuse('next_runs(max_rows)'::text, format('%s is out of range', COALESCE(p_max_rows::text, 'NULL')),
+            'Allowed are 1 to 100000.'::text);
     END IF;
 END;
 $$;

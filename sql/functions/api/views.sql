@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW pgagent.run_history AS
 SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
        CASE l.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
             WHEN 'i' THEN 'nothing to do' WHEN 'd' THEN 'aborted' END AS status,
-       l.jlgscheduled AS scheduled, l.jlgstart AS started, l.jlgstart - l.jlgscheduled AS delay,
+       l.jlgscheduled AS scheduled, l.jlgstart AS started, CASE WHEN isfinite(l.jlgstart) AND isfinite(l.jlgscheduled) THEN l.jlgstart - l.jlgscheduled END AS delay,
        l.jlgduration AS duration, l.jlgstation AS station, l.jlgmessage AS message,
        s.jslid AS step_log_id, t.jstname AS step,
        CASE s.jslstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
@@ -31,7 +31,7 @@ COMMENT ON VIEW pgagent.run_history IS
 'Every run with its steps, one row a step, in words. Example: SELECT started, status, step, step_status, output FROM pgagent.run_history WHERE job = ''etl'' ORDER BY run_id DESC, step_log_id LIMIT 10.';
 
 CREATE OR REPLACE VIEW pgagent.running AS
-SELECT h.run_id, h.job_id, h.job, h.started, clock_timestamp() - h.started AS running_for,
+SELECT h.run_id, h.job_id, h.job, h.started, CASE WHEN isfinite(h.started) THEN clock_timestamp() - h.started END AS running_for,
        h.station, h.step, h.step_started, h.attempt, l.jlgcancel AS cancelled,
        l.jlgstart + j.jobtimeout AS time_limit
 FROM pgagent.pga_joblog AS l

@@ -36,7 +36,20 @@ BEGIN
             'pgagent.pga_run_abort(bigint, text)',
             'pgagent.pga_seconds_until_due(text)',
             'pgagent.pga_step_advance(bigint, integer, integer)',
-            'pgagent.pga_step_finish(bigint, integer, text)'
+            'pgagent.pga_step_finish(bigint, integer, text)',
+            -- To fire a trigger takes no privilege, to create one does.
+            'pgagent.pga_job_trigger()',
+            'pgagent.pga_schedule_trigger()',
+            'pgagent.pga_exception_trigger()',
+            'pgagent.pga_jobstep_trigger()',
+            'pgagent.pga_jobagent_trigger()',
+            'pgagent.pga_jobclass_trigger()',
+            'pgagent.pga_joblog_trigger()',
+            'pgagent.pga_jobsteplog_trigger()',
+            'pgagent.pga_restore_trigger()',
+            'pgagent.pga_schedule_check()',
+            'pgagent.pga_exception_check()',
+            'pgagent.pga_jobstep_check()'
         ]::regprocedure[])
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);

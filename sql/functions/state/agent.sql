@@ -21,7 +21,7 @@ BEGIN
                   DETAIL = 'The agent registers as soon as the server is promoted.';
     END IF;
     -- Whoever had this process id before us is gone.
-    PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now');
+    PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text);
     -- It lives, whatever has become of its earlier sessions.
     UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
     INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagrunner)
@@ -71,7 +71,7 @@ COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(p_agent_id integer)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, 'it was stopped') $$;
+AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, 'it was stopped'::text) $$;
 COMMENT ON FUNCTION pgagent.pga_agent_leave(integer) IS
 'Ends an agent; what it has not finished is aborted.';
 
@@ -143,7 +143,7 @@ BEGIN
         JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
         WHERE l.jlgstatus = 'r' AND j.jobagentid IS DISTINCT FROM l.jlgagentid
     LOOP
-        swept := swept + pgagent.pga_run_abort(v_run.jlgid, 'aborted: no agent held it any more');
+        swept := swept + pgagent.pga_run_abort(v_run.jlgid, 'aborted: no agent held it any more'::text);
     END LOOP;
 END;
 $$;
@@ -191,6 +191,7 @@ AS $$
 DECLARE
     v_deaths integer;
     v_reason text := p_reason;
+    v_aborted integer;
 BEGIN
     IF p_killed THEN
         UPDATE pgagent.pga_job SET jobdeaths = jobdeaths + 1
@@ -201,8 +202,9 @@ BEGIN
             UPDATE pgagent.pga_job SET jobenabled = false, jobdeaths = 0 WHERE jobid = p_job_id;
         END IF;
     END IF;
-    RETURN COALESCE(sum(pgagent.pga_run_abort(l.jlgid, v_reason)), 0)::integer
+    SELECT COALESCE(sum(pgagent.pga_run_abort(l.jlgid, v_reason)), 0)::integer INTO v_aborted
     FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = p_job_id AND l.jlgstatus = 'r';
+    RETURN v_aborted;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_bury_run(integer, boolean, text) IS

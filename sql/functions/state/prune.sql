@@ -17,8 +17,11 @@ BEGIN
         SELECT j.jobid, j.jobkeepruns,
                CASE WHEN j.jobkeepfor < interval '1000 years' THEN j.jobkeepfor END AS jobkeepfor
         FROM pgagent.pga_job AS j
-        WHERE j.jobid > p_after AND num_nonnulls(j.jobkeepfor, j.jobkeepruns) > 0
-        ORDER BY j.jobid LIMIT p_jobs
+        -- From 1 on, and then whatever ids there are below.
+        WHERE CASE WHEN p_after >= 0 THEN j.jobid > p_after OR j.jobid <= 0
+                   ELSE j.jobid > p_after AND j.jobid <= 0 END
+              AND num_nonnulls(j.jobkeepfor, j.jobkeepruns) > 0
+        ORDER BY j.jobid <= 0, j.jobid LIMIT p_jobs
     LOOP
         SELECT l.jlgid INTO v_oldest_kept FROM pgagent.pga_joblog AS l
         WHERE l.jlgjobid = v_job.jobid AND v_job.jobkeepruns IS NOT NULL
@@ -39,10 +42,10 @@ BEGIN
         END IF;
         DELETE FROM pgagent.pga_jobskip
         WHERE jskjobid = v_job.jobid AND jsklogged < now() - v_job.jobkeepfor;
-        last_job_id := v_job.jobid;
+        last_job_id := nullif(v_job.jobid, 0);     -- which is the last of all
     END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_log_prune(integer, integer, integer) IS
-'Deletes, of the next p_jobs jobs after the id p_after, at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
+'Deletes, of the next p_jobs jobs after the id p_after (0: of the first), at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
 

@@ -19,31 +19,31 @@ RETURNS TABLE (place integer, step_log_id bigint, refusal text, reason text) LAN
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_held bigint[];        -- the runs that can be closed now
+    v_held bigint[];        -- those of the runs to be closed whose jobs could be locked
 BEGIN
     -- The order of locks is in docs/design.md: the job comes first.
     -- A job that somebody else has locked is passed over: nobody may wait for one job
     -- while holding the locks of others.
-    IF array_position(p_next_step_ids, NULL) IS NOT NULL THEN
+    IF array_remove(p_run_statuses, NULL) <> ARRAY[]::text[] THEN
         v_held := ARRAY(
             SELECT r.run_id
-            FROM unnest(p_run_ids, p_next_step_ids) AS r (run_id, next_step_id),
+            FROM unnest(p_run_ids, p_run_statuses) AS r (run_id, run_status),
             LATERAL (
                 SELECT FROM pgagent.pga_job AS j
                 WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = r.run_id)
                 FOR NO KEY UPDATE SKIP LOCKED
             ) AS j
-            WHERE r.next_step_id IS NULL
+            WHERE r.run_status IS NOT NULL
         );
     END IF;
 
     UPDATE pgagent.pga_jobsteplog AS s
     SET jslstatus = r.step_status, jslresult = r.result, jsloutput = r.output,
         jslduration = clock_timestamp() - s.jslstart
-    FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_next_step_ids)
-         AS r (run_id, step_log_id, step_status, result, output, next_step_id)
+    FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_run_statuses)
+         AS r (run_id, step_log_id, step_status, result, output, run_status)
     WHERE s.jslid = ANY (ARRAY[r.step_log_id]) AND s.jslstatus = 'r'
-          AND (r.next_step_id IS NOT NULL OR r.run_id = ANY (v_held));
+          AND (r.run_status IS NULL OR r.run_id = ANY (v_held));
 
     IF v_held <> ARRAY[]::bigint[] THEN
         PERFORM pgagent.pga_run_close(v_held, p_run_ids, p_run_statuses, p_messages);
@@ -86,7 +86,7 @@ BEGIN
     WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE;
     IF NOT FOUND THEN
         SELECT r.refusal, r.reason INTO refusal, reason
-        FROM pgagent.pga_run_refusal(p_run_id, NULL) AS r;
+        FROM pgagent.pga_run_refusal(p_run_id, NULL::bigint[]) AS r;
         RETURN;
     END IF;
     SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s

@@ -1,14 +1,17 @@
 -- refuse.sql: what may be written into the tables that people edit.
 --
 -- The essence of an error stands in MESSAGE and DETAIL: pgAdmin shows no HINT.
+--
+-- What refuses is STABLE: so what calls it can be, and no call is made beforehand, as one of
+-- an IMMUTABLE function with constants would.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_refuse(p_where text, p_problem text, p_detail text)
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'pgagent: %: %', p_where, p_problem
-        USING ERRCODE = 'invalid_parameter_value', DETAIL = p_detail;
+    RAISE EXCEPTION USING MESSAGE = format('pgagent: %s: %s', p_where, p_problem),
+        ERRCODE = 'invalid_parameter_value', DETAIL = p_detail;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
@@ -17,7 +20,7 @@ COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_check_field(
     p_column text, p_field boolean[], p_size integer
 )
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -33,7 +36,7 @@ BEGIN
             format('The value is %s, with the lower bound %s.', p_field, COALESCE(array_lower(p_field, 1), 1)));
     ELSIF array_lower(p_field, 1) <> 1 THEN
         PERFORM pgagent.pga_refuse(v_where, 'lower bound must be 1, is ' || array_lower(p_field, 1),
-            'Elements are numbered from 1.');
+            'Elements are numbered from 1.'::text);
     ELSIF array_position(p_field, NULL) IS NOT NULL THEN
         PERFORM pgagent.pga_refuse(v_where, format('element %s is NULL', array_position(p_field, NULL)),
             format('%s booleans, true or false, are wanted.', p_size));
@@ -46,7 +49,7 @@ COMMENT ON FUNCTION pgagent.pga_check_field(text, boolean[], integer) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_check_timezone(
     p_timezone text, p_where text DEFAULT 'pga_schedule.jsctimezone'
 )
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -59,7 +62,8 @@ BEGIN
     -- PostgreSQL also takes POSIX specifications, in which UTC+3 lies west of Greenwich.
     -- They have a digit; of the names few do, and listing those takes 30 ms.
     IF p_timezone ~ '[^A-Za-z_/+-]' THEN
-        v_known := EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = p_timezone);
+        v_known := length(p_timezone) <= 100
+                   AND EXISTS (SELECT FROM pg_timezone_names AS z WHERE z.name = p_timezone);
     ELSE
         BEGIN
             PERFORM now() AT TIME ZONE p_timezone;
@@ -69,14 +73,14 @@ BEGIN
     END IF;
 
     IF NOT v_known THEN
-        PERFORM pgagent.pga_refuse(p_where, format('unknown time zone "%s"', p_timezone),
-            'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.');
+        PERFORM pgagent.pga_refuse(p_where, format('unknown time zone "%s"', left(p_timezone, 200)),
+            'A name of the IANA time zone database is wanted, such as Europe/Berlin or UTC; the view pg_timezone_names lists them.'::text);
     ELSIF strpos(p_timezone, '/') = 0 AND EXISTS (
         SELECT FROM pg_timezone_abbrevs AS a WHERE a.abbrev = upper(p_timezone)
     ) THEN
         PERFORM pgagent.pga_refuse(p_where,
             format('"%s" is an abbreviation: one offset all the year round', p_timezone),
-            'A name of the IANA time zone database is wanted, such as Europe/Berlin, which knows when clocks change.');
+            'A name of the IANA time zone database is wanted, such as Europe/Berlin, which knows when clocks change.'::text);
     END IF;
 END;
 $$;
@@ -99,11 +103,11 @@ BEGIN
        IS DISTINCT FROM ('[1:60]', '[1:24]', '[1:7]', '[1:32]', '[1:12]')
        OR array_position(NEW.jscminutes || NEW.jschours || NEW.jscweekdays || NEW.jscmonthdays
                          || NEW.jscmonths, NULL) IS NOT NULL THEN
-        PERFORM pgagent.pga_check_field('jscminutes', NEW.jscminutes, 60),
-                pgagent.pga_check_field('jschours', NEW.jschours, 24),
-                pgagent.pga_check_field('jscweekdays', NEW.jscweekdays, 7),
-                pgagent.pga_check_field('jscmonthdays', NEW.jscmonthdays, 32),
-                pgagent.pga_check_field('jscmonths', NEW.jscmonths, 12);
+        PERFORM pgagent.pga_check_field('jscminutes'::text, NEW.jscminutes, 60),
+                pgagent.pga_check_field('jschours'::text, NEW.jschours, 24),
+                pgagent.pga_check_field('jscweekdays'::text, NEW.jscweekdays, 7),
+                pgagent.pga_check_field('jscmonthdays'::text, NEW.jscmonthdays, 32),
+                pgagent.pga_check_field('jscmonths'::text, NEW.jscmonths, 12);
     END IF;
 
     -- If somebody edits the fields, as pgAdmin does, they are to count.
@@ -118,15 +122,15 @@ BEGIN
     END IF;
 
     IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
-        PERFORM pgagent.pga_refuse('pga_schedule.jscstart',
+        PERFORM pgagent.pga_refuse('pga_schedule.jscstart'::text,
             CASE WHEN isfinite(NEW.jscstart) THEN 'start later than the year 9999' ELSE 'start must be finite' END,
             format('The value is %s.', NEW.jscstart));
     ELSIF NEW.jscend = '-infinity' THEN
-        PERFORM pgagent.pga_refuse('pga_schedule.jscend', 'end before start',
+        PERFORM pgagent.pga_refuse('pga_schedule.jscend'::text, 'end before start'::text,
             format('The end is %s, the start %s.', NEW.jscend, NEW.jscstart));
     END IF;
     IF TG_OP = 'INSERT' OR NEW.jsctimezone IS DISTINCT FROM OLD.jsctimezone THEN
-        PERFORM pgagent.pga_check_timezone(NEW.jsctimezone);
+        PERFORM pgagent.pga_check_timezone(NEW.jsctimezone, 'pga_schedule.jsctimezone'::text);
     END IF;
     RETURN NEW;
 END;
@@ -142,14 +146,14 @@ BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
     ELSIF NEW.jexdate IS NULL AND NEW.jextime IS NULL THEN
-        PERFORM pgagent.pga_refuse('pga_exception', 'date or time wanted',
-            'An exception is a date (jexdate), a time of day (jextime) or both; here both are NULL.');
+        PERFORM pgagent.pga_refuse('pga_exception'::text, 'date or time wanted'::text,
+            'An exception is a date (jexdate), a time of day (jextime) or both; here both are NULL.'::text);
     ELSIF NOT isfinite(NEW.jexdate) THEN
-        PERFORM pgagent.pga_refuse('pga_exception.jexdate', 'date must be finite',
+        PERFORM pgagent.pga_refuse('pga_exception.jexdate'::text, 'date must be finite'::text,
             format('The value is %s.', NEW.jexdate));
     ELSIF NEW.jextime = '24:00' THEN
-        PERFORM pgagent.pga_refuse('pga_exception.jextime', 'time out of range: 24:00:00',
-            'Midnight is 00:00; times go up to 23:59.');
+        PERFORM pgagent.pga_refuse('pga_exception.jextime'::text, 'time out of range: 24:00:00'::text,
+            'Midnight is 00:00; times go up to 23:59.'::text);
     ELSIF NEW.jextime <> date_trunc('minute', NEW.jextime)::time THEN
         RAISE NOTICE 'pgagent: pga_exception.jextime: % is taken as %, schedules have no seconds',
             NEW.jextime, date_trunc('minute', NEW.jextime)::time;
@@ -162,7 +166,7 @@ COMMENT ON FUNCTION pgagent.pga_exception_check() IS
 'Trigger: refuses an exception that excepts nothing or no day of the calendar with 22023; cuts off seconds with a NOTICE.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_attempts(p_step pgagent.pga_jobstep)
-RETURNS void LANGUAGE plpgsql
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -171,27 +175,27 @@ BEGIN
     SELECT r INTO v_wrong FROM unnest(p_step.jstretryon) AS r
     WHERE r IS NULL OR r !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|-?[0-9]{1,3}|connection|timeout|any)$' LIMIT 1;
     IF FOUND THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstretryon', format('"%s" is no reason to try again', v_wrong),
-            'Wanted are SQLSTATEs (40001) or their classes (40), exit codes (75, -9), connection, timeout, any.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretryon'::text, format('"%s" is no reason to try again', left(v_wrong, 200)),
+            'Wanted are SQLSTATEs (40001) or their classes (40), exit codes (75, -9), connection, timeout, any.'::text);
     ELSIF p_step.jstmode NOT IN ('single', 'autocommit', 'atomic') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', format('unknown mode "%s"', p_step.jstmode),
-            'single, autocommit or atomic is wanted.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, format('unknown mode "%s"', p_step.jstmode),
+            'single, autocommit or atomic is wanted.'::text);
     ELSIF p_step.jstmode <> 'single' AND p_step.jstkind = 'b' THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', format('a batch step can''t be %s', p_step.jstmode),
-            'autocommit and atomic are for SQL steps.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, format('a batch step can''t be %s', p_step.jstmode),
+            'autocommit and atomic are for SQL steps.'::text);
     ELSIF p_step.jstmode = 'atomic' AND (p_step.jstconnstr <> '' OR p_step.jstdbname <> current_database()) THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode', 'an atomic step runs in the database of the jobs',
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, 'an atomic step runs in the database of the jobs'::text,
             format('Its log row is in "%s", the step would be in "%s".', current_database(),
                    CASE p_step.jstconnstr WHEN '' THEN p_step.jstdbname::text ELSE 'another connection' END));
     ELSIF p_step.jstretries NOT BETWEEN 0 AND 1000 THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstretries', format('%s is out of range', p_step.jstretries),
-            'Allowed are 0 to 1000.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretries'::text, format('%s is out of range', p_step.jstretries),
+            'Allowed are 0 to 1000.'::text);
     ELSIF p_step.jstretrybackoff NOT BETWEEN 1 AND 100 THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstretrybackoff', format('%s is out of range', p_step.jstretrybackoff),
-            'Allowed are 1 (always the same delay) to 100.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretrybackoff'::text, format('%s is out of range', p_step.jstretrybackoff),
+            'Allowed are 1 (always the same delay) to 100.'::text);
     ELSIF p_step.jsttimeout <= interval '0' THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jsttimeout', format('"%s" is not a span of time', p_step.jsttimeout),
-            'Wanted is how long, such as 90 seconds, or NULL for no limit.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jsttimeout'::text, format('"%s" is not a span of time', p_step.jsttimeout),
+            'Wanted is how long, such as 90 seconds, or NULL for no limit.'::text);
     END IF;
 END;
 $$;
@@ -206,16 +210,16 @@ BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
     ELSIF NEW.jstkind NOT IN ('s', 'b') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstkind', format('unknown kind "%s"', NEW.jstkind),
-            's (SQL) or b (batch) is wanted.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstkind'::text, format('unknown kind "%s"', NEW.jstkind),
+            's (SQL) or b (batch) is wanted.'::text);
     ELSIF NEW.jstonerror NOT IN ('f', 's', 'i') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstonerror', format('unknown answer to an error, "%s"', NEW.jstonerror),
-            'f (fail), s (success) or i (ignore) is wanted.');
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstonerror'::text, format('unknown answer to an error, "%s"', NEW.jstonerror),
+            'f (fail), s (success) or i (ignore) is wanted.'::text);
     ELSIF NEW.jstkind = 's' AND NEW.jstdbname = '' AND NEW.jstconnstr = '' THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep', 'database or connection string wanted',
+        PERFORM pgagent.pga_refuse('pga_jobstep'::text, 'database or connection string wanted'::text,
             format('The SQL step "%s" names neither (jstdbname, jstconnstr).', NEW.jstname));
     ELSIF NEW.jstkind = 'b' AND (NEW.jstdbname <> '' OR NEW.jstconnstr <> '') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep', 'a batch step has no database',
+        PERFORM pgagent.pga_refuse('pga_jobstep'::text, 'a batch step has no database'::text,
             format('The step "%s" is of kind b, yet jstdbname is "%s" and jstconnstr has %s characters.',
                    NEW.jstname, NEW.jstdbname, length(NEW.jstconnstr)));
     END IF;

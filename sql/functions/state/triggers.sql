@@ -21,7 +21,11 @@ BEGIN
         IF OLD.jobenabled AND NOT NEW.jobenabled THEN
             NEW.jobnextrun := NULL;
         ELSIF NEW.jobenabled AND NEW.jobnextrun IS NULL THEN
-            NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid);
+            NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid, now());
+        END IF;
+        -- Whoever asks for a run gets an id that is nobody else's.
+        IF NEW.jobrunid IS NOT NULL AND NEW.jobrunid IS DISTINCT FROM OLD.jobrunid THEN
+            NEW.jobrunid := nextval('pgagent.pga_joblog_jlgid_seq');
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
@@ -40,7 +44,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
@@ -241,7 +245,7 @@ BEGIN
     EXECUTE format(
         'SELECT setval(%1$L, max(%2$I)) FROM pgagent.%3$I
          HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
-        format('pgagent.%I_%I_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
+        format('pgagent.%s_%s_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
     );
     RETURN NULL;
 END;

@@ -22,6 +22,19 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_default_timezone() IS
 'The time zone of schedules that name none: the default of the column pga_schedule.jsctimezone. Another one: ALTER TABLE pgagent.pga_schedule ALTER COLUMN jsctimezone SET DEFAULT ''Europe/Berlin''.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_local_time(p_timezone text, p_instant timestamptz)
+RETURNS timestamp LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN p_instant AT TIME ZONE p_timezone;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_local_time(text, timestamptz) IS
+'What clocks in the zone show at an instant; NULL if the server does not know the zone.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_zone_change(
     p_timezone text, p_low timestamptz, p_high timestamptz
 )

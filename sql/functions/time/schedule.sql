@@ -101,7 +101,9 @@ AS $$
         SELECT min(v.value) AS first, max(v.value) AS last, count(*) AS size
         FROM (
             SELECT i - 1 + p_low AS value, i - row_number() OVER (ORDER BY i) AS island
-            FROM unnest(array_positions(p_field, true)) AS i
+            FROM unnest(CASE WHEN array_ndims(p_field) > 1
+                THEN array_positions(ARRAY(SELECT unnest(p_field)), true)
+                ELSE array_positions(p_field, true) END) AS i
         ) AS v
         GROUP BY v.island
     ) AS r
@@ -114,21 +116,27 @@ RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_days CONSTANT text := pgagent.pga_cron_text(p_schedule.jscmonthdays[1:31], 1);
-    v_last CONSTANT text := CASE WHEN p_schedule.jscmonthdays[32] THEN 'L' END;
+    -- A dump may bring arrays of any shape.
+    v_field CONSTANT boolean[] := CASE WHEN array_dims(p_schedule.jscmonthdays) = '[1:32]'
+        THEN p_schedule.jscmonthdays ELSE pgagent.pga_calendar_field(p_schedule.jscmonthdays, 32) END;
+    v_days CONSTANT text := pgagent.pga_cron_text(v_field[1:31], 1);
+    v_last CONSTANT text := CASE WHEN v_field[32] THEN 'L' END;
     v_weekdays CONSTANT text := pgagent.pga_cron_text(p_schedule.jscweekdays, 0);
     v_monthdays text;
 BEGIN
     IF p_schedule.jscevery IS NOT NULL THEN
-        RETURN format('@every %s seconds', extract(epoch FROM p_schedule.jscevery)::numeric::float8);
+        RETURN format('@every %s seconds', trim_scale(extract(epoch FROM p_schedule.jscevery)::numeric));
     ELSIF p_schedule.jscat IS NOT NULL THEN
-        RETURN to_char(p_schedule.jscat AT TIME ZONE p_schedule.jsctimezone, '"@at" YYYY-MM-DD HH24:MI:SS ')
-               || p_schedule.jsctimezone;
+        RETURN COALESCE(
+            to_char(pgagent.pga_local_time(p_schedule.jsctimezone, p_schedule.jscat), '"@at" YYYY-MM-DD HH24:MI:SS ')
+                || p_schedule.jsctimezone,
+            to_char(p_schedule.jscat AT TIME ZONE 'UTC', '"@at" YYYY-MM-DD HH24:MI:SS"Z"')
+        );
     ELSIF p_schedule.jscreboot THEN
         RETURN '@reboot';
     END IF;
     v_monthdays := CASE WHEN v_last IS NULL THEN v_days
-                        WHEN array_position(p_schedule.jscmonthdays[1:31], true) IS NULL THEN v_last
+                        WHEN array_position(v_field[1:31], true) IS NULL THEN v_last
                         WHEN v_days = '*' THEN '1-31'
                         ELSE v_days || ',' || v_last END;
     RETURN concat_ws(' ',

@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from uuid import uuid4
 
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
+from pgagent_runner.agent.ear import Ear
 from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
-from pgagent_runner.catalog import Catalog, CatalogError, Claims, Ledger
+from pgagent_runner.catalog import Catalog, CatalogError, Claims, Ledger, Listener
 from pgagent_runner.steps import SessionPool, StepSettings
 from pgagent_runner.systemd import notify, watchdog_seconds
 from pgagent_runner.tasks import Flag, TaskLoop
@@ -123,7 +125,8 @@ class Agent:
             crew = self._crew(catalog, tasks, ledger)
             claimer = self._claimer(claims, crew)
             self._extend(crew, claimer, began)
-            tasks.start(claimer.work)
+            ear = opened.enter_context(closing(self._ear(crew)))
+            tasks.start(claimer.work, ear.work)
             self._serve(catalog, crew, claimer, last_resort)
 
     @contextmanager
@@ -151,11 +154,21 @@ class Agent:
             on_end=self._waker.wake,
         )
 
+    def _ear(self, crew: Crew) -> Ear:
+        return Ear(
+            partial(Listener, self._options.conninfo),
+            count_runs=lambda: crew.started,
+            on_change=self._look.set,
+            on_cancel=self._beat_at_once,
+        )
+
     def _crew(self, catalog: Catalog, tasks: TaskLoop, ledger: Ledger) -> Crew:
         options = self._options
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
+            allowed_parameters=options.allowed_parameters,
+            clear_password=options.clear_password,
             environment=options.environment,
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
@@ -209,10 +222,8 @@ class Agent:
                 self._pool.renew()
                 self._look.set()
                 log.info("reloaded")
-            # It may have come with the answer to a query, and the socket be idle now.
-            if not self._hear(catalog):
-                self._waker.wait(self._next_beat - time.monotonic(), catalog)
-                self._hear(catalog)
+            self._waker.wait(self._next_beat - time.monotonic(), catalog)
+            catalog.check()
 
     def _drain(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
         """Let running jobs end; abort them when time is up or patience is."""
@@ -236,16 +247,12 @@ class Agent:
                 claimer.break_off()
             until = min(self._next_beat, given_up if deadline <= now else deadline)
             self._waker.wait(until - now, catalog)
-            self._hear(catalog)
+            catalog.check()
 
-    def _hear(self, catalog: Catalog) -> bool:
-        """Take notifications, and tell whether there were any."""
-        heard = catalog.take_notifications()
-        if "cancel" in heard:
-            self._next_beat = 0.0  # which tells what is to be cancelled
-        if heard:
-            self._look.set()
-        return bool(heard)
+    def _beat_at_once(self) -> None:
+        """Have the next beat, which tells what is to be cancelled, from any thread."""
+        self._next_beat = 0.0
+        self._waker.wake()
 
     def _beat(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> bool:
         """Renew the lease, if it is time to; tell whether that has freed jobs."""

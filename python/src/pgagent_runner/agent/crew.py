@@ -60,6 +60,7 @@ class Crew:
         self._aborted: str | None = None
         self._fence = Fence(self._stop, on_silence)
         self.wakes_at = 1
+        self.started = 0  # runs, so far
 
     @property
     def free(self) -> int:
@@ -94,7 +95,9 @@ class Crew:
 
     def start(self, runs: Iterable[Run]) -> None:
         """Have free workers execute these runs."""
-        self._tasks.start(*map(self._prepare, runs))
+        prepared = [self._prepare(run) for run in runs]
+        self.started += len(prepared)
+        self._tasks.start(*prepared)
 
     def _prepare(self, run: Run) -> Callable[[], None]:
         executor = StepExecutor(self._settings, run, self._pool)

@@ -37,6 +37,12 @@ class AgentOptions:
     output_limit: int = 1024 * 1024
     """Bytes of a step's output that are kept."""
 
+    allowed_parameters: frozenset[str] = frozenset()
+    """Parameters that connection strings of steps may set besides the usual ones."""
+
+    clear_password: bool = False
+    """Whether a password may go in clear to the server that a step names."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps."""
 

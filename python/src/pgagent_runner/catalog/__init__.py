@@ -7,9 +7,11 @@ from pgagent_runner.catalog.errors import (
     CatalogLostError,
     NotRegisteredError,
     NotRunningError,
+    StrangersError,
 )
 from pgagent_runner.catalog.housekeeping import prune_log
 from pgagent_runner.catalog.ledger import Ledger, Seal
+from pgagent_runner.catalog.listener import Listener
 from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
 
 __all__ = [
@@ -18,9 +20,11 @@ __all__ = [
     "CatalogLostError",
     "Claims",
     "Ledger",
+    "Listener",
     "NotRegisteredError",
     "NotRunningError",
     "Seal",
+    "StrangersError",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",

@@ -1,9 +1,8 @@
-"""The session of an agent: there it registers, shows that it lives, and is woken."""
+"""The session of an agent: there it registers, and shows that it lives."""
 
 from typing import LiteralString, Self
 from uuid import UUID, uuid4
 
-import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.catalog.session import (
@@ -13,6 +12,7 @@ from pgagent_runner.catalog.session import (
     parse_conninfo,
     translated_errors,
 )
+from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
 
 
@@ -32,26 +32,28 @@ class Catalog:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
-        self._heard: set[str] = set()
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
-        self._connection.add_notify_handler(self._note)
 
     def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
         """Become an agent.
 
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
-        due. `runner` names this process, which may register again.
+        due. `runner` names this process, which may register again. Raises
+        `StrangersError` if the schema is not its owner's alone.
         """
+        with translated_errors(self._connection):
+            refuse_strangers(self._connection)
         query: LiteralString = """
-            SELECT pgagent.pga_agent_register(%s, make_interval(secs => %s), %s, %s),
-                   current_setting('max_connections')::integer
+            SELECT pgagent.pga_agent_register(
+                       %s::text, pg_catalog.make_interval(secs => %s::double precision),
+                       %s::boolean, %s::uuid
+                   ), pg_catalog.current_setting('max_connections'::text)::integer
         """
         identity = runner or uuid4()
         row = self._call(query, self._station, self._lease, starting, identity)[0]
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
-        self._call("LISTEN pgagent")
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -84,9 +86,11 @@ class Catalog:
 
     def heartbeat(self) -> Pulse:
         """Renew the lease, bury dead agents, and hear which runs are to be stopped."""
-        query: LiteralString = (
-            "SELECT * FROM pgagent.pga_agent_heartbeat(%s, make_interval(secs => %s))"
-        )
+        query: LiteralString = """
+            SELECT swept, dying, cancelled, reasons FROM pgagent.pga_agent_heartbeat(
+                %s::integer, pg_catalog.make_interval(secs => %s::double precision)
+            )
+        """
         row = self._call(query, self._agent_id, self._lease)[0]
         swept, dying, cancelled, reasons = row
         return Pulse(
@@ -100,31 +104,20 @@ class Catalog:
 
     def leave(self) -> None:
         """End this agent; runs of it that are still open are aborted."""
-        self._call("SELECT pgagent.pga_agent_leave(%s)", self._agent_id)
+        self._call("SELECT pgagent.pga_agent_leave(%s::integer)", self._agent_id)
 
     def break_off(self) -> None:
         """Have whatever waits for an answer fail: for another thread."""
         break_off(self._connection)
 
     def fileno(self) -> int:
-        """Return the socket; it gets readable when a notification arrives."""
+        """Return the socket; it gets readable when the session ends."""
         return self._connection.fileno()
 
-    def take_notifications(self) -> set[str]:
-        """Return what has been notified since the last call; do not wait.
-
-        Whatever it is, jobs have changed; "cancel" says that a run is to be cancelled.
-        """
-        pgconn = self._connection.pgconn
+    def check(self) -> None:
+        """Take in what the server says unasked: that the session ends."""
         with translated_errors(self._connection):
-            pgconn.consume_input()
-            while (notify := pgconn.notifies()) is not None:
-                self._heard.add(notify.extra.decode(errors="replace"))
-        heard, self._heard = self._heard, set()
-        return heard
-
-    def _note(self, notify: psycopg.Notify) -> None:
-        self._heard.add(notify.payload)
+            self._connection.pgconn.consume_input()
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):

@@ -47,15 +47,21 @@ class Claims:
 
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
-        query: LiteralString = "SELECT * FROM pgagent.pga_run_claim(%s, %s)"
+        query: LiteralString = (
+            "SELECT * FROM pgagent.pga_run_claim(%s::integer, %s::integer)"
+        )
         rows = self._ask(query, self._agent_id, limit)
         self._session.note_rows(len(rows))
         return list(_runs(rows))
 
     def seconds_until_due(self) -> float | None:
         """Return the time until a run is due, 0 if one is, None if none will be."""
-        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s)"
-        due: float | None = self._ask(query, self._station)[0][0]
+        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s::text)"
+        try:
+            rows = self._ask(query, self._station)
+        except CatalogLostError:  # this is no claim, and can be asked again
+            rows = self._ask(query, self._station)
+        due: float | None = rows[0][0]
         return due
 
     def renew_plans(self) -> None:
@@ -107,7 +113,7 @@ class Claims:
         query: LiteralString = """
             SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
             ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
-            WHERE a.jagpid = %s
+            WHERE a.jagpid = %s::integer
         """
         with translated_errors(self._session):
             if self._session.execute(query, [self._agent_id]).fetchone() is None:

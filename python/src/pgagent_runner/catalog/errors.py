@@ -2,6 +2,7 @@
 
 CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had
+├── StrangersError              others have, or may put, functions into the schema
 ├── NotRegisteredError  PGA03   this agent has been declared dead
 └── NotRunningError     PGA01   the run has been closed by somebody else, or deleted
 
@@ -15,6 +16,10 @@ class CatalogError(Exception):
 
 class CatalogLostError(CatalogError):
     """The session with the catalogue is lost, or could not be had."""
+
+
+class StrangersError(CatalogError):
+    """Functions of others could run with our rights: it has not been registered."""
 
 
 class NotRegisteredError(CatalogError):

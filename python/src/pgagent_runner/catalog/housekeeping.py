@@ -9,7 +9,10 @@ from pgagent_runner.catalog.session import connect, translated_errors
 _JOBS_AT_ONCE = 500
 _RUNS_AT_ONCE = 500
 
-_PRUNE: LiteralString = "SELECT * FROM pgagent.pga_log_prune(%s, %s, %s)"
+_PRUNE: LiteralString = """
+    SELECT last_job_id, deleted
+    FROM pgagent.pga_log_prune(%s::integer, %s::integer, %s::integer)
+"""
 
 
 def prune_log(conninfo: str, pause: Callable[[float], bool]) -> int:

@@ -44,8 +44,14 @@ _RECORD: LiteralString = """
     SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
         %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::text[],
         %s::integer[], %s::integer[], %s::text[],
-        pg_catalog.array_replace(%s::text[], '', NULL)
+        pg_catalog.array_replace(%s::text[], ''::text, NULL::text)
     ) ORDER BY place
+"""
+
+
+# In a session that belongs to the step, whose search_path may hide types of pg_catalog.
+_FINISH = """
+    SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)
 """
 
 
@@ -87,8 +93,7 @@ class Seal:
         It closes the step's row as succeeded; if the run has been closed meanwhile,
         it fails with PGA02, and takes the step's effect back.
         """
-        statement = "SELECT pgagent.pga_step_finish($1, $2, $3)"
-        return statement, (str(self._step_log_id), str(result), _storable(output))
+        return _FINISH, (str(self._step_log_id), str(result), _storable(output))
 
 
 class Ledger:
@@ -173,7 +178,9 @@ class Ledger:
 
     def note_session(self, agent_id: int, pid: int) -> None:
         """Note, before it is used, a session that executes steps for an agent."""
-        query: LiteralString = "SELECT pgagent.pga_agent_session(%s, %s)"
+        query: LiteralString = (
+            "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
+        )
         self._ask(query, (agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
@@ -199,7 +206,8 @@ class Ledger:
 
     def _has_succeeded(self, step_log_id: int) -> bool:
         query: LiteralString = (
-            "SELECT jslstatus = 's' FROM pgagent.pga_jobsteplog WHERE jslid = %s"
+            "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
+            " WHERE jslid = %s::bigint"
         )
         return self._ask(query, (step_log_id,)) == (True,)
 

@@ -16,10 +16,14 @@ from pgagent_runner.model import CONNECTION, Step
 from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.permitted import (
+    Parameters,
+    check_permitted,
+    explain_refusal,
+    precautions,
+)
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.tasks import wait_ready
-
-Parameters = dict[str, str | int | None]
 
 # A network that swallows packets is noticed within a minute, not within hours.
 _KEEPALIVES: Parameters = {
@@ -47,7 +51,8 @@ _LONGEST_DELAY = 5.0  # seconds
 def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
     """Give the libpq parameters of the step's target; raise StepError if it has none.
 
-    The connection string wins over the database, and is parsed by libpq alone.
+    The connection string wins over the database, and is parsed by libpq alone. It may
+    name any server, so it gets less than the runner's own: see `permitted`.
     """
     if not step.conninfo and not step.database:
         raise StepError("the step names neither a database nor a connection string")
@@ -57,8 +62,14 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
     except (psycopg.Error, UnicodeError) as error:
         reason = _without_secrets(given, error)
         raise StepError(f"the connection string is malformed: {reason}") from None
+    own: Parameters = {}
+    if step.conninfo:
+        check_permitted(target, settings.allowed_parameters)
+        own = precautions(clear_password=settings.clear_password)
+    target = {k: v for k, v in target.items() if k != "replication"}  # has no end
     return {
         **_KEEPALIVES,
+        **own,
         "connect_timeout": settings.connect_timeout,
         "fallback_application_name": "pgagent",
         **target,
@@ -75,7 +86,6 @@ def _parse(conninfo: str, database: str) -> Parameters:
     target = conninfo_to_dict(conninfo)
     if database:
         target = conninfo_to_dict(make_conninfo(conninfo, dbname=database))
-    target.pop("replication", None)  # whose COPY has no end
     return target
 
 
@@ -195,4 +205,5 @@ def _failure(parameters: Parameters, reason: str) -> str:
         for option in pq.Conninfo.get_defaults()
         if option.val
     }
+    reason = explain_refusal(reason)
     return f"could not connect: {reason}\n{describe_target({**defaults, **parameters})}"

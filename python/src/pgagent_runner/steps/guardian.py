@@ -12,7 +12,8 @@ removed. On other systems than Linux only the program's process group is killed.
 Messages are lines. From the runner: `alive SECONDS`, `end SECONDS` (ask the process
 group to end, and kill every descendant so much later), `end-group SECONDS` (the same,
 but leave those alone that have left the group), `leave` (go, and let them be). To the
-runner: `started PID`, `failed ERRNO`, `exited CODE` (-N for signal N), `gone`.
+runner: `forked PID`, before the program can do anything, then `started` or
+`failed ERRNO`; `exited CODE` (-N for signal N), `gone`.
 
 Imports delay every script, so contextlib is not used here.
 """
@@ -55,11 +56,11 @@ class _Guardian:
         self._unread = b""
 
     def start(self, command: list[bytes]) -> None:
-        """Start the program; tell the runner its process id, or why not."""
+        """Start the program; tell the runner that it is, or why not."""
         report, child_report = os.pipe()
         self._script = os.fork()
         if self._script == 0:
-            _become(command, child_report, os.getppid())
+            _become(command, child_report, os.getppid(), self._runner)
         os.close(child_report)
         # Only the program and what it starts may hold its output open.
         null = os.open(os.devnull, os.O_RDWR)
@@ -71,7 +72,7 @@ class _Guardian:
         if error:
             self._tell(b"failed " + error)
             os._exit(0)
-        self._tell(b"started %d" % self._script)
+        self._tell(b"started")
 
     def watch(self, child_ended: int) -> None:
         """Do what the runner says, and notice when it or a child ends."""
@@ -178,13 +179,15 @@ class _Guardian:
             pass  # its end is noticed by reading
 
 
-def _become(command: list[bytes], report: int, guardian: int) -> NoReturn:
+def _become(command: list[bytes], report: int, guardian: int, runner: int) -> NoReturn:
     """Turn this child into the program, or report the number of the error."""
     try:
         os.setsid()
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
             os._exit(1)
+        # Whatever becomes of the guardian: the runner knows what to kill.
+        os.write(runner, b"forked %d\n" % os.getpid())
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(command[0], command)  # noqa: S606

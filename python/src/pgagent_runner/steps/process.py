@@ -86,7 +86,8 @@ class Script:
         self._channel = channel
         self._output = output
         self._unread = b""
-        self._pid = 0
+        self._group = 0  # once there is one
+        self._is_started = False
         self._exit_code: int | None = None
         self._is_gone = False
 
@@ -106,7 +107,7 @@ class Script:
 
     def wait_for_start(self) -> None:
         """Wait until the script runs; raise OSError if it can't be started."""
-        self._collect(lambda: self._pid > 0)
+        self._collect(lambda: self._is_started)
 
     def wait_for_exit(self, cancellation: Cancellation) -> None:
         """Collect output until the script ends; raise StepAbortedError on demand."""
@@ -187,9 +188,9 @@ class Script:
         """Take in what the guardian says; raise OSError if it could not start."""
         data = self._channel.recv(4096)
         if not data:
-            if self._pid:
+            if self._group:
                 with suppress(OSError):
-                    os.killpg(self._pid, signal.SIGKILL)
+                    os.killpg(self._group, signal.SIGKILL)
             raise StepError(
                 "the script's guardian has ended: it was killed, or the agent had not"
                 " shown a sign of life for too long; the script was killed"
@@ -198,8 +199,10 @@ class Script:
         for line in lines:
             word, _, number = line.partition(b" ")
             match word:
+                case b"forked":
+                    self._group = int(number)
                 case b"started":
-                    self._pid = int(number)
+                    self._is_started = True
                 case b"failed":
                     raise OSError(int(number), os.strerror(int(number)))
                 case b"exited":

@@ -28,6 +28,9 @@ _MAY_GO_ON = "its connection was closed, and it may still be running"
 _CHECK = b"SET client_connection_check_interval = '1s'"
 _KNOWS_CHECK_INTERVAL = 140000
 
+# No operator that the search_path of a role or a database puts before PostgreSQL's.
+_SAME_ROLE = b"SELECT 1 WHERE session_user OPERATOR(pg_catalog.=) current_user"
+
 _FRESH = 0.5  # seconds after an answer in which a session counts as alive
 
 # Certainly one statement, which means the same in the extended protocol: no COPY,
@@ -243,7 +246,7 @@ class Session:
     def _tell_at_once(self, settings: list[bytes]) -> None:
         if not self._is_reusable:
             # A role that was set with the login would not come back after DISCARD ALL.
-            settings.append(b"SELECT 1 WHERE session_user = current_user")
+            settings.append(_SAME_ROLE)
         results = self._results_of(b"; ".join(settings))
         if _CHECK in self._settings and results and results[-1].status == _FATAL:
             self._settings.remove(_CHECK)  # not on every platform
@@ -374,7 +377,7 @@ class Session:
             with psycopg.connect(
                 make_conninfo(self._conninfo, connect_timeout=1), autocommit=True
             ) as other:
-                query = "SELECT pg_catalog.pg_terminate_backend(%s)"
+                query = "SELECT pg_catalog.pg_terminate_backend(%s::integer)"
                 other.execute(query, [self.pid])
             while (left := deadline - time.monotonic()) > 0:
                 if wait_ready({self._pgconn.socket: select.POLLIN}, left):

@@ -30,5 +30,11 @@ class StepSettings:
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""
 
+    allowed_parameters: frozenset[str] = frozenset()
+    """Parameters that connection strings may set although they could do harm."""
+
+    clear_password: bool = False
+    """Whether a password may go in clear to the server that a step names."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps: see `batch_environment`."""

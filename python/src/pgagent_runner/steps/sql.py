@@ -12,9 +12,10 @@ from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.model import CONNECTION, Run, Step, StepMode
 from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.connect import Parameters, connect, connection_parameters
+from pgagent_runner.steps.connect import connect, connection_parameters
 from pgagent_runner.steps.errors import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.permitted import Parameters
 from pgagent_runner.steps.pool import SessionPool, Target
 from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings

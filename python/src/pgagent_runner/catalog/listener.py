@@ -1,0 +1,77 @@
+"""The session that hears of changes of jobs."""
+
+import contextlib
+import select
+
+import psycopg
+from psycopg import pq
+
+from pgagent_runner.catalog.errors import CatalogError
+from pgagent_runner.catalog.session import connect, translated_errors
+from pgagent_runner.model import Heard
+from pgagent_runner.tasks import wait_ready
+
+_CANCEL = b"cancel"
+
+
+class Listener:
+    """Hears what is notified, in a session that does nothing else.
+
+    Every role may notify, and as long as there is something new the server sends it and
+    takes no statement. So this session can be flooded, and then it is closed.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        """Connect, and ask to hear of changes; raises `CatalogLostError`.
+
+        As soon as they are heard, `take` says that there may have been one before.
+        """
+        self._session = connect(conninfo)
+        self._pgconn = self._session.pgconn
+        self._listens = False
+        with translated_errors(self._session):
+            self._pgconn.send_query(b"LISTEN pgagent")
+            self._pgconn.flush()  # so few bytes always go at once
+
+    def fileno(self) -> int:
+        """Return the socket; it gets readable when something is notified."""
+        return self._session.fileno()
+
+    def take(self, most: int) -> Heard:
+        """Return what has been notified since the last call; do not wait.
+
+        If there is much more than `most`, it may be left for the next call. Raises
+        `CatalogLostError` when the session is lost.
+        """
+        heard = Heard(0, cancel=False)
+        with translated_errors(self._session):
+            while heard.times <= most and self._is_readable():
+                self._pgconn.consume_input()
+                if not self._listens:
+                    heard = self._note_start(heard)
+                self._pgconn.is_busy()  # which takes in what has come
+                while (notify := self._pgconn.notifies()) is not None:
+                    heard = heard.plus(cancel=notify.extra == _CANCEL)
+        return heard
+
+    def close(self) -> None:
+        """Close the session, whatever the server is about to send."""
+        with contextlib.suppress(psycopg.Error):
+            self._session.close()
+
+    def _is_readable(self) -> bool:
+        return bool(wait_ready({self.fileno(): select.POLLIN}, 0))
+
+    def _note_start(self, heard: Heard) -> Heard:
+        """Take the answer to LISTEN; what was notified before, it may have missed."""
+        while not (self._listens or self._pgconn.is_busy()):
+            result = self._pgconn.get_result()
+            if result is None:
+                self._listens = True
+            elif result.status == pq.ExecStatus.COMMAND_OK:
+                heard = heard.plus(cancel=True)
+            else:
+                raise CatalogError(
+                    result.error_message.decode(errors="replace").strip()
+                )
+        return heard
