@@ -90,7 +90,8 @@ $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
 		sql/upgrade.head.sql $$(call deltas_from,$$*) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
-extension/pgagent--unpackaged--$(EXTVERSION).sql: sql/upgrade.head.sql \
+extension/pgagent--unpackaged--$(EXTVERSION).sql: \
+		sql/upgrade.head.sql sql/upgrade/adoption.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
