@@ -96,7 +96,8 @@ extension/pgagent--unpackaged--$(EXTVERSION).sql: \
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--plain--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/plain--adopted.sql $(FUNCTIONS)
+		sql/upgrade.head.sql sql/upgrade/adoption.sql \
+		sql/upgrade/plain--adopted.sql $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
 		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
 
