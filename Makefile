@@ -60,6 +60,10 @@ PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 
+# All tests are shared out to two processes, each with a server of its own: most of the
+# time a test waits for others.
+TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),,--numprocesses 2 --dist loadfile)
+
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 	$(if $(JOBS),--jobs $(JOBS)) $(ONLY)
@@ -147,7 +151,7 @@ demo: machine-runner all ## Try it: a throw-away server with a runner and jobs
 
 # PLAIN=1 T="tests/catalog tests/api tests/schedule tests/daemon": without CREATE EXTENSION.
 test: machine-test peers all ## Run the tests; T=tests/schedule K=expression to choose
-	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(if $(K),-k "$(K)")
+	$(BIN)/python -m pytest -c $(CONFIG) --rootdir . $(or $(T),tests) $(TEST_OPTIONS)
 
 matrix: machine peers all ## The tests on each PostgreSQL and Python; PG=13 PY=3.14 to choose
 	PYTHONPATH=dev $(BIN)/python -m matrix $(if $(PG),--pg "$(PG)") \

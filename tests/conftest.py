@@ -22,6 +22,22 @@ def pytest_itemcollected(item):
     features.mark(item)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """Let reports of bytes that are no text be sent from one process to another."""
+    return _encodable((yield))
+
+
+def _encodable(part):
+    if isinstance(part, str):
+        return part.encode(errors="backslashreplace").decode()
+    if isinstance(part, dict):
+        return {_encodable(key): _encodable(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return type(part)(map(_encodable, part))
+    return part
+
+
 @pytest.fixture(scope="session")
 def cluster(request):
     """The session's server; a test that stops or reconfigures one makes its own."""

@@ -61,6 +61,10 @@ def _dumps_extensions(cluster: Cluster) -> bool:
 
 
 FEATURES = {
+    "extension": Feature(
+        "a catalogue that CREATE EXTENSION has made, not `pgagent init` (PLAIN=1)",
+        lambda _: not os.environ.get("PLAIN"),
+    ),
     "pgagent_4_2": Feature(
         "the extension and the daemon of pgAgent 4.2",
         _peer("usr/share/postgresql/*/extension/pgagent--4.2.sql", "usr/bin/pgagent"),

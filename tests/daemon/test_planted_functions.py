@@ -11,6 +11,8 @@ from support import free_from_extension, poll
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
+pytestmark = pytest.mark.needs("extension")
+
 CALLED = (
     "pga_agent_register",
     "pga_agent_heartbeat",

@@ -100,6 +100,7 @@ def test_a_right_to_create_is_named(conn, dsn, mallory, role):
     ) in refusal(dsn)
 
 
+@pytest.mark.needs("extension")
 def test_a_stranger_who_owns_the_schema_is_named(conn, dsn, mallory):
     conn.execute("ALTER SCHEMA pgagent OWNER TO mallory")
 
@@ -112,6 +113,7 @@ def test_a_stranger_who_owns_the_schema_is_named(conn, dsn, mallory):
     conn.execute("ALTER SCHEMA pgagent OWNER TO postgres")
 
 
+@pytest.mark.needs("extension")
 def test_what_was_taken_over_is_known_by_the_name_of_a_function_of_ours(
     conn, dsn, mallory, plant
 ):
@@ -143,6 +145,7 @@ def test_an_extension_of_a_strangers_vouches_for_nothing(conn, dsn, mallory, pla
     assert "pgagent.pga_run_claim(bigint,integer) belongs to mallory" in refusal(dsn)
 
 
+@pytest.mark.needs("extension")
 def test_an_owner_of_the_jobs_who_is_no_superuser_is_no_stranger(conn, dsn, mallory):
     conn.execute("ALTER TABLE pgagent.pga_job OWNER TO mallory")
     conn.execute("ALTER SCHEMA pgagent OWNER TO mallory")
@@ -153,6 +156,7 @@ def test_an_owner_of_the_jobs_who_is_no_superuser_is_no_stranger(conn, dsn, mall
         conn.execute("REASSIGN OWNED BY mallory TO CURRENT_USER")
 
 
+@pytest.mark.needs("extension")
 def test_without_an_extension_the_owner_of_the_jobs_is_the_only_one_known(
     conn, dsn, plant
 ):
