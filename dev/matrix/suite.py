@@ -12,6 +12,7 @@ from pathlib import Path
 from matrix.prefix import CACHE, ROOT, UnavailableError
 
 _RAN = (0, 1)  # pytest's exit codes if it came to an end
+_SHARED_OUT = ("--numprocesses", "2", "--dist", "loadfile")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Outcome:
 def run_tests(setting: Setting) -> Outcome:
     """Run the tests; those that fail are run again, together."""
     began = time.monotonic()
-    found = _pytest(setting, setting.tests, "")
+    found = _pytest(setting, [*_SHARED_OUT, *setting.tests], "")
     failed = [test for test, (status, _) in found.items() if status == "failed"]
     again = _pytest(setting, _functions(failed), "-again") if failed else {}
     repeated = [t for t in failed if again.get(t, ("failed", ""))[0] == "passed"]
@@ -59,7 +60,7 @@ def run_tests(setting: Setting) -> Outcome:
 
 
 def _pytest(
-    setting: Setting, tests: Iterable[str], suffix: str
+    setting: Setting, arguments: Iterable[str], suffix: str
 ) -> dict[str, tuple[str, str]]:
     """Run tests and return the status of each, and the reason why it was skipped."""
     logs = CACHE / "logs"
@@ -71,7 +72,7 @@ def _pytest(
         *("nice", "-n", "10", str(setting.python), "-m", "pytest"),
         *("-c", "python/pyproject.toml", "--rootdir", "."),
         # What a test has to say of itself is for this family of reports only.
-        *("-o", "junit_family=xunit1", f"--junit-xml={report}", *tests),
+        *("-o", "junit_family=xunit1", f"--junit-xml={report}", *arguments),
     ]
     with log.open("wb") as opened:
         code = subprocess.run(
