@@ -73,6 +73,7 @@ names = $(shell sed -nE 's/^CREATE (OR REPLACE )?($1) pgagent\.([a-z_]+).*/\3/p'
 	$(TABLES) $(DELTAS) $(FUNCTIONS) | sort -u | paste -sd,)
 BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
 .PHONY: help all install uninstall demo test matrix lint gates docs format bench chaos chaos-long \
@@ -80,7 +81,7 @@ $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
 	machine peers
 
 help: ## List what there is to do
-	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 all: $(SCRIPTS) $(PLAIN_SCRIPTS) ## Build the extension's scripts, and those of `pgagent init`
 

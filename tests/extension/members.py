@@ -16,6 +16,11 @@ def definitions(conn):
 
 
 def catalogue(conn):
-    """Return the definitions without what only an extension has."""
-    of_an_extension = ("member ", "extension ", "dump of ", "privileges of ")
+    """Return the definitions without what only an extension has.
+
+    From PostgreSQL 17 on the types of tables' rows are its members too.
+    """
+    of_an_extension = (
+        *("member ", "extension ", "dump of ", "privileges of ", "on type "),
+    )
     return [line for line in definitions(conn) if not line.startswith(of_an_extension)]
