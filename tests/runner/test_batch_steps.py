@@ -347,7 +347,7 @@ def test_a_cancelled_script_may_say_a_last_word(executor, tmp_path):
     # Nothing but the shell itself waits: it would report the end of another program.
     code = (
         f"mkfifo {tmp_path}/never; trap 'echo bye; exit 0' TERM;"
-        f" touch {tmp_path}/ready; read x <>{tmp_path}/never"
+        f" : >{tmp_path}/ready; read x <>{tmp_path}/never"
     )
     with cancelled_when(executor, (tmp_path / "ready").exists):
         outcome = executor.execute(batch_step(code))
