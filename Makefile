@@ -91,16 +91,16 @@ $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
 
 .SECONDEXPANSION:
 $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql $$(call deltas_from,$$*) $(FUNCTIONS)
+		sql/upgrade.head.sql sql/upgrade/trust.sql $$(call deltas_from,$$*) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/adoption.sql \
+		sql/upgrade.head.sql sql/upgrade/trust.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--plain--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/adoption.sql \
+		sql/upgrade.head.sql sql/upgrade/trust.sql \
 		sql/upgrade/plain--adopted.sql $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
 		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
