@@ -75,6 +75,7 @@ FOR_EVERYBODY = {
     "pga_schedule_text",
     "pga_schedule_warn",
     "pga_schedules_next",
+    "pga_span",
     "pga_zone_change",
     "pga_zone_instant",
     "pga_zone_local",
