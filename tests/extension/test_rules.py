@@ -36,6 +36,7 @@ FOR_EVERYBODY = {
     "pga_check_field",
     "pga_check_length",
     "pga_check_max_rows",
+    "pga_check_size",
     "pga_check_span",
     "pga_check_timezone",
     "pga_class_id",
