@@ -51,7 +51,7 @@ EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(S
 CATALOGUE = python/src/pgagent_runner/catalog/sql
 PLAIN_FUNCTIONS = $(filter-out sql/functions/meta/pg_dump.sql,$(FUNCTIONS))
 PLAIN_SCRIPTS = $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql \
-	$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
+	$(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -110,7 +110,7 @@ $(CATALOGUE)/functions.sql: $(PLAIN_FUNCTIONS)
 $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql:
 	@mkdir -p $(@D)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
-$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
+$(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
 	@mkdir -p $(@D)
 	@cp $< $@
 
