@@ -51,7 +51,7 @@ EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(S
 CATALOGUE = python/src/pgagent_runner/catalog/sql
 PLAIN_FUNCTIONS = $(filter-out sql/functions/meta/pg_dump.sql,$(FUNCTIONS))
 PLAIN_SCRIPTS = $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql \
-	$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
+	$(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -92,16 +92,16 @@ $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
 
 .SECONDEXPANSION:
 $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql $$(call deltas_from,$$*) $(FUNCTIONS)
+		sql/upgrade.head.sql sql/upgrade/trust.sql $$(call deltas_from,$$*) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/adoption.sql \
+		sql/upgrade.head.sql sql/upgrade/trust.sql \
 		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--plain--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/adoption.sql \
+		sql/upgrade.head.sql sql/upgrade/trust.sql \
 		sql/upgrade/plain--adopted.sql $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
 		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
@@ -111,7 +111,7 @@ $(CATALOGUE)/functions.sql: $(PLAIN_FUNCTIONS)
 $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql:
 	@mkdir -p $(@D)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
-$(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
+$(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
 	@mkdir -p $(@D)
 	@cp $< $@
 

@@ -8,8 +8,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- drop the scheduler; whatever is in it, or is put into it, could be called in place of
 -- what is meant. So all of that is refused, even from the owner of the database.
 --
--- pg_dump brings a schema, empty and without grants, that belongs to whom it belonged to
--- where it was dumped. Its scripts begin with two settings; only what this very session
+-- pg_dump brings a schema, without grants, that belongs to whom it belonged to where it was
+-- dumped, and is empty but for what other extensions have in it: that was put there when
+-- this one was, and is tolerated as far as it is a superuser's. Its scripts begin with two settings; only what this very session
 -- has set counts, for others can prescribe settings to a database or a role. (Within an
 -- extension's script check_function_bodies is off in any case.)
 DO $$
@@ -20,13 +21,26 @@ DECLARE
 BEGIN
     SELECT n.* INTO v_schema FROM pg_namespace AS n WHERE n.nspname = 'pgagent';
 
+    SELECT count(*) = 2 INTO v_restoring FROM pg_settings AS s
+    WHERE s.name IN ('row_security', 'check_function_bodies') AND s.setting = 'off' AND s.source = 'session';
+
     SELECT string_agg(f.object, ', ' ORDER BY f.object) INTO v_found FROM (
         SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS object
         FROM pg_depend AS d
         WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = v_schema.oid
               AND NOT EXISTS (SELECT FROM pg_extension AS e
                               WHERE d.classid = 'pg_extension'::regclass AND e.oid = d.objid
-                                    AND e.extname = 'pgagent')
+                                    AND (e.extname = 'pgagent' OR v_restoring))
+              AND NOT (v_restoring AND EXISTS (
+                  SELECT FROM pg_depend AS m
+                  WHERE m.classid = d.classid AND m.objid = d.objid AND m.deptype = 'e'
+              ) AND NOT EXISTS (
+                  -- Of the superuser who has made the server nothing is noted.
+                  SELECT FROM pg_shdepend AS o
+                  WHERE o.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
+                        AND o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
+                        AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = o.refobjid AND r.rolsuper)
+              ))
         LIMIT 5
     ) AS f;
     IF v_found IS NOT NULL THEN
@@ -36,8 +50,6 @@ BEGIN
                   HINT = 'Look at what it holds; DROP SCHEMA pgagent CASCADE if that is of no value, and let CREATE EXTENSION make it.';
     END IF;
 
-    SELECT count(*) = 2 INTO v_restoring FROM pg_settings AS s
-    WHERE s.name IN ('row_security', 'check_function_bodies') AND s.setting = 'off' AND s.source = 'session';
     IF NOT v_restoring AND NOT EXISTS (
         SELECT FROM pg_roles AS r
         WHERE r.oid = v_schema.nspowner AND (r.rolsuper OR r.rolname = current_user)

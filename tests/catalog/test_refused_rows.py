@@ -2,9 +2,9 @@
 
 import psycopg
 import pytest
-from jobs import add_job, add_schedule, add_step
+from jobs import add_job, add_schedule, add_step, job
 
-STEPS = {
+STEPS: dict[str, tuple[dict[str, object], str]] = {
     "kind": ({"jstkind": "x"}, 'pga_jobstep.jstkind: unknown kind "x"'),
     "on error": (
         {"jstonerror": "x"},
@@ -17,6 +17,30 @@ STEPS = {
     "batch in a database": (
         {"jstkind": "b", "jstdbname": "postgres"},
         "pga_jobstep: a batch step has no database",
+    ),
+    "nested reasons": (
+        {"jstretryon": "{{any}}"},
+        "pga_jobstep.jstretryon: has 2 dimensions and 1 elements",
+    ),
+    "many reasons": (
+        {"jstretryon": ["any"] * 101},
+        "pga_jobstep.jstretryon: has 1 dimensions and 101 elements",
+    ),
+    "long name": (
+        {"jstname": "x" * 10_001},
+        "pga_jobstep.jstname: has 10001 characters",
+    ),
+    "long description": (
+        {"jstdesc": "x" * 1_000_001},
+        "pga_jobstep.jstdesc: has 1000001 characters",
+    ),
+    "large code": (
+        {"jstcode": "x" * (2**26 + 1)},
+        "pga_jobstep.jstcode: has 67108865 bytes",
+    ),
+    "long connection string": (
+        {"jstconnstr": "x" * 100_001},
+        "pga_jobstep.jstconnstr: has 100001 characters",
     ),
 }
 
@@ -32,6 +56,39 @@ def test_a_malformed_step_is_refused(conn, case):
     assert e.value.sqlstate == "22023"
     assert e.value.diag.message_primary == f"pgagent: {message}"
     assert e.value.diag.message_detail
+
+
+def test_what_is_large_and_not_oversized_is_stored(conn):
+    job_id = add_job(conn, due=None, name="x" * 10_000)
+    reasons = [f"{number:05}" for number in range(100)]
+    add_step(conn, job_id, {"jstcode": "x" * 2**20, "jstretryon": reasons})
+
+
+@pytest.mark.parametrize(
+    ("column", "limit"),
+    [("jobname", 10_000), ("jobdesc", 1_000_000), ("jobhostagent", 10_000)],
+)
+def test_an_oversized_text_of_a_job_is_refused(conn, column, limit):
+    job_id = add_job(conn, due=None)
+    change = f"UPDATE pgagent.pga_job SET {column} = repeat('x', %s)"
+    conn.execute(change, [limit])
+    wrong = f"pgagent: pga_job.{column}: has {limit + 1} characters"
+    with pytest.raises(psycopg.Error, match=wrong) as e:
+        conn.execute(change, [limit + 1])
+    assert e.value.sqlstate == "22023"
+    with pytest.raises(psycopg.Error, match=wrong):
+        add_job(conn, due=None, **{column: "x" * (limit + 1)})
+    assert len(job(conn, job_id, column)) == limit
+
+
+def test_what_a_dump_has_brought_keeps_its_size_and_can_be_changed(conn):
+    conn.execute("SET check_function_bodies = off; SET row_security = off")
+    job_id = add_job(conn, {"jstcode": "x" * (2**26 + 1)}, due=None, name="x" * 10_001)
+    add_schedule(conn, job_id, jscname="x" * 10_001)
+    conn.execute("RESET check_function_bodies; RESET row_security")
+    conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")
+    conn.execute("UPDATE pgagent.pga_jobstep SET jstenabled = false")
+    conn.execute("UPDATE pgagent.pga_schedule SET jscenabled = false")
 
 
 def test_a_step_may_name_both_a_database_and_a_connection_string(conn):
@@ -52,6 +109,14 @@ SCHEDULES = {
     "start": (
         {"jscstart": "12000-01-01"},
         "pga_schedule.jscstart: start later than the year 9999",
+    ),
+    "long name": (
+        {"jscname": "x" * 10_001},
+        "pga_schedule.jscname: has 10001 characters",
+    ),
+    "long description": (
+        {"jscdesc": "x" * 1_000_001},
+        "pga_schedule.jscdesc: has 1000001 characters",
     ),
 }
 

@@ -176,3 +176,11 @@ def test_a_lock_that_holds_up_the_sweep_keeps_no_run_from_being_cancelled(
         ).fetchone()
 
     assert cancelled == [run_id]
+
+
+def test_a_long_reason_for_a_cancellation_is_told_in_short(conn, agent):
+    add_job(conn, "SELECT 1")
+    ((run_id, _),) = claim(agent)
+    conn.execute("UPDATE pgagent.pga_joblog SET jlgcancel = repeat('x', 1000000)")
+    heard = "SELECT cancelled, reasons FROM pgagent.pga_agent_heartbeat(pg_backend_pid(), '20 s')"
+    assert agent.execute(heard).fetchone() == ([run_id], ["x" * 1000])

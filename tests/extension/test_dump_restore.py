@@ -117,6 +117,34 @@ def test_a_restored_job_that_was_due_or_under_way_is_due(
     assert seconds_until_due(restored) == 0
 
 
+@pytest.mark.parametrize("options", [["-Fp"], ["-Fc"]], ids=" ".join)
+def test_another_extension_in_the_schema_is_restored_with_it(
+    alice, new_database, dump, restore, options
+):
+    # Whoever may create in the database may have a trusted extension there.
+    theirs, restored = new_database("theirs", alice), new_database("restored")
+    theirs.execute("CREATE EXTENSION pgagent; CREATE EXTENSION hstore SCHEMA pgagent")
+    add_everywhere(theirs)
+
+    restore(dump(theirs, *options), restored)
+
+    assert_complete(restored, theirs)
+    restored.execute("SELECT 'a=>1'::pgagent.hstore")
+
+
+def test_a_strangers_member_of_another_extension_is_not_tolerated(alice, new_database):
+    theirs = new_database("theirs", alice)
+    theirs.execute("CREATE SCHEMA pgagent; CREATE EXTENSION hstore SCHEMA pgagent")
+    theirs.execute(
+        "CREATE FUNCTION pgagent.f() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+        "ALTER EXTENSION hstore ADD FUNCTION pgagent.f()"
+    )
+    theirs.execute("SET check_function_bodies = off; SET row_security = off")
+    with pytest.raises(psycopg.Error, match="is not empty") as e:
+        theirs.execute("CREATE EXTENSION pgagent")
+    assert "It holds function pgagent.f(). " in str(e.value)
+
+
 def test_a_schema_that_belonged_to_somebody_else_is_restored(
     busy, alice, new_database, dump, restore
 ):

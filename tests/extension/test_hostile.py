@@ -12,12 +12,23 @@ import pytest
 from exact import HOSTILE, Calls, overloads
 from support import ROOT
 
-from .contents import install_42
+from .contents import install_42, install_42_without_extension
 from .members import definitions
 
 INSTALL = "CREATE EXTENSION pgagent"
 PRETEND = "SET check_function_bodies = off; SET row_security = off"
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
+
+# By which alice would become a superuser, called by one.
+RISE = """
+CREATE FUNCTION public.risen() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user <> 'alice' THEN ALTER ROLE alice SUPERUSER; END IF;
+    RETURN true;
+END $$;
+CREATE FUNCTION public.rise() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN PERFORM public.risen(); RETURN NEW; END'
+"""
 
 # The statements themselves name no function or operator that could be a trap, and give
 # every argument: what others write is theirs to guard.
@@ -317,6 +328,85 @@ def test_an_upgrade_refuses_functions_of_strangers(attacker, victim):
         victim.execute(UPGRADE)
     victim.execute("ALTER FUNCTION pgagent.hers() OWNER TO postgres")
     victim.execute(UPGRADE)
+
+
+@pytest.mark.needs("pgagent_4_2")
+@pytest.mark.parametrize("by_hand", [False, True], ids=["update", "adoption"])
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER t BEFORE UPDATE ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION public.rise()",
+        "CREATE RULE r AS ON UPDATE TO pgagent.pga_job DO ALSO SELECT public.risen()",
+        "ALTER TABLE pgagent.pga_job ADD CHECK (jobname = '' OR public.risen())",
+        "ALTER TABLE pgagent.pga_jobagent ALTER COLUMN jagstation SET DEFAULT public.risen()",
+    ],
+    ids=["trigger", "rule", "check", "nothing called"],
+)
+def test_an_update_calls_nothing_of_the_owner_with_more_rights(
+    attacker, victim, planted, by_hand
+):
+    (install_42_without_extension if by_hand else install_42)(attacker)
+    attacker.execute(RISE)
+    attacker.execute(
+        "INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'a');"
+        "UPDATE pgagent.pga_job SET jobenabled = false, jobnextrun = '2024-01-01'"
+    )
+    attacker.execute(planted)
+    if by_hand:
+        victim.execute(f"{INSTALL} VERSION 'unpackaged'")
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="other roles") as e:
+        victim.execute(UPGRADE)
+
+    said = str(e.value)
+    assert re.search(r"pga_exception of alice, .* and 1\d more\n", said)
+    assert said.count(" of alice") == 5
+    assert "with the rights of postgres." in said
+    assert "a session of the owner's own" in said
+    risen = "SELECT rolsuper FROM pg_roles WHERE rolname = 'alice'"
+    assert victim.execute(risen).fetchone() == (False,)
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_an_update_refuses_what_a_stranger_has_hung_on_a_table(attacker, victim):
+    install_42(victim)
+    victim.execute(
+        "GRANT USAGE ON SCHEMA pgagent TO alice;"
+        "GRANT TRIGGER ON pgagent.pga_job TO alice"
+    )
+    attacker.execute(RISE)
+    attacker.execute(
+        "CREATE TRIGGER t BEFORE UPDATE ON pgagent.pga_job"
+        " FOR EACH ROW EXECUTE FUNCTION public.rise()"
+    )
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match=r"rise\(\) of alice"
+    ):
+        victim.execute(UPGRADE)
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_five_of_many_functions_of_strangers_are_named(attacker, victim):
+    install_42(victim)
+    victim.execute("GRANT USAGE, CREATE ON SCHEMA pgagent TO alice")
+    for number in range(1000):
+        attacker.execute(
+            f"CREATE FUNCTION pgagent.f{number}() RETURNS void LANGUAGE sql AS ''"
+        )
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as e:
+        victim.execute(UPGRADE)
+    assert "f4() of alice and 995 more\n" in str(e.value)
+
+
+@pytest.mark.needs("pgagent_4_2")
+def test_a_function_of_the_extension_that_is_a_strangers_is_not_replaced(
+    alice, attacker, victim
+):
+    install_42(victim)
+    victim.execute("GRANT USAGE, CREATE ON SCHEMA pgagent TO alice")
+    victim.execute("ALTER FUNCTION pgagent.pga_job_trigger() OWNER TO alice")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="pga_job_trigger"):
+        victim.execute(UPGRADE)
 
 
 def test_tables_of_strangers_are_not_adopted(attacker, victim):

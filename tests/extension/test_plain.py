@@ -143,6 +143,35 @@ def test_an_update_takes_over_what_the_script_of_4_2_made(conn, theirs, dsn_of):
     assert catalogue(theirs) == owned_by("alice", catalogue(conn))
 
 
+def test_an_update_takes_over_nothing_of_others(
+    alice, administration, new_database, dsn_of
+):
+    ours = new_database("ours")
+    install_42_without_extension(ours)
+    ours.execute(f"GRANT USAGE, CREATE ON SCHEMA pgagent TO {alice}")
+    # CREATE OR REPLACE would have left it hers.
+    planted = "pgagent.pga_jobstep_trigger()"
+    ours.execute(
+        f"SET ROLE {alice}; CREATE FUNCTION {planted} RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'; RESET ROLE"
+    )
+    before = catalogue(ours)
+    with pytest.raises(CatalogError, match=r"pga_jobstep_trigger\(\) of alice"):
+        update(dsn_of(ours))
+    assert catalogue(ours) == before
+
+    ours.execute(f"DROP FUNCTION {planted}")
+    update(dsn_of(ours))
+    assert ours.execute(VERSION).fetchone() != (None,)
+
+
+def test_an_update_calls_nothing_of_the_owner_with_more_rights(cluster, theirs):
+    install_42_without_extension(theirs)
+    with pytest.raises(CatalogError, match="other roles own tables"):
+        update(cluster.conninfo("theirs"))
+    update(make_conninfo(cluster.conninfo("theirs"), user="alice"))
+
+
 def test_a_dry_run_of_an_update_changes_nothing(theirs, dsn_of):
     install_42_without_extension(theirs)
     before = catalogue(theirs)

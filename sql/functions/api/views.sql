@@ -33,7 +33,8 @@ COMMENT ON VIEW pgagent.run_history IS
 CREATE OR REPLACE VIEW pgagent.running AS
 SELECT h.run_id, h.job_id, h.job, h.started, CASE WHEN isfinite(h.started) THEN clock_timestamp() - h.started END AS running_for,
        h.station, h.step, h.step_started, h.attempt, l.jlgcancel AS cancelled,
-       l.jlgstart + j.jobtimeout AS time_limit
+       CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+            THEN l.jlgstart + pgagent.pga_span(j.jobtimeout) END AS time_limit
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 JOIN pgagent.run_history AS h ON h.run_id = l.jlgid

@@ -52,7 +52,7 @@ BEGIN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
-    SELECT array_agg(l.jlgid), array_agg(l.jlgcancel) INTO cancelled, reasons
+    SELECT array_agg(l.jlgid), array_agg(left(l.jlgcancel, 1000)) INTO cancelled, reasons
     FROM pgagent.pga_joblog AS l
     WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
     BEGIN

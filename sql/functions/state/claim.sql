@@ -33,7 +33,7 @@ BEGIN
         SELECT (d.job).jobid, (d.job).jobrunid, (d.job).jobfromstep, CASE
             WHEN (d.job).jobrunid IS NULL AND (
                 (d.job).jobnextrun < now() - CASE
-                    WHEN (d.job).jobmissedlimit < interval '1000 years' THEN (d.job).jobmissedlimit END
+                    WHEN (d.job).jobmissedlimit IS NOT NULL THEN pgagent.pga_span((d.job).jobmissedlimit) END
                 OR ((d.job).jobmissed <> 'latest' OR (d.job).joboverlap = 'queue')
                    AND (d.job).jobnextrun < now() - interval '1 minute'
             ) THEN pgagent.pga_job_make_up(d.job)

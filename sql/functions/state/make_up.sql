@@ -72,15 +72,16 @@ AS $$
 DECLARE
     v_due CONSTANT timestamptz := p_job.jobnextrun;
     v_limit CONSTANT interval := CASE
-        WHEN p_job.jobmissedlimit < interval '1000 years' THEN p_job.jobmissedlimit
-        WHEN p_job.jobmissedlimit IS NULL AND p_job.jobmissed = 'skip' THEN interval '1 minute'
+        WHEN p_job.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(p_job.jobmissedlimit)
+        WHEN p_job.jobmissed = 'skip' THEN interval '1 minute'
     END;
     v_after timestamptz := v_due;
     v_reason text;
     v_first timestamptz;
 BEGIN
     -- A run that somebody has asked for is at no time of a schedule, and is not left out.
-    IF NOT isfinite(v_due)
+    -- No schedule has a time before our era, where dates end soon.
+    IF v_due < '0001-01-01 00:00 UTC'
        OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 microsecond')
           IS DISTINCT FROM v_due THEN
         RETURN v_due;

@@ -15,7 +15,7 @@ BEGIN
     deleted := 0;
     FOR v_job IN
         SELECT j.jobid, j.jobkeepruns,
-               CASE WHEN j.jobkeepfor < interval '1000 years' THEN j.jobkeepfor END AS jobkeepfor
+               pgagent.pga_span(j.jobkeepfor) AS jobkeepfor
         FROM pgagent.pga_job AS j
         -- From 1 on, and then whatever ids there are below.
         WHERE CASE WHEN p_after >= 0 THEN j.jobid > p_after OR j.jobid <= 0

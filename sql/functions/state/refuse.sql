@@ -17,6 +17,24 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
 'Raises 22023 (invalid_parameter_value): pgagent: TABLE.COLUMN: PROBLEM, with the detail.';
 
+-- A runner deals with all jobs that are due in one statement. PostgreSQL refuses one with a
+-- row, or an array, of more than a gigabyte: one job could hold up all others.
+CREATE OR REPLACE FUNCTION pgagent.pga_check_size(
+    p_where text, p_size integer, p_limit integer, p_unit text
+)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_size > p_limit THEN
+        PERFORM pgagent.pga_refuse(p_where, format('has %s %s', p_size, p_unit),
+            format('Allowed are %s at most.', p_limit));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_size(text, integer, integer, text) IS
+'Raises 22023 if what stands in p_where is longer, in characters or bytes, than p_limit.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_check_field(
     p_column text, p_field boolean[], p_size integer
 )
@@ -95,6 +113,10 @@ BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
     END IF;
+    PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
+                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 10000, 'characters'::text),
+            pgagent.pga_check_size('pga_schedule.jscdesc'::text,
+                CASE WHEN NEW.jscdesc IS DISTINCT FROM OLD.jscdesc THEN length(NEW.jscdesc) END, 1000000, 'characters'::text);
     IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
         NEW.jscmonthdays := NEW.jscmonthdays || false;     -- pgAdmin 8.5 left out the last day
     END IF;
@@ -136,7 +158,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_check() IS
-'Trigger: refuses a malformed schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
+'Trigger: refuses a malformed or oversized schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_exception_check()
 RETURNS trigger LANGUAGE plpgsql
@@ -172,6 +194,11 @@ AS $$
 DECLARE
     v_wrong text;
 BEGIN
+    IF array_ndims(p_step.jstretryon) > 1 OR cardinality(p_step.jstretryon) > 100 THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretryon'::text,
+            format('has %s dimensions and %s elements', array_ndims(p_step.jstretryon), cardinality(p_step.jstretryon)),
+            'Wanted are 100 reasons at most, in one dimension, such as {40001,connection}.'::text);
+    END IF;
     SELECT r INTO v_wrong FROM unnest(p_step.jstretryon) AS r
     WHERE r IS NULL OR r !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|-?[0-9]{1,3}|connection|timeout|any)$' LIMIT 1;
     IF FOUND THEN
@@ -209,7 +236,16 @@ AS $$
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
-    ELSIF NEW.jstkind NOT IN ('s', 'b') THEN
+    END IF;
+    PERFORM pgagent.pga_check_size('pga_jobstep.jstname'::text,
+                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 10000, 'characters'::text),
+            pgagent.pga_check_size('pga_jobstep.jstdesc'::text,
+                CASE WHEN NEW.jstdesc IS DISTINCT FROM OLD.jstdesc THEN length(NEW.jstdesc) END, 1000000, 'characters'::text),
+            pgagent.pga_check_size('pga_jobstep.jstcode'::text,
+                CASE WHEN NEW.jstcode IS DISTINCT FROM OLD.jstcode THEN octet_length(NEW.jstcode) END, 67108864, 'bytes'::text),
+            pgagent.pga_check_size('pga_jobstep.jstconnstr'::text,
+                CASE WHEN NEW.jstconnstr IS DISTINCT FROM OLD.jstconnstr THEN length(NEW.jstconnstr) END, 100000, 'characters'::text);
+    IF NEW.jstkind NOT IN ('s', 'b') THEN
         PERFORM pgagent.pga_refuse('pga_jobstep.jstkind'::text, format('unknown kind "%s"', NEW.jstkind),
             's (SQL) or b (batch) is wanted.'::text);
     ELSIF NEW.jstonerror NOT IN ('f', 's', 'i') THEN
@@ -228,5 +264,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobstep_check() IS
-'Trigger: says in words what the constraints of pga_jobstep refuse, with 22023.';
+'Trigger: refuses a malformed or oversized step, with 22023.';
 

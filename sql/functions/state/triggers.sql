@@ -10,6 +10,10 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
+        ELSE
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 10000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 10000, 'characters'::text);
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
@@ -29,6 +33,13 @@ BEGIN
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
+            -- What a dump has brought may stay as it is.
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text,
+                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 10000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobdesc'::text,
+                        CASE WHEN NEW.jobdesc <> OLD.jobdesc THEN length(NEW.jobdesc) END, 1000000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text,
+                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 10000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
         IF OLD.jobagentid IS NOT NULL
@@ -44,7 +55,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql

@@ -4,6 +4,20 @@
 -- (Sunday first), days of the month 1-31 and "the last day" as the 32nd, months.
 -- Element n + 1 stands for minute, hour or weekday n. All fields must match.
 
+-- What is stored may be any interval. '5000000 years -1826000000 days' is less than a year,
+-- and yet no date survives it.
+CREATE OR REPLACE FUNCTION pgagent.pga_span(p_span interval)
+RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN p_span BETWEEN interval '-1000 years' AND interval '1000 years'
+                     AND extract(year FROM p_span) BETWEEN -1000 AND 1000
+                     AND extract(day FROM p_span) BETWEEN -366000 AND 366000
+                THEN p_span END
+$$;
+COMMENT ON FUNCTION pgagent.pga_span(interval) IS
+'This span of time if it can be added to and subtracted from a date of our age; NULL if it is more than a thousand years, or made up of parts that are.';
+
 -- A field in its normal form has one dimension, elements 1 to n, and one of them is true.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_calendar_field(p_field boolean[], p_size integer)

@@ -28,12 +28,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN p_instant AT TIME ZONE p_timezone;
-EXCEPTION WHEN invalid_parameter_value THEN
+EXCEPTION WHEN invalid_parameter_value OR datetime_field_overflow THEN
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_local_time(text, timestamptz) IS
-'What clocks in the zone show at an instant; NULL if the server does not know the zone.';
+'What clocks in the zone show at an instant; NULL if the server does not know the zone, or can''t count so far.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_zone_change(
     p_timezone text, p_low timestamptz, p_high timestamptz
@@ -201,7 +201,7 @@ DECLARE
     END;
     v_low CONSTANT timestamptz := greatest(
         date_trunc('minute', p_start, 'UTC'),
-        date_trunc('minute', p_after + interval '1 minute', 'UTC'),
+        date_trunc('minute', least(p_after, '9999-12-31 00:00 UTC') + interval '1 minute', 'UTC'),
         '0001-01-03 00:00 UTC'
     );
     v_end CONSTANT timestamptz := least(p_end, '9999-12-30 00:00 UTC');

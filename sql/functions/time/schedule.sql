@@ -14,6 +14,9 @@ DECLARE
     v_next timestamptz;
     v_local timestamp;
 BEGIN
+    IF v_every < 1 THEN
+        RETURN NULL;    -- of parts that cancel each other out, such as -1 year and 365 days
+    END IF;
     -- Each round passes over a whole excepted day or minute.
     FOR i IN 1..10000 LOOP
         v_next := v_anchor + p_schedule.jscevery * greatest(

@@ -1,8 +1,9 @@
 """The catalogue where no extension can be installed: what makes and updates it.
 
 The scripts are those of the extension, which `make` puts beside this module: tables,
-changes from older ones, functions. The version of a schema is read from the text of its
-function pgagent_version(), which is not called: it could be anybody's.
+a look at whose they are, changes from older ones, functions. The version of a schema is
+read from the text of its function pgagent_version(), which is not called: it could be
+anybody's.
 """
 
 from collections.abc import Callable
@@ -73,8 +74,9 @@ def update(conninfo: str, *, dry_run: bool = False) -> Change:
     """Bring a catalogue that was made without CREATE EXTENSION to this version.
 
     That of pgAgent 3.4 to 4.2 is taken over with all its rows. Raises CatalogError if
-    there is none, if it belongs to an extension, if it is newer, if somebody has
-    locked it, if the database refuses, or if this package has no scripts.
+    there is none, if it belongs to an extension, if it is newer, if tables or functions
+    in the schema are another role's (not a superuser's), if somebody has locked it, if
+    the database refuses, or if this package has no scripts.
     """
     return _change(conninfo, _script_of_update, dry_run=dry_run)
 
@@ -124,7 +126,7 @@ def _script_of_update(before: str | None, after: str) -> str:
         path.stem.partition("--")[0]: path.stem.partition("--")[2]
         for path in _SCRIPTS.glob("*--*.sql")
     }
-    script, at = "", before
+    script, at = _read("trust.sql"), before
     while at != after:
         if at not in deltas:
             raise CatalogError(
