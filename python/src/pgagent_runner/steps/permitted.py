@@ -16,8 +16,8 @@ from pgagent_runner.steps.errors import StepError
 Parameters = dict[str, str | int | None]
 
 # Where to, as whom, and how: they take nothing from this machine but what belongs to
-# that target, and show it to nobody else. None has libpq open a file: it might be a pipe,
-# and libpq reads it while Python can execute nothing else.
+# that target, and show it to nobody else. None has libpq open a file: it might be a
+# pipe, and libpq reads it while Python can execute nothing else.
 _PERMITTED = frozenset(
     (
         *("host", "port", "dbname", "user", "password"),
