@@ -2,6 +2,8 @@
 
 import pytest
 from jobs import add_job, batch, step_runs
+from pgagent_runner.catalog import Catalog, CatalogError
+from psycopg.conninfo import make_conninfo
 
 from .runner_process import Runner, ended_runs
 
@@ -58,3 +60,49 @@ def test_a_runner_connects_by(frail_conn, parts, way):
         environment = step_runs(frail_conn)[2][3]
         assert "\nPG" not in environment.replace("\nPGAGENT_", "")
         assert parts["password"] not in environment + runner.log
+
+
+def refusal(dsn):
+    """Return what is said instead of registering."""
+    with Catalog(dsn, "here", 20) as catalog, pytest.raises(CatalogError) as refused:
+        catalog.register()
+    return str(refused.value)
+
+
+def test_a_database_without_the_schema_is_told_how_to_get_it(cluster):
+    assert refusal(cluster.conninfo()) == (
+        'database "postgres" has no pgagent: CREATE EXTENSION pgagent, or pgagent init'
+    )
+
+
+def test_an_older_schema_is_told_how_to_get_newer(conn_42):
+    dsn = conn_42.info.dsn
+    told = refusal(dsn)
+
+    assert told.startswith(f'database "{conn_42.info.dbname}" has no pgagent of this')
+    assert "pga_agent_register" in told
+    assert told.endswith(": ALTER EXTENSION pgagent UPDATE, or pgagent update")
+
+
+@pytest.mark.parametrize(
+    "grants",
+    ["", "USAGE ON SCHEMA pgagent", "EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent"],
+)
+def test_a_login_without_rights_is_told_where_they_are_listed(conn, dsn, grants):
+    conn.execute("DROP ROLE IF EXISTS nobody; CREATE ROLE nobody LOGIN")
+    try:
+        if grants:
+            conn.execute(
+                f"GRANT USAGE ON SCHEMA pgagent TO nobody; GRANT {grants} TO nobody"
+            )
+        told = refusal(make_conninfo(dsn, user="nobody"))
+    finally:
+        conn.execute("DROP OWNED BY nobody; DROP ROLE nobody")
+
+    assert told.startswith("permission denied for ")
+    assert told.endswith("; docs/security.md lists what the runner's login needs")
+
+
+def test_a_runner_says_that_its_own_host_cannot_have_that_name():
+    with Runner("host=a..b dbname=x") as runner:
+        runner.says('the host name "a..b" can\'t be looked up; next attempt in')

@@ -1,5 +1,6 @@
 """The catalogue without CREATE EXTENSION is the extension's, and becomes it later."""
 
+import os
 import subprocess
 import sys
 
@@ -128,6 +129,22 @@ def test_a_dry_run_prints_what_psql_can_execute(conn, theirs, dsn_of, pg):
     assert catalogue(theirs) == owned_by("alice", catalogue(conn))
 
 
+def test_a_dry_run_that_nobody_reads_to_its_end_ends_quietly(theirs, dsn_of):
+    reading, writing = os.pipe()
+    os.close(reading)
+    # Without PYTHONUNBUFFERED, with which Python may not notice.
+    command = [sys.executable, "-E", "-m", "pgagent_runner", "init", "--dry-run"]
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(
+            [*command, dsn_of(theirs)],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_update_takes_over_what_the_script_of_4_2_made(conn, theirs, dsn_of):
     install_42_without_extension(theirs)
     theirs.execute(BUSY_42)
@@ -189,6 +206,7 @@ def test_an_update_that_has_to_wait_for_a_lock_gives_up_and_changes_nothing(
         other.execute("SELECT FROM pgagent.pga_job")
         done = pgagent("update", dsn_of(theirs))
     assert (done.returncode, "lock timeout" in done.stderr) == (1, True)
+    assert done.stderr.endswith("; nothing was changed, try again later\n")
     assert catalogue(theirs) == before
 
 

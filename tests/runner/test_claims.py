@@ -1,5 +1,6 @@
 """The session for claims: it comes back when that costs nothing, and never unasked."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -84,3 +85,50 @@ def test_a_question_whose_answer_is_lost_is_asked_again(conn, dsn, claims):
         holder.rollback()
 
         assert answer.result(timeout=10) is None
+
+
+@pytest.mark.parametrize(
+    ("array", "causes"),
+    [
+        ("{{any}}", ("any",)),
+        ("{{40001,NULL},{NULL,08}}", ("40001", "08")),
+        ("[0:1]={any,3}", ("any", "3")),
+        ("{}", ()),
+        (None, None),
+    ],
+)
+def test_reasons_to_try_again_are_a_plain_list(conn, claims, array, causes):
+    add_restored(conn, jstretryon=array)
+
+    assert claims.claim(1)[0].steps[0].retry_on == causes
+
+
+def test_spans_that_are_less_than_nothing_in_seconds_are_nothing(conn, claims):
+    span = "-1 year 361 days"
+    add_restored(conn, jsttimeout=span, jstretrydelay=span)
+
+    step = claims.claim(1)[0].steps[0]
+    assert (step.timeout, step.retry_delay) == (0, 0)
+
+
+def test_a_limit_without_end_is_none(conn, claims):
+    if conn.info.server_version < 170000:
+        pytest.skip("PostgreSQL 17 has such spans")
+    add_restored(conn, jsttimeout="infinity", jstretrydelay="infinity")
+    conn.execute("UPDATE pgagent.pga_job SET jobtimeout = 'infinity'")
+
+    (run,) = claims.claim(1)
+    assert run.timeout is None
+    assert run.steps[0].timeout is None
+    assert run.steps[0].retry_delay == math.inf
+
+
+def add_restored(conn, **step):
+    """Add a due job whose step is stored unchecked, as pg_restore does."""
+    with conn.transaction():
+        conn.execute("SET check_function_bodies = off")
+        conn.execute("SET row_security = off")
+        add_job(conn, {"jstcode": "SELECT 1"} | step, due=None)
+    conn.execute("RESET check_function_bodies")
+    conn.execute("RESET row_security")
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")

@@ -116,3 +116,12 @@ def test_help_is_shown(capsys, arguments):
 
     assert exit_.value.code == 0
     assert "--workers N" in capsys.readouterr().out
+
+
+def test_help_does_not_contradict_itself(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "less than 10 is refused, as under pgAgent 4.2, but without this" in shown
+    assert "option it is 3" in shown

@@ -1,12 +1,17 @@
 """What the crew notes of its runs, recorded in a real catalogue."""
 
-from contextlib import closing
+import threading
+from contextlib import closing, contextmanager
 
+import psycopg
 import pytest
-from jobs import add_job, runs
+from jobs import add_job, job, runs, step_runs
 from pgagent_runner.agent.crew import Crew
+from pgagent_runner.catalog import CatalogError
 from pgagent_runner.steps import SessionPool, StepSettings
 from support import poll
+
+DEFECT = "an error in the runner itself: TypeError: unhashable"
 
 
 class FailingPool(SessionPool):
@@ -19,30 +24,130 @@ class FailingPool(SessionPool):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [OSError("closing"), RuntimeError("closing")])
-def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
-    conn, dsn, claims, ledger, tasks, error
-):
-    pool = FailingPool()
-    pool.error = error
+@contextmanager
+def crew_of(size, tasks, ledger, dsn, pool=None, on_session=lambda _: None):
+    pool = pool or SessionPool()
     crew = Crew(
-        1,
+        size,
         tasks,
         ledger,
-        StepSettings(dsn),
+        StepSettings(dsn, on_session=on_session),
         pool,
         on_free=lambda: None,
         on_idle=lambda: None,
         on_silence=lambda: None,
     )
-    add_job(conn, "SELECT 1")
+    with closing(ledger):
+        yield crew
+        crew.dismiss()
+        pool.close_idle(0)
+
+
+@pytest.fixture
+def crew(tasks, ledger, dsn, catalog):
+    def note(pid):
+        ledger.note_session(catalog.agent_id, pid)
+
+    with crew_of(2, tasks, ledger, dsn, on_session=note) as crew:
+        yield crew
+
+
+@pytest.fixture
+def defect(monkeypatch):
+    """Have whatever follows a step named "step 02" fail, where no step can."""
+
+    def end_of_run(step, _):
+        if step.name == "step 02":
+            raise TypeError("unhashable")
+
+    monkeypatch.setattr("pgagent_runner.run._end_of_run", end_of_run)
+
+
+@pytest.mark.parametrize("error", [OSError("closing"), RuntimeError("closing")])
+def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
+    conn, dsn, claims, ledger, tasks, caplog, error
+):
+    pool = FailingPool()
+    pool.error = error
+    with crew_of(1, tasks, ledger, dsn, pool) as crew:
+        add_job(conn, "SELECT 1")
+        crew.start(claims.claim(1))
+
+        poll(lambda: crew.idle)
+        poll(lambda: runs(conn) == [("s", None)])
+        assert crew.free == 1
+        crew.check()
+    assert caplog.records[-1].exc_info[1] is error
+    assert runs(conn) == [("s", None)]
+
+
+def test_an_unexpected_error_ends_its_own_run_only(conn, claims, crew, defect, caplog):
+    broken = add_job(conn, "SELECT 1", "SELECT 2", "SELECT 3")
+    sound = add_job(conn, "SELECT 1")
+    crew.start(claims.claim(2))
+
+    poll(lambda: crew.idle)
+    crew.check()
+    assert runs(conn, broken) == [("d", DEFECT)]
+    assert [row[:2] for row in step_runs(conn, broken)] == [
+        ("step 01", "s"),
+        ("step 02", "d"),
+    ]
+    assert runs(conn, sound) == [("s", None)]
+    assert job(conn, broken, "jobagentid") is None
+    (record,) = caplog.records
+    assert record.exc_info[0] is TypeError
+
+
+def test_it_keeps_no_other_run_waiting_while_its_job_is_locked(
+    conn, dsn, claims, crew, defect, caplog
+):
+    broken = add_job(conn, "SELECT 1", "SELECT pg_advisory_lock(1)")
+    with closing(psycopg.connect(dsn, autocommit=True)) as other:
+        other.execute("SELECT pg_advisory_lock(1)")
+        crew.start(claims.claim(1))
+        poll(lambda: len(step_runs(conn, broken)) == 2)
+        with other.transaction():
+            other.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
+            other.execute("SELECT pg_advisory_unlock(1)")
+            poll(lambda: caplog.records, what="the error")
+
+            sound = add_job(conn, "SELECT 1")
+            crew.start(claims.claim(1))
+            poll(lambda: runs(conn, sound) == [("s", None)])
+            assert runs(conn, broken) == [("r", None)]
+    poll(lambda: runs(conn, broken) == [("d", DEFECT)])
+    poll(lambda: crew.idle)
+    crew.check()
+
+
+def test_an_end_that_cannot_be_recorded_is_an_error_of_the_crew(
+    conn, claims, crew, defect, monkeypatch
+):
+    monkeypatch.setattr("pgagent_runner.catalog.ledger._LONGEST_DELAY", 0.02)
+    conn.execute("ALTER FUNCTION pgagent.pga_run_abort RENAME TO away")
+    add_job(conn, "SELECT 1", "SELECT 2")
     crew.start(claims.claim(1))
 
     poll(lambda: crew.idle)
-    poll(lambda: runs(conn) == [("s", None)])
-    assert crew.free == 1
-    with pytest.raises(Exception, match="an error in the agent: closing"):
+    with pytest.raises(CatalogError, match="pga_run_abort"):
         crew.check()
-    with closing(ledger):
-        crew.dismiss()
-    assert runs(conn) == [("s", None)]
+
+
+def test_a_run_that_no_thread_is_left_for_fails_with_its_first_step(
+    conn, claims, crew, monkeypatch
+):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    add_job(conn, "SELECT 1", jobtimeout="1 hour")
+    (run,) = claims.claim(1)
+    monkeypatch.setattr(threading.Timer, "start", start)
+    crew.start([run])
+
+    poll(lambda: crew.idle)
+    crew.check()
+    ((status, message),) = runs(conn)
+    assert status == "f"
+    assert "can't start new thread" in message
+    assert step_runs(conn) == [("step 01", "f", -1, message)]

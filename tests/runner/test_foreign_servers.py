@@ -1,5 +1,6 @@
 """What a server gets that the author of a step has named, and what he may ask for."""
 
+import os
 import socket
 import struct
 import threading
@@ -177,6 +178,8 @@ def test_with_a_libpq_that_cannot_refuse_to_the_step_is_refused(
         "sslcert=/etc/ssl/mine.crt",
         "sslkey=/etc/ssl/mine.key",
         "sslpassword=x",
+        "sslrootcert=/etc/ssl/root.crt",
+        "sslrootcert=System",
         "sslcrl=/etc/passwd",
         "sslcrldir=/etc",
         "krbsrvname=http",
@@ -198,6 +201,25 @@ def test_a_parameter_that_could_do_harm_fails_the_step(execute, thief, parameter
         assert f"--allow-parameter {name} allows it" in outcome.reason
         assert "sesame" not in outcome.output
     assert thief.answers == []
+
+
+def test_a_pipe_as_a_file_of_certificates_stops_nothing(execute, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        listening.settimeout(0)  # nobody comes
+        outcome = execute(f"host=127.0.0.1 port={port} sslrootcert={pipe}")
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+    assert "a pipe among those would stop the whole runner" in outcome.reason
+
+
+def test_the_root_certificates_of_the_system_are_permitted(execute):
+    outcome = execute("host=127.0.0.1 port=1 sslmode=verify-full sslrootcert=system")
+
+    assert "Connection refused" in outcome.reason
 
 
 def test_every_parameter_of_this_libpq_has_been_thought_of(execute, server):

@@ -72,6 +72,84 @@ def running(conn, text):
     ).fetchone()
 
 
+# --- what must not happen
+
+
+def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(
+    server, caplog
+):
+    defects = [KeyError("x")]
+
+    def on_session(_):
+        if defects:
+            raise defects.pop()
+
+    with executor_for(server, on_session=on_session) as executor:
+        outcome = executor.execute(sql_step("SELECT 1", "postgres"))
+        following = executor.execute(sql_step("SELECT 1", "postgres"))
+
+    assert outcome.ending is Ending.FAILED
+    assert outcome.reason == "an error in the runner itself: KeyError: 'x'"
+    assert outcome.reason in outcome.output
+    assert caplog.records[0].exc_info[0] is KeyError
+    assert following.ending is Ending.SUCCEEDED
+
+
+def test_after_a_defect_no_session_is_used_again(server, monkeypatch):
+    with executor_for(server) as executor:
+        executor.execute(sql_step("CREATE TEMPORARY TABLE t ()", "postgres"))
+        with monkeypatch.context() as patch:
+            patch.setattr("pgagent_runner.steps.sql._LARGEST_RESULT", None)
+            assert (
+                "TypeError"
+                in executor.execute(sql_step("SELECT FROM t", "postgres")).reason
+            )
+        outcome = executor.execute(sql_step("SELECT FROM t", "postgres"))
+
+    assert 'relation "t" does not exist' in outcome.reason
+
+
+def test_what_cannot_be_recorded_is_no_outcome_of_a_step(server):
+    def on_session(_):
+        raise CatalogError("no")
+
+    with (
+        executor_for(server, on_session=on_session) as executor,
+        pytest.raises(CatalogError),
+    ):
+        executor.execute(sql_step("SELECT 1", "postgres"))
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 70, "a." + "x" * 64 + ".b", "."])
+@pytest.mark.parametrize("others", ["", "127.0.0.1,"])
+def test_a_name_that_no_host_can_have_is_told(execute_at, name, others):
+    outcome = execute_at(conninfo=f"host={others}{name} port=1 user=u dbname=d")
+
+    assert outcome.ending is Ending.FAILED
+    assert outcome.cause == "connection"
+    assert "host" in outcome.reason
+    assert name in outcome.reason
+    assert "error in the runner" not in outcome.output
+
+
+def test_a_password_in_such_a_name_is_not_shown(execute_at, caplog):
+    outcome = execute_at(conninfo="postgresql://u:p@secret..word@localhost/d")
+
+    assert outcome.ending is Ending.FAILED
+    assert "secret" not in outcome.output
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "parameter", ["connect_timeout=" + "9" * 400, "port=99999999999", "port=x"]
+)
+def test_numbers_out_of_range_are_told(execute_at, parameter):
+    outcome = execute_at(conninfo=f"host=127.0.0.1 user=u dbname=d {parameter}")
+
+    assert outcome.ending is Ending.FAILED
+    assert "error in the runner" not in outcome.output
+
+
 # --- what comes back
 
 

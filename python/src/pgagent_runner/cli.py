@@ -167,8 +167,8 @@ def _classic_parser() -> argparse.ArgumentParser:
         type=_seconds(10),
         default=DEFAULTS.retry,
         metavar="SECONDS",
-        help="the longest time between two attempts to reconnect "
-        "(>= 10, default: %(default)g)",
+        help="the longest time between two attempts to reconnect; less than 10 is"
+        " refused, as under pgAgent 4.2, but without this option it is %(default)g",
     )
     add(
         "-s",

@@ -112,6 +112,15 @@ class Outcome(NamedTuple):
     cause: str = ""
 
 
+class RecordError(Exception):
+    """The record of the runs refused or failed: that is no failure of a step."""
+
+
+def explain_error(error: Exception) -> str:
+    """Say in the log of a run that an error of the runner, not of its job, ended it."""
+    return f"an error in the runner itself: {type(error).__name__}: {error}"
+
+
 class EndedStep(NamedTuple):
     """How a step of a run ended, to be recorded in its row of `pga_jobsteplog`."""
 

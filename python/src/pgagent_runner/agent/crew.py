@@ -9,7 +9,15 @@ from functools import partial
 
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
-from pgagent_runner.model import Run, RunStatus
+from pgagent_runner.model import (
+    EndedStep,
+    Ending,
+    Outcome,
+    Run,
+    RunStatus,
+    StepStatus,
+    explain_error,
+)
 from pgagent_runner.run import execute_run
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from pgagent_runner.tasks import TaskLoop
@@ -158,8 +166,8 @@ class Crew:
     def _work(self, run: Run, executor: StepExecutor) -> None:
         try:
             self._execute(run, executor)
-        except Exception as e:  # noqa: BLE001 (noted)
-            self._note_recorded(run, e)
+        except Exception:  # while closing what the run had: its end is handed in
+            log.exception("run %s: an error in the runner itself", run.id)
         finally:
             with self._lock:
                 del self._running[run.id]
@@ -169,14 +177,43 @@ class Crew:
             self._tell_if_idle()
 
     def _execute(self, run: Run, executor: StepExecutor) -> None:
+        """Execute a run and have its end recorded, whatever it is."""
         on_recorded = partial(self._note_recorded, run)
         with ExitStack() as stack:
             try:
-                stack.enter_context(executor)
-                execute_run(run, self._ledger, executor, on_recorded)
-            except OSError as e:
-                failed = RunStatus.FAILED
-                self._ledger.close_run(run.id, None, failed, str(e), on_recorded)
+                try:
+                    stack.enter_context(executor)
+                except OSError as e:
+                    self._fail(run, str(e), on_recorded)
+                else:
+                    execute_run(run, self._ledger, executor, on_recorded)
+            except CatalogError as e:
+                on_recorded(e)
+            except Exception as e:
+                log.exception("run %s: an error in the runner itself", run.id)
+                try:
+                    stack.close()
+                finally:
+                    self._abort(run, explain_error(e))
+
+    def _fail(
+        self, run: Run, reason: str, on_recorded: Callable[[Exception | None], None]
+    ) -> None:
+        """Have it recorded that a run failed whose first step could not start."""
+        ended = None
+        if run.step_log_id is not None:
+            outcome = Outcome(Ending.FAILED, -1, reason, reason)
+            ended = EndedStep(run.step_log_id, StepStatus.FAILED, outcome)
+        self._ledger.close_run(run.id, ended, RunStatus.FAILED, reason, on_recorded)
+
+    def _abort(self, run: Run, reason: str) -> None:
+        """Record that a run ended at nobody knows which point."""
+        try:
+            self._ledger.abort_run(run.id, reason)
+        except Exception as e:  # noqa: BLE001 (noted)
+            self._note_recorded(run, e)
+        else:
+            self._note_recorded(run, None)
 
     def _note_recorded(self, run: Run, error: Exception | None) -> None:
         """Note, once, that a run has been recorded, or that it could not be."""

@@ -5,6 +5,7 @@ from pgagent_runner.catalog.claims import Claims
 from pgagent_runner.catalog.errors import (
     CatalogError,
     CatalogLostError,
+    LockedError,
     NotRegisteredError,
     NotRunningError,
     StrangersError,
@@ -21,6 +22,7 @@ __all__ = [
     "Claims",
     "Ledger",
     "Listener",
+    "LockedError",
     "NotRegisteredError",
     "NotRunningError",
     "Seal",

@@ -3,8 +3,10 @@
 from typing import LiteralString, Self
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg.conninfo import make_conninfo
 
+from pgagent_runner.catalog.errors import CatalogError
 from pgagent_runner.catalog.session import (
     Row,
     break_off,
@@ -14,6 +16,19 @@ from pgagent_runner.catalog.session import (
 )
 from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
+
+# What a refused registration lacks, by SQLSTATE.
+_INSTALL = 'database "{0}" has no pgagent: CREATE EXTENSION pgagent, or pgagent init'
+_UPDATE = (
+    'database "{0}" has no pgagent of this version ({1}): ALTER EXTENSION pgagent'
+    " UPDATE, or pgagent update"
+)
+_REMEDIES = {
+    "3F000": _INSTALL,
+    "42P01": _UPDATE,
+    "42883": _UPDATE,
+    "42501": "{1}; docs/security.md lists what the runner's login needs",
+}
 
 
 class Catalog:
@@ -51,7 +66,10 @@ class Catalog:
                    ), pg_catalog.current_setting('max_connections'::text)::integer
         """
         identity = runner or uuid4()
-        row = self._call(query, self._station, self._lease, starting, identity)[0]
+        try:
+            row = self._call(query, self._station, self._lease, starting, identity)[0]
+        except CatalogError as e:
+            raise self._with_remedy(e) from e
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
 
@@ -118,6 +136,12 @@ class Catalog:
         """Take in what the server says unasked: that the session ends."""
         with translated_errors(self._connection):
             self._connection.pgconn.consume_input()
+
+    def _with_remedy(self, error: CatalogError) -> CatalogError:
+        cause = error.__cause__
+        sqlstate = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+        remedy = _REMEDIES.get(sqlstate or "", "{1}")
+        return type(error)(remedy.format(self._connection.info.dbname, error))
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):

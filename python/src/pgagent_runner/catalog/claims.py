@@ -1,6 +1,7 @@
 """The session through which an agent claims runs."""
 
 import itertools
+import math
 import select
 import time
 from collections.abc import Iterable, Iterator
@@ -143,5 +144,33 @@ def _runs(rows: Iterable[Row]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
     for run, steps in itertools.groupby(rows, lambda row: row[:5]):
         run_id, job_id, name, timeout, step_log_id = run
-        known = tuple(Step(*row[5:]) for row in steps if row[5] is not None)
-        yield Run(run_id, job_id, name, known, step_log_id, timeout)
+        known = tuple(_sound(Step(*row[5:])) for row in steps if row[5] is not None)
+        yield Run(run_id, job_id, name, known, step_log_id, _limit(timeout))
+
+
+def _sound(step: Step) -> Step:
+    """Make sense of what a column can hold although it makes none.
+
+    An array may have several dimensions, and NULLs in them. A span of a year less 361
+    days is more than nothing to PostgreSQL, which counts 360 for the year, but less in
+    seconds.
+    """
+    return step._replace(
+        timeout=_limit(step.timeout),
+        retry_delay=max(step.retry_delay, 0.0),
+        retry_on=None if step.retry_on is None else tuple(_flat(step.retry_on)),
+    )
+
+
+def _limit(seconds: float | None) -> float | None:
+    if seconds is None or seconds == math.inf:  # no limit
+        return None
+    return max(seconds, 0.0)
+
+
+def _flat(array: Iterable[object]) -> Iterator[str]:
+    for item in array:
+        if isinstance(item, list):
+            yield from _flat(item)
+        elif item is not None:
+            yield str(item)

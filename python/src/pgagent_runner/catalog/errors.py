@@ -2,6 +2,7 @@
 
 CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had
+├── LockedError         55P03   somebody has held a lock for too long
 ├── StrangersError              others have, or may put, functions into the schema
 ├── NotRegisteredError  PGA03   this agent has been declared dead
 └── NotRunningError     PGA01   the run has been closed by somebody else, or deleted
@@ -9,13 +10,19 @@ CatalogError                    any other refusal; the session goes on
 PGA02, a step that is not running any more, is met by the step's own transaction only.
 """
 
+from pgagent_runner.model import RecordError
 
-class CatalogError(Exception):
+
+class CatalogError(RecordError):
     """The catalogue refused or failed."""
 
 
 class CatalogLostError(CatalogError):
     """The session with the catalogue is lost, or could not be had."""
+
+
+class LockedError(CatalogError):
+    """Somebody has held a lock for longer than this session waits for one."""
 
 
 class StrangersError(CatalogError):
@@ -31,6 +38,7 @@ class NotRunningError(CatalogError):
 
 
 BY_SQLSTATE: dict[str, type[CatalogError]] = {
+    "55P03": LockedError,
     "PGA01": NotRunningError,
     "PGA03": NotRegisteredError,
 }

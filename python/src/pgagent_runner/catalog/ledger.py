@@ -17,6 +17,7 @@ from pgagent_runner.catalog.errors import (
     BY_SQLSTATE,
     CatalogError,
     CatalogLostError,
+    LockedError,
 )
 from pgagent_runner.catalog.session import (
     Connection,
@@ -48,6 +49,12 @@ _RECORD: LiteralString = """
     ) ORDER BY place
 """
 
+
+# Whoever locks the job must not keep the session from all others.
+_ABORT: LiteralString = """
+    SELECT pg_catalog.set_config('lock_timeout'::text, '100ms'::text, true),
+           pgagent.pga_run_abort(%s::bigint, %s::text)
+"""
 
 # In a session that belongs to the step, whose search_path may hide types of pg_catalog.
 _FINISH = """
@@ -172,6 +179,14 @@ class Ledger:
         entry.on_end = lambda _, error: on_recorded(error)
         self._hand_in(entry)
 
+    def abort_run(self, run_id: int, reason: str) -> None:
+        """Close a run, and whichever step of it runs, as aborted, and free its job.
+
+        A run that is closed already is left as it is. As long as somebody has locked
+        the job, this waits; others do not. Raises `CatalogError`.
+        """
+        self._ask(_ABORT, (run_id, _escaped(reason)))
+
     def seal(self, step_log_id: int) -> Seal:
         """Return how a step commits together with its row in the log."""
         return Seal(step_log_id, lambda: self._has_succeeded(step_log_id))
@@ -225,7 +240,7 @@ class Ledger:
                     with self._asking(self._lookup):
                         return self._lookup.execute(query, parameters).fetchone()
             except CatalogError as e:
-                refusals += not isinstance(e, CatalogLostError)
+                refusals += not isinstance(e, CatalogLostError | LockedError)
                 if refusals == _MOST_REFUSALS or self._closed.wait(delay):
                     raise
                 delay = min(2 * delay, _LONGEST_DELAY)

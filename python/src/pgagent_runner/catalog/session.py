@@ -165,6 +165,10 @@ def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
             connection.execute("SET client_encoding = 'SQL_ASCII'")
             for name in ("text", "name", "bpchar"):
                 connection.adapters.register_loader(name, _TextLoader)
+    except UnicodeError as e:  # of Python's codec for host names
+        host = parse_conninfo(conninfo).get("host")
+        shown = "" if "@" in str(host) else f' "{host}"'
+        raise CatalogLostError(f"the host name{shown} can't be looked up") from e
     except OSError as e:  # no thread left
         raise CatalogLostError(str(e)) from e
     except psycopg.Error as e:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import pq
+from psycopg.abc import ConnDict
 from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 
 from pgagent_runner.model import CONNECTION, Step
@@ -134,7 +135,7 @@ def _connect_once(parameters: Parameters, cancellation: Cancellation) -> pq.abc.
     """
     timeout = _timeout(parameters)
     failures = []
-    for attempt in conninfo_attempts(parameters):
+    for attempt in _attempts(parameters):
         pgconn = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
         try:
             _poll_until_connected(pgconn, timeout, cancellation)
@@ -150,11 +151,32 @@ def _connect_once(parameters: Parameters, cancellation: Cancellation) -> pq.abc.
     raise psycopg.OperationalError("\n".join(failures))
 
 
+def _attempts(parameters: Parameters) -> list[ConnDict]:
+    """Look the names of the hosts up, each of which may have several addresses."""
+    try:
+        return conninfo_attempts(parameters)
+    except UnicodeError:  # of Python's codec for host names, which names none
+        hosts = str(parameters.get("host")).split(",")
+        wrong = next((host for host in hosts if not _can_be_a_name(host)), "")
+        raise psycopg.OperationalError(
+            f'the host name "{wrong}" can\'t be looked up: between its dots there must'
+            " be 1 to 63 characters that names may have"
+        ) from None
+
+
+def _can_be_a_name(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _timeout(parameters: Parameters) -> float:
     """Give the seconds per attempt; as in libpq, zero or less means no limit."""
     try:
-        seconds = int(parameters["connect_timeout"] or 0)
-    except ValueError:
+        seconds = float(int(parameters["connect_timeout"] or 0))
+    except (ValueError, OverflowError):
         raise psycopg.ProgrammingError("connect_timeout is not a number") from None
     return seconds if seconds > 0 else math.inf
 
@@ -174,7 +196,7 @@ def _poll_until_connected(
         ready = wait_ready(events, deadline - time.monotonic(), cancellation.flag)
         cancellation.check()
         if not ready:
-            raise psycopg.OperationalError(f"no connection within {timeout} s")
+            raise psycopg.OperationalError(f"no connection within {timeout:g} s")
     raise psycopg.OperationalError(
         pgconn.error_message.decode(errors="backslashreplace")
     )

@@ -1,10 +1,20 @@
 """The steps of one run, whatever they are made of."""
 
+import logging
 from functools import partial
 from types import TracebackType
 from typing import Self
 
-from pgagent_runner.model import TIMEOUT, Ending, Outcome, Run, Step, StepKind
+from pgagent_runner.model import (
+    TIMEOUT,
+    Ending,
+    Outcome,
+    RecordError,
+    Run,
+    Step,
+    StepKind,
+    explain_error,
+)
 from pgagent_runner.steps.batch import run_script
 from pgagent_runner.steps.cancel import Cancellation
 from pgagent_runner.steps.errors import StepAbortedError, StepError
@@ -14,6 +24,8 @@ from pgagent_runner.steps.process import Script
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql import Seal, SqlSteps
 from pgagent_runner.tasks import in_thread
+
+log = logging.getLogger(__name__)
 
 
 class StepExecutor:
@@ -34,7 +46,7 @@ class StepExecutor:
         self._sql = SqlSteps(
             settings, run, self._cancellation, pool or self._own_pool or SessionPool()
         )
-        limit = f"the run took longer than {run.timeout:g} s" if run.timeout else ""
+        limit = f"the run took longer than {run.timeout or 0:g} s"
         self._time_limit = self._cancellation.limited(
             run.timeout, limit, Ending.EXPIRED
         )
@@ -64,10 +76,11 @@ class StepExecutor:
     def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
         """Execute a step to its end; whatever the step does becomes the outcome.
 
-        A step with a seal commits together with its row in the log.
+        A step with a seal commits together with its row in the log. Only `RecordError`
+        goes through.
         """
         output = BoundedOutput(self._settings.output_limit)
-        limit = f"the step took longer than {step.timeout:g} s" if step.timeout else ""
+        limit = f"the step took longer than {step.timeout or 0:g} s"
         try:
             self._cancellation.check()
             with self._cancellation.limited(step.timeout, limit, Ending.FAILED):
@@ -77,6 +90,14 @@ class StepExecutor:
             return self._outcome(error, output)
         except (OSError, MemoryError) as error:
             reason = str(error) or "out of memory"
+            output.line(reason)
+            return Outcome(Ending.FAILED, -1, output.text(), reason)
+        except RecordError:
+            raise
+        except Exception as error:
+            log.exception("run %s: an error in the runner itself", self._run.id)
+            self._sql.abandon()
+            reason = explain_error(error)
             output.line(reason)
             return Outcome(Ending.FAILED, -1, output.text(), reason)
         finally:

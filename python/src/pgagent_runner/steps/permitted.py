@@ -16,8 +16,8 @@ from pgagent_runner.steps.errors import StepError
 Parameters = dict[str, str | int | None]
 
 # Where to, as whom, and how: they take nothing from this machine but what belongs to
-# that target, and show it to nobody else. (A file of root certificates is only trusted,
-# and by this connection alone.)
+# that target, and show it to nobody else. None has libpq open a file: it might be a
+# pipe, and libpq reads it while Python can execute nothing else.
 _PERMITTED = frozenset(
     (
         *("host", "port", "dbname", "user", "password"),
@@ -25,12 +25,14 @@ _PERMITTED = frozenset(
         *("application_name", "fallback_application_name", "client_encoding"),
         *("connect_timeout", "tcp_user_timeout", "keepalives", "keepalives_idle"),
         *("keepalives_interval", "keepalives_count"),
-        *("sslmode", "sslnegotiation", "sslrootcert", "sslsni", "sslcompression"),
-        *("sslcertmode", "ssl_min_protocol_version", "ssl_max_protocol_version"),
+        *("sslmode", "sslnegotiation", "sslsni", "sslcompression", "sslcertmode"),
+        *("ssl_min_protocol_version", "ssl_max_protocol_version"),
         *("min_protocol_version", "max_protocol_version"),
         *("channel_binding", "gssencmode", "requirepeer"),
     )
 )
+
+_PERMITTED_VALUES = frozenset((("sslrootcert", "system"),))
 
 _FILE = "it names a file of the runner's machine"
 _IDENTITY = "the runner's identities are not for the author of a step to choose"
@@ -47,6 +49,10 @@ _WHY_NOT = {
     "sslcert": _IDENTITY,
     "sslkey": _IDENTITY,
     "sslpassword": _IDENTITY,
+    "sslrootcert": (
+        f"{_FILE}, and a pipe among those would stop the whole runner"
+        " (the value system is permitted)"
+    ),
     "sslcrl": _FILE,
     "sslcrldir": _FILE,
     "sslkeylogfile": f"{_FILE}, in which the keys of the connection would be written",
@@ -75,7 +81,8 @@ _NO_CLEAR_PASSWORD = "!password"  # noqa: S105
 
 def check_permitted(target: Mapping[str, object], allowed: Iterable[str]) -> None:
     """Raise StepError if a connection string sets what it may not."""
-    for name in target.keys() - _PERMITTED - set(allowed):
+    permitted = {name for name, value in _PERMITTED_VALUES & target.items()}
+    for name in target.keys() - _PERMITTED - permitted - set(allowed):
         reason = _WHY_NOT.get(name, "the runner does not know what it would do")
         raise StepError(
             f"the connection string sets {name}, which it may not: {reason};"

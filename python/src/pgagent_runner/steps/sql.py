@@ -102,6 +102,11 @@ class SqlSteps:
             self._pool.give_back(target, session)
         self._sessions.clear()
 
+    def abandon(self) -> None:
+        """Close the sessions: nobody knows in what state they are."""
+        while self._sessions:
+            self._pool.close_one(*self._sessions.popitem())
+
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
 

@@ -1,10 +1,11 @@
 """`pgagent init` and `pgagent update`: the catalogue without CREATE EXTENSION."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from pgagent_runner.catalog import CatalogError, merge_conninfo
+from pgagent_runner.catalog import CatalogError, LockedError, merge_conninfo
 from pgagent_runner.catalog.install import init, update
 
 _TEXTS = {
@@ -26,17 +27,30 @@ def main(verb: str, arguments: Sequence[str]) -> int:
         change = action(conninfo, dry_run=options.dry_run)
     except (CatalogError, ValueError) as e:
         reason = " ".join(str(e).split())  # libpq's are of several lines
+        if isinstance(e, LockedError):
+            reason += "; nothing was changed, try again later"
         sys.stderr.write(f"pgagent {verb}: {reason}\n")
         return 1
     if not change.script:
         sys.stderr.write(_DONE.format(change, "is there already: nothing to do"))
     elif options.dry_run:
-        sys.stdout.write(f"BEGIN;\n{change.script}COMMIT;\n")
+        _print(f"BEGIN;\n{change.script}COMMIT;\n")
     elif change.before is None:
         sys.stderr.write(_DONE.format(change, "was installed"))
     else:
         sys.stderr.write(_DONE.format(change, f"was {change.before} before"))
     return 0
+
+
+def _print(text: str) -> None:
+    """Print it all, or as much as somebody reads."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left would be tried again at the end of the process.
+        with open(os.devnull, "wb") as null:  # noqa: PTH123
+            os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
