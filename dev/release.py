@@ -7,6 +7,7 @@
 docs/releasing.md tells when to do which.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests/baseline"
+SUMS = BASELINE / "SHA256SUMS"
 SEMVER = re.compile(r"\d+\.\d+\.\d+")
 SQL = "pgagent_runner/catalog/sql"
 
@@ -65,14 +67,13 @@ def one_chain() -> Iterator[str]:
 
 def kept_baselines() -> Iterator[str]:
     """Name what is not kept, or was changed, of the versions released."""
+    sums = SUMS.read_text().splitlines() if SUMS.exists() else []
     for old in released():
         for name in _kept(old):
             if not (BASELINE / name).exists():
                 yield f"tests/baseline/{name} is missing: make freeze at its release"
-                continue
-            log = _git("log", "--format=%h", "--", f"tests/baseline/{name}").split()
-            if len(log) > 1:
-                yield f"tests/baseline/{name} has been changed in {log[0]}"
+            elif _sum(name) not in sums:
+                yield f"tests/baseline/{name} is not what was frozen"
 
 
 def plain_scripts() -> Iterator[str]:
@@ -138,6 +139,8 @@ def freeze() -> int:
         if name.endswith(".sql"):
             (BASELINE / name).write_bytes((ROOT / "extension" / name).read_bytes())
         print(f"tests/baseline/{name}")
+    frozen = [_sum(name) for old in (*released(), version()) for name in _kept(old)]
+    SUMS.write_text("".join(f"{line}\n" for line in frozen))
     return 0
 
 
@@ -183,6 +186,11 @@ def _kept(of: str) -> list[str]:
         f"pgagent_python--{of}.sql",
         f"pgagent_runner-{of}-py3-none-any.whl",
     ]
+
+
+def _sum(name: str) -> str:
+    """Return a line as sha256sum writes it."""
+    return f"{hashlib.sha256((BASELINE / name).read_bytes()).hexdigest()}  {name}"
 
 
 def _numbers(of: str) -> list[int]:

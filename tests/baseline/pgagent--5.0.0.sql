@@ -10,8 +10,9 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 -- drop the scheduler; whatever is in it, or is put into it, could be called in place of
 -- what is meant. So all of that is refused, even from the owner of the database.
 --
--- pg_dump brings a schema, empty and without grants, that belongs to whom it belonged to
--- where it was dumped. Its scripts begin with two settings; only what this very session
+-- pg_dump brings a schema, without grants, that belongs to whom it belonged to where it was
+-- dumped, and is empty but for what other extensions have in it: that was put there when
+-- this one was, and is tolerated as far as it is a superuser's. Its scripts begin with two settings; only what this very session
 -- has set counts, for others can prescribe settings to a database or a role. (Within an
 -- extension's script check_function_bodies is off in any case.)
 DO $$
@@ -22,13 +23,26 @@ DECLARE
 BEGIN
     SELECT n.* INTO v_schema FROM pg_namespace AS n WHERE n.nspname = 'pgagent';
 
+    SELECT count(*) = 2 INTO v_restoring FROM pg_settings AS s
+    WHERE s.name IN ('row_security', 'check_function_bodies') AND s.setting = 'off' AND s.source = 'session';
+
     SELECT string_agg(f.object, ', ' ORDER BY f.object) INTO v_found FROM (
         SELECT pg_describe_object(d.classid, d.objid, d.objsubid) AS object
         FROM pg_depend AS d
         WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = v_schema.oid
               AND NOT EXISTS (SELECT FROM pg_extension AS e
                               WHERE d.classid = 'pg_extension'::regclass AND e.oid = d.objid
-                                    AND e.extname = 'pgagent')
+                                    AND (e.extname = 'pgagent' OR v_restoring))
+              AND NOT (v_restoring AND EXISTS (
+                  SELECT FROM pg_depend AS m
+                  WHERE m.classid = d.classid AND m.objid = d.objid AND m.deptype = 'e'
+              ) AND NOT EXISTS (
+                  -- Of the superuser who has made the server nothing is noted.
+                  SELECT FROM pg_shdepend AS o
+                  WHERE o.dbid = (SELECT b.oid FROM pg_database AS b WHERE b.datname = current_database())
+                        AND o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
+                        AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = o.refobjid AND r.rolsuper)
+              ))
         LIMIT 5
     ) AS f;
     IF v_found IS NOT NULL THEN
@@ -38,8 +52,6 @@ BEGIN
                   HINT = 'Look at what it holds; DROP SCHEMA pgagent CASCADE if that is of no value, and let CREATE EXTENSION make it.';
     END IF;
 
-    SELECT count(*) = 2 INTO v_restoring FROM pg_settings AS s
-    WHERE s.name IN ('row_security', 'check_function_bodies') AND s.setting = 'off' AND s.source = 'session';
     IF NOT v_restoring AND NOT EXISTS (
         SELECT FROM pg_roles AS r
         WHERE r.oid = v_schema.nspowner AND (r.rolsuper OR r.rolname = current_user)
@@ -356,6 +368,20 @@ COMMENT ON FUNCTION pgagent.pga_is_leap_year(smallint) IS
 -- (Sunday first), days of the month 1-31 and "the last day" as the 32nd, months.
 -- Element n + 1 stands for minute, hour or weekday n. All fields must match.
 
+-- What is stored may be any interval. '5000000 years -1826000000 days' is less than a year,
+-- and yet no date survives it.
+CREATE FUNCTION pgagent.pga_span(p_span interval)
+RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN p_span BETWEEN interval '-1000 years' AND interval '1000 years'
+                     AND extract(year FROM p_span) BETWEEN -1000 AND 1000
+                     AND extract(day FROM p_span) BETWEEN -366000 AND 366000
+                THEN p_span END
+$$;
+COMMENT ON FUNCTION pgagent.pga_span(interval) IS
+'This span of time if it can be added to and subtracted from a date of our age; NULL if it is more than a thousand years, or made up of parts that are.';
+
 -- A field in its normal form has one dimension, elements 1 to n, and one of them is true.
 
 CREATE FUNCTION pgagent.pga_calendar_field(p_field boolean[], p_size integer)
@@ -587,12 +613,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN p_instant AT TIME ZONE p_timezone;
-EXCEPTION WHEN invalid_parameter_value THEN
+EXCEPTION WHEN invalid_parameter_value OR datetime_field_overflow THEN
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_local_time(text, timestamptz) IS
-'What clocks in the zone show at an instant; NULL if the server does not know the zone.';
+'What clocks in the zone show at an instant; NULL if the server does not know the zone, or can''t count so far.';
 
 CREATE FUNCTION pgagent.pga_zone_change(
     p_timezone text, p_low timestamptz, p_high timestamptz
@@ -760,7 +786,7 @@ DECLARE
     END;
     v_low CONSTANT timestamptz := greatest(
         date_trunc('minute', p_start, 'UTC'),
-        date_trunc('minute', p_after + interval '1 minute', 'UTC'),
+        date_trunc('minute', least(p_after, '9999-12-31 00:00 UTC') + interval '1 minute', 'UTC'),
         '0001-01-03 00:00 UTC'
     );
     v_end CONSTANT timestamptz := least(p_end, '9999-12-30 00:00 UTC');
@@ -1176,6 +1202,9 @@ DECLARE
     v_next timestamptz;
     v_local timestamp;
 BEGIN
+    IF v_every < 1 THEN
+        RETURN NULL;    -- of parts that cancel each other out, such as -1 year and 365 days
+    END IF;
     -- Each round passes over a whole excepted day or minute.
     FOR i IN 1..10000 LOOP
         v_next := v_anchor + p_schedule.jscevery * greatest(
@@ -1418,15 +1447,16 @@ AS $$
 DECLARE
     v_due CONSTANT timestamptz := p_job.jobnextrun;
     v_limit CONSTANT interval := CASE
-        WHEN p_job.jobmissedlimit < interval '1000 years' THEN p_job.jobmissedlimit
-        WHEN p_job.jobmissedlimit IS NULL AND p_job.jobmissed = 'skip' THEN interval '1 minute'
+        WHEN p_job.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(p_job.jobmissedlimit)
+        WHEN p_job.jobmissed = 'skip' THEN interval '1 minute'
     END;
     v_after timestamptz := v_due;
     v_reason text;
     v_first timestamptz;
 BEGIN
     -- A run that somebody has asked for is at no time of a schedule, and is not left out.
-    IF NOT isfinite(v_due)
+    -- No schedule has a time before our era, where dates end soon.
+    IF v_due < '0001-01-01 00:00 UTC'
        OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 microsecond')
           IS DISTINCT FROM v_due THEN
         RETURN v_due;
@@ -1514,6 +1544,24 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_refuse(text, text, text) IS
 'Raises 22023 (invalid_parameter_value): pgagent: TABLE.COLUMN: PROBLEM, with the detail.';
 
+-- A runner deals with all jobs that are due in one statement. PostgreSQL refuses one with a
+-- row, or an array, of more than a gigabyte: one job could hold up all others.
+CREATE FUNCTION pgagent.pga_check_size(
+    p_where text, p_size integer, p_limit integer, p_unit text
+)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_size > p_limit THEN
+        PERFORM pgagent.pga_refuse(p_where, format('has %s %s', p_size, p_unit),
+            format('Allowed are %s at most.', p_limit));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_size(text, integer, integer, text) IS
+'Raises 22023 if what stands in p_where is longer, in characters or bytes, than p_limit.';
+
 CREATE FUNCTION pgagent.pga_check_field(
     p_column text, p_field boolean[], p_size integer
 )
@@ -1592,6 +1640,10 @@ BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
     END IF;
+    PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
+                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 10000, 'characters'::text),
+            pgagent.pga_check_size('pga_schedule.jscdesc'::text,
+                CASE WHEN NEW.jscdesc IS DISTINCT FROM OLD.jscdesc THEN length(NEW.jscdesc) END, 1000000, 'characters'::text);
     IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
         NEW.jscmonthdays := NEW.jscmonthdays || false;     -- pgAdmin 8.5 left out the last day
     END IF;
@@ -1633,7 +1685,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_check() IS
-'Trigger: refuses a malformed schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
+'Trigger: refuses a malformed or oversized schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
 
 CREATE FUNCTION pgagent.pga_exception_check()
 RETURNS trigger LANGUAGE plpgsql
@@ -1669,6 +1721,11 @@ AS $$
 DECLARE
     v_wrong text;
 BEGIN
+    IF array_ndims(p_step.jstretryon) > 1 OR cardinality(p_step.jstretryon) > 100 THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstretryon'::text,
+            format('has %s dimensions and %s elements', array_ndims(p_step.jstretryon), cardinality(p_step.jstretryon)),
+            'Wanted are 100 reasons at most, in one dimension, such as {40001,connection}.'::text);
+    END IF;
     SELECT r INTO v_wrong FROM unnest(p_step.jstretryon) AS r
     WHERE r IS NULL OR r !~ '^([0-9A-Z]{5}|[0-9A-Z]{2}|-?[0-9]{1,3}|connection|timeout|any)$' LIMIT 1;
     IF FOUND THEN
@@ -1706,7 +1763,16 @@ AS $$
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
-    ELSIF NEW.jstkind NOT IN ('s', 'b') THEN
+    END IF;
+    PERFORM pgagent.pga_check_size('pga_jobstep.jstname'::text,
+                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 10000, 'characters'::text),
+            pgagent.pga_check_size('pga_jobstep.jstdesc'::text,
+                CASE WHEN NEW.jstdesc IS DISTINCT FROM OLD.jstdesc THEN length(NEW.jstdesc) END, 1000000, 'characters'::text),
+            pgagent.pga_check_size('pga_jobstep.jstcode'::text,
+                CASE WHEN NEW.jstcode IS DISTINCT FROM OLD.jstcode THEN octet_length(NEW.jstcode) END, 67108864, 'bytes'::text),
+            pgagent.pga_check_size('pga_jobstep.jstconnstr'::text,
+                CASE WHEN NEW.jstconnstr IS DISTINCT FROM OLD.jstconnstr THEN length(NEW.jstconnstr) END, 100000, 'characters'::text);
+    IF NEW.jstkind NOT IN ('s', 'b') THEN
         PERFORM pgagent.pga_refuse('pga_jobstep.jstkind'::text, format('unknown kind "%s"', NEW.jstkind),
             's (SQL) or b (batch) is wanted.'::text);
     ELSIF NEW.jstonerror NOT IN ('f', 's', 'i') THEN
@@ -1725,7 +1791,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobstep_check() IS
-'Trigger: says in words what the constraints of pga_jobstep refuse, with 22023.';
+'Trigger: refuses a malformed or oversized step, with 22023.';
 
 -- triggers.sql: keep jobnextrun true, in the transaction that changes what it depends on,
 -- and tell runners. They write pga_job only, only the row of the job concerned, and never
@@ -1739,6 +1805,10 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
+        ELSE
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 10000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 10000, 'characters'::text);
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
@@ -1758,6 +1828,13 @@ BEGIN
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
+            -- What a dump has brought may stay as it is.
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text,
+                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 10000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobdesc'::text,
+                        CASE WHEN NEW.jobdesc <> OLD.jobdesc THEN length(NEW.jobdesc) END, 1000000, 'characters'::text),
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text,
+                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 10000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
         IF OLD.jobagentid IS NOT NULL
@@ -1773,7 +1850,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
@@ -2128,7 +2205,7 @@ BEGIN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
-    SELECT array_agg(l.jlgid), array_agg(l.jlgcancel) INTO cancelled, reasons
+    SELECT array_agg(l.jlgid), array_agg(left(l.jlgcancel, 1000)) INTO cancelled, reasons
     FROM pgagent.pga_joblog AS l
     WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
     BEGIN
@@ -2321,7 +2398,7 @@ BEGIN
         SELECT (d.job).jobid, (d.job).jobrunid, (d.job).jobfromstep, CASE
             WHEN (d.job).jobrunid IS NULL AND (
                 (d.job).jobnextrun < now() - CASE
-                    WHEN (d.job).jobmissedlimit < interval '1000 years' THEN (d.job).jobmissedlimit END
+                    WHEN (d.job).jobmissedlimit IS NOT NULL THEN pgagent.pga_span((d.job).jobmissedlimit) END
                 OR ((d.job).jobmissed <> 'latest' OR (d.job).joboverlap = 'queue')
                    AND (d.job).jobnextrun < now() - interval '1 minute'
             ) THEN pgagent.pga_job_make_up(d.job)
@@ -2639,7 +2716,7 @@ BEGIN
     deleted := 0;
     FOR v_job IN
         SELECT j.jobid, j.jobkeepruns,
-               CASE WHEN j.jobkeepfor < interval '1000 years' THEN j.jobkeepfor END AS jobkeepfor
+               pgagent.pga_span(j.jobkeepfor) AS jobkeepfor
         FROM pgagent.pga_job AS j
         -- From 1 on, and then whatever ids there are below.
         WHERE CASE WHEN p_after >= 0 THEN j.jobid > p_after OR j.jobid <= 0
@@ -2708,7 +2785,8 @@ COMMENT ON VIEW pgagent.run_history IS
 CREATE VIEW pgagent.running AS
 SELECT h.run_id, h.job_id, h.job, h.started, CASE WHEN isfinite(h.started) THEN clock_timestamp() - h.started END AS running_for,
        h.station, h.step, h.step_started, h.attempt, l.jlgcancel AS cancelled,
-       l.jlgstart + j.jobtimeout AS time_limit
+       CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+            THEN l.jlgstart + pgagent.pga_span(j.jobtimeout) END AS time_limit
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 JOIN pgagent.run_history AS h ON h.run_id = l.jlgid

@@ -163,7 +163,8 @@ AS $$
         p_schedule.jscminutes, p_schedule.jschours, p_schedule.jscweekdays,
         p_schedule.jscmonthdays, p_schedule.jscmonths,
         extract(epoch FROM p_schedule.jscevery)::double precision,
-        to_char(p_schedule.jscat AT TIME ZONE p_schedule.jsctimezone, 'YYYY-MM-DD HH24:MI:SS'),
+        to_char(COALESCE(pgagent.pga_local_time(p_schedule.jsctimezone, p_schedule.jscat),
+                         p_schedule.jscat AT TIME ZONE 'UTC'), 'YYYY-MM-DD HH24:MI:SS'),
         p_schedule.jscreboot, p_schedule.jsctimezone
     )
 $$;
