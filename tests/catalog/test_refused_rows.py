@@ -27,8 +27,8 @@ STEPS: dict[str, tuple[dict[str, object], str]] = {
         "pga_jobstep.jstretryon: has 1 dimensions and 101 elements",
     ),
     "long name": (
-        {"jstname": "x" * 10_001},
-        "pga_jobstep.jstname: has 10001 characters",
+        {"jstname": "x" * 1_000_001},
+        "pga_jobstep.jstname: has 1000001 characters",
     ),
     "long description": (
         {"jstdesc": "x" * 1_000_001},
@@ -59,14 +59,14 @@ def test_a_malformed_step_is_refused(conn, case):
 
 
 def test_what_is_large_and_not_oversized_is_stored(conn):
-    job_id = add_job(conn, due=None, name="x" * 10_000)
+    job_id = add_job(conn, due=None, name="x" * 1_000_000)
     reasons = [f"{number:05}" for number in range(100)]
     add_step(conn, job_id, {"jstcode": "x" * 2**20, "jstretryon": reasons})
 
 
 @pytest.mark.parametrize(
     ("column", "limit"),
-    [("jobname", 10_000), ("jobdesc", 1_000_000), ("jobhostagent", 10_000)],
+    [("jobname", 1_000_000), ("jobdesc", 1_000_000), ("jobhostagent", 1_000_000)],
 )
 def test_an_oversized_text_of_a_job_is_refused(conn, column, limit):
     job_id = add_job(conn, due=None)
@@ -83,8 +83,8 @@ def test_an_oversized_text_of_a_job_is_refused(conn, column, limit):
 
 def test_what_a_dump_has_brought_keeps_its_size_and_can_be_changed(conn):
     conn.execute("SET check_function_bodies = off; SET row_security = off")
-    job_id = add_job(conn, {"jstcode": "x" * (2**26 + 1)}, due=None, name="x" * 10_001)
-    add_schedule(conn, job_id, jscname="x" * 10_001)
+    job_id = add_job(conn, {"jstcode": "x" * (2**26 + 1)}, due=None, name="x" * 1_000_001)
+    add_schedule(conn, job_id, jscname="x" * 1_000_001)
     conn.execute("RESET check_function_bodies; RESET row_security")
     conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")
     conn.execute("UPDATE pgagent.pga_jobstep SET jstenabled = false")
@@ -111,8 +111,8 @@ SCHEDULES = {
         "pga_schedule.jscstart: start later than the year 9999",
     ),
     "long name": (
-        {"jscname": "x" * 10_001},
-        "pga_schedule.jscname: has 10001 characters",
+        {"jscname": "x" * 1_000_001},
+        "pga_schedule.jscname: has 1000001 characters",
     ),
     "long description": (
         {"jscdesc": "x" * 1_000_001},

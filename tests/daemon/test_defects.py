@@ -8,6 +8,8 @@ from jobs import add_job, step_runs
 
 from .runner_process import agents, ended_runs, running_step
 
+PRETEND = "SET check_function_bodies = off; SET row_security = off"
+
 
 @pytest.mark.parametrize(
     "step",
@@ -23,6 +25,7 @@ def test_a_strange_step_fails_alone(conn, dsn, runner, step):
         other.execute("SELECT pg_advisory_lock(7)")
         neighbour = add_job(conn, "SELECT pg_advisory_lock_shared(7)")
         running_step(conn, neighbour)
+        conn.execute(PRETEND)  # what is refused may come from a dump
         strange = add_job(conn, {"jstcode": "SELECT 1/0"} | step)
         assert ended_runs(conn, strange) == "f"
 

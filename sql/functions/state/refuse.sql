@@ -114,7 +114,7 @@ BEGIN
         RETURN NEW;
     END IF;
     PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
-                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 10000, 'characters'::text),
+                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_schedule.jscdesc'::text,
                 CASE WHEN NEW.jscdesc IS DISTINCT FROM OLD.jscdesc THEN length(NEW.jscdesc) END, 1000000, 'characters'::text);
     IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
@@ -238,7 +238,7 @@ BEGIN
         RETURN NEW;
     END IF;
     PERFORM pgagent.pga_check_size('pga_jobstep.jstname'::text,
-                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 10000, 'characters'::text),
+                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_jobstep.jstdesc'::text,
                 CASE WHEN NEW.jstdesc IS DISTINCT FROM OLD.jstdesc THEN length(NEW.jstdesc) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_jobstep.jstcode'::text,

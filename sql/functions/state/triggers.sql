@@ -11,9 +11,9 @@ BEGIN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
-            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 10000, 'characters'::text),
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
-                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 10000, 'characters'::text);
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 1000000, 'characters'::text);
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
@@ -35,11 +35,11 @@ BEGIN
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
             -- What a dump has brought may stay as it is.
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text,
-                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 10000, 'characters'::text),
+                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text,
                         CASE WHEN NEW.jobdesc <> OLD.jobdesc THEN length(NEW.jobdesc) END, 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobhostagent'::text,
-                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 10000, 'characters'::text);
+                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 1000000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
         IF OLD.jobagentid IS NOT NULL
