@@ -9,6 +9,7 @@ from jobs import add_job, job, runs, step_runs
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.steps import SessionPool, StepSettings
+from pgagent_runner.steps.session import Session
 from support import poll
 
 DEFECT = "an error in the runner itself: TypeError: unhashable"
@@ -151,3 +152,22 @@ def test_a_run_that_no_thread_is_left_for_fails_with_its_first_step(
     assert status == "f"
     assert "can't start new thread" in message
     assert step_runs(conn) == [("step 01", "f", -1, message)]
+
+
+def test_a_session_that_cannot_be_given_back_is_closed_and_leaves_its_place(
+    conn, dsn, claims, ledger, tasks, monkeypatch
+):
+    def start_reset(_):
+        raise RuntimeError("resetting")
+
+    with crew_of(1, tasks, ledger, dsn, SessionPool(1)) as crew:
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setattr(Session, "start_reset", start_reset)
+                add_job(conn, "SELECT 1")
+                crew.start(claims.claim(1))
+                poll(lambda: crew.idle)
+        crew.check()
+    assert runs(conn) == [("s", None)] * 2
+    sessions = "SELECT FROM pg_stat_activity WHERE application_name ~ '^pgagent job'"
+    poll(lambda: not conn.execute(sessions).fetchall())

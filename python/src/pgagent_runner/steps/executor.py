@@ -123,10 +123,12 @@ class StepExecutor:
 
     def close(self) -> None:
         """Give back the sessions of the run, or end them if there is no pool."""
-        self._sql.close()
-        if self._own_pool is not None:
-            self._own_pool.close_idle(0)
-        self._cancellation.close()
+        try:
+            self._sql.close()
+            if self._own_pool is not None:
+                self._own_pool.close_idle(0)
+        finally:
+            self._cancellation.close()
 
     def _note_script(self, script: Script) -> None:
         self._script = script

@@ -169,12 +169,17 @@ class SessionPool:
     def give_back(self, target: Target, session: Session) -> None:
         """Give a session to the next run, or close it if it is not fit for that."""
         now = time.monotonic()
-        if (
-            now < self._short_until
-            or session.opened < max(self._renewed, now - _LIFE_TIME)
-            or not session.start_reset()
-        ):
-            self.close_one(target, session)
+        fit = False
+        try:
+            fit = (
+                now >= self._short_until
+                and session.opened >= max(self._renewed, now - _LIFE_TIME)
+                and session.start_reset()
+            )
+        finally:
+            if not fit:
+                self.close_one(target, session)
+        if not fit:
             return
         with self._lock:
             sessions = self._targets[target]

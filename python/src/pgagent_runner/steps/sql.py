@@ -98,9 +98,11 @@ class SqlSteps:
 
     def close(self) -> None:
         """Give the sessions back."""
-        for target, session in self._sessions.items():
-            self._pool.give_back(target, session)
-        self._sessions.clear()
+        try:
+            while self._sessions:
+                self._pool.give_back(*self._sessions.popitem())
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Close the sessions: nobody knows in what state they are."""
