@@ -1641,7 +1641,7 @@ BEGIN
         RETURN NEW;
     END IF;
     PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
-                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 10000, 'characters'::text),
+                CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_schedule.jscdesc'::text,
                 CASE WHEN NEW.jscdesc IS DISTINCT FROM OLD.jscdesc THEN length(NEW.jscdesc) END, 1000000, 'characters'::text);
     IF cardinality(NEW.jscmonthdays) = 31 AND array_ndims(NEW.jscmonthdays) = 1 THEN
@@ -1765,7 +1765,7 @@ BEGIN
         RETURN NEW;
     END IF;
     PERFORM pgagent.pga_check_size('pga_jobstep.jstname'::text,
-                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 10000, 'characters'::text),
+                CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_jobstep.jstdesc'::text,
                 CASE WHEN NEW.jstdesc IS DISTINCT FROM OLD.jstdesc THEN length(NEW.jstdesc) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_jobstep.jstcode'::text,
@@ -1806,9 +1806,9 @@ BEGIN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
-            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 10000, 'characters'::text),
+            PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
-                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 10000, 'characters'::text);
+                    pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 1000000, 'characters'::text);
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
@@ -1830,11 +1830,11 @@ BEGIN
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
             -- What a dump has brought may stay as it is.
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text,
-                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 10000, 'characters'::text),
+                        CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text,
                         CASE WHEN NEW.jobdesc <> OLD.jobdesc THEN length(NEW.jobdesc) END, 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobhostagent'::text,
-                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 10000, 'characters'::text);
+                        CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 1000000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
         IF OLD.jobagentid IS NOT NULL
