@@ -83,7 +83,9 @@ def test_an_oversized_text_of_a_job_is_refused(conn, column, limit):
 
 def test_what_a_dump_has_brought_keeps_its_size_and_can_be_changed(conn):
     conn.execute("SET check_function_bodies = off; SET row_security = off")
-    job_id = add_job(conn, {"jstcode": "x" * (2**26 + 1)}, due=None, name="x" * 1_000_001)
+    job_id = add_job(
+        conn, {"jstcode": "x" * (2**26 + 1)}, due=None, name="x" * 1_000_001
+    )
     add_schedule(conn, job_id, jscname="x" * 1_000_001)
     conn.execute("RESET check_function_bodies; RESET row_security")
     conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")
