@@ -111,9 +111,8 @@ def test_spans_that_are_less_than_nothing_in_seconds_are_nothing(conn, claims):
     assert (step.timeout, step.retry_delay) == (0, 0)
 
 
+@pytest.mark.needs("infinite_intervals")
 def test_a_limit_without_end_is_none(conn, claims):
-    if conn.info.server_version < 170000:
-        pytest.skip("PostgreSQL 17 has such spans")
     add_restored(conn, jsttimeout="infinity", jstretrydelay="infinity")
     conn.execute("UPDATE pgagent.pga_job SET jobtimeout = 'infinity'")
 
