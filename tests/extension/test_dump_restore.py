@@ -117,6 +117,7 @@ def test_a_restored_job_that_was_due_or_under_way_is_due(
     assert seconds_until_due(restored) == 0
 
 
+@pytest.mark.needs("contrib")
 @pytest.mark.parametrize("options", [["-Fp"], ["-Fc"]], ids=" ".join)
 def test_another_extension_in_the_schema_is_restored_with_it(
     alice, new_database, dump, restore, options
@@ -132,6 +133,7 @@ def test_another_extension_in_the_schema_is_restored_with_it(
     restored.execute("SELECT 'a=>1'::pgagent.hstore")
 
 
+@pytest.mark.needs("contrib")
 def test_a_strangers_member_of_another_extension_is_not_tolerated(alice, new_database):
     theirs = new_database("theirs", alice)
     theirs.execute("CREATE SCHEMA pgagent; CREATE EXTENSION hstore SCHEMA pgagent")
