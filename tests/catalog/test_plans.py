@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 from jobs import add_job, add_schedule, runs
-from pgagent_runner.catalog.session import connect
+from pgagent_runner.catalog.connection import connect
 from transitions import claim_rows, finish_run, register, start_step
 
 READ = """

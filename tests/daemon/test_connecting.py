@@ -2,7 +2,7 @@
 
 import pytest
 from jobs import add_job, batch, step_runs
-from pgagent_runner.catalog import Catalog, CatalogError
+from pgagent_runner.catalog import CatalogError, Registration
 from psycopg.conninfo import make_conninfo
 
 from .runner_process import Runner, ended_runs
@@ -64,7 +64,10 @@ def test_a_runner_connects_by(frail_conn, parts, way):
 
 def refusal(dsn):
     """Return what is said instead of registering."""
-    with Catalog(dsn, "here", 20) as catalog, pytest.raises(CatalogError) as refused:
+    with (
+        Registration(dsn, "here", 20) as catalog,
+        pytest.raises(CatalogError) as refused,
+    ):
         catalog.register()
     return str(refused.value)
 

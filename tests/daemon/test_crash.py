@@ -12,7 +12,7 @@ from .runner_process import Program, Runner, agents, ended_runs, running_step
 STUCK = """
 import sys, time
 from pgagent_runner.cli import main
-from pgagent_runner.steps.sql import SqlSteps
+from pgagent_runner.steps.sql.sql_steps import SqlSteps
 SqlSteps.execute = lambda *_: time.sleep(60)
 sys.exit(main())
 """

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from jobs import add_job
-from pgagent_runner.catalog import Catalog, StrangersError
+from pgagent_runner.catalog import Registration, StrangersError
 from support import free_from_extension
 
 from .runner_process import Runner, ended_runs
@@ -36,13 +36,16 @@ def plant(conn, mallory):
 
 def refusal(dsn):
     """Return what is said instead of registering."""
-    with Catalog(dsn, "here", 20) as catalog, pytest.raises(StrangersError) as refused:
+    with (
+        Registration(dsn, "here", 20) as catalog,
+        pytest.raises(StrangersError) as refused,
+    ):
         catalog.register()
     return str(refused.value)
 
 
 def test_the_catalogue_as_it_is_installed_is_served(conn, dsn):
-    with Catalog(dsn, "here", 20) as catalog:
+    with Registration(dsn, "here", 20) as catalog:
         catalog.register()
 
 
@@ -129,7 +132,7 @@ def test_what_was_taken_over_is_known_by_the_name_of_a_function_of_ours(
 def test_a_function_of_the_owners_with_a_name_of_its_own_is_welcome(conn, dsn):
     conn.execute(f"CREATE FUNCTION pgagent.my_helper() RETURNS int {BODY}")
 
-    with Catalog(dsn, "here", 20) as catalog:
+    with Registration(dsn, "here", 20) as catalog:
         catalog.register()
 
 
@@ -150,7 +153,7 @@ def test_an_owner_of_the_jobs_who_is_no_superuser_is_no_stranger(conn, dsn, mall
     conn.execute("ALTER TABLE pgagent.pga_job OWNER TO mallory")
     conn.execute("ALTER SCHEMA pgagent OWNER TO mallory")
     try:
-        with Catalog(dsn, "here", 20) as catalog:
+        with Registration(dsn, "here", 20) as catalog:
             catalog.register()
     finally:
         conn.execute("REASSIGN OWNED BY mallory TO CURRENT_USER")
@@ -162,7 +165,7 @@ def test_without_an_extension_the_owner_of_the_jobs_is_the_only_one_known(
 ):
     free_from_extension(conn)
     conn.execute(f"CREATE FUNCTION pgagent.pga_log_prune(text) RETURNS int {BODY}")
-    with Catalog(dsn, "here", 20) as catalog:
+    with Registration(dsn, "here", 20) as catalog:
         catalog.register()
 
     plant(PLANTED["function"][0])

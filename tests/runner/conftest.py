@@ -5,7 +5,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from pgagent_runner.catalog import Catalog, Claims, Ledger
+from pgagent_runner.catalog import Claims, Ledger, Registration
 from pgagent_runner.tasks import TaskLoop
 
 
@@ -25,7 +25,7 @@ def watcher(server):
 @pytest.fixture
 def catalog(dsn):
     """The session of an agent that is registered."""
-    with Catalog(dsn, "here", 20) as catalog:
+    with Registration(dsn, "here", 20) as catalog:
         catalog.register()
         yield catalog
 

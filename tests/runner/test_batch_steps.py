@@ -12,12 +12,8 @@ from pathlib import Path
 
 import pytest
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import (
-    StepExecutor,
-    StepSettings,
-    batch_environment,
-    process,
-)
+from pgagent_runner.steps import StepExecutor, StepSettings, batch_environment
+from pgagent_runner.steps.batch import script
 from support import poll
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
@@ -395,9 +391,9 @@ def test_a_guardian_that_is_killed_early_takes_the_script_along(
     execute, tmp_path, monkeypatch
 ):
     sign, fragile = tmp_path / "sign", tmp_path / "fragile.py"
-    guardian = Path(process.__file__).with_name("guardian.py")
+    guardian = Path(script.__file__).with_name("guardian.py")
     fragile.write_text(FRAGILE.format(guardian=str(guardian), sign=str(sign)))
-    monkeypatch.setattr(process, "_GUARDIAN", fragile)
+    monkeypatch.setattr(script, "_GUARDIAN", fragile)
     os.mkfifo(tmp_path / "leash")
     leash = os.open(tmp_path / "leash", os.O_RDONLY | os.O_NONBLOCK)
 

@@ -7,7 +7,12 @@ from contextlib import closing
 import psycopg
 import pytest
 from jobs import add_job, job, runs
-from pgagent_runner.catalog import Catalog, CatalogLostError, Claims, NotRegisteredError
+from pgagent_runner.catalog import (
+    CatalogLostError,
+    Claims,
+    NotRegisteredError,
+    Registration,
+)
 from support import poll
 
 OURS = "application_name = 'pgagent' AND datname = current_database()"
@@ -64,7 +69,7 @@ def test_only_what_has_waited_long_is_broken_off(conn, claims):
 
 
 def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn):
-    with Catalog(dsn, "here", 20) as catalog:
+    with Registration(dsn, "here", 20) as catalog:
         catalog.register()
         catalog.leave()
         with closing(Claims(dsn, catalog.agent_id, "here")) as claims:

@@ -9,7 +9,7 @@ from jobs import add_job, job, runs, step_runs
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.steps import SessionPool, StepSettings
-from pgagent_runner.steps.session import Session
+from pgagent_runner.steps.sql.session import Session
 from support import poll
 
 DEFECT = "an error in the runner itself: TypeError: unhashable"

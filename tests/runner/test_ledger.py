@@ -261,7 +261,7 @@ def test_a_lack_of_threads_only_delays(conn, ledger, run, proxy, monkeypatch):
             raise refusals.pop()
         return call_in_thread(*args)
 
-    monkeypatch.setattr("pgagent_runner.catalog.session.in_thread", in_thread)
+    monkeypatch.setattr("pgagent_runner.catalog.connection.in_thread", in_thread)
     proxy.lose("question")
     close(ledger, run)
 

@@ -14,7 +14,7 @@ import pytest
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.model import Ending, Run, Step
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
-from pgagent_runner.steps.connect import is_shortage
+from pgagent_runner.steps.sql.connecting import is_shortage
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
 

@@ -7,7 +7,7 @@ import subprocess
 
 import psycopg
 import pytest
-from pgagent_runner.steps.statements import split
+from pgagent_runner.steps.sql.statements import split
 from psycopg import pq
 
 ATOMIC = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {} END"

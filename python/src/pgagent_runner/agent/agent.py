@@ -17,7 +17,7 @@ from pgagent_runner.agent.ear import Ear
 from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
-from pgagent_runner.catalog import Catalog, CatalogError, Claims, Ledger, Listener
+from pgagent_runner.catalog import CatalogError, Claims, Ledger, Listener, Registration
 from pgagent_runner.steps import SessionPool, StepSettings
 from pgagent_runner.systemd import notify, watchdog_seconds
 from pgagent_runner.tasks import Flag, TaskLoop
@@ -138,11 +138,11 @@ class Agent:
         finally:
             self._breaks_off_at = math.inf
 
-    def _catalog(self) -> Catalog:
+    def _catalog(self) -> Registration:
         options = self._options
-        return Catalog(options.conninfo, options.station, options.lease)
+        return Registration(options.conninfo, options.station, options.lease)
 
-    def _claims(self, catalog: Catalog) -> Claims:
+    def _claims(self, catalog: Registration) -> Claims:
         options = self._options
         lock_timeout = options.lease / 4
         return Claims(options.conninfo, catalog.agent_id, options.station, lock_timeout)
@@ -162,7 +162,7 @@ class Agent:
             on_cancel=self._beat_at_once,
         )
 
-    def _crew(self, catalog: Catalog, tasks: TaskLoop, ledger: Ledger) -> Crew:
+    def _crew(self, catalog: Registration, tasks: TaskLoop, ledger: Ledger) -> Crew:
         options = self._options
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
@@ -183,7 +183,7 @@ class Agent:
 
     def _serve(
         self,
-        catalog: Catalog,
+        catalog: Registration,
         crew: Crew,
         claimer: Claimer,
         last_resort: threading.Timer,
@@ -210,7 +210,7 @@ class Agent:
             crew.dismiss()
             claimer.close()
 
-    def _work(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
+    def _work(self, catalog: Registration, crew: Crew, claimer: Claimer) -> None:
         """Beat, and tell the claimer when to look, until asked to stop."""
         while not self._stops:
             if self._beat(catalog, crew, claimer):
@@ -225,7 +225,7 @@ class Agent:
             self._waker.wait(self._next_beat - time.monotonic(), catalog)
             catalog.check()
 
-    def _drain(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> None:
+    def _drain(self, catalog: Registration, crew: Crew, claimer: Claimer) -> None:
         """Let running jobs end; abort them when time is up or patience is."""
         deadline = time.monotonic() + self._options.grace
         given_up = math.inf
@@ -254,7 +254,7 @@ class Agent:
         self._next_beat = 0.0
         self._waker.wake()
 
-    def _beat(self, catalog: Catalog, crew: Crew, claimer: Claimer) -> bool:
+    def _beat(self, catalog: Registration, crew: Crew, claimer: Claimer) -> bool:
         """Renew the lease, if it is time to; tell whether that has freed jobs."""
         began = time.monotonic()
         if began < self._next_beat:

@@ -1,7 +1,7 @@
 """The only speaker to the schema pgagent: its functions that a runner calls."""
 
-from pgagent_runner.catalog.catalog import Catalog
 from pgagent_runner.catalog.claims import Claims
+from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
 from pgagent_runner.catalog.errors import (
     CatalogError,
     CatalogLostError,
@@ -10,13 +10,12 @@ from pgagent_runner.catalog.errors import (
     NotRunningError,
     StrangersError,
 )
-from pgagent_runner.catalog.housekeeping import prune_log
 from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.listener import Listener
-from pgagent_runner.catalog.session import merge_conninfo, parse_conninfo
+from pgagent_runner.catalog.prune import prune_log
+from pgagent_runner.catalog.registration import Registration
 
 __all__ = [
-    "Catalog",
     "CatalogError",
     "CatalogLostError",
     "Claims",
@@ -25,6 +24,7 @@ __all__ = [
     "LockedError",
     "NotRegisteredError",
     "NotRunningError",
+    "Registration",
     "Seal",
     "StrangersError",
     "merge_conninfo",

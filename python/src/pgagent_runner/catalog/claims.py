@@ -10,14 +10,14 @@ from typing import LiteralString
 
 import psycopg
 
-from pgagent_runner.catalog.errors import CatalogLostError
-from pgagent_runner.catalog.session import (
+from pgagent_runner.catalog.connection import (
     Connection,
     Row,
     break_off,
     connect,
     translated_errors,
 )
+from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.model import Run, Step
 from pgagent_runner.tasks import wait_ready
 

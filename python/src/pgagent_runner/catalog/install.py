@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pgagent_runner.catalog.connection import Connection, connect, translated_errors
 from pgagent_runner.catalog.errors import CatalogError
-from pgagent_runner.catalog.session import Connection, connect, translated_errors
 
 _SCRIPTS = Path(__file__).parent / "sql"
 # As CREATE EXTENSION has it for an extension's script.

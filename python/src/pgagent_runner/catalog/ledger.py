@@ -13,18 +13,18 @@ from typing import LiteralString
 
 import psycopg
 
-from pgagent_runner.catalog.errors import (
-    BY_SQLSTATE,
-    CatalogError,
-    CatalogLostError,
-    LockedError,
-)
-from pgagent_runner.catalog.session import (
+from pgagent_runner.catalog.connection import (
     Connection,
     Row,
     break_off,
     connect,
     translated_errors,
+)
+from pgagent_runner.catalog.errors import (
+    BY_SQLSTATE,
+    CatalogError,
+    CatalogLostError,
+    LockedError,
 )
 from pgagent_runner.model import EndedStep, RunStatus
 from pgagent_runner.tasks import Flag, TaskLoop, Turn, wait_for

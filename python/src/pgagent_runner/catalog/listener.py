@@ -6,8 +6,8 @@ import select
 import psycopg
 from psycopg import pq
 
+from pgagent_runner.catalog.connection import connect, translated_errors
 from pgagent_runner.catalog.errors import CatalogError
-from pgagent_runner.catalog.session import connect, translated_errors
 from pgagent_runner.model import Heard
 from pgagent_runner.tasks import wait_ready
 

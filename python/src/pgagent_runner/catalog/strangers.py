@@ -2,8 +2,8 @@
 
 from typing import LiteralString
 
+from pgagent_runner.catalog.connection import Connection
 from pgagent_runner.catalog.errors import StrangersError
-from pgagent_runner.catalog.session import Connection
 
 _MOST_NAMED = 10
 _LONGEST = 150  # characters of a name or a remedy: a signature may have thousands

@@ -15,14 +15,14 @@ from pgagent_runner.model import (
     StepKind,
     explain_error,
 )
-from pgagent_runner.steps.batch import run_script
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.errors import StepAbortedError, StepError
+from pgagent_runner.steps.batch.batch_step import run_script
+from pgagent_runner.steps.batch.script import Script
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.steps.pool import SessionPool
-from pgagent_runner.steps.process import Script
 from pgagent_runner.steps.settings import StepSettings
-from pgagent_runner.steps.sql import Seal, SqlSteps
+from pgagent_runner.steps.sql.pool import SessionPool
+from pgagent_runner.steps.sql.sql_steps import Seal, SqlSteps
 from pgagent_runner.tasks import in_thread
 
 log = logging.getLogger(__name__)

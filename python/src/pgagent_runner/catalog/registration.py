@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.catalog.errors import CatalogError
-from pgagent_runner.catalog.session import (
+from pgagent_runner.catalog.connection import (
     Row,
     break_off,
     connect,
     parse_conninfo,
     translated_errors,
 )
+from pgagent_runner.catalog.errors import CatalogError
 from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
 
@@ -31,7 +31,7 @@ _REMEDIES = {
 }
 
 
-class Catalog:
+class Registration:
     """The session of an agent, whose row in `pga_jobagent` lives no longer than it.
 
     `register` comes first. Every method raises `CatalogLostError` when the session is

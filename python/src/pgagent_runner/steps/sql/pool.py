@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.session import Session
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.sql.session import Session
 from pgagent_runner.tasks import Flag, wait_ready
 
 Target = frozenset[tuple[str, str | int | None]]

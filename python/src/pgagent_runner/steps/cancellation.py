@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from pgagent_runner.model import Ending
-from pgagent_runner.steps.errors import StepAbortedError
+from pgagent_runner.steps.failures import StepAbortedError
 from pgagent_runner.tasks import Flag
 
 # A reason that weighs more replaces one that weighs less.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from psycopg import pq
 
-from pgagent_runner.steps.errors import StepError
+from pgagent_runner.steps.failures import StepError
 
 Parameters = dict[str, str | int | None]
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pgagent_runner.model import Run, Step
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.errors import StepAbortedError, StepError
+from pgagent_runner.steps.batch.script import Script, describe_signal, supervised
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.steps.process import Script, describe_signal, supervised
 from pgagent_runner.steps.settings import StepSettings
 
 _INHERITED = frozenset(

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Self
 
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.errors import StepError
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.tasks import wait_ready
 

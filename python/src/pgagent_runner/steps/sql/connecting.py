@@ -14,16 +14,16 @@ from psycopg.abc import ConnDict
 from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
 
 from pgagent_runner.model import CONNECTION, Step
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.errors import StepError
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.steps.permitted import (
+from pgagent_runner.steps.settings import StepSettings
+from pgagent_runner.steps.sql.permitted import (
     Parameters,
     check_permitted,
     explain_refusal,
     precautions,
 )
-from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.tasks import wait_ready
 
 # A network that swallows packets is noticed within a minute, not within hours.

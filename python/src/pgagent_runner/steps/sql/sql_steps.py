@@ -11,15 +11,15 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.model import CONNECTION, Run, Step, StepMode
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.connect import connect, connection_parameters
-from pgagent_runner.steps.errors import StepAbortedError, StepError
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.steps.permitted import Parameters
-from pgagent_runner.steps.pool import SessionPool, Target
-from pgagent_runner.steps.session import Session, message
 from pgagent_runner.steps.settings import StepSettings
-from pgagent_runner.steps.statements import split
+from pgagent_runner.steps.sql.connecting import connect, connection_parameters
+from pgagent_runner.steps.sql.permitted import Parameters
+from pgagent_runner.steps.sql.pool import SessionPool, Target
+from pgagent_runner.steps.sql.session import Session, message
+from pgagent_runner.steps.sql.statements import split
 from pgagent_runner.tasks import in_thread
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer

@@ -12,10 +12,10 @@ import psycopg
 from psycopg import capabilities, pq
 from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.steps.cancel import Cancellation
-from pgagent_runner.steps.connect import describe_target
-from pgagent_runner.steps.errors import StepAbortedError
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.sql.connecting import describe_target
 from pgagent_runner.tasks import go_last, in_thread, wait_ready
 
 _ROWS_AT_A_TIME = 20

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import LiteralString
 
-from pgagent_runner.catalog.session import connect, translated_errors
+from pgagent_runner.catalog.connection import connect, translated_errors
 
 _JOBS_AT_ONCE = 500
 _RUNS_AT_ONCE = 500

@@ -1,0 +1,1 @@
+"""Batch steps: scripts, and the processes that guard them."""

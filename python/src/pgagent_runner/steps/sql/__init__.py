@@ -1,0 +1,1 @@
+"""SQL steps: sessions at their targets, and what is sent there."""
