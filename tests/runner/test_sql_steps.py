@@ -99,7 +99,7 @@ def test_after_a_defect_no_session_is_used_again(server, monkeypatch):
     with executor_for(server) as executor:
         executor.execute(sql_step("CREATE TEMPORARY TABLE t ()", "postgres"))
         with monkeypatch.context() as patch:
-            patch.setattr("pgagent_runner.steps.sql._LARGEST_RESULT", None)
+            patch.setattr("pgagent_runner.steps.sql.sql_steps._LARGEST_RESULT", None)
             assert (
                 "TypeError"
                 in executor.execute(sql_step("SELECT FROM t", "postgres")).reason
