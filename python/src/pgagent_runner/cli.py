@@ -5,11 +5,11 @@ makes no sense; nothing else ends it.
 """
 
 import argparse
+import asyncio
 import gc
 import logging
 import math
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -86,12 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             environment=batch_environment(os.environ, options.env),
         )
     )
-    signal.set_wakeup_fd(agent.signal_fileno, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.stop())
-    signal.signal(signal.SIGHUP, lambda *_: agent.reload())
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
-    agent.run()
+    asyncio.run(agent.run())
     return 0
 
 

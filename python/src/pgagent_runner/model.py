@@ -102,7 +102,8 @@ class Outcome(NamedTuple):
     last SQL command touched (-1 if the step failed), or the exit code of a script
     (-N if signal N killed it). `output` is stored in `jsloutput`. `reason` says in one
     sentence why the step did not succeed, `cause` in one word: an SQLSTATE, an exit
-    code, CONNECTION or TIMEOUT.
+    code, CONNECTION or TIMEOUT. `cpu` (seconds) and `memory` (bytes, the largest) are
+    what a script has taken; None if it has not ended.
     """
 
     ending: Ending
@@ -110,6 +111,8 @@ class Outcome(NamedTuple):
     output: str
     reason: str = ""
     cause: str = ""
+    cpu: float | None = None
+    memory: int | None = None
 
 
 class RecordError(Exception):

@@ -1,12 +1,13 @@
 """One run of a job: its steps in order, what their failures mean, and its end."""
 
 import logging
-import random
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import Protocol
 
+from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import Seal
+from pgagent_runner.events import Events, RunEnded, RunRecorded, RunStarted, StepEnded
 from pgagent_runner.model import (
     CONNECTION,
     EndedStep,
@@ -35,12 +36,12 @@ _LONGEST_DELAY = 3600.0  # seconds between two attempts
 class Recorder(Protocol):
     """Where the run is recorded: see `catalog.Ledger`, whose errors go through."""
 
-    def advance(
+    async def advance(
         self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
         """Record that a step starts, after another one has ended."""
 
-    def end_step(self, run_id: int, ended: EndedStep) -> None:
+    async def end_step(self, run_id: int, ended: EndedStep) -> None:
         """Record how a step ended, when nothing follows yet."""
 
     def close_run(
@@ -60,44 +61,35 @@ class Recorder(Protocol):
 class Executor(Protocol):
     """The executor of the steps: see `steps.StepExecutor`."""
 
-    def execute(self, step: Step, seal: Seal | None) -> Outcome:
+    async def execute(self, step: Step, seal: Seal | None) -> Outcome:
         """Execute a step to its end."""
 
-    def pause(self, seconds: float) -> Outcome | None:
+    async def pause(self, seconds: float) -> Outcome | None:
         """Wait for the next attempt; return how the step ends if that is cut short."""
 
 
-def execute_run(
-    run: Run,
-    recorder: Recorder,
-    executor: Executor,
-    on_recorded: Callable[[Exception | None], None],
+async def execute_run(
+    run: Run, recorder: Recorder, executor: Executor, events: Events
 ) -> None:
     """Execute the steps of a claimed run and record all of it.
 
-    The end of the run is recorded later: then `on_recorded` is called, with the error
-    if that has failed. Raises `NotRunningError` if somebody else closed the run
-    meanwhile, and `CatalogLostError` if it can't be recorded: then others will find it
-    aborted.
+    The end of the run is recorded later: then there is the event `RunRecorded`, with
+    the error if that has failed. Raises `NotRunningError` if somebody else closed the
+    run meanwhile, and `CatalogLostError` if it can't be recorded: then others will find
+    it aborted.
     """
-    log.info("run %s of job %s (%s) starts", run.id, run.job_id, run.job_name)
-    ended, status, message = _execute_steps(run, recorder, executor)
+    events.emit(RunStarted(run))
+    ended, status, message = await _execute_steps(run, recorder, executor, events)
+    events.emit(RunEnded(run, status, message))
 
-    def tell(error: Exception | None) -> None:
-        if error is None:
-            log.info(
-                "run %s of job %s (%s) ended: %s%s",
-                *(run.id, run.job_id, run.job_name, status.name.lower()),
-                f", {message}" if message else "",
-            )
+    def note(error: Exception | None) -> None:
+        events.emit(RunRecorded(run, status, message, error))
 
-        on_recorded(error)
-
-    recorder.close_run(run.id, ended, status, message, tell)
+    recorder.close_run(run.id, ended, status, message, note)
 
 
-def _execute_steps(
-    run: Run, recorder: Recorder, executor: Executor
+async def _execute_steps(
+    run: Run, recorder: Recorder, executor: Executor, events: Events
 ) -> tuple[EndedStep | None, RunStatus, str | None]:
     if not run.steps:
         return None, RunStatus.NOTHING_TO_DO, "the job has no enabled step"
@@ -108,37 +100,48 @@ def _execute_steps(
         if step_log_id is None:
             log.warning("run %s: step %s has been deleted", run.id, step.name)
         else:
-            ended = _execute_step(run, step, step_log_id, recorder, executor)
+            ended = await _execute_step(
+                run, step, step_log_id, recorder, executor, events
+            )
             if (end := _end_of_run(step, ended)) is not None:
                 return ended, *end
         if following is not None:
-            step_log_id = recorder.advance(run.id, ended, following.id, 1)
+            step_log_id = await recorder.advance(run.id, ended, following.id, 1)
     return ended, RunStatus.SUCCEEDED, None
 
 
-def _execute_step(
-    run: Run, step: Step, step_log_id: int, recorder: Recorder, executor: Executor
+async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
+    run: Run,
+    step: Step,
+    step_log_id: int,
+    recorder: Recorder,
+    executor: Executor,
+    events: Events,
 ) -> EndedStep:
     """Execute a step, repeatedly if that may help; its end is not recorded yet."""
     attempt = 1
-    delay = step.retry_delay
+    longest = max(_LONGEST_DELAY, step.retry_delay)
+    # A little jitter, so that steps that failed together do not return together.
+    backoff = Backoff(step.retry_delay, longest, factor=step.retry_backoff, spread=0.1)
     while True:
         atomic = step.mode == StepMode.ATOMIC
-        outcome = executor.execute(step, recorder.seal(step_log_id) if atomic else None)
+        seal = recorder.seal(step_log_id) if atomic else None
+        outcome = await executor.execute(step, seal)
         status = _step_status(step, outcome)
-        log.debug("run %s: step %s: %s", run.id, step.name, status.name.lower())
+        events.emit(StepEnded(run, step, status, outcome))
         if attempt > step.retries or not _may_pass(step, outcome):
             return EndedStep(step_log_id, status, outcome)
         failed = _with_note(
             outcome,
-            f"attempt {attempt} of {step.retries + 1}; the next one in {delay:g} s",
+            f"attempt {attempt} of {step.retries + 1};"
+            f" the next one in {backoff.pause:g} s",
         )
-        recorder.end_step(run.id, EndedStep(step_log_id, StepStatus.FAILED, failed))
-        # A little jitter, so that steps that failed together do not return together.
-        cut_short = executor.pause(delay * random.uniform(0.9, 1))  # noqa: S311
+        await recorder.end_step(
+            run.id, EndedStep(step_log_id, StepStatus.FAILED, failed)
+        )
+        cut_short = await executor.pause(backoff.next())
         attempt += 1
-        delay = min(delay * step.retry_backoff, max(_LONGEST_DELAY, step.retry_delay))
-        next_log_id = recorder.advance(run.id, None, step.id, attempt)
+        next_log_id = await recorder.advance(run.id, None, step.id, attempt)
         if next_log_id is None:  # deleted meanwhile
             return EndedStep(step_log_id, _step_status(step, outcome), outcome)
         step_log_id = next_log_id
@@ -162,7 +165,7 @@ def _may_pass(step: Step, outcome: Outcome) -> bool:
 
 def _with_note(outcome: Outcome, note: str) -> Outcome:
     output = f"{outcome.output.rstrip()}\n{note}\n".lstrip("\n")
-    return Outcome(outcome.ending, outcome.result, output, outcome.reason)
+    return outcome._replace(output=output)
 
 
 def _end_of_run(step: Step, ended: EndedStep) -> tuple[RunStatus, str] | None:

@@ -1,8 +1,9 @@
 """The task that claims due jobs as workers become free."""
 
+import asyncio
 import logging
-from collections.abc import Callable
-from concurrent.futures import Future
+import math
+import time
 
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.catalog import (
@@ -11,118 +12,102 @@ from pgagent_runner.catalog import (
     Claims,
     NotRegisteredError,
 )
-from pgagent_runner.tasks import Flag
+from pgagent_runner.waiting import wait, wake
 
 log = logging.getLogger(__name__)
 
 # Seconds until another look at a due job
-LOCKED_RETRY = 0.1  # that somebody has locked
-REFUSED_RETRY = 1.0  # if the database refused this one
-FULL_RETRY = 1.0  # if no worker is free; one that has stalled counts as free then
-CROWDED_RETRY = 0.003  # if more is due than there were workers
+_LOCKED_RETRY = 0.1  # that somebody has locked
+_REFUSED_RETRY = 1.0  # if the database refused this one
+_FULL_RETRY = 1.0  # if no worker is free; one that has stalled counts as free then
+_CROWDED_RETRY = 0.003  # if more is due than there were workers
 
 
 class Claimer:
     """Claims what is due, starts it, and waits for the next due time.
 
-    It is also woken by `cause`, a flag that is set whenever something may be due, a
-    worker has become free, or `is_stopping` has become true, which ends it. `on_end` is
-    called when it has ended, for whatever reason.
+    A claim says when to look again, and so does a record; whoever learns of something
+    else calls `look`. Nobody cancels the task: a claim in flight is awaited, or broken
+    off with its session.
     """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        claims: Claims,
-        crew: Crew,
-        cause: Flag,
-        poll: float,
-        *,
-        is_stopping: Callable[[], bool],
-        on_end: Callable[[], None],
-    ) -> None:
+    def __init__(self, claims: Claims, crew: Crew, poll: float) -> None:
         """Wait for due times for `poll` seconds at most."""
         self._claims = claims
         self._crew = crew
-        self._cause = cause
         self._poll = poll
-        self._is_stopping = is_stopping
         self._closed = False
-        self._ended: Future[None] = Future()
-        self._ended.add_done_callback(lambda _: on_end())
+        self._look_at = 0.0
+        self._pause: asyncio.Future[None] | None = None
         self._passed_over = False
-        self._expectant = True  # whether something may be due at the next look
 
-    def work(self) -> None:
-        """Claim until stopped, or until the session is lost: as a task."""
-        try:
-            while not (self._closed or self._is_stopping()):
-                self._cause.clear()
-                delay = self._look()
-                self._expectant |= self._cause.wait(delay)
-        except Exception as e:  # noqa: BLE001 (`check` raises it)
-            self._ended.set_exception(e)
-        else:
-            self._ended.set_result(None)
+    async def work(self) -> None:
+        """Claim until closed; raises CatalogError if the session or the agent is lost."""
+        while not self._closed:
+            self._look_at = math.inf
+            self.look_within(await self._look())
+            while not self._closed and (left := self._look_at - time.monotonic()) > 0:
+                self._pause = asyncio.get_running_loop().create_future()
+                await wait(self._pause, left)
 
-    def break_off(self) -> None:
-        """Claim no more, and fail what waits for an answer: for another thread."""
-        self._closed = True
-        self._cause.set()
-        self._claims.break_off()
+    def look(self) -> None:
+        """Look at once: something may be due, or a worker is free."""
+        self.look_within(0.0)
+
+    def look_within(self, seconds: float) -> None:
+        """Look in so many seconds, if not before."""
+        at = time.monotonic() + seconds
+        if at < self._look_at:
+            self._look_at = at
+            wake(self._pause)
+
+    def note_due(self, seconds: float) -> None:
+        """Learn from a record when something is due.
+
+        Whoever lacks workers looks when there are some.
+        """
+        if self._crew.wakes_at == math.inf:
+            self.look_within(seconds)
 
     def break_off_silent(self, seconds: float) -> None:
         """Give up a claim that has been waiting for an answer for so long."""
         self._claims.break_off_silent(seconds)
 
+    def break_off(self) -> None:
+        """Claim no more, and fail what waits for an answer."""
+        self.close()
+        self._claims.break_off()
+
     def close(self) -> None:
-        """Break off, and wait for the end."""
-        self.break_off()
-        self._ended.exception()
+        """Claim no more; what is being claimed is."""
+        self._closed = True
+        wake(self._pause)
 
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended."""
-        return self._ended.done()
-
-    def check(self) -> None:
-        """Raise what it has failed with, if it has."""
-        if self._ended.done():
-            self._ended.result()
-
-    def _look(self) -> float:
+    async def _look(self) -> float:
         """Start due jobs if workers are free; return the seconds to the next look."""
-        self._crew.wakes_at = 1
+        self._crew.wakes_at = math.inf
         if not (free := self._crew.free):
-            return min(FULL_RETRY, self._poll)
+            self._crew.wakes_at = 1
+            return min(_FULL_RETRY, self._poll)
         try:
-            return min(self._start_what_is_due(free), self._poll)
+            return min(await self._start_what_is_due(free), self._poll)
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
             log.error("could not look for due jobs: %s", e)  # noqa: TRY400
-            return min(REFUSED_RETRY, self._poll)
+            return min(_REFUSED_RETRY, self._poll)
 
-    def _start_what_is_due(self, free: int) -> float:
+    async def _start_what_is_due(self, free: int) -> float:
         """Claim as many runs as workers are free; return when to look again."""
-        # When nothing is expected to be due, a question is cheaper than an attempt.
-        if not self._expectant and (left := self._until_due()) > 0:
-            return left
-        runs = self._claims.claim(free)
-        self._crew.start(runs)
-        self._claims.renew_plans()
-        if len(runs) == free:
+        claimed = await self._claims.claim(free, self._poll)
+        self._crew.start(claimed.runs)
+        if len(claimed.runs) == free:
             # More may be due. Single places are filled several at a time.
             self._crew.wakes_at = max(1, self._crew.size // 2)
-            return CROWDED_RETRY if self._crew.free else FULL_RETRY
-        left = self._until_due()
+            return _CROWDED_RETRY if self._crew.free else _FULL_RETRY
         # A job that was not claimed may have become due since. If it is passed over
         # again, somebody has locked it.
-        nothing = left == 0 and not runs
-        self._passed_over = nothing and not self._passed_over
-        return LOCKED_RETRY if nothing and not self._passed_over else left
-
-    def _until_due(self) -> float:
-        """Return the seconds until something is due, the poll interval at most."""
-        due = self._claims.seconds_until_due()
-        self._expectant = due is not None and due <= self._poll
-        return self._poll if due is None else min(due, self._poll)
+        nothing = claimed.look_again == 0 and not claimed.runs
+        is_locked = nothing and self._passed_over
+        self._passed_over = nothing
+        return _LOCKED_RETRY if is_locked else claimed.look_again

@@ -1,26 +1,16 @@
 """The runs under way: a bounded number of tasks, each with a run."""
 
+import asyncio
 import logging
-import threading
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from functools import partial
 
-from pgagent_runner.agent.fence import Fence
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
-from pgagent_runner.model import (
-    EndedStep,
-    Ending,
-    Outcome,
-    Run,
-    RunStatus,
-    StepStatus,
-    explain_error,
-)
+from pgagent_runner.events import Event, Events, RunClaimed, RunRecorded
+from pgagent_runner.model import Run, RunStatus, explain_error
 from pgagent_runner.run import execute_run
-from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
-from pgagent_runner.tasks import TaskLoop
+from pgagent_runner.steps import StepExecutor
 
 log = logging.getLogger(__name__)
 
@@ -34,64 +24,53 @@ _MOST_STALLED = 3
 class Crew:
     """The workers of one registration of the agent.
 
-    Three functions are called, from any thread. `on_free`: when a worker has become
-    free and at least `wakes_at` are, when all that has ended has been recorded, and
-    when runs may start again after an abort. `on_idle`: when no run is left, or one
-    could not be recorded. `on_silence`: when all runs have been stopped because nobody
-    has extended their time, and still nobody has when the lease is nearly over.
+    Two functions are called. `on_free`: when a worker has become free and at least
+    `wakes_at` are, and when runs may start again after an abort. `on_idle`: when no run
+    is left, or one could not be recorded.
     """
 
     def __init__(  # noqa: PLR0913
         self,
         size: int,
-        tasks: TaskLoop,
+        tasks: asyncio.TaskGroup,
         ledger: Ledger,
-        settings: StepSettings,
-        pool: SessionPool,
+        events: Events,
+        executor_of: Callable[[Run], StepExecutor],
         *,
         on_free: Callable[[], None],
         on_idle: Callable[[], None],
-        on_silence: Callable[[], None],
     ) -> None:
-        """Hire `size` workers."""
+        """Hire `size` workers, who become tasks of this group."""
         self.size = size
+        self.wakes_at: float = math.inf
+        self._tasks = tasks
         self._ledger = ledger
-        self._settings = settings
-        self._pool = pool
+        self._events = events
+        self._executor_of = executor_of
         self._on_free = on_free
         self._on_idle = on_idle
-        self._tasks = tasks
-        self._lock = threading.Lock()
         self._running: dict[int, StepExecutor] = {}
         self._unrecorded: set[int] = set()  # runs, those under way among them
+        self._aborting: set[asyncio.Task[None]] = set()
         self._failure: str | None = None
         self._aborted: str | None = None
-        self._fence = Fence(self._stop, on_silence)
-        self.wakes_at = 1
-        self.started = 0  # runs, so far
+        events.listen(self._hear)
 
     @property
     def free(self) -> int:
         """How many more runs can start: none while they would be stopped at once."""
-        with self._lock:
-            if self._aborted is not None:
-                return 0
-            running = len(self._running)
-            if running < self.size:
-                return self.size - running
-            stalled = self._count_stalled()
-        places = min(self.size + stalled, self.size * (1 + _MOST_STALLED))
+        if self._aborted is not None:
+            return 0
+        running = len(self._running)
+        if running < self.size:
+            return self.size - running
+        places = min(self.size + self._count_stalled(), self.size * (1 + _MOST_STALLED))
         return max(places - running, 0)  # some may have been connected meanwhile
 
     @property
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether no run is under way, and all that were have been recorded."""
         return not self._running and not self._unrecorded
-
-    @property
-    def stuck_for(self) -> float:
-        """For how many seconds one run has kept all others from going on."""
-        return self._tasks.stuck_for
 
     def check(self) -> None:
         """Raise CatalogError if a run has ended and could not be recorded.
@@ -103,136 +82,96 @@ class Crew:
 
     def start(self, runs: Iterable[Run]) -> None:
         """Have free workers execute these runs."""
-        prepared = [self._prepare(run) for run in runs]
-        self.started += len(prepared)
-        self._tasks.start(*prepared)
-
-    def _prepare(self, run: Run) -> Callable[[], None]:
-        executor = StepExecutor(self._settings, run, self._pool)
-        with self._lock:
+        for run in runs:
+            self._events.emit(RunClaimed(run))
+            executor = self._executor_of(run)
             self._running[run.id] = executor
             self._unrecorded.add(run.id)
             if self._aborted is not None:
                 executor.cancel(self._aborted)
-        return partial(self._work, run, executor)
-
-    def extend(self, fence: float, lease: float) -> None:
-        """Let steps go on for `fence` seconds more, unless they are extended again.
-
-        Otherwise they are stopped then. If this process is frozen, scripts are killed
-        in `lease` seconds. A session of the ledger that has been waiting for an answer
-        for `fence` seconds is broken off.
-        """
-        self._fence.extend(fence, lease)
-        self._ledger.break_off_silent(fence)
-        with self._lock:
-            was_aborted, self._aborted = self._aborted, None
-            executors = list(self._running.values())
-        for executor in executors:
-            executor.keep_alive(lease)
-        if was_aborted is not None:
-            self._on_free()
+            self._tasks.create_task(self._work(run, executor))
 
     def cancel(self, reasons: Mapping[int, str]) -> None:
         """Stop these runs, as far as they are under way here, for these reasons."""
-        with self._lock:
-            for run_id, reason in reasons.items():
-                if executor := self._running.get(run_id):
-                    executor.cancel(reason)
+        for run_id, reason in reasons.items():
+            if executor := self._running.get(run_id):
+                executor.cancel(reason)
 
     def abort(self, reason: str) -> None:
-        """Stop all steps under way, and what is started before the next `extend`.
+        """Stop all steps under way, and what is started before the next `resume`.
 
         The runs end as aborted.
         """
-        with self._lock:
-            self._aborted = reason
-            for executor in self._running.values():
-                executor.cancel(reason)
+        self._aborted = reason
+        for executor in self._running.values():
+            executor.cancel(reason)
 
-    def dismiss(self) -> None:
-        """Record and extend no more: the runs have been aborted, or there is none."""
-        self._ledger.close()
-        self._fence.close()
+    def resume(self) -> None:
+        """Let runs start again after an abort."""
+        if self._aborted is not None:
+            self._aborted = None
+            self._on_free()
 
-    def _stop(self) -> None:
-        self.abort("the agent could not show a sign of life in time")
+    def break_off(self) -> None:
+        """Stop all steps without a turn of the loop: from any thread."""
+        for executor in list(self._running.values()):
+            executor.break_off()
+
+    def keep_alive(self, seconds: float) -> None:
+        """Let scripts go on for so many seconds from now: from any thread."""
+        for executor in list(self._running.values()):
+            executor.keep_alive(seconds)
 
     def _count_stalled(self) -> int:
         latest = time.monotonic() - _STALLED_AFTER
         waiting = (e.connecting_since for e in self._running.values())
         return sum(since is not None and since < latest for since in waiting)
 
-    def _work(self, run: Run, executor: StepExecutor) -> None:
+    async def _work(self, run: Run, executor: StepExecutor) -> None:
+        """Execute a run; whatever it raises, others of the group must not hear of it."""
         try:
-            self._execute(run, executor)
-        except Exception:  # while closing what the run had: its end is handed in
+            with executor:
+                await execute_run(run, self._ledger, executor, self._events)
+        except CatalogError as e:
+            self._note_recorded(run, e)
+        except Exception as e:
             log.exception("run %s: an error in the runner itself", run.id)
+            await self._abort(run, explain_error(e))
+        except asyncio.CancelledError:
+            # Not by us. What was handed in is recorded; else the run would be nobody's.
+            aborting = asyncio.create_task(self._abort(run, "its task was cancelled"))
+            self._aborting.add(aborting)
+            aborting.add_done_callback(self._aborting.discard)
+            raise
         finally:
-            with self._lock:
-                del self._running[run.id]
-                free = self.size - len(self._running)
-            if free >= self.wakes_at:
+            del self._running[run.id]
+            if self.size - len(self._running) >= self.wakes_at:
                 self._on_free()
             self._tell_if_idle()
 
-    def _execute(self, run: Run, executor: StepExecutor) -> None:
-        """Execute a run and have its end recorded, whatever it is."""
-        on_recorded = partial(self._note_recorded, run)
-        with ExitStack() as stack:
-            try:
-                try:
-                    stack.enter_context(executor)
-                except OSError as e:
-                    self._fail(run, str(e), on_recorded)
-                else:
-                    execute_run(run, self._ledger, executor, on_recorded)
-            except CatalogError as e:
-                on_recorded(e)
-            except Exception as e:
-                log.exception("run %s: an error in the runner itself", run.id)
-                try:
-                    stack.close()
-                finally:
-                    self._abort(run, explain_error(e))
-
-    def _fail(
-        self, run: Run, reason: str, on_recorded: Callable[[Exception | None], None]
-    ) -> None:
-        """Have it recorded that a run failed whose first step could not start."""
-        ended = None
-        if run.step_log_id is not None:
-            outcome = Outcome(Ending.FAILED, -1, reason, reason)
-            ended = EndedStep(run.step_log_id, StepStatus.FAILED, outcome)
-        self._ledger.close_run(run.id, ended, RunStatus.FAILED, reason, on_recorded)
-
-    def _abort(self, run: Run, reason: str) -> None:
+    async def _abort(self, run: Run, reason: str) -> None:
         """Record that a run ended at nobody knows which point."""
+        error = None
         try:
-            self._ledger.abort_run(run.id, reason)
+            await self._ledger.abort_run(run.id, reason)
         except Exception as e:  # noqa: BLE001 (noted)
-            self._note_recorded(run, e)
-        else:
-            self._note_recorded(run, None)
+            error = e
+        if run.id in self._unrecorded:
+            self._events.emit(RunRecorded(run, RunStatus.ABORTED, reason, error))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, RunRecorded):
+            self._note_recorded(event.run, event.error)
 
     def _note_recorded(self, run: Run, error: Exception | None) -> None:
         """Note, once, that a run has been recorded, or that it could not be."""
-        with self._lock:
-            if run.id not in self._unrecorded:
-                return
-            self._unrecorded.remove(run.id)
-            all_recorded = self._unrecorded <= self._running.keys()
-        if isinstance(error, NotRunningError):
-            log.warning("run %s was closed by somebody else: %s", run.id, error)
-        elif isinstance(error, CatalogError):
+        if run.id not in self._unrecorded:
+            return
+        self._unrecorded.remove(run.id)
+        if error is not None and not isinstance(error, NotRunningError):
             self._failure = f"run {run.id} could not be recorded: {error}"
-        elif error is not None:
-            log.error("run %s: an error in the agent", run.id, exc_info=error)
-            self._failure = f"run {run.id}: an error in the agent: {error}"
-        if all_recorded:
-            self._on_free()  # because its job may be due again
         self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:
-        if self.idle or self._failure is not None:
+        if self.is_idle or self._failure is not None:
             self._on_idle()

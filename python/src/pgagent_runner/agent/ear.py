@@ -3,16 +3,17 @@
 Every role of the database may NOTIFY, as often as it likes and whatever it likes.
 """
 
+import asyncio
 import logging
 import math
-import select
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 
+from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError, Listener
+from pgagent_runner.events import Event, RunStarted
 from pgagent_runner.model import Heard
-from pgagent_runner.tasks import Flag, wait_ready
 
 log = logging.getLogger(__name__)
 
@@ -31,54 +32,51 @@ _NOTHING = Heard(0, cancel=False)
 
 
 class Ear:
-    """Tells when jobs may have changed: `work` is a task, which `close` ends.
+    """Tells when jobs may have changed: `work` is a task, which may be cancelled.
 
     `on_change` is called, and before that `on_cancel` if a run may have to be
-    cancelled. `count_runs` tells how many runs have been started so far.
+    cancelled. It has to hear, by `note`, of runs that start.
     """
 
     def __init__(
         self,
-        listen: Callable[[], Listener],
+        listen: Callable[[], Awaitable[Listener]],
         *,
-        count_runs: Callable[[], int],
         on_change: Callable[[], object],
         on_cancel: Callable[[], object],
     ) -> None:
         """Prepare to hear through what `listen` returns, time and again."""
         self._listen = listen
-        self._count_runs = count_runs
         self._on_change = on_change
         self._on_cancel = on_cancel
-        self._closed = Flag()
         self._now = time.monotonic()
-        self._runs = 0
+        self._started = 0  # runs, since the last look
         self._looks = float(_AT_ONCE)
         self._readable = float(_FLOOD)
         self._heard = _NOTHING
 
-    def work(self) -> None:
-        """Listen until closed, whatever becomes of the session: as a task."""
-        delay = _DEAF
-        while not self._closed.is_set:
+    def note(self, event: Event) -> None:
+        """Hear of a run that starts: what was notified before was worth a look."""
+        self._started += isinstance(event, RunStarted)
+
+    async def work(self) -> None:
+        """Listen until cancelled, whatever becomes of the session."""
+        backoff = Backoff(_DEAF, _LONGEST_DELAY, spread=0)
+        while True:
             try:
-                with closing(self._listen()) as listener:
-                    delay = _DEAF
-                    self._hear(listener)
+                with closing(await self._listen()) as listener:
+                    backoff.reset()
+                    await self._hear(listener)
             except (CatalogError, OSError) as e:
                 log.warning("could not listen for changes of jobs: %s", e)
-            self._closed.wait(delay)
-            delay = min(2 * delay, _LONGEST_DELAY)
+            await asyncio.sleep(backoff.next())
 
-    def close(self) -> None:
-        """End the task, which may take its time: for another thread."""
-        self._closed.set()
-
-    def _hear(self, listener: Listener) -> None:
-        """Tell of changes until closed, or until there are too many."""
+    async def _hear(self, listener: Listener) -> None:
+        """Tell of changes until there are too many."""
         self._readable = float(_FLOOD)
-        while not self._closed.is_set and self._readable >= 0:
-            self._wait(listener)
+        while self._readable >= 0:
+            # What is not read at once would be kept by the server, for everybody.
+            await listener.wait(self._seconds_until_look())
             self._pass_time()
             heard = listener.take(_FLOOD)
             self._heard = self._heard.plus(heard.times, cancel=heard.cancel)
@@ -86,18 +84,13 @@ class Ear:
             if self._heard.times and self._looks >= 1:
                 self._tell()
 
-    def _wait(self, listener: Listener) -> None:
-        """Wait for something to hear, or until there may be a look.
-
-        What is not read at once would be kept by the server, for everybody.
-        """
-        seconds = (1 - self._looks) * _PACE if self._heard.times else math.inf
-        wait_ready({listener.fileno(): select.POLLIN}, seconds, self._closed)
+    def _seconds_until_look(self) -> float:
+        return (1 - self._looks) * _PACE if self._heard.times else math.inf
 
     def _pass_time(self) -> None:
-        now, runs = time.monotonic(), self._count_runs()
-        passed, started = now - self._now, runs - self._runs
-        self._now, self._runs = now, runs
+        now = time.monotonic()
+        passed, started = now - self._now, self._started
+        self._now, self._started = now, 0
         self._looks = min(self._looks + passed / _PACE + started, _AT_ONCE)
         self._readable = min(self._readable + passed * _FLOOD + started, _FLOOD)
 

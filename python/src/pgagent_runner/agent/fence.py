@@ -1,33 +1,31 @@
-"""Stopping an agent's steps in time when the agent itself can't."""
+"""Stopping an agent's steps in time when nothing else can."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Fence:
-    """Calls `stop`, and later `give_up`, unless it is extended again and again.
+    """Calls functions, each at its time, unless it is extended again and again.
 
-    It has a thread of its own, because the agent's may be waiting for a server that has
-    vanished, while others are about to declare the agent dead.
+    It has a thread of its own, because all others may be waiting for a server that has
+    vanished, while other runners are about to declare the agent dead.
     """
 
-    def __init__(self, stop: Callable[[], None], give_up: Callable[[], None]) -> None:
+    def __init__(self, *functions: Callable[[], None]) -> None:
         """Do nothing before the first extension."""
-        self._stop = stop
-        self._give_up = give_up
+        self._functions = functions
         self._changed = threading.Condition()
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._closed = False
         self._thread = threading.Thread(target=self._watch, name="fence", daemon=True)
         self._thread.start()
 
-    def extend(self, seconds: float, last: float) -> None:
-        """Let everything go on for `seconds` from now, and give up after `last`."""
-        now = time.monotonic()
+    def extend(self, moments: Sequence[float]) -> None:
+        """Call each function at its moment, by the monotonic clock, and not before."""
         with self._changed:
             sleeps_longer = bool(self._due)
-            self._due = [(now + seconds, self._stop), (now + last, self._give_up)]
+            self._due = list(zip(moments, self._functions, strict=True))
             if not sleeps_longer:
                 self._changed.notify()
 
@@ -36,7 +34,6 @@ class Fence:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
 
     def _watch(self) -> None:
         with self._changed:

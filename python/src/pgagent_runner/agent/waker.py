@@ -1,11 +1,9 @@
-"""Waiting that a signal, another thread or a notification ends."""
+"""Waiting in a thread that other threads can end."""
 
 import contextlib
 import select
 import socket
 from typing import Protocol
-
-from pgagent_runner.tasks import wait_ready
 
 
 class HasFileno(Protocol):
@@ -16,27 +14,29 @@ class HasFileno(Protocol):
 
 
 class Waker:
-    """Ends the waiting of one thread, from any other or from a signal handler."""
+    """Ends the waiting of one thread, from any other."""
 
     def __init__(self) -> None:
-        """Open the socket pair."""
+        """Open the socket pair; raises OSError if there is no descriptor left."""
         self._reader, self._writer = socket.socketpair()
         self._reader.settimeout(0)
         self._writer.settimeout(0)
 
-    @property
-    def signal_fileno(self) -> int:
-        """The descriptor for `signal.set_wakeup_fd`: a signal ends the waiting too."""
-        return self._writer.fileno()
-
     def wake(self) -> None:
         """End the waiting under way, or else the next one."""
-        with contextlib.suppress(BlockingIOError):  # full of wake-ups already
+        with contextlib.suppress(OSError):  # full of wake-ups already, or closed
             self._writer.send(b"\0")
 
-    def wait(self, seconds: float, other: HasFileno | None = None) -> None:
+    def wait(self, seconds: float, other: HasFileno) -> None:
         """Wait to be woken, for `other` to be readable, or for `seconds`."""
-        readers = (self._reader, other) if other is not None else (self._reader,)
-        wait_ready({r.fileno(): select.POLLIN for r in readers}, max(seconds, 0))
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        poll.register(other, select.POLLIN)
+        poll.poll(max(seconds, 0) * 1000 + 1)
         with contextlib.suppress(BlockingIOError):
             self._reader.recv(4096)
+
+    def close(self) -> None:
+        """Close the socket pair."""
+        self._reader.close()
+        self._writer.close()

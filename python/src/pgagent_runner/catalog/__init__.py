@@ -1,6 +1,6 @@
 """The only speaker to the schema pgagent: its functions that a runner calls."""
 
-from pgagent_runner.catalog.claims import Claims
+from pgagent_runner.catalog.claims import Claimed, Claims
 from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
 from pgagent_runner.catalog.errors import (
     CatalogError,
@@ -11,13 +11,14 @@ from pgagent_runner.catalog.errors import (
     StrangersError,
 )
 from pgagent_runner.catalog.ledger import Ledger, Seal
-from pgagent_runner.catalog.listener import Listener
+from pgagent_runner.catalog.listener import Listener, listen
 from pgagent_runner.catalog.prune import prune_log
 from pgagent_runner.catalog.registration import Registration
 
 __all__ = [
     "CatalogError",
     "CatalogLostError",
+    "Claimed",
     "Claims",
     "Ledger",
     "Listener",
@@ -27,6 +28,7 @@ __all__ = [
     "Registration",
     "Seal",
     "StrangersError",
+    "listen",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",

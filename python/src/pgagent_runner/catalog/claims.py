@@ -1,25 +1,35 @@
 """The session through which an agent claims runs."""
 
-import itertools
 import math
-import select
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import LiteralString
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import LiteralString, NamedTuple
 
 import psycopg
+from psycopg import pq
 
-from pgagent_runner.catalog.connection import (
-    Connection,
-    Row,
-    break_off,
-    connect,
-    translated_errors,
-)
+from pgagent_runner.catalog.connection import Connection, Row, open_in_loop
 from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.model import Run, Step
-from pgagent_runner.tasks import wait_ready
+
+_CLAIM: LiteralString = """
+    SELECT * FROM pgagent.pga_run_claim(
+        %s::integer, %s::integer, %s::double precision
+    )
+"""
+_IS_REGISTERED: LiteralString = """
+    SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
+    ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
+    WHERE a.jagpid = %s::integer
+"""
+
+
+class Claimed(NamedTuple):
+    """What a claim has found."""
+
+    runs: list[Run]
+    look_again: float  # seconds until there may be more
 
 
 class Claims:
@@ -27,125 +37,124 @@ class Claims:
 
     Every method raises `CatalogLostError` when the session is lost while it is asked
     something, or has been broken off, `NotRegisteredError` when the agent has been
-    declared dead, and `CatalogError` for any other refusal. For one task or thread.
+    declared dead, and `CatalogError` for any other refusal. For one task, which nobody
+    may cancel: what it has claimed would be nobody's.
     """
 
-    def __init__(
-        self, conninfo: str, agent_id: int, station: str, lock_timeout: float = 0
-    ) -> None:
-        """Connect, for the agent `agent_id` on host `station`.
+    def __init__(self, conninfo: str, agent_id: int, lock_timeout: float = 0) -> None:
+        """Prepare to claim for the agent `agent_id`; `open` comes first.
 
         A claim waits for a lock on all of a table for `lock_timeout` seconds at most; 0
-        is for ever. Raises `CatalogLostError`.
+        is for ever.
         """
-        self._agent_id = agent_id
-        self._station = station
         self._conninfo = conninfo
+        self._agent_id = agent_id
         self._lock_timeout = lock_timeout
-        self._session = self._connect()
-        self._asked: float | None = None
-        self._broken_off = False
+        self._session: Connection | None = None
+        self._is_broken_off = False
 
-    def claim(self, limit: int) -> list[Run]:
-        """Claim at most `limit` due runs, the longest due first."""
-        query: LiteralString = (
-            "SELECT * FROM pgagent.pga_run_claim(%s::integer, %s::integer)"
-        )
-        rows = self._ask(query, self._agent_id, limit)
-        self._session.note_rows(len(rows))
-        return list(_runs(rows))
+    async def open(self) -> None:
+        """Connect; raises `CatalogLostError`."""
+        self._session = await open_in_loop(self._conninfo, self._lock_timeout)
+        self._has_ended = False
+        self._session.add_notice_handler(self._hear)
 
-    def seconds_until_due(self) -> float | None:
-        """Return the time until a run is due, 0 if one is, None if none will be."""
-        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s::text)"
-        try:
-            rows = self._ask(query, self._station)
-        except CatalogLostError:  # this is no claim, and can be asked again
-            rows = self._ask(query, self._station)
-        due: float | None = rows[0][0]
-        return due
+    async def claim(self, limit: int, longest: float) -> Claimed:
+        """Claim at most `limit` due runs, the longest due first.
 
-    def renew_plans(self) -> None:
-        """Have claims planned anew if the log has doubled, before one is in a hurry."""
-        if self._session.plans_are_old:
-            with self._asking():
-                self._session.forget_old_plans()
-            self.claim(0)
+        Also say when to look again: at once if more are due, in `longest` seconds if
+        none will be before.
+        """
+        session = await self._usable_session()
+        cursor = await session.ask(_CLAIM, (self._agent_id, limit, longest))
+        rows = await cursor.fetchall()
+        columns = [column.name for column in cursor.description or ()]
+        look_again: float = rows.pop()[columns.index("look_again")]
+        session.note_rows(len(rows))
+        if await session.renew_plans():  # before a claim is in a hurry
+            await session.ask(_CLAIM, (self._agent_id, 0, longest))
+        return Claimed(list(_runs(rows, columns)), look_again)
 
     def break_off_silent(self, seconds: float) -> None:
-        """Break off what has waited for an answer for so long, from any thread."""
-        asked = self._asked
-        if asked is not None and asked < time.monotonic() - seconds:
-            self.break_off()
+        """Break off what has waited for an answer for so long."""
+        if self._session is not None and self._session.break_off_silent(seconds):
+            self._is_broken_off = True
 
     def break_off(self) -> None:
-        """Have whatever is asked, now or later, fail: for another thread."""
-        self._broken_off = True
-        break_off(self._session)
+        """Have whatever is asked, now or later, fail."""
+        self._is_broken_off = True
+        if self._session is not None:
+            self._session.break_off()
 
     def close(self) -> None:
         """Close the session."""
-        self._session.close()
+        if self._session is not None:
+            self._session.finish()
 
-    def _ask(self, query: LiteralString, *parameters: object) -> list[Row]:
-        with self._asking():
-            return self._session.execute(query, parameters).fetchall()
+    async def _usable_session(self) -> Connection:
+        """Return a session that answers.
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Have a session that answers, and know since when it has been asked."""
-        self._asked = time.monotonic()
-        try:
-            # A session that ended while nothing was asked is no loss. But nobody knows
-            # of a claim whose answer is lost until this agent is gone.
-            if self._has_been_ended() and not self._broken_off:
-                self._session.close()
-                self._session = self._connect()
-                self._check_agent()
-            if self._broken_off:
-                raise CatalogLostError("the session for claims was broken off")
-            with translated_errors(self._session):
-                yield
-        finally:
-            self._asked = None
-
-    def _check_agent(self) -> None:
-        """Raise CatalogLostError if the agent's own session has ended too."""
-        query: LiteralString = """
-            SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
-            ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
-            WHERE a.jagpid = %s::integer
+        One that ended while nothing was asked is no loss. But nobody knows of a claim
+        whose answer is lost until this agent is gone.
         """
-        with translated_errors(self._session):
-            if self._session.execute(query, [self._agent_id]).fetchone() is None:
-                raise CatalogLostError("the session of the agent has ended")
+        if self._has_been_ended() and not self._is_broken_off:
+            self.close()
+            await self.open()
+            await self._check_agent()
+        if self._is_broken_off or self._session is None:
+            raise CatalogLostError("the session for claims was broken off")
+        return self._session
 
-    def _connect(self) -> Connection:
-        self._has_ended = False
-        session = connect(self._conninfo, self._lock_timeout)
-        session.add_notice_handler(self._hear)
-        return session
+    async def _check_agent(self) -> None:
+        """Raise CatalogLostError if the agent's own session has ended too."""
+        if self._session is None:
+            return
+        cursor = await self._session.ask(_IS_REGISTERED, [self._agent_id])
+        if await cursor.fetchone() is None:
+            raise CatalogLostError("the session of the agent has ended")
 
     def _hear(self, said: psycopg.errors.Diagnostic) -> None:
         """Note the last words of a server that ends a session which asked nothing."""
         self._has_ended |= said.severity_nonlocalized == "FATAL"
 
     def _has_been_ended(self) -> bool:
-        try:
-            while wait_ready({self._session.fileno(): select.POLLIN}, 0):
-                self._session.pgconn.consume_input()
-                self._session.pgconn.is_busy()  # which takes in what has come
-        except psycopg.OperationalError:
+        if self._session is None:
             return True
-        return self._has_ended
+        pgconn = self._session.pgconn
+        try:
+            # Twice: the last words, and the end.
+            for _ in range(2):
+                pgconn.consume_input()
+                pgconn.is_busy()  # which takes in what has come
+        except psycopg.Error:
+            return True
+        return self._has_ended or pgconn.status != pq.ConnStatus.OK
 
 
-def _runs(rows: Iterable[Row]) -> Iterator[Run]:
+def _runs(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    for run, steps in itertools.groupby(rows, lambda row: row[:5]):
-        run_id, job_id, name, timeout, step_log_id = run
-        known = tuple(_sound(Step(*row[5:])) for row in steps if row[5] is not None)
-        yield Run(run_id, job_id, name, known, step_log_id, _limit(timeout))
+    run_of = _reader(Run, "run_", columns, without=("steps",))
+    step_of = _reader(Step, "step_", columns)
+    step_id = columns.index("step_id")
+    for fields, of_run in groupby(rows, run_of):
+        run_id, job_id, name, step_log_id, timeout = fields
+        steps = tuple(
+            _sound(Step._make(step_of(row)))
+            for row in of_run
+            if row[step_id] is not None
+        )
+        yield Run(run_id, job_id, name, steps, step_log_id, _limit(timeout))
+
+
+def _reader(
+    kind: type[tuple[object, ...]],
+    prefix: str,
+    columns: Sequence[str],
+    without: Sequence[str] = (),
+) -> Callable[[Row], Row]:
+    """Return what takes the fields of a named tuple out of a row, by their names."""
+    names = [name for name in kind._fields if name not in without]  # type: ignore[attr-defined]
+    return itemgetter(*(columns.index(prefix + name) for name in names))
 
 
 def _sound(step: Step) -> Step:

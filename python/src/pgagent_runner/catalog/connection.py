@@ -1,31 +1,26 @@
 """A session with the catalogue: how it is opened, and what its errors mean."""
 
+import asyncio
 import contextlib
-import os
-import select
-import socket
+import time
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.abc import Buffer, PQGen
+from psycopg.abc import Buffer, Params, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.waiting import Ready, Wait
 
+from pgagent_runner import libpq
 from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
-from pgagent_runner.tasks import in_task, in_thread, wait_ready
 
 Row = tuple[Any, ...]
+BlockingConnection = psycopg.Connection[Row]
 T = TypeVar("T")
 
-# What psycopg waits for: the events of poll, and what it is told when that has come.
-_EVENTS = {
-    Wait.R: (select.POLLIN, Ready.R),
-    Wait.W: (select.POLLOUT, Ready.W),
-    Wait.RW: (select.POLLIN | select.POLLOUT, Ready.RW),
-}
+# What psycopg is told when that has come for which it waits.
+_READY = {Wait.R: Ready.R, Wait.W: Ready.W, Wait.RW: Ready.RW}
 
 # What a session of ours needs, whatever the role, the database or the user's
 # environment prescribe; settings that this server does not have are left out. Four let
@@ -79,43 +74,87 @@ _DEFAULTS = {
     "tcp_user_timeout": 8000,
 }
 
+_TAKE_ANY_BYTES: LiteralString = "SET client_encoding = 'SQL_ASCII'"
+_SLOWEST = 50_000  # characters a second that every network carries
 
-class Connection(psycopg.Connection[Row]):
-    """A session with the catalogue, which knows when to plan its statements anew."""
+
+class Connection(psycopg.AsyncConnection[Row]):
+    """A session with the catalogue, in the loop.
+
+    It knows since when it has been asked something, and when to plan its statements
+    anew.
+    """
 
     _rows = 0
     _rows_of_plans = 100
+    _asked: float | None = None
 
     def note_rows(self, count: int) -> None:
         """Note how many rows it has added to the log."""
         self._rows += count
 
-    @property
-    def plans_are_old(self) -> bool:
-        """Whether the log has doubled since statements were planned.
+    async def renew_plans(self) -> bool:
+        """Have statements planned anew if the log has doubled; tell whether it has.
 
         What was the shortest way when a table was empty may now be a long one.
         """
-        return self._rows >= self._rows_of_plans
-
-    def forget_old_plans(self) -> None:
-        """Have statements planned anew."""
-        self.execute("DISCARD PLANS")
+        if self._rows < self._rows_of_plans:
+            return False
+        await self.ask("DISCARD PLANS")
         self._rows_of_plans = 2 * self._rows
+        return True
 
-    def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:  # noqa: ANN401
-        """Wait for what psycopg waits for; in a task, others go on meanwhile."""
-        if not in_task():
-            return super().wait(gen, *args, **kwargs)
+    async def ask(
+        self, query: LiteralString, parameters: Params = (), *, characters: int = 0
+    ) -> psycopg.AsyncCursor[Row]:
+        """Execute a statement; raises `CatalogError` and its kinds.
+
+        So many characters take their time on a slow network before it can be answered.
+        """
+        self._asked = time.monotonic() + characters / _SLOWEST
+        try:
+            with translated_errors(self):
+                return await self.execute(query, parameters or None)
+        finally:
+            self._asked = None
+
+    def break_off_silent(self, seconds: float) -> bool:
+        """Break off if it has waited for an answer for so long; tell whether it has."""
+        asked = self._asked
+        is_silent = asked is not None and asked < time.monotonic() - seconds
+        if is_silent:
+            self.break_off()
+        return is_silent
+
+    def break_off(self) -> None:
+        """Have whatever waits for an answer fail."""
+        break_off(self)
+
+    def finish(self) -> None:
+        """Close it; what is under way fails."""
+        self.pgconn.finish()
+
+    async def wait(self, gen: PQGen[T], *_: Any, **__: Any) -> T:  # noqa: ANN401
+        """Wait for what psycopg waits for.
+
+        Its own way costs several times as much. Whoever is cancelled in here leaves a
+        session that nobody can use: it is closed.
+        """
+        loop = asyncio.get_running_loop()
         try:
             wanted = next(gen)
             while True:
-                events, ready = _EVENTS[wanted]
-                wait_ready({self.fileno(): events})
-                wanted = gen.send(ready)
+                waiter = loop.create_future()
+                events = {"read": bool(wanted & Wait.R), "write": bool(wanted & Wait.W)}
+                with libpq.watched(self.fileno(), waiter, **events):
+                    await waiter
+                wanted = gen.send(_READY[wanted])
         except StopIteration as end:
             result: T = end.value
             return result
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
 
 
 class _TextLoader(Loader):
@@ -147,52 +186,77 @@ def merge_conninfo(conninfo: str, defaults: Mapping[str, Any]) -> str:
     return make_conninfo("", **(known | parse_conninfo(conninfo)))
 
 
-def connect(conninfo: str, lock_timeout: float = 0) -> Connection:
-    """Open a session with the catalogue, in autocommit mode.
+def connect(conninfo: str, lock_timeout: float = 0) -> BlockingConnection:
+    """Open a session with the catalogue, in autocommit mode: for a thread.
 
     A statement waits at most `lock_timeout` seconds for a lock; 0 is for ever.
     Raises CatalogLostError with libpq's reason.
     """
-    try:
-        # In a thread, because resolving a name may take long.
-        connection = in_thread(
-            partial(Connection.connect, autocommit=True, client_encoding="UTF8"),
-            merge_conninfo(conninfo, _DEFAULTS),
+    with _told_as_lost(conninfo):
+        session = BlockingConnection.connect(
+            merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
         )
-        connection.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
-            # It takes any bytes, and would refuse to send those that are not UTF-8.
-            connection.execute("SET client_encoding = 'SQL_ASCII'")
-            for name in ("text", "name", "bpchar"):
-                connection.adapters.register_loader(name, _TextLoader)
+        session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+        if _knows_no_encoding(session):
+            session.execute(_TAKE_ANY_BYTES)
+    return session
+
+
+async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
+    """Do as `connect` does, in the loop."""
+    with _told_as_lost(conninfo):
+        parameters = parse_conninfo(merge_conninfo(conninfo, _DEFAULTS))
+        pgconn = await libpq.connect(parameters | {"client_encoding": "UTF8"})
+        session = Connection(pgconn)
+        try:
+            await session.set_autocommit(True)  # noqa: FBT003
+            await session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+            if _knows_no_encoding(session):
+                await session.execute(_TAKE_ANY_BYTES)
+        except BaseException:
+            pgconn.finish()
+            raise
+    return session
+
+
+def _knows_no_encoding(session: BlockingConnection | Connection) -> bool:
+    """Tell whether the database takes any bytes, and have them read as they are.
+
+    It would refuse to send those that are not UTF-8.
+    """
+    if session.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return False
+    for name in ("text", "name", "bpchar"):
+        session.adapters.register_loader(name, _TextLoader)
+    return True
+
+
+@contextlib.contextmanager
+def _told_as_lost(conninfo: str) -> Iterator[None]:
+    """Turn what is raised while a session is opened into CatalogLostError."""
+    try:
+        yield
     except UnicodeError as e:  # of Python's codec for host names
         host = parse_conninfo(conninfo).get("host")
         shown = "" if "@" in str(host) else f' "{host}"'
         raise CatalogLostError(f"the host name{shown} can't be looked up") from e
-    except OSError as e:  # no thread left
+    except OSError as e:  # no thread or no descriptor left
         raise CatalogLostError(str(e)) from e
     except psycopg.Error as e:
         # The rest of a password that holds an @ is taken for the host.
         if "@" in str(parse_conninfo(conninfo).get("host", "")):
             raise CatalogLostError("can't connect: the host contains an @") from None
         raise CatalogLostError(str(e).strip()) from e
-    return connection
 
 
-def break_off(connection: Connection) -> None:
-    """Have whatever waits for this session's answer fail: for another thread.
-
-    A server that is alive and does not answer is no error to TCP.
-    """
-    with (
-        contextlib.suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(connection.fileno())) as same,
-    ):
-        same.shutdown(socket.SHUT_RDWR)
+def break_off(session: BlockingConnection | Connection) -> None:
+    """Have whatever waits for this session's answer fail: for any thread."""
+    with contextlib.suppress(psycopg.Error):
+        libpq.shut_down(session.fileno())
 
 
 @contextlib.contextmanager
-def translated_errors(connection: Connection) -> Iterator[None]:
+def translated_errors(session: BlockingConnection | Connection) -> Iterator[None]:
     """Turn the driver's errors on this session into ours."""
     try:
         yield
@@ -200,6 +264,6 @@ def translated_errors(connection: Connection) -> Iterator[None]:
         message = e.diag.message_primary or str(e).strip()
         if e.diag.message_detail:
             message = f"{message} ({e.diag.message_detail})"
-        if connection.closed:
+        if session.closed:
             raise CatalogLostError(message) from e
         raise BY_SQLSTATE.get(e.sqlstate or "", CatalogError)(message) from e

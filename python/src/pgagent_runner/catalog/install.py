@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from pgagent_runner.catalog.connection import Connection, connect, translated_errors
+from pgagent_runner.catalog.connection import (
+    BlockingConnection,
+    connect,
+    translated_errors,
+)
 from pgagent_runner.catalog.errors import CatalogError
 
 _SCRIPTS = Path(__file__).parent / "sql"
@@ -102,7 +106,7 @@ def _change(
     return Change(database, before, after, script and f"{_HEAD}{script}")
 
 
-def _found(session: Connection) -> tuple[str | None, str | None]:
+def _found(session: BlockingConnection) -> tuple[str | None, str | None]:
     """Return the versions of the extension and of the catalogue, None for none."""
     extension, catalogue = session.execute(_FOUND).fetchone() or (None, None)
     return extension, extension or catalogue

@@ -1,25 +1,17 @@
-"""The record of what becomes of runs: many tasks hand it in, one writes it down."""
+"""The record of what becomes of runs: many hand it in, one task writes it down."""
 
-import functools
+import asyncio
+import contextlib
+import json
 import logging
-import random
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import LiteralString
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
 
 import psycopg
 
-from pgagent_runner.catalog.connection import (
-    Connection,
-    Row,
-    break_off,
-    connect,
-    translated_errors,
-)
+from pgagent_runner.backoff import Backoff
+from pgagent_runner.catalog.connection import Connection, Row, open_in_loop
 from pgagent_runner.catalog.errors import (
     BY_SQLSTATE,
     CatalogError,
@@ -27,28 +19,23 @@ from pgagent_runner.catalog.errors import (
     LockedError,
 )
 from pgagent_runner.model import EndedStep, RunStatus
-from pgagent_runner.tasks import Flag, TaskLoop, Turn, wait_for
 
 log = logging.getLogger(__name__)
 
-_FIRST_DELAY = 0.05  # seconds between attempts, doubled up to
+_FIRST_DELAY = 0.05  # seconds between attempts
 _LONGEST_DELAY = 2.0
+_FIRST_LOCKED = 0.01  # seconds until another look at a job that somebody has locked
 _MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
 _MOST_AT_ONCE = 200  # entries in a transaction
 _MOST_CHARACTERS = 8 << 20  # of output in a transaction of several entries
-_SLOWEST = 50_000  # characters a second that every network carries
 _LOCKED = "55P03"
 _LAST_WORDS = 1.0  # seconds that the server has to answer when the ledger is closed
 _GIVEN_UP = "the agent has given up its registration"
 
 _RECORD: LiteralString = """
-    SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
-        %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::text[],
-        %s::integer[], %s::integer[], %s::text[],
-        pg_catalog.array_replace(%s::text[], ''::text, NULL::text)
-    ) ORDER BY place
+    SELECT place, step_log_id, refusal, reason, look_again
+    FROM pgagent.pga_run_record(%s::integer, %s::json) ORDER BY place NULLS LAST
 """
-
 
 # Whoever locks the job must not keep the session from all others.
 _ABORT: LiteralString = """
@@ -56,43 +43,89 @@ _ABORT: LiteralString = """
            pgagent.pga_run_abort(%s::bigint, %s::text)
 """
 
+_NOTE_SESSION: LiteralString = (
+    "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
+)
+
+_HAS_SUCCEEDED: LiteralString = (
+    "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
+    " WHERE jslid = %s::bigint"
+)
+
 # In a session that belongs to the step, whose search_path may hide types of pg_catalog.
 _FINISH = """
     SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)
 """
 
+# One of two transactions had to give way.
+_GAVE_WAY = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class _Entry:
-    """An entry to be recorded of one run, and whoever waits for that."""
+    """An entry to be recorded of one run, and whoever is told of that."""
 
     run_id: int
     ended: EndedStep | None
-    step_id: int | None = None  # of the step that starts
+    on_end: Callable[[int | None, Exception | None], None]
+    next_step_id: int | None = None
     attempt: int = 1
     status: RunStatus | None = None  # if the run ends
     message: str | None = None
-    on_end: Callable[[int | None, Exception | None], None] | None = None
-    delay: float = 0.01  # doubled up to _LONGEST_DELAY while its job is locked
+    locked: Backoff = field(default_factory=lambda: Backoff(_FIRST_LOCKED, _LONGEST_DELAY))
+    is_told: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many characters of output it has."""
+        return len(self.ended.outcome.output) if self.ended else 0
 
     def end(self, step_log_id: int | None, error: Exception | None = None) -> None:
-        """Tell whoever waits for it, once, what has become of it."""
-        on_end, self.on_end = self.on_end, None
-        if on_end is None:
+        """Tell, once, what has become of it."""
+        if self.is_told:
             return
+        self.is_told = True
         try:
-            on_end(step_log_id, error)
+            self.on_end(step_log_id, error)
         except Exception:  # which says nothing of what was recorded
             log.exception("an error in the runner itself")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what `pga_run_record` takes."""
+        record: dict[str, Any] = {"run_id": self.run_id}
+        if self.ended is not None:
+            outcome = self.ended.outcome
+            record |= {
+                "step_log_id": self.ended.log_id,
+                "step_status": self.ended.status.value,
+                "result": outcome.result,
+                "output": _storable(outcome.output),
+            }
+            if outcome.cpu is not None:
+                record |= {"cpu": outcome.cpu, "memory": outcome.memory}
+        if self.next_step_id is not None:
+            record |= {"next_step_id": self.next_step_id, "attempt": self.attempt}
+        if self.status is not None:
+            record["run_status"] = self.status.value
+        if self.message:
+            record["message"] = _storable(self.message)
+        return record
 
 
 class Seal:
     """How a step commits together with its own row in the log: see `Ledger.seal`."""
 
-    def __init__(self, step_log_id: int, is_recorded: Callable[[], bool]) -> None:
-        """Take the step's row, and the way to find out whether it is closed."""
+    def __init__(self, ledger: "Ledger", step_log_id: int) -> None:
+        """Take the step's row."""
+        self._ledger = ledger
         self._step_log_id = step_log_id
-        self.is_recorded = is_recorded
+
+    async def is_recorded(self) -> bool:
+        """Find out whether the row is closed; raises `CatalogError` if that fails."""
+        return await self._ledger.has_succeeded(self._step_log_id)
 
     def statement(self, result: int, output: str) -> tuple[str, Sequence[str]]:
         """Return a statement for the step's own transaction, and its parameters.
@@ -106,48 +139,69 @@ class Seal:
 class Ledger:
     """Records steps and runs as they start and end.
 
-    What tasks hand in while a transaction is being written goes into the next one, all
+    What is handed in while a transaction is being written goes into the next one, all
     together. A session that breaks is opened anew, and what was being recorded is
     handed in again: what had been recorded already is not refused. That goes on until
     it succeeds, the ledger is closed (`CatalogLostError`), or a database that can be
     reached has refused too often (`CatalogError`).
+
+    One task writes, which nobody cancels: whoever waits here for a record may be
+    cancelled, and what was handed in is recorded all the same.
     """
 
-    def __init__(self, conninfo: str, tasks: TaskLoop) -> None:
-        """Open two sessions. Raises `CatalogLostError` if they can't be had."""
-        self._conninfo = conninfo
-        self._tasks = tasks
-        self._closed = Flag()
-        self._work = threading.Condition(threading.Lock())
-        self._entries: list[_Entry] = []
-        self._is_writing = False
-        self._busy = 0  # tasks of its own under way
-        self._asked: dict[Connection, float] = {}
-        self._looking_up = Turn()
-        self._session = connect(conninfo)
-        try:
-            self._lookup = connect(conninfo)
-        except BaseException:
-            self._session.close()
-            raise
+    def __init__(
+        self, conninfo: str, agent_id: int, on_due: Callable[[float], None]
+    ) -> None:
+        """Prepare to record for an agent; `open` comes first.
 
-    def close(self) -> None:
-        """Close the sessions if open; calls meanwhile raise `CatalogLostError`."""
-        with self._work:
-            self._closed.set()
-            entries, self._entries = self._entries, []
-            if not self._work.wait_for(self._is_idle, _LAST_WORDS):
-                break_off(self._session)
-            break_off(self._lookup)
-            self._work.wait_for(self._is_idle)
+        `on_due` is called with the seconds until something is due, whenever that may
+        have changed by what was recorded.
+        """
+        self._conninfo = conninfo
+        self._agent_id = agent_id
+        self._on_due = on_due
+        self._entries: list[_Entry] = []
+        self._closed = asyncio.Event()
+        self._has_entries = asyncio.Event()
+        self._asks = asyncio.Lock()
+        self._writer: Connection | None = None
+        self._lookup: Connection | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._locked: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Open two sessions. Raises `CatalogLostError` if they can't be had."""
+        self._writer = await open_in_loop(self._conninfo)
+        try:
+            self._lookup = await open_in_loop(self._conninfo)
+        except BaseException:
+            self._writer.finish()
+            raise
+        self._writing = asyncio.create_task(self._write_on())
+
+    async def close(self) -> None:
+        """Write what is being written; all else raises `CatalogLostError`."""
+        self._closed.set()
+        self._has_entries.set()
+        entries, self._entries = self._entries, []
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=_LAST_WORDS)
+            if not self._writing.done() and self._writer is not None:
+                self._writer.break_off()
+            await asyncio.wait([self._writing])
         for entry in entries:
             entry.end(None, CatalogLostError(_GIVEN_UP))
-        self._session.close()
-        with self._looking_up:
-            self._lookup.close()
-        self._closed.close()
+        if self._locked:
+            await asyncio.wait(self._locked)
+        for session in (self._writer, self._lookup):
+            if session is not None:
+                session.break_off()
+        async with self._asks:
+            for session in (self._writer, self._lookup):
+                if session is not None:
+                    session.finish()
 
-    def advance(
+    async def advance(
         self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
         """Record how a step ended, and that the next one starts its nth attempt.
@@ -155,11 +209,11 @@ class Ledger:
         Return the id of its row, None if it has been deleted. Raises `NotRunningError`
         if the run has been closed by somebody else.
         """
-        return self._record(_Entry(run_id, ended, step_id=step_id, attempt=attempt))
+        return await self._record(run_id, ended, step_id, attempt)
 
-    def end_step(self, run_id: int, ended: EndedStep) -> None:
+    async def end_step(self, run_id: int, ended: EndedStep) -> None:
         """Record how a step ended; raises `NotRunningError` if the run was closed."""
-        self._record(_Entry(run_id, ended))
+        await self._record(run_id, ended)
 
     def close_run(
         self,
@@ -174,246 +228,198 @@ class Ledger:
         `on_recorded` is called when that is done, or with the error if it has failed:
         `NotRunningError` if the run has been closed by somebody else.
         """
-        entry = _Entry(run_id, ended, status=status)
-        entry.message = message and _storable(message)
-        entry.on_end = lambda _, error: on_recorded(error)
+        entry = _Entry(run_id, ended, lambda _, error: on_recorded(error))
+        entry.status = status
+        entry.message = message
         self._hand_in(entry)
 
-    def abort_run(self, run_id: int, reason: str) -> None:
+    async def abort_run(self, run_id: int, reason: str) -> None:
         """Close a run, and whichever step of it runs, as aborted, and free its job.
 
         A run that is closed already is left as it is. As long as somebody has locked
         the job, this waits; others do not. Raises `CatalogError`.
         """
-        self._ask(_ABORT, (run_id, _escaped(reason)))
+        await self._ask(_ABORT, (run_id, _escaped(reason)))
 
     def seal(self, step_log_id: int) -> Seal:
         """Return how a step commits together with its row in the log."""
-        return Seal(step_log_id, lambda: self._has_succeeded(step_log_id))
+        return Seal(self, step_log_id)
 
-    def note_session(self, agent_id: int, pid: int) -> None:
-        """Note, before it is used, a session that executes steps for an agent."""
-        query: LiteralString = (
-            "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
-        )
-        self._ask(query, (agent_id, pid))
+    async def has_succeeded(self, step_log_id: int) -> bool:
+        """Tell whether this row of a step is closed as succeeded."""
+        return await self._ask(_HAS_SUCCEEDED, (step_log_id,)) == (True,)
+
+    async def note_session(self, pid: int) -> None:
+        """Note, before it is used, a session that executes steps for the agent."""
+        await self._ask(_NOTE_SESSION, (self._agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions that have been waiting for an answer for so long.
 
         What they were recording is recorded again, in new ones.
         """
-        latest = time.monotonic() - seconds
-        for session, since in list(self._asked.items()):
-            if since < latest:
+        for session in (self._writer, self._lookup):
+            if session is not None and session.break_off_silent(seconds):
                 log.warning("a session has not answered for %.0f s", seconds)
-                break_off(session)
 
-    @contextmanager
-    def _asking(self, session: Connection, characters: int = 0) -> Iterator[None]:
-        """Know since when it waits, not counting the time to send the characters."""
-        self._asked[session] = time.monotonic() + characters / _SLOWEST
-        try:
-            with translated_errors(session):
-                yield
-        finally:
-            del self._asked[session]
-
-    def _has_succeeded(self, step_log_id: int) -> bool:
-        query: LiteralString = (
-            "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
-            " WHERE jslid = %s::bigint"
-        )
-        return self._ask(query, (step_log_id,)) == (True,)
-
-    def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
+    async def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
         refusals = 0
-        delay = _FIRST_DELAY
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         while True:
             try:
-                with self._looking_up:
-                    if self._closed.is_set:
-                        raise CatalogLostError(_GIVEN_UP)
-                    if self._lookup.closed:
-                        self._lookup = self._connect_anew()
-                    with self._asking(self._lookup):
-                        return self._lookup.execute(query, parameters).fetchone()
+                async with self._asks:
+                    self._lookup = await self._connected(self._lookup)
+                    return await (await self._lookup.ask(query, parameters)).fetchone()
             except CatalogError as e:
                 refusals += not isinstance(e, CatalogLostError | LockedError)
-                if refusals == _MOST_REFUSALS or self._closed.wait(delay):
+                if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
                     raise
-                delay = min(2 * delay, _LONGEST_DELAY)
 
-    def _record(self, entry: _Entry) -> int | None:
+    async def _record(
+        self,
+        run_id: int,
+        ended: EndedStep | None,
+        next_step_id: int | None = None,
+        attempt: int = 1,
+    ) -> int | None:
         """Have something recorded, and wait for that."""
-        recorded: Future[int | None] = Future()
+        recorded: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
         def note(step_log_id: int | None, error: Exception | None) -> None:
+            if recorded.done():  # nobody waits for it any more
+                return
             if error is None:
                 recorded.set_result(step_log_id)
             else:
                 recorded.set_exception(error)
 
-        entry.on_end = note
-        self._hand_in(entry)
-        return wait_for(recorded)
+        self._hand_in(_Entry(run_id, ended, note, next_step_id, attempt))
+        return await recorded
 
     def _hand_in(self, entry: _Entry) -> None:
-        with self._work:
-            if self._closed.is_set:
-                raise CatalogLostError(_GIVEN_UP)
-            self._entries.append(entry)
-            if not self._is_writing:
-                self._is_writing = True
-                self._start(self._write_on)
+        if self._closed.is_set():
+            raise CatalogLostError(_GIVEN_UP)
+        self._entries.append(entry)
+        self._has_entries.set()
 
-    def _start(self, function: Callable[[], None]) -> None:
-        """Have a task do this, which `close` waits for; the lock is held."""
-
-        def work() -> None:
-            try:
-                function()
-            finally:
-                with self._work:
-                    self._busy -= 1
-                    self._work.notify_all()
-
-        self._busy += 1
-        self._tasks.start(work)
-
-    def _write_on(self) -> None:
-        """Write what has been handed in, until that is all."""
-        while entries := self._take():
-            try:
-                self._write(entries)
-            except Exception as e:  # noqa: BLE001 (told to whoever waits for them)
-                for entry in entries:
-                    entry.end(None, e)
+    async def _write_on(self) -> None:
+        """Write what is handed in, all of it together, until closed."""
+        while await self._has_entries.wait() and not self._closed.is_set():
+            while entries := self._take():
+                try:
+                    await self._write(entries)
+                except Exception as e:  # noqa: BLE001 (told to whoever waits for them)
+                    for entry in entries:
+                        entry.end(None, e)
+            self._has_entries.clear()
 
     def _take(self) -> list[_Entry]:
-        """Return what is to be written next; nothing ends the writing."""
-        with self._work:
-            entries = _fitting(self._entries[:_MOST_AT_ONCE])
-            del self._entries[: len(entries)]
-            self._is_writing = bool(entries)
+        """Return what is to be written next: what has room in a transaction, or one."""
+        characters = 0
+        count = 0
+        for entry in self._entries[:_MOST_AT_ONCE]:
+            characters += entry.size
+            if characters > _MOST_CHARACTERS and count:
+                break
+            count += 1
+        entries = self._entries[:count]
+        del self._entries[:count]
         return entries
 
-    def _write(self, entries: list[_Entry]) -> None:
+    async def _write(self, entries: list[_Entry]) -> None:
         """Write entries in one transaction."""
         refusals = 0
-        delay = _FIRST_DELAY
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         while True:
             try:
-                if self._session.closed:
-                    self._session = self._connect_anew()
-                with self._asking(self._session, sum(map(_size, entries))):
-                    if self._session.plans_are_old:
-                        self._session.forget_old_plans()
-                    answers = _record(self._session, entries)
-                    self._session.note_rows(len(entries))
-                self._settle(entries, answers)
+                self._writer = await self._connected(self._writer)
+                answers = await self._record_all(self._writer, entries)
             except CatalogError as e:
-                lost = isinstance(e, CatalogLostError)
-                if not lost and len(entries) > 1:
+                is_lost = isinstance(e, CatalogLostError)
+                if not is_lost and len(entries) > 1:
                     for entry in entries:  # which of them is it?
-                        self._write_alone(entry)
+                        await self._write_alone(entry)
                     return
                 # Whatever it is (a cancelled statement, a full disk, a restart), it may
                 # pass, and a run must not count as running for ever.
                 log.warning("could not record, trying again: %s", e)
-                refusals += not lost
-                pause = random.uniform(delay / 2, delay)  # noqa: S311
-                if refusals == _MOST_REFUSALS or self._closed.wait(pause):
+                refusals += not is_lost
+                if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
                     raise
-                delay = min(2 * delay, _LONGEST_DELAY)
             else:
+                self._settle(entries, answers)
                 return
 
-    def _write_alone(self, entry: _Entry) -> None:
+    async def _write_alone(self, entry: _Entry) -> None:
         try:
-            self._write([entry])
+            await self._write([entry])
         except CatalogError as e:
             entry.end(None, e)
 
-    def _connect_anew(self) -> Connection:
-        if not self._closed.is_set:
-            session = connect(self._conninfo)
-            if not self._closed.is_set:
-                return session
-            session.close()
-        raise CatalogLostError(_GIVEN_UP)
+    async def _record_all(
+        self, session: Connection, entries: Sequence[_Entry]
+    ) -> list[Row]:
+        """Record entries, and return the answer to each, and when to look again."""
+        await session.renew_plans()
+        records = json.dumps([e.as_record() for e in entries], ensure_ascii=False)
+        characters = sum(e.size for e in entries)
+        while True:
+            try:
+                cursor = await session.ask(
+                    _RECORD, (self._agent_id, records), characters=characters
+                )
+            except CatalogError as e:
+                if isinstance(e.__cause__, _GAVE_WAY):
+                    continue
+                if not isinstance(e.__cause__, psycopg.errors.UntranslatableCharacter):
+                    raise
+                records = json.dumps([_all_escaped(e.as_record()) for e in entries])
+            else:
+                session.note_rows(len(entries))
+                return await cursor.fetchall()
+
+    async def _connected(self, session: Connection | None) -> Connection:
+        """Return the session, or a new one if it has ended."""
+        if self._closed.is_set():
+            raise CatalogLostError(_GIVEN_UP)
+        if session is not None and not session.closed:
+            return session
+        session = await open_in_loop(self._conninfo)
+        if self._closed.is_set():
+            session.finish()
+            raise CatalogLostError(_GIVEN_UP)
+        return session
 
     def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:
-        for entry, (step_log_id, refusal, reason) in zip(entries, answers, strict=True):
+        *answers, (_, _, _, _, look_again) = answers
+        for entry, answer in zip(entries, answers, strict=True):
+            _, step_log_id, refusal, reason, _ = answer
             if refusal is None:
                 entry.end(step_log_id)
             elif refusal == _LOCKED:
-                with self._work:
-                    self._start(functools.partial(self._hand_in_later, entry))
+                later = asyncio.create_task(self._hand_in_later(entry))
+                self._locked.add(later)
+                later.add_done_callback(self._locked.discard)
             else:
                 entry.end(None, BY_SQLSTATE[refusal](reason))
+        if look_again is not None:
+            self._on_due(look_again)
 
-    def _hand_in_later(self, entry: _Entry) -> None:
+    async def _hand_in_later(self, entry: _Entry) -> None:
         """Hand an entry in once more: somebody has locked the job."""
-        self._closed.wait(entry.delay)
-        entry.delay = min(2 * entry.delay, _LONGEST_DELAY)
+        await self._is_closed_within(entry.locked)
         try:
             self._hand_in(entry)
         except CatalogLostError as e:
             entry.end(None, e)
 
-    def _is_idle(self) -> bool:
-        return not self._busy
-
-
-def _size(entry: _Entry) -> int:
-    return len(entry.ended.outcome.output) if entry.ended else 0
-
-
-def _fitting(entries: list[_Entry]) -> list[_Entry]:
-    """Return as many of the entries as have room in a transaction, at least one."""
-    characters = 0
-    for number, entry in enumerate(entries):
-        characters += _size(entry)
-        if characters > _MOST_CHARACTERS and number:
-            return entries[:number]
-    return entries
-
-
-def _record(session: Connection, entries: list[_Entry]) -> list[Row]:
-    ended = [e.ended for e in entries]
-    outputs = [_storable(e.outcome.output) if e else "" for e in ended]
-    messages = [e.message or "" for e in entries]
-    while True:
-        # The arrays of numbers as text: their type must not depend on the numbers, for
-        # a statement is prepared for its types.
-        parameters = (
-            _array(e.run_id for e in entries),
-            _array(e and e.log_id for e in ended),
-            _array(e and e.status.value for e in ended),
-            _array(e and e.outcome.result for e in ended),
-            outputs,
-            _array(e.step_id for e in entries),
-            _array(e.attempt for e in entries),
-            _array(e.status and e.status.value for e in entries),
-            messages,
-        )
-        try:
-            return session.execute(_RECORD, parameters).fetchall()
-        except (
-            psycopg.errors.DeadlockDetected,
-            psycopg.errors.SerializationFailure,
-        ):
-            continue  # one of the two had to give way
-        except psycopg.errors.UntranslatableCharacter:
-            outputs = [_escaped(text) for text in outputs]
-            messages = [_escaped(text) for text in messages]
-
-
-def _array(items: Iterable[object]) -> str:
-    """Write numbers and letters as PostgreSQL's array literal."""
-    return "{" + ",".join("NULL" if i is None else str(i) for i in items) + "}"
+    async def _is_closed_within(self, backoff: Backoff) -> bool:
+        """Pause, unless the ledger is closed; tell whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(backoff.next()):
+                await self._closed.wait()
+        return self._closed.is_set()
 
 
 def _storable(text: str) -> str:
@@ -427,3 +433,7 @@ def _storable(text: str) -> str:
 def _escaped(text: str) -> str:
     """Text for a database in whose encoding not all of it can be written."""
     return text.encode("ascii", "backslashreplace").decode()
+
+
+def _all_escaped(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: _escaped(v) if isinstance(v, str) else v for k, v in record.items()}

@@ -1,15 +1,20 @@
 """The session that hears of changes of jobs."""
 
-import contextlib
-import select
+import asyncio
+import math
 
 import psycopg
 from psycopg import pq
 
-from pgagent_runner.catalog.connection import connect, translated_errors
+from pgagent_runner import libpq
+from pgagent_runner.catalog.connection import (
+    Connection,
+    open_in_loop,
+    translated_errors,
+)
 from pgagent_runner.catalog.errors import CatalogError
 from pgagent_runner.model import Heard
-from pgagent_runner.tasks import wait_ready
+from pgagent_runner.waiting import wait
 
 _CANCEL = b"cancel"
 
@@ -21,21 +26,27 @@ class Listener:
     takes no statement. So this session can be flooded, and then it is closed.
     """
 
-    def __init__(self, conninfo: str) -> None:
-        """Connect, and ask to hear of changes; raises `CatalogLostError`.
+    def __init__(self, session: Connection) -> None:
+        """Ask to hear of changes through this session, which is the listener's now.
 
         As soon as they are heard, `take` says that there may have been one before.
+        Raises `CatalogLostError`.
         """
-        self._session = connect(conninfo)
-        self._pgconn = self._session.pgconn
+        self._session = session
+        self._pgconn = session.pgconn
         self._listens = False
-        with translated_errors(self._session):
+        with translated_errors(session):
             self._pgconn.send_query(b"LISTEN pgagent")
             self._pgconn.flush()  # so few bytes always go at once
 
-    def fileno(self) -> int:
-        """Return the socket; it gets readable when something is notified."""
-        return self._session.fileno()
+    async def wait(self, seconds: float = math.inf) -> None:
+        """Wait until something may have been notified, or for so many seconds."""
+        waiter = asyncio.get_running_loop().create_future()
+        with (
+            translated_errors(self._session),
+            libpq.watched(self._session.fileno(), waiter, read=True, write=False),
+        ):
+            await wait(waiter, seconds)
 
     def take(self, most: int) -> Heard:
         """Return what has been notified since the last call; do not wait.
@@ -45,7 +56,7 @@ class Listener:
         """
         heard = Heard(0, cancel=False)
         with translated_errors(self._session):
-            while heard.times <= most and self._is_readable():
+            while heard.times <= most and libpq.is_readable(self._session.fileno()):
                 self._pgconn.consume_input()
                 if not self._listens:
                     heard = self._note_start(heard)
@@ -56,11 +67,7 @@ class Listener:
 
     def close(self) -> None:
         """Close the session, whatever the server is about to send."""
-        with contextlib.suppress(psycopg.Error):
-            self._session.close()
-
-    def _is_readable(self) -> bool:
-        return bool(wait_ready({self.fileno(): select.POLLIN}, 0))
+        self._session.finish()
 
     def _note_start(self, heard: Heard) -> Heard:
         """Take the answer to LISTEN; what was notified before, it may have missed."""
@@ -75,3 +82,8 @@ class Listener:
                     result.error_message.decode(errors="replace").strip()
                 )
         return heard
+
+
+async def listen(conninfo: str) -> Listener:
+    """Connect, and hear of changes; raises `CatalogLostError`."""
+    return Listener(await open_in_loop(conninfo))

@@ -2,7 +2,7 @@
 
 from typing import LiteralString
 
-from pgagent_runner.catalog.connection import Connection
+from pgagent_runner.catalog.connection import BlockingConnection
 from pgagent_runner.catalog.errors import StrangersError
 
 _MOST_NAMED = 10
@@ -76,7 +76,7 @@ _QUERY: LiteralString = """
 """
 
 
-def refuse_strangers(session: Connection) -> None:
+def refuse_strangers(session: BlockingConnection) -> None:
     """Raise StrangersError if others have, or may put, functions where ours are."""
     found = session.execute(_QUERY).fetchall()
     if found:

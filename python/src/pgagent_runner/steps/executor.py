@@ -1,7 +1,7 @@
 """The steps of one run, whatever they are made of."""
 
 import logging
-from functools import partial
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +16,7 @@ from pgagent_runner.model import (
     explain_error,
 )
 from pgagent_runner.steps.batch.batch_step import run_script
+from pgagent_runner.steps.batch.nursery import Nursery
 from pgagent_runner.steps.batch.script import Script
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
@@ -23,7 +24,6 @@ from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.pool import SessionPool
 from pgagent_runner.steps.sql.sql_steps import Seal, SqlSteps
-from pgagent_runner.tasks import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +35,15 @@ class StepExecutor:
     """
 
     def __init__(
-        self, settings: StepSettings, run: Run, pool: SessionPool | None = None
+        self, settings: StepSettings, run: Run, pool: SessionPool, nursery: Nursery
     ) -> None:
-        """Open nothing yet. Without a pool, sessions end with the run."""
-        self._own_pool = SessionPool() if pool is None else None
+        """Open nothing yet; sessions are the pool's, scripts those of the nursery."""
         self._settings = settings
         self._run = run
+        self._nursery = nursery
         self._cancellation = Cancellation()
         self._script: Script | None = None
-        self._sql = SqlSteps(
-            settings, run, self._cancellation, pool or self._own_pool or SessionPool()
-        )
+        self._sql = SqlSteps(settings, run, self._cancellation, pool)
         limit = f"the run took longer than {run.timeout or 0:g} s"
         self._time_limit = self._cancellation.limited(
             run.timeout, limit, Ending.EXPIRED
@@ -57,7 +55,7 @@ class StepExecutor:
         return self._sql.connecting_since
 
     def __enter__(self) -> Self:
-        """Start the time of the run; raise OSError if no thread is left to limit it."""
+        """Start the time of the run."""
         self._time_limit.__enter__()
         return self
 
@@ -67,53 +65,52 @@ class StepExecutor:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
-        try:
-            self._time_limit.__exit__(kind, value, traceback)
-        finally:
-            self.close()
+        """Give back the sessions of the run."""
+        self._time_limit.__exit__(kind, value, traceback)
+        self._sql.close()
 
-    def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
+    async def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
         """Execute a step to its end; whatever the step does becomes the outcome.
 
         A step with a seal commits together with its row in the log. Only `RecordError`
         goes through.
         """
+        self._script = None
         output = BoundedOutput(self._settings.output_limit)
         limit = f"the step took longer than {step.timeout or 0:g} s"
         try:
             self._cancellation.check()
             with self._cancellation.limited(step.timeout, limit, Ending.FAILED):
-                result = self._dispatch(step, seal, output)
+                result = await self._dispatch(step, seal, output)
         except StepError as error:
             output.line(str(error))
-            return self._outcome(error, output)
+            outcome = self._outcome(error, output)
         except (OSError, MemoryError) as error:
-            reason = str(error) or "out of memory"
-            output.line(reason)
-            return Outcome(Ending.FAILED, -1, output.text(), reason)
+            outcome = _failed(str(error) or "out of memory", output)
         except RecordError:
             raise
         except Exception as error:
             log.exception("run %s: an error in the runner itself", self._run.id)
             self._sql.abandon()
-            reason = explain_error(error)
-            output.line(reason)
-            return Outcome(Ending.FAILED, -1, output.text(), reason)
+            outcome = _failed(explain_error(error), output)
+        else:
+            outcome = Outcome(Ending.SUCCEEDED, result, output.text())
         finally:
             self._cancellation.forget_time_limit()
-        return Outcome(Ending.SUCCEEDED, result, output.text())
+        if (script := self._script) is not None:
+            outcome = outcome._replace(cpu=script.cpu, memory=script.memory)
+        return outcome
 
-    def pause(self, seconds: float) -> Outcome | None:
+    async def pause(self, seconds: float) -> Outcome | None:
         """Wait for the next attempt; return the outcome if that is cut short."""
         try:
-            self._cancellation.sleep(seconds)
+            await self._cancellation.sleep(seconds)
         except StepAbortedError as error:
             return self._outcome(error, BoundedOutput(0))
         return None
 
     def cancel(self, reason: str) -> None:
-        """End the step under way, from any thread, and every later one at once."""
+        """End the step under way, and every later one at once."""
         self._cancellation.cancel(reason)
 
     def keep_alive(self, seconds: float) -> None:
@@ -121,14 +118,11 @@ class StepExecutor:
         if (script := self._script) is not None:
             script.keep_alive(seconds)
 
-    def close(self) -> None:
-        """Give back the sessions of the run, or end them if there is no pool."""
-        try:
-            self._sql.close()
-            if self._own_pool is not None:
-                self._own_pool.close_idle(0)
-        finally:
-            self._cancellation.close()
+    def break_off(self) -> None:
+        """Stop the step under way without a turn of the loop, from any thread."""
+        self._sql.break_off()
+        if (script := self._script) is not None:
+            script.kill()
 
     def _note_script(self, script: Script) -> None:
         self._script = script
@@ -140,15 +134,26 @@ class StepExecutor:
             cause = TIMEOUT if ending is Ending.FAILED else ""
         return Outcome(ending, error.result, output.text(), error.reason, cause)
 
-    def _dispatch(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
-        if step.kind == StepKind.SQL:
-            return self._sql.execute(step, seal, output)
-        if step.kind == StepKind.BATCH:
-            try:
-                return in_thread(
-                    partial(run_script, step, self._run, self._settings),
-                    *(self._cancellation, output, self._note_script),
-                )
-            finally:
-                self._script = None
-        raise StepError(f'unknown step kind "{step.kind}"; allowed: s (SQL), b (batch)')
+    async def _dispatch(
+        self, step: Step, seal: Seal | None, output: BoundedOutput
+    ) -> int:
+        kinds: dict[str, Callable[[], Awaitable[int]]] = {
+            StepKind.SQL: lambda: self._sql.execute(step, seal, output),
+            StepKind.BATCH: lambda: self._run_script(step, output),
+        }
+        if step.kind not in kinds:
+            raise StepError(
+                f'unknown step kind "{step.kind}"; allowed: s (SQL), b (batch)'
+            )
+        return await kinds[step.kind]()
+
+    async def _run_script(self, step: Step, output: BoundedOutput) -> int:
+        return await run_script(
+            *(step, self._run, self._settings, self._cancellation, output),
+            *(self._nursery, self._note_script),
+        )
+
+
+def _failed(reason: str, output: BoundedOutput) -> Outcome:
+    output.line(reason)
+    return Outcome(Ending.FAILED, -1, output.text(), reason)

@@ -1,7 +1,11 @@
 """Settings that the steps of all runs share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+
+
+async def _forget(_: int) -> None:
+    """Note nothing of a new session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +28,8 @@ class StepSettings:
     """Tells how many seconds a script that starts now may go on without
     `StepExecutor.keep_alive`; None: for ever."""
 
-    on_session: Callable[[int], None] = lambda _: None
-    """Called with the process id of a new session on the agent's own server."""
+    on_session: Callable[[int], Awaitable[None]] = _forget
+    """Awaited with the process id of a new session on the agent's own server."""
 
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""

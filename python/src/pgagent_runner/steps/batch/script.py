@@ -20,7 +20,7 @@ from typing import IO, Self
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.tasks import wait_ready
+
 
 _PIPE_SIZE = 64 * 1024
 _KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report

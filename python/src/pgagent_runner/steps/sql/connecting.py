@@ -1,18 +1,16 @@
 """Opening a session at the target of an SQL step."""
 
+import asyncio
 import functools
-import math
-import random
 import re
-import select
-import time
 from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import pq
-from psycopg.abc import ConnDict
-from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pgagent_runner import libpq
+from pgagent_runner.backoff import Backoff
 from pgagent_runner.model import CONNECTION, Step
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
@@ -24,7 +22,6 @@ from pgagent_runner.steps.sql.permitted import (
     explain_refusal,
     precautions,
 )
-from pgagent_runner.tasks import wait_ready
 
 # A network that swallows packets is noticed within a minute, not within hours.
 _KEEPALIVES: Parameters = {
@@ -90,31 +87,35 @@ def _parse(conninfo: str, database: str) -> Parameters:
     return target
 
 
-def connect(
+async def connect(
     parameters: Parameters,
     cancellation: Cancellation,
     output: BoundedOutput,
-    on_shortage: Callable[[], None] = lambda: None,
+    on_shortage: Callable[[], None],
 ) -> pq.abc.PGconn:
     """Open a connection, waiting for a free one as long as it takes.
 
     Whenever there is none, `on_shortage` is called. Raise StepError if the server
     cannot be reached or refuses for another reason, StepAbortedError when cancelled.
     """
-    delay = _FIRST_DELAY
+
+    async def wait_for(waiter: "asyncio.Future[None]", seconds: float) -> None:
+        await cancellation.wait(waiter, seconds)
+        cancellation.check()
+
+    backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:
-            return _connect_once(parameters, cancellation)
+            return await libpq.connect(parameters, wait_for)
         except psycopg.Error as error:
             reason = str(error).strip()
             if not is_shortage(reason):
                 failure = _failure(parameters, reason)
                 raise StepError(failure, cause=CONNECTION) from None
             on_shortage()
-            if delay == _FIRST_DELAY:
+            if backoff.pause == _FIRST_DELAY:
                 output.line(f"waiting for a free connection: {reason}")
-        cancellation.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 (jitter)
-        delay = min(2 * delay, _LONGEST_DELAY)
+        await cancellation.sleep(backoff.next())
 
 
 def is_shortage(reason: str) -> bool:
@@ -126,80 +127,6 @@ def describe_target(values: Mapping[str, object]) -> str:
     """Give the line that tells where a step ran; `values` may hold secrets."""
     shown = {name: values.get(name) for name in ("host", "port", "dbname", "user")}
     return "target: " + make_conninfo("", **{k: str(v) for k, v in shown.items() if v})
-
-
-def _connect_once(parameters: Parameters, cancellation: Cancellation) -> pq.abc.PGconn:
-    """Try each host and address in turn; raise psycopg.Error when all have failed.
-
-    psycopg's own loop could not be cancelled, and libpq's knows no time-out.
-    """
-    timeout = _timeout(parameters)
-    failures = []
-    for attempt in _attempts(parameters):
-        pgconn = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
-        try:
-            _poll_until_connected(pgconn, timeout, cancellation)
-        except psycopg.Error as error:
-            pgconn.finish()
-            failures.append(str(error).strip())
-        except BaseException:
-            pgconn.finish()
-            raise
-        else:
-            pgconn.nonblocking = 1
-            return pgconn
-    raise psycopg.OperationalError("\n".join(failures))
-
-
-def _attempts(parameters: Parameters) -> list[ConnDict]:
-    """Look the names of the hosts up, each of which may have several addresses."""
-    try:
-        return conninfo_attempts(parameters)
-    except UnicodeError:  # of Python's codec for host names, which names none
-        hosts = str(parameters.get("host")).split(",")
-        wrong = next((host for host in hosts if not _can_be_a_name(host)), "")
-        raise psycopg.OperationalError(
-            f'the host name "{wrong}" can\'t be looked up: between its dots there must'
-            " be 1 to 63 characters that names may have"
-        ) from None
-
-
-def _can_be_a_name(host: str) -> bool:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def _timeout(parameters: Parameters) -> float:
-    """Give the seconds per attempt; as in libpq, zero or less means no limit."""
-    try:
-        seconds = float(int(parameters["connect_timeout"] or 0))
-    except (ValueError, OverflowError):
-        raise psycopg.ProgrammingError("connect_timeout is not a number") from None
-    return seconds if seconds > 0 else math.inf
-
-
-def _poll_until_connected(
-    pgconn: pq.abc.PGconn, timeout: float, cancellation: Cancellation
-) -> None:
-    deadline = time.monotonic() + timeout
-    while pgconn.status != pq.ConnStatus.BAD:
-        state = pgconn.connect_poll()
-        if state == pq.PollingStatus.OK:
-            return
-        if state == pq.PollingStatus.FAILED:
-            break
-        reading = state == pq.PollingStatus.READING
-        events = {pgconn.socket: select.POLLIN if reading else select.POLLOUT}
-        ready = wait_ready(events, deadline - time.monotonic(), cancellation.flag)
-        cancellation.check()
-        if not ready:
-            raise psycopg.OperationalError(f"no connection within {timeout:g} s")
-    raise psycopg.OperationalError(
-        pgconn.error_message.decode(errors="backslashreplace")
-    )
 
 
 def _without_secrets(conninfo: str, error: Exception) -> str:

@@ -1,8 +1,8 @@
 """The sessions of all runs: which run gets one, and what becomes of it afterwards."""
 
+import asyncio
 import contextlib
 import math
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.sql.session import Session
-from pgagent_runner.tasks import Flag, wait_ready
+from pgagent_runner.waiting import wake
 
 Target = frozenset[tuple[str, str | int | None]]
 
@@ -31,11 +31,17 @@ class _Waiter:
     """A run that waits for a session."""
 
     since: float
-    called: Flag = field(default_factory=Flag)  # to look again
+    pause: "asyncio.Future[None] | None" = None  # its wait under way, which a call ends
     session: Session | None = None  # when it has been given one
+    is_called: bool = False
 
     def is_patient(self, now: float) -> bool:
         return now - self.since < _PATIENCE
+
+    def call(self) -> None:
+        """Have it look again."""
+        self.is_called = True
+        wake(self.pause)
 
 
 @dataclass(slots=True)
@@ -55,7 +61,7 @@ class _Sessions:
         if self.waiting:
             waiter = self.waiting.popleft()
             waiter.session = session
-            waiter.called.set()
+            waiter.call()
             if self.waiting and not self.waiting[0].is_patient(now):
                 self.call_first()
         else:
@@ -81,7 +87,7 @@ class _Sessions:
 
     def call_first(self) -> None:
         if self.waiting:
-            self.waiting[0].called.set()
+            self.waiting[0].call()
 
 
 class SessionPool:
@@ -94,12 +100,11 @@ class SessionPool:
     def __init__(self, limit: int | None = None) -> None:
         """Allow `limit` sessions for each target at the same time; None: any number."""
         self._limit = math.inf if limit is None else limit
-        self._lock = threading.Lock()
         self._targets: dict[Target, _Sessions] = defaultdict(_Sessions)
         self._short_until = 0.0
         self._renewed = 0.0
 
-    def acquire(
+    async def acquire(
         self, target: Target, cancellation: Cancellation, *, waits: bool
     ) -> Session | None:
         """Return a session; or None, then the caller has to open one: see `opening`.
@@ -108,32 +113,33 @@ class SessionPool:
         caller already has a session of another target: a run that has one of this
         target may be waiting for that one. Raise StepAbortedError when cancelled.
         """
-        with self._lock:
-            sessions = self._targets[target]
-            if sessions.idle:
-                return sessions.idle.pop()[1]
-            waiter = _Waiter(time.monotonic())
-            sessions.waiting.append(waiter)
-            pause = self._pause(sessions, waiter, waits=waits)
+        sessions = self._targets[target]
+        if sessions.idle:
+            return sessions.idle.pop()[1]
+        waiter = _Waiter(time.monotonic())
+        sessions.waiting.append(waiter)
         try:
-            while pause:
-                wait_ready({}, pause, cancellation.flag, waiter.called)
-                with self._lock:
-                    cancellation.check()
-                    if waiter.session is not None:
-                        break
-                    waiter.called.clear()
-                    pause = self._pause(sessions, waiter, waits=waits)
+            while pause := self._pause(sessions, waiter, waits=waits):
+                await self._wait(waiter, pause, cancellation)
+                if waiter.session is not None:
+                    break
         except BaseException:
-            with self._lock:
-                if waiter.session is None:
-                    sessions.leave(waiter)
-                else:
-                    sessions.hand_on(waiter.session)
+            if waiter.session is None:
+                sessions.leave(waiter)
+            else:
+                sessions.hand_on(waiter.session)
             raise
-        finally:
-            waiter.called.close()
         return waiter.session
+
+    async def _wait(
+        self, waiter: _Waiter, seconds: float, cancellation: Cancellation
+    ) -> None:
+        """Wait until the waiter is called, for so many seconds at most."""
+        if not waiter.is_called:
+            waiter.pause = asyncio.get_running_loop().create_future()
+            await cancellation.wait(waiter.pause, seconds)
+        waiter.is_called = False
+        cancellation.check()
 
     def _pause(self, sessions: _Sessions, waiter: _Waiter, *, waits: bool) -> float:
         """Return the seconds until a waiter should look again; 0: it need not wait."""
@@ -150,8 +156,7 @@ class SessionPool:
         """Close a session that has died; the caller opens another in its place."""
         with contextlib.suppress(Exception):
             session.close()
-        with self._lock:
-            self._targets[target].being_opened += 1
+        self._targets[target].being_opened += 1
 
     @contextmanager
     def opening(self, target: Target) -> Iterator[None]:
@@ -163,8 +168,7 @@ class SessionPool:
             self.close_one(target)
             raise
         finally:
-            with self._lock:
-                sessions.being_opened -= 1
+            sessions.being_opened -= 1
 
     def give_back(self, target: Target, session: Session) -> None:
         """Give a session to the next run, or close it if it is not fit for that."""
@@ -181,10 +185,9 @@ class SessionPool:
                 self.close_one(target, session)
         if not fit:
             return
-        with self._lock:
-            sessions = self._targets[target]
-            sessions.last_return = now
-            sessions.hand_on(session)
+        sessions = self._targets[target]
+        sessions.last_return = now
+        sessions.hand_on(session)
 
     def close_one(self, target: Target, session: Session | None = None) -> None:
         """Close a session, or count one that could not be opened."""
@@ -192,10 +195,9 @@ class SessionPool:
             if session is not None:
                 session.close()
         finally:
-            with self._lock:
-                sessions = self._targets[target]
-                sessions.count -= 1
-                sessions.call_first()
+            sessions = self._targets[target]
+            sessions.count -= 1
+            sessions.call_first()
 
     def note_shortage(self) -> None:
         """Close what is idle: a server has no connection left for others."""
@@ -211,14 +213,13 @@ class SessionPool:
         """Close the sessions that have been idle for so many seconds."""
         latest = time.monotonic() - idle_time
         closing = []
-        with self._lock:
-            for target, sessions in list(self._targets.items()):
-                kept = [s for s in sessions.idle if s[0] > latest]
-                closing += [s[1] for s in sessions.idle if s[0] <= latest]
-                sessions.count -= len(sessions.idle) - len(kept)
-                sessions.idle = kept
-                if not sessions.count and not sessions.waiting:
-                    del self._targets[target]
+        for target, sessions in list(self._targets.items()):
+            kept = [s for s in sessions.idle if s[0] > latest]
+            closing += [s[1] for s in sessions.idle if s[0] <= latest]
+            sessions.count -= len(sessions.idle) - len(kept)
+            sessions.idle = kept
+            if not sessions.count and not sessions.waiting:
+                del self._targets[target]
         for session in closing:
             with contextlib.suppress(Exception):
                 session.close()

@@ -2,9 +2,8 @@
 
 import math
 import re
-import select
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -12,11 +11,12 @@ import psycopg
 from psycopg import capabilities, pq
 from psycopg.conninfo import make_conninfo
 
+from pgagent_runner.libpq import Wire
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.sql.connecting import describe_target
-from pgagent_runner.tasks import go_last, in_thread, wait_ready
+from pgagent_runner.waiting import in_thread, wait
 
 _ROWS_AT_A_TIME = 20
 
@@ -40,6 +40,9 @@ _ONE_STATEMENT = re.compile(
     re.IGNORECASE,
 ).fullmatch
 
+_COPY_REFUSED = b"COPY FROM STDIN is not possible in a job step"
+_COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
+
 _FATAL = pq.ExecStatus.FATAL_ERROR
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
 
@@ -59,6 +62,8 @@ class Session:
         `conninfo` is for a second one that ends the first, should that be needed.
         """
         self.opened = time.monotonic()
+        self._wire = Wire(pgconn)
+        self._output = BoundedOutput(0)
         self._connection = psycopg.Connection(pgconn)
         self._pgconn = pgconn
         self._cancellation = cancellation
@@ -75,7 +80,11 @@ class Session:
     @property
     def lost(self) -> bool:
         """Whether the connection has been found broken."""
-        return self._is_broken or self._pgconn.status != pq.ConnStatus.OK
+        return (
+            self._is_broken
+            or self._wire.is_broken
+            or self._pgconn.status != pq.ConnStatus.OK
+        )
 
     @property
     def error_text(self) -> str:
@@ -98,7 +107,7 @@ class Session:
         """The process id of the server's side."""
         return self._pgconn.backend_pid
 
-    def begin(self, cancellation: Cancellation, name: str | None) -> None:
+    async def begin(self, cancellation: Cancellation, name: str | None) -> None:
         """Get ready for a run: its cancellation, and the name that others see.
 
         If the server does not answer, or has not forgotten the run before, the session
@@ -106,14 +115,14 @@ class Session:
         """
         self._cancellation = cancellation
         if self._is_resetting:
-            self._finish_reset()
+            await self._finish_reset()
         settings = self._settings.copy()
         if name is not None:
             settings.append(b"SET application_name = '%s'" % name.encode())
         if time.monotonic() - self._reset_since < _FRESH:
             self._untold = settings
         elif not self.lost:
-            self._tell_at_once(settings)
+            await self._tell_at_once(settings)
 
     def start_reset(self) -> bool:
         """Have the server forget the run; tell whether that makes sense.
@@ -137,21 +146,22 @@ class Session:
         except psycopg.Error:
             return False
 
-    def report_notices_to(self, output: BoundedOutput) -> None:
-        """Let the server's notices appear in this output."""
+    def write_to(self, output: BoundedOutput) -> None:
+        """Let the server's notices and the data of COPY appear in this output."""
+        self._output = output
         self._pgconn.notice_handler = lambda notice: output.line(message(notice))
 
-    def is_usable(self) -> bool:
+    async def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle.
 
         One whose statement had to be cancelled is not used again.
         """
         if self._stop_by < math.inf:
             return False
-        self.query(b"", _ignore)
+        await self.query(b"", _ignore)
         return not self.lost
 
-    def query(
+    async def query(
         self,
         text: bytes,
         take: Take,
@@ -165,66 +175,50 @@ class Session:
         What ends a run must be followed by nothing but a reset, which may be sent along
         with it.
 
-        If the connection breaks, they end early and the session is `lost`. A COPY
-        must be answered by `copy_out` or `refuse_copy` when its result is taken.
+        If the connection breaks, they end early and the session is `lost`. The data of
+        COPY TO STDOUT are written to the output; COPY FROM STDIN is refused.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
         settings, self._untold = self._untold, []
-        go_last()
         try:
             if not settings:
-                self._ask(text, take, parameters)
+                await self._ask(text, take, parameters)
             elif parameters is None and _ONE_STATEMENT(text):
-                self._tell_and_ask(settings, text, take, resets=ends_run)
+                await self._tell_and_ask(settings, text, take, resets=ends_run)
             else:
-                self._ask(b"; ".join(settings), _ignore)
-                self._ask(text, take, parameters)
+                await self._ask(b"; ".join(settings), _ignore)
+                await self._ask(text, take, parameters)
         except psycopg.Error:
             self._is_broken = True
-
-    def copy_out(self) -> Iterator[memoryview]:
-        """Yield the data of COPY TO STDOUT."""
-        # If anything breaks here, the next result shows it again.
-        with suppress(psycopg.Error):
-            while True:
-                size, data = self._pgconn.get_copy_data(1)
-                if size > 0:
-                    yield data
-                elif size == 0:
-                    self._receive()
-                else:
-                    return
-
-    def refuse_copy(self, reason: str) -> None:
-        """Let COPY FROM STDIN fail."""
-        with suppress(psycopg.Error):
-            while self._pgconn.put_copy_end(reason.encode()) == 0:
-                self._wait(select.POLLOUT)
-            self._flush()
 
     @property
     def is_in_transaction(self) -> bool:
         """Whether a transaction is open, and not yet failed."""
         return self._pgconn.transaction_status == pq.TransactionStatus.INTRANS
 
-    def transaction_after(self, command: bytes) -> bytes | None:
+    async def transaction_after(self, command: bytes) -> bytes | None:
         """Execute a command; return the id of the transaction that is open then.
 
         None if that could not be learned.
         """
         query = command + b"; SELECT pg_catalog.pg_current_xact_id()"
-        rows = [result for result in self._results_of(query) if result.ntuples]
+        rows = [result for result in await self._results_of(query) if result.ntuples]
         return rows[-1].get_value(0, 0) if rows else None
 
-    def roll_back_what_is_open(self) -> bool:
+    async def roll_back_what_is_open(self) -> bool:
         """End a transaction that was left open; tell whether there was one."""
         if self._pgconn.transaction_status not in _OPEN:
             return False
-        self.query(b"ROLLBACK", _ignore)
+        await self.query(b"ROLLBACK", _ignore)
         return True
+
+    def break_off(self) -> None:
+        """Have whatever waits for the server fail: for any thread, as a last resort."""
+        self._wire.break_off()
 
     def close(self) -> None:
         """End the session; the server rolls back what is not committed."""
+        self._wire.close()
         self._connection.close()
 
     def _send_reset(self) -> None:
@@ -232,26 +226,26 @@ class Session:
         self._pgconn.send_query_params(b"DISCARD ALL", None)
         self._pgconn.pipeline_sync()
 
-    def _finish_reset(self) -> None:
+    async def _finish_reset(self) -> None:
         """Wait until the server has forgotten the run before."""
         self._is_resetting = False
         try:
-            self._is_broken |= not self._finish_transaction(_ignore)
+            self._is_broken |= not await self._finish_transaction(_ignore)
             self._pgconn.exit_pipeline_mode()
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # which takes in what has come
         except psycopg.Error:
             self._is_broken = True
 
-    def _tell_at_once(self, settings: list[bytes]) -> None:
+    async def _tell_at_once(self, settings: list[bytes]) -> None:
         if not self._is_reusable:
             # A role that was set with the login would not come back after DISCARD ALL.
             settings.append(_SAME_ROLE)
-        results = self._results_of(b"; ".join(settings))
+        results = await self._results_of(b"; ".join(settings))
         if _CHECK in self._settings and results and results[-1].status == _FATAL:
             self._settings.remove(_CHECK)  # not on every platform
             settings.remove(_CHECK)
-            results = self._results_of(b"; ".join(settings))
+            results = await self._results_of(b"; ".join(settings))
         self._is_broken |= not results or results[-1].status == _FATAL
         self._is_reusable |= any(r.ntuples for r in results)
 
@@ -259,12 +253,12 @@ class Session:
         severity = notice.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
         self._is_broken |= severity == b"FATAL"
 
-    def _results_of(self, text: bytes) -> list[pq.abc.PGresult]:
+    async def _results_of(self, text: bytes) -> list[pq.abc.PGresult]:
         results: list[pq.abc.PGresult] = []
-        self.query(text, results.append)
+        await self.query(text, results.append)
         return results
 
-    def _ask(
+    async def _ask(
         self, text: bytes, take: Take, parameters: Sequence[str] | None = None
     ) -> None:
         if parameters is None:
@@ -272,11 +266,14 @@ class Session:
         else:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
         self._read_few_rows_at_a_time()
-        self._flush()
-        while (result := self._next_result()) is not None:
-            take(result)
+        await self._flush()
+        while (result := await self._next_result()) is not None:
+            if result.status in _COPIES:
+                await self._copy(result.status)
+            else:
+                take(result)
 
-    def _tell_and_ask(
+    async def _tell_and_ask(
         self, settings: Sequence[bytes], text: bytes, take: Take, *, resets: bool
     ) -> None:
         """Send settings and a statement at once, each in a transaction of its own."""
@@ -288,18 +285,18 @@ class Session:
         self._pgconn.pipeline_sync()
         if resets:
             self._send_reset()
-        self._flush()
-        self._finish_transaction(_ignore)
+        await self._flush()
+        await self._finish_transaction(_ignore)
         self._read_few_rows_at_a_time()
-        self._finish_transaction(take)
+        await self._finish_transaction(take)
         if not resets:
             self._pgconn.exit_pipeline_mode()
 
-    def _finish_transaction(self, take: Take) -> bool:
+    async def _finish_transaction(self, take: Take) -> bool:
         """Have all results up to the next sync taken; tell whether all was done."""
         done: list[pq.abc.PGresult] = []  # unless the transaction fails at its end
         while True:
-            result = self._next_result() or self._next_result()  # None ends a statement
+            result = await self._next_result() or await self._next_result()  # None ends a statement
             if result is None:
                 raise psycopg.OperationalError("the answer of the server is incomplete")
             if result.status == _SYNC:
@@ -314,55 +311,75 @@ class Session:
             take(result)
         return bool(done)
 
+    async def _copy(self, status: int) -> None:
+        """Write what COPY TO STDOUT sends; let COPY FROM STDIN fail."""
+        # If anything breaks here, the next result shows it again.
+        with suppress(psycopg.Error):
+            if status == pq.ExecStatus.COPY_IN:
+                while self._pgconn.put_copy_end(_COPY_REFUSED) == 0:
+                    await self._flush()
+                await self._flush()
+                return
+            while True:
+                size, data = self._pgconn.get_copy_data(1)
+                if size > 0:
+                    self._output.write(data)
+                elif size == 0:
+                    await self._receive()
+                else:
+                    return
+
     def _read_few_rows_at_a_time(self) -> None:
         if self._reads_chunks:
             self._pgconn.set_chunked_rows_mode(_ROWS_AT_A_TIME)
         else:
             self._pgconn.set_single_row_mode()
 
-    def _flush(self) -> None:
-        while self._pgconn.flush() != 0:
-            self._wait(select.POLLIN | select.POLLOUT)
+    async def _flush(self) -> None:
+        if self._pgconn.flush() == 0:
+            return
+        with self._wire.writing():
             # The server may have to send its notices before it reads on.
-            self._pgconn.consume_input()
+            while self._pgconn.flush() != 0:
+                await self._wait()
 
-    def _receive(self) -> None:
-        self._wait(select.POLLIN)
-        self._pgconn.consume_input()
-
-    def _next_result(self) -> pq.abc.PGresult | None:
+    async def _next_result(self) -> pq.abc.PGresult | None:
         while self._pgconn.is_busy():
-            self._receive()
+            await self._receive()
         if (result := self._pgconn.get_result()) is None:
             while self._pgconn.notifies():
                 pass  # of a LISTEN: nobody is there to hear it
         return result
 
-    def _wait(self, events: int) -> None:
-        """Wait for the server; when cancelled, ask it to stop, then go away."""
-        watched = {self._pgconn.socket: events}
-        while True:
-            if self._stop_by == math.inf:
-                flag = self._cancellation.flag
-                ready = wait_ready(watched, math.inf, flag)
-                if flag.is_set:
-                    self._ask_to_stop()
-            elif (remaining := self._stop_by - time.monotonic()) > 0:
-                ready = wait_ready(watched, remaining)
-            else:
-                self._go_away()  # even if there is always something to read
-            if ready:
-                return
+    async def _receive(self) -> None:
+        if self._wire.is_broken:
+            raise psycopg.OperationalError("the connection is lost")
+        await self._wait()
 
-    def _ask_to_stop(self) -> None:
+    async def _wait(self) -> None:
+        """Wait for the server; when cancelled, ask it to stop, then go away."""
+        waiter = self._wire.waiter()
+        if self._stop_by == math.inf:
+            await self._cancellation.wait(waiter)
+            if self._cancellation.reason is None:
+                return
+            await self._ask_to_stop()
+        if (left := self._stop_by - time.monotonic()) > 0:
+            await wait(waiter, left)
+        else:
+            await self._terminate()  # even if there is always something to read
+
+    async def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
         with suppress(psycopg.Error, OSError):
-            in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
+            await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
-    def _go_away(self) -> NoReturn:
-        ended = False
-        with suppress(OSError):
-            ended = in_thread(self._terminate)
+    async def _terminate(self) -> NoReturn:
+        """End the session from the server's side, and let go of it."""
+        with suppress(OSError, psycopg.Error):
+            await in_thread(_end_session, self._conninfo, self.pid)
+            await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
+        ended = self.lost
         self.close()
         raise StepAbortedError(
             f"{self._cancellation.reason}\n"
@@ -370,21 +387,20 @@ class Session:
             + ("its session was terminated" if ended else _MAY_GO_ON)
         )
 
-    def _terminate(self) -> bool:
-        """End the server's side through another session; tell whether it has ended."""
-        deadline = time.monotonic() + _TERMINATE_TIME
-        try:
-            with psycopg.connect(
-                make_conninfo(self._conninfo, connect_timeout=1), autocommit=True
-            ) as other:
-                query = "SELECT pg_catalog.pg_terminate_backend(%s::integer)"
-                other.execute(query, [self.pid])
-            while (left := deadline - time.monotonic()) > 0:
-                if wait_ready({self._pgconn.socket: select.POLLIN}, left):
-                    self._pgconn.consume_input()
-        except psycopg.Error:
-            return self.lost or self._pgconn.status != pq.ConnStatus.OK
-        return False
+    async def _see_to_the_end(self, deadline: float) -> None:
+        """Read, and forget, what the server still sends, until it ends the session."""
+        while not self.lost and (left := deadline - time.monotonic()) > 0:
+            await wait(self._wire.waiter(), left)
+            while not self._pgconn.is_busy() and self._pgconn.get_result() is not None:
+                pass
+
+
+def _end_session(conninfo: str, pid: int) -> None:
+    """End a session through another one, in a thread."""
+    with psycopg.connect(
+        make_conninfo(conninfo, connect_timeout=1), autocommit=True
+    ) as other:
+        other.execute("SELECT pg_catalog.pg_terminate_backend(%s::integer)", [pid])
 
 
 def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:

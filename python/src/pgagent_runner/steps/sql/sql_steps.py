@@ -1,10 +1,10 @@
 """SQL steps: sent to a session that the run's steps on the same target share."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from psycopg import pq
@@ -20,12 +20,10 @@ from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool, Target
 from pgagent_runner.steps.sql.session import Session, message
 from pgagent_runner.steps.sql.statements import split
-from pgagent_runner.tasks import in_thread
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 
 _NO_STATEMENT = "the step contains no SQL statement"
-_COPY_REFUSED = "COPY FROM STDIN is not possible in a job step"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 _ENDED = "an atomic step can't end its own transaction, which its log row is part of"
 _RESET_ROLE = b"RESET SESSION AUTHORIZATION; RESET ROLE"
@@ -38,7 +36,8 @@ _CONNECTION_LOST = (
 class Seal(Protocol):
     """How a step commits together with its own row in the log."""
 
-    is_recorded: Callable[[], bool]
+    async def is_recorded(self) -> bool:
+        """Find out whether the step's row is closed."""
 
     def statement(self, result: int, output: str) -> tuple[str, Sequence[str]]:
         """Return the last statement of the transaction, and its parameters."""
@@ -67,27 +66,27 @@ class SqlSteps:
         """Since when, on the monotonic clock, it has been waiting to be connected."""
         return self._connecting_since
 
-    def execute(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
+    async def execute(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
         """Execute the step and give the number of rows its last command touched.
 
         Raise StepError if it fails, StepAbortedError if it was cancelled.
         """
-        session = self._session(step, output)
+        session = await self._session(step, output)
         self._cancellation.check()
         answer = _Answer(session, output)
         code = step.code.encode(errors="surrogateescape")
         if seal is not None:
-            self._execute_atomically(code, seal, answer)
+            await self._execute_atomically(code, seal, answer)
         elif step.mode == StepMode.AUTOCOMMIT:
-            answer.ask_each(in_thread(split, code))
+            await answer.ask_each(split(code))
         else:
-            answer.ask(code, ends_run=self._ends_run(step))
+            await answer.ask(code, ends_run=self._ends_run(step))
         if session.lost:
             # A commit whose answer is lost may have happened.
-            if seal is not None and seal.is_recorded():
+            if seal is not None and await seal.is_recorded():
                 return answer.result
             answer.note_loss()
-        elif session.roll_back_what_is_open():
+        elif await session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
             return answer.result
@@ -104,6 +103,11 @@ class SqlSteps:
         finally:
             self.abandon()
 
+    def break_off(self) -> None:
+        """Have what waits for a server fail, from any thread."""
+        for session in list(self._sessions.values()):
+            session.break_off()
+
     def abandon(self) -> None:
         """Close the sessions: nobody knows in what state they are."""
         while self._sessions:
@@ -112,51 +116,53 @@ class SqlSteps:
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
 
-    def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
+    async def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
         """Execute the step and close its row in the log in one transaction."""
         session = answer.session
-        began = session.transaction_after(b"BEGIN")
-        answer.ask(code)
+        began = await session.transaction_after(b"BEGIN")
+        await answer.ask(code)
         if not answer.problems and not session.lost:
             if (
                 not session.is_in_transaction
-                or session.transaction_after(_RESET_ROLE) != began
+                or await session.transaction_after(_RESET_ROLE) != began
             ):
                 answer.problems.append(_ENDED)
                 return
             statement, parameters = seal.statement(answer.result, answer.output.text())
             end = _Answer(session, BoundedOutput(0))
-            end.ask(statement.encode(), parameters)
+            await end.ask(statement.encode(), parameters)
             if not end.problems:
-                end.ask(b"COMMIT")
+                await end.ask(b"COMMIT")
             answer.problems, answer.cause = end.problems, end.cause
 
-    def _session(self, step: Step, output: BoundedOutput) -> Session:
+    async def _session(self, step: Step, output: BoundedOutput) -> Session:
         parameters = connection_parameters(step, self._settings)
         target = frozenset(parameters.items())
         session = self._sessions.get(target)
         if session is not None:
-            session.report_notices_to(output)
-            if session.is_usable():
+            session.write_to(output)
+            if await session.is_usable():
                 return session
             self._pool.close_one(target, self._sessions.pop(target))
             output.line("the session of the earlier steps was lost; this is a new one")
-        session = self._take(target, parameters)
+        session = await self._take(target, parameters)
         if session is None:
-            session = self._open(step, target, parameters, output)
+            session = await self._open(step, target, parameters, output)
         self._sessions[target] = session
-        session.report_notices_to(output)
+        session.write_to(output)
         return session
 
-    def _take(self, target: Target, parameters: Parameters) -> Session | None:
+    async def _take(self, target: Target, parameters: Parameters) -> Session | None:
         """Return a session that another run has left; None: one is to be opened."""
         with self._connecting():
             waits = not self._sessions
-            session = self._pool.acquire(target, self._cancellation, waits=waits)
+            session = await self._pool.acquire(
+                target, self._cancellation, waits=waits
+            )
         if session is None:
             return None
         try:
-            session.begin(self._cancellation, self._name(parameters))
+            await session.begin(self._cancellation, self._name(parameters))
         except BaseException:
             self._pool.close_one(target, session)
             raise
@@ -165,23 +171,21 @@ class SqlSteps:
             return None
         return session
 
-    def _open(
+    async def _open(
         self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
     ) -> Session:
         with self._pool.opening(target):
             with self._connecting():
-                # In a thread, because resolving a name may take long.
-                pgconn = in_thread(
-                    partial(connect, parameters, self._cancellation, output),
-                    self._pool.note_shortage,
+                pgconn = await connect(
+                    parameters, self._cancellation, output, self._pool.note_shortage
                 )
             conninfo = make_conninfo("", **parameters)
             session = Session(pgconn, self._cancellation, conninfo)
             try:
-                session.report_notices_to(output)
-                session.begin(self._cancellation, self._name(parameters))
+                session.write_to(output)
+                await session.begin(self._cancellation, self._name(parameters))
                 if not step.conninfo:
-                    self._settings.on_session(session.pid)
+                    await self._settings.on_session(session.pid)
             except BaseException:
                 session.close()
                 raise
@@ -219,23 +223,28 @@ class _Answer:
         """The number of rows that the last command touched, as a column can hold it."""
         return min(self.rows, _LARGEST_RESULT)
 
-    def ask(
+    async def ask(
         self,
         text: bytes,
         parameters: Sequence[str] | None = None,
         *,
         ends_run: bool = False,
     ) -> None:
-        self.session.query(text, self._take, parameters, ends_run=ends_run)
+        await self.session.query(text, self._take, parameters, ends_run=ends_run)
 
-    def ask_each(self, statements: Sequence[bytes]) -> None:
+    async def ask_each(self, statements: Iterable[bytes | None]) -> None:
         """Send statements one by one, up to the first that fails."""
-        if not statements:
-            self.problems.append(_NO_STATEMENT)
+        is_empty = True
         for statement in statements:
-            self.ask(statement)
+            if statement is None:
+                await asyncio.sleep(0)
+                continue
+            is_empty = False
+            await self.ask(statement)
             if self.problems or self.session.lost:
                 return
+        if is_empty:
+            self.problems.append(_NO_STATEMENT)
 
     def note_loss(self) -> None:
         """Tell what is known of the end of the session."""
@@ -252,11 +261,6 @@ class _Answer:
                 self.statements += 1
             case pq.ExecStatus.TUPLES_CHUNK | pq.ExecStatus.SINGLE_TUPLE:
                 self._note_command(result)
-            case pq.ExecStatus.COPY_OUT:
-                for data in self.session.copy_out():
-                    self.output.write(data)
-            case pq.ExecStatus.COPY_IN:
-                self.session.refuse_copy(_COPY_REFUSED)
             case pq.ExecStatus.EMPTY_QUERY:
                 self.problems.append(_NO_STATEMENT)
             case _:

@@ -35,6 +35,7 @@ _TRADITIONAL = re.compile(
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
 _LONGEST_PREFIX = 4  # words
+_TOKENS_AT_A_TIME = 5000  # some milliseconds
 _ROUTINE_PREFIXES = frozenset(
     (*create, kind)
     for create in ((b"create",), (b"create", b"or", b"replace"))
@@ -42,7 +43,9 @@ _ROUTINE_PREFIXES = frozenset(
 )
 
 
-def split(text: bytes, *, standard_conforming_strings: bool = True) -> list[bytes]:
+def split(
+    text: bytes, *, standard_conforming_strings: bool = True
+) -> Iterator[bytes | None]:
     """Split SQL text at the semicolons at which psql, and the server, would.
 
     A statement keeps its semicolon and whatever comments and white space precede it;
@@ -50,24 +53,26 @@ def split(text: bytes, *, standard_conforming_strings: bool = True) -> list[byte
     parenthesis that is never closed extends to the end, for the server to refuse. The
     setting `standard_conforming_strings` is that of the session.
 
+    Yields None now and then within long ones, so that others may go on meanwhile.
+
     Like psql, but unlike the server, it is misled by labels named CASE or END inside
     of BEGIN ATOMIC.
     """
     tokens = _STANDARD if standard_conforming_strings else _TRADITIONAL
-    statements = []
     statement = _Statement()
     start = 0
-    for kind, token, end in _tokens(tokens, text):
+    for number, (kind, token, end) in enumerate(_tokens(tokens, text), 1):
+        if number % _TOKENS_AT_A_TIME == 0:
+            yield None
         if kind == "semicolon" and statement.is_complete:
             if not statement.is_empty:
-                statements.append(text[start:end])
+                yield text[start:end]
             statement = _Statement()
             start = end
         else:
             statement.take(kind, token)
     if not statement.is_empty:
-        statements.append(text[start:])
-    return statements
+        yield text[start:]
 
 
 @dataclass

@@ -1,0 +1,41 @@
+"""What the log says of runs."""
+
+import logging
+
+from pgagent_runner.catalog import CatalogError, NotRunningError
+from pgagent_runner.events import Event, RunRecorded, RunStarted, StepEnded
+
+log = logging.getLogger(__name__)
+
+
+def write_down(event: Event) -> None:
+    """Log an event, if it is one that an operator may want to read of."""
+    match event:
+        case RunStarted(run):
+            _log(logging.INFO, event, "run %s of job %s (%s) starts", *_named(event))
+        case StepEnded(run, step, status):
+            _log(
+                *(logging.DEBUG, event, "run %s: step %s: %s"),
+                *(run.id, step.name, status.name.lower()),
+            )
+        case RunRecorded(run, status, message, None):
+            _log(
+                *(logging.INFO, event, "run %s of job %s (%s) ended: %s%s"),
+                *(*_named(event), status.name.lower(), f", {message}" if message else ""),
+            )
+        case RunRecorded(run, _, _, NotRunningError() as error):
+            text = "run %s was closed by somebody else: %s"
+            _log(logging.WARNING, event, text, run.id, error)
+        case RunRecorded(run, _, _, error) if not isinstance(error, CatalogError):
+            log.error("run %s: an error in the agent", run.id, exc_info=error)
+
+
+def _named(event: RunStarted | RunRecorded) -> tuple[int, int, str]:
+    return event.run.id, event.run.job_id, event.run.job_name
+
+
+def _log(level: int, event: Event, text: str, *values: object) -> None:
+    if log.isEnabledFor(level):
+        run = event.run
+        extra = {"run_id": run.id, "job_id": run.job_id, "job": run.job_name}
+        log.log(level, text, *values, extra=extra)

@@ -1,0 +1,158 @@
+"""The work under one registration: who claims, who executes, who records."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pgagent_runner.agent.claimer import Claimer
+from pgagent_runner.agent.crew import Crew
+from pgagent_runner.agent.ear import Ear
+from pgagent_runner.agent.housekeeping import Housekeeping
+from pgagent_runner.agent.journal import write_down
+from pgagent_runner.agent.lease import Lease, Registered
+from pgagent_runner.agent.options import AgentOptions
+from pgagent_runner.catalog import Claims, Ledger, listen
+from pgagent_runner.events import Events
+from pgagent_runner.model import Pulse, Run
+from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Everything that works as long as an agent is registered.
+
+    `open`, `start` and in the end `close`; `check` in between.
+    """
+
+    def __init__(
+        self,
+        options: AgentOptions,
+        lease: Lease,
+        registered: Registered,
+        pool: SessionPool,
+        nursery: Nursery,
+    ) -> None:
+        """Prepare; nothing is connected yet."""
+        self._options = options
+        self._lease = lease
+        self._registered = registered
+        self._pool = pool
+        self._nursery = nursery
+        conninfo = options.conninfo
+        self._claims = Claims(conninfo, registered.agent_id, options.lease / 4)
+        self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
+        self._events = Events(write_down)
+        self._settings = StepSettings(
+            server_conninfo=registered.server_conninfo,
+            output_limit=options.output_limit,
+            allowed_parameters=options.allowed_parameters,
+            clear_password=options.clear_password,
+            environment=options.environment,
+            lease=lease.seconds_left,
+            on_session=self._ledger.note_session,
+        )
+
+    async def open(self) -> None:
+        """Open the sessions with the catalogue; raises `CatalogLostError`."""
+        await self._ledger.open()
+        await self._claims.open()
+
+    def start(self, tasks: asyncio.TaskGroup, on_change: Callable[[], None]) -> None:
+        """Work from now on; runs are tasks of the group.
+
+        `on_change` is called when `check`, `is_idle` or `has_claimed` may say something
+        else than before.
+        """
+        size = self._options.workers_for(self._registered.max_connections)
+        self._crew = Crew(
+            *(size, tasks, self._ledger, self._events, self._executor),
+            on_free=self.look,
+            on_idle=on_change,
+        )
+        self._claimer = Claimer(self._claims, self._crew, self._options.poll)
+        ear = Ear(
+            lambda: listen(self._options.conninfo),
+            on_change=self.look,
+            on_cancel=self._lease.beat,
+        )
+        self._events.listen(ear.note)
+        self._lease.guard(self._crew)
+        self._claiming = asyncio.create_task(self._claimer.work())
+        self._claiming.add_done_callback(lambda _: on_change())
+        housekeeping = Housekeeping(self._options.conninfo)
+        self._others = [
+            asyncio.create_task(work()) for work in (ear.work, housekeeping.work)
+        ]
+        log.info(
+            'agent on host "%s" serves %s, %s jobs at a time',
+            *(self._options.station, self._registered.where, size),
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no run is under way, and all that were have been recorded."""
+        return self._crew.is_idle
+
+    @property
+    def has_claimed(self) -> bool:
+        """Whether no run will be claimed any more."""
+        return self._claiming.done()
+
+    def check(self) -> None:
+        """Raise why this can't go on, if it can't: CatalogError and its kinds."""
+        self._crew.check()
+        self._lease.check()
+        if self._claiming.done():
+            self._claiming.result()
+
+    def look(self) -> None:
+        """Look for due jobs at once."""
+        self._claimer.look()
+
+    def note_pulse(self, pulse: Pulse, silent: float) -> None:
+        """Learn what the server has said to a sign of life.
+
+        It has just answered: another session that has been waiting for an answer for
+        `silent` seconds waits for nothing.
+        """
+        if pulse.swept:
+            log.warning("aborted %s runs of agents that are gone", pulse.swept)
+            self.look()
+        self._ledger.break_off_silent(silent)
+        self._claimer.break_off_silent(silent)
+        self._crew.cancel(pulse.cancelled)
+        self._crew.resume()
+        self._pool.close_idle()
+
+    def claim_no_more(self) -> None:
+        """Let running jobs end; what is being claimed still starts."""
+        self._claimer.close()
+
+    def abort(self, reason: str) -> None:
+        """Stop all runs; they end as aborted."""
+        self._crew.abort(reason)
+        self._claimer.break_off()
+
+    async def end(self, reason: str) -> None:
+        """Stop everything, for the registration is over: nothing is recorded any more.
+
+        Others take the runs that are still under way for dead, and may start their jobs
+        anew: nothing of these may go on.
+        """
+        self.abort(reason)
+        for task in self._others:
+            task.cancel()
+        await asyncio.wait([self._claiming, *self._others])
+        await self._ledger.close()
+
+    async def close(self) -> None:
+        """Close the sessions with the catalogue."""
+        self._claims.close()
+        await self._ledger.close()
+
+    def _note_due(self, seconds: float) -> None:
+        self._claimer.note_due(seconds)
+
+    def _executor(self, run: Run) -> StepExecutor:
+        return StepExecutor(self._settings, run, self._pool, self._nursery)

@@ -1,0 +1,12 @@
+"""Scaffold."""
+
+
+class Nursery:
+    """Scaffold."""
+
+    def close(self) -> None:
+        """Scaffold."""
+
+
+def reap() -> None:
+    """Scaffold."""
