@@ -29,7 +29,7 @@ from cost import Meter
 from delay import due_delays
 from floor import WARM_UP, cores, rearm_for
 from report import shown
-from server import Bench, timestamp, wait_until
+from server import Bench, timestamp
 
 TREES = ROOT / "build/beside"
 RESULT = ROOT / "build/bench/beside.json"
@@ -42,9 +42,6 @@ RATES = {RATE}
 
 JOBS = 10_000
 SETTINGS = {"autovacuum": "off", "max_wal_size": "4GB", "max_connections": "200"}
-AT_REST = """
-    SELECT count(*) = 0 FROM pgagent.pga_job
-    WHERE jobagentid IS NOT NULL OR jobnextrun <= now()"""
 RESAMPLES = 10_000
 SHARE = 0.9
 
@@ -193,8 +190,7 @@ def measure(side: Side) -> Round:
             before = bench.count("s")
             sustained.rearm_for(seconds)
             runs = bench.count("s") - before
-        if not wait_until(lambda: bool(bench.one(AT_REST))):
-            raise TimeoutError("the jobs do not end")
+        bench.settle()
         bench.reset()
         with Meter(bench, pids) as single:
             delays = due_delays(bench, delayed, span)

@@ -126,6 +126,15 @@ class Bench:
             f" WHERE jobagentid IS NULL AND jobnextrun > now() AND jobid <= {last}"
         )
 
+    def settle(self) -> None:
+        """Wait until nothing is due or held; raise TimeoutError if that takes long."""
+        query = (
+            "SELECT count(*) = 0 FROM pgagent.pga_job"
+            " WHERE jobagentid IS NOT NULL OR jobnextrun <= now()"
+        )
+        if not wait_until(lambda: bool(self.one(query))):
+            raise TimeoutError("the jobs do not end")
+
     def count(self, status: str, last: int = EVERY) -> int:
         """Return how many runs of the jobs up to a number have ended so."""
         return int(
