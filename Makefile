@@ -76,7 +76,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test matrix lint gates docs format bench chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -180,6 +180,10 @@ format: machine ## Format the Python code
 
 bench: machine peers all ## Measure against the peers; M=floor,sustained QUICK=1 to choose
 	PYTHONPATH=dev M=$(M) QUICK=$(QUICK) $(BIN)/python bench/run.py
+
+bench-beside: machine-runner all ## Costs beside an older commit; OLD=commit PAIRS=10 BOUND=1.05
+	PYTHONPATH=dev OLD=$(OLD) PAIRS=$(PAIRS) BOUND=$(BOUND) QUICK=$(QUICK) \
+	$(BIN)/python bench/beside.py
 
 chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 SEED=1
 	$(CHAOS) $(CHAOS_OPTIONS)

@@ -60,12 +60,18 @@ def missing() -> list[str]:
 
 
 @contextmanager
-def running(bench: Bench, agent: Agent) -> Iterator[list[int]]:
-    """Have an agent run, and nobody else, while the block lasts; yield its pids."""
+def running(
+    bench: Bench, agent: Agent, conninfo: str | None = None
+) -> Iterator[list[int]]:
+    """Have an agent run, and nobody else, while the block lasts; yield its pids.
+
+    It reaches the database directly, or by another connection string.
+    """
     print(f"  {agent.name}", file=sys.stderr)
     libraries = f"LD_LIBRARY_PATH={bench.cluster.libraries}"
     prefix = ["setpriv", "--pdeathsig=KILL", *(["env", libraries] * agent.old)]
-    command = [*prefix, *agent.command, bench.cluster.conninfo(DATABASE)]
+    conninfo = conninfo or bench.cluster.conninfo(DATABASE)
+    command = [*prefix, *agent.command, conninfo]
     null = subprocess.DEVNULL
     processes = [
         subprocess.Popen(command, stdout=null, stderr=null) for _ in range(agent.count)

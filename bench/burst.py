@@ -5,7 +5,8 @@ from collections.abc import Callable
 from functools import partial
 
 from agents import DAEMON, Agent, daemon, missing, ours, running
-from server import STEP, Bench, peak_rss, wait_until
+from processes import peak_rss
+from server import STEP, Bench, wait_until
 
 DEADLINE = 60.0
 END_OF_RUNS = "SELECT max(jlgstart + jlgduration) FROM pgagent.pga_joblog"

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from server import STEP, Bench
+from server import EVERY, STEP, Bench
 
 CLAIM = """\
 WITH due AS MATERIALIZED (
@@ -113,12 +113,12 @@ def successes_per_second(bench: Bench, seconds: float) -> float:
     return runs / (time.monotonic() - begin)
 
 
-def rearm_for(bench: Bench, seconds: float) -> None:
-    """Make finished jobs due again, in bulk, for so long."""
+def rearm_for(bench: Bench, seconds: float, last: int = EVERY) -> None:
+    """Make finished jobs up to a number due again, in bulk, for so long."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(0.25, left))
-        bench.rearm()
+        bench.rearm(last)
 
 
 def cores() -> int:

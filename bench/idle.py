@@ -4,7 +4,8 @@ import time
 
 import psycopg
 from agents import Agent, everybody, running
-from server import DATABASE, Bench, cpu_seconds, rss
+from processes import cpu_seconds, rss
+from server import DATABASE, Bench
 
 JOBS = 100
 TRANSACTIONS = (

@@ -4,7 +4,8 @@ import os
 import time
 
 from agents import OURS, ours, running
-from server import Bench, rss
+from processes import rss
+from server import Bench
 
 DEAD = (
     "SELECT sum(n_dead_tup)::float8 FROM pg_stat_user_tables"

@@ -17,10 +17,12 @@ from cluster import Cluster
 from delay import delay
 from floor import cores, floor
 from idle import idle
+from limits import limits
 from long import long
 from next_run import next_run
 from server import Bench, timestamp
 from size import size
+from statements import statements
 from sustained import sustained
 
 Figures = dict[str, list[float]]
@@ -32,6 +34,8 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "burst": burst,
     "next_run": next_run,
     "idle": idle,
+    "limits": limits,
+    "statements": statements,
     "size": size,
     "long": long,
 }

@@ -1,11 +1,9 @@
 """The server that is measured on, and the jobs in it."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,6 +11,7 @@ from cluster import Cluster
 
 DATABASE = "bench"
 STEP = "INSERT INTO effect VALUES ({job})"
+EVERY = 1_000_000  # no job has a greater number
 
 
 @dataclass
@@ -71,22 +70,34 @@ class Bench:
         self.conn.execute("VACUUM FULL ANALYZE pgagent.pga_job")
         self.conn.execute("CHECKPOINT")
 
-    def add_jobs(self, count: int, due: str | None = None) -> None:
+    def add_jobs(
+        self,
+        count: int,
+        due: str | None = None,
+        *,
+        first: int = 1,
+        script: str | None = None,
+    ) -> None:
         """Create jobs with a step and a daily schedule, due at SQL of their number i.
 
-        The schedule's time is far from now: it is there to be computed, not met.
+        Their step is `STEP`, or a script; in both, {job} stands for the number. The
+        schedule's time is far from now: it is there to be computed, not met.
         """
+        numbers = f"generate_series({first}, {first + count - 1}) AS i"
+        kind, dbname, code = "s", DATABASE, STEP
+        if script is not None:
+            kind, dbname, code = "b", "", script
         with self.conn.transaction():
             self.conn.execute(
                 "INSERT INTO pgagent.pga_job (jobid, jobjclid, jobname)"
-                f" SELECT i, 1, i FROM generate_series(1, {count}) AS i"
+                f" SELECT i, 1, i FROM {numbers}"
             )
             self.conn.execute(
                 "INSERT INTO pgagent.pga_jobstep"
                 " (jstid, jstjobid, jstname, jstkind, jstdbname, jstcode)"
-                f" SELECT i, i, 'step', 's', '{DATABASE}',"
-                f" replace('{STEP}', '{{job}}', i::text)"
-                f" FROM generate_series(1, {count}) AS i"
+                f" SELECT i, i, 'step', '{kind}', '{dbname}',"
+                f" replace(%s, '{{job}}', i::text) FROM {numbers}",
+                [code],
             )
             self.conn.execute(
                 "INSERT INTO pgagent.pga_schedule"
@@ -94,13 +105,13 @@ class Bench:
                 " SELECT i, 'daily', array_fill(false, ARRAY[59]) || true,"
                 " (SELECT array_agg(h = extract(hour FROM now() + interval '12 h')"
                 " ORDER BY h) FROM generate_series(0, 23) AS h)"
-                f" FROM generate_series(1, {count}) AS i"
+                f" FROM {numbers}"
             )
             if due:
                 self.make_due(due)
         self.conn.execute("VACUUM ANALYZE")
 
-    def make_due(self, due: str, count: int = 1_000_000) -> None:
+    def make_due(self, due: str, count: int = EVERY) -> None:
         """Make the jobs up to a number due at SQL of their number i."""
         self.conn.execute(
             f"UPDATE pgagent.pga_job SET jobnextrun = {due} FROM"
@@ -108,18 +119,28 @@ class Bench:
             " WHERE jobid = i"
         )
 
-    def rearm(self) -> None:
-        """Make the jobs due that have finished, and are not due yet."""
+    def rearm(self, last: int = EVERY) -> None:
+        """Make the jobs up to a number due that have finished, and are not due yet."""
         self.conn.execute(
             "UPDATE pgagent.pga_job SET jobnextrun = now()"
-            " WHERE jobagentid IS NULL AND jobnextrun > now()"
+            f" WHERE jobagentid IS NULL AND jobnextrun > now() AND jobid <= {last}"
         )
 
-    def count(self, status: str) -> int:
-        """Return how many runs have ended so."""
+    def settle(self) -> None:
+        """Wait until nothing is due or held; raise TimeoutError if that takes long."""
+        query = (
+            "SELECT count(*) = 0 FROM pgagent.pga_job"
+            " WHERE jobagentid IS NOT NULL OR jobnextrun <= now()"
+        )
+        if not wait_until(lambda: bool(self.one(query))):
+            raise TimeoutError("the jobs do not end")
+
+    def count(self, status: str, last: int = EVERY) -> int:
+        """Return how many runs of the jobs up to a number have ended so."""
         return int(
             self.one(
-                f"SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = '{status}'"
+                "SELECT count(*) FROM pgagent.pga_joblog"
+                f" WHERE jlgstatus = '{status}' AND jlgjobid <= {last}"
             )
         )
 
@@ -151,29 +172,6 @@ def wait_until(
             return False
         time.sleep(poll)
     return True
-
-
-def peak_rss(pids: list[int]) -> float:
-    """Return the most memory that these processes have had resident, in MB."""
-    return _sum_of_status(pids, "VmHWM")
-
-
-def rss(pids: list[int]) -> float:
-    """Return the memory that these processes have resident, in MB."""
-    return _sum_of_status(pids, "VmRSS")
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """Return the processor time that these processes have used."""
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2] for pid in pids]
-    ticks = sum(int(n) for stat in stats for n in stat.split()[11:13])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _sum_of_status(pids: list[int], name: str) -> float:
-    texts = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
-    values = [t.partition(f"{name}:")[2].split()[0] for t in texts if name in t]
-    return sum(int(value) for value in values) / 1024
 
 
 def timestamp() -> str:

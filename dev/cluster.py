@@ -48,6 +48,7 @@ class Cluster:
         of build/peers/root are found there by name.
     durable: whether commits wait for the disk.
     tcp: whether to listen on a free port of 127.0.0.1 as well.
+    extension: the directory of our extension's files.
     """
 
     settings: dict[str, str] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Cluster:
     user: str = "postgres"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     port: int = 5432
+    extension: Path = farm.EXTENSION
 
     def __enter__(self) -> Self:
         """Create the cluster's files and start its server."""
@@ -158,7 +160,7 @@ class Cluster:
 
     def _create(self) -> None:
         self._owner = server_user()
-        self._farm = farm.plant(self.directory / "server")
+        self._farm = farm.plant(self.directory / "server", self.extension)
         (self.directory / "password").write_text(self.password)
         self._give_to_owner()
         command = [

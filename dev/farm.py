@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build/peers/root"
+EXTENSION = ROOT / "extension"
 
 _RESOLVE_THEMSELVES = ("postgres", "initdb", "pg_ctl", "pg_config")
 
@@ -37,8 +38,8 @@ def pg_config(option: str) -> str:
     return answer.stdout.strip()
 
 
-def plant(target: Path) -> Farm:
-    """Build the copy below `target`, with the peers' and our own extension files.
+def plant(target: Path, own: Path = EXTENSION) -> Farm:
+    """Build the copy below `target`, with the peers' and our `own` extension files.
 
     Everything of ours is copied, not linked: the server may run as a user who
     cannot look into the checkout.
@@ -58,7 +59,7 @@ def plant(target: Path) -> Farm:
     _replace(PEERS.glob(f"usr/share/postgresql/{_major()}/extension/*"), extension)
     _replace(PEERS.glob("usr/share/postgresql/*/extension/pgagent*"), extension)
     _replace((ROOT / "tests/baseline").glob("*.sql"), extension)
-    _replace((ROOT / "extension").iterdir(), extension)
+    _replace(own.iterdir(), extension)
     known = os.environ.get("LD_LIBRARY_PATH", "")
     libraries = f"{peer_libraries}:{pg_config('--libdir')}:{known}".rstrip(":")
     return Farm(bindir, libraries, _environ())
