@@ -1,12 +1,14 @@
 """The parts of a runner, each on a real catalogue."""
 
-from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
 from pgagent_runner.catalog import Claims, Ledger, Registration
-from pgagent_runner.tasks import TaskLoop
+from pgagent_runner.model import Run
+from pgagent_runner.steps import Nursery, SessionPool, StepExecutor
+
+from .in_loop import LoopThread
 
 
 @pytest.fixture
@@ -23,6 +25,36 @@ def watcher(server):
 
 
 @pytest.fixture
+def loop():
+    """A loop in a thread of its own."""
+    with LoopThread() as loop:
+        yield loop
+
+
+@pytest.fixture
+def executor_of(loop):
+    """Make executors that can be used in this thread: `with executor_of(settings)`."""
+    nursery = Nursery()
+
+    @contextmanager
+    def open_executor(settings, run=None, pool=None):
+        own = SessionPool() if pool is None else pool
+        executor = loop.holding(
+            StepExecutor(settings, run or Run(1, 1, "", ()), own, nursery)
+        )
+        loop.call(executor.itself.__enter__)
+        try:
+            yield executor
+        finally:
+            loop.call(executor.itself.__exit__, None, None, None)
+            if pool is None:
+                loop.call(own.close_idle, 0)
+
+    yield open_executor
+    loop.call(nursery.close)
+
+
+@pytest.fixture
 def catalog(dsn):
     """The session of an agent that is registered."""
     with Registration(dsn, "here", 20) as catalog:
@@ -31,40 +63,18 @@ def catalog(dsn):
 
 
 @pytest.fixture
-def claims(dsn, catalog):
+def claims(dsn, catalog, loop):
     """The session through which that agent claims."""
-    with closing(Claims(dsn, catalog.agent_id, "here")) as claims:
-        yield claims
+    claims = loop.holding(Claims(dsn, catalog.agent_id))
+    claims.open()
+    yield claims
+    claims.close()
 
 
 @pytest.fixture
-def tasks():
-    """A loop that executes tasks."""
-    with TaskLoop() as tasks:
-        yield tasks
-
-
-@pytest.fixture
-def result_of(tasks):
-    """Execute a function as a task; return a future of its result."""
-
-    def start(function):
-        future: Future[object] = Future()
-
-        def work():
-            try:
-                future.set_result(function())
-            except Exception as e:  # noqa: BLE001 (raised where it is waited for)
-                future.set_exception(e)
-
-        tasks.start(work)
-        return future
-
-    return start
-
-
-@pytest.fixture
-def ledger(dsn, tasks):
-    """Where runs are recorded."""
-    with closing(Ledger(dsn, tasks)) as ledger:
-        yield ledger
+def ledger(dsn, catalog, loop):
+    """Where that agent records runs."""
+    ledger = loop.holding(loop.call(Ledger, dsn, catalog.agent_id, lambda _: None))
+    ledger.open()
+    yield ledger
+    ledger.close()

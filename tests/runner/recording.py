@@ -2,21 +2,23 @@
 
 from concurrent.futures import Future
 
+from pgagent_runner.events import Events, RunRecorded
 from pgagent_runner.run import execute_run
 
 
 class Recorded(Future[None]):
-    """Called when that is so, or with the error."""
+    """Listens until that is so, or has failed: then it raises the error."""
 
-    def __call__(self, error):
-        if error is None:
-            self.set_result(None)
-        else:
-            self.set_exception(error)
+    def __call__(self, event):
+        if isinstance(event, RunRecorded):
+            if event.error is None:
+                self.set_result(None)
+            else:
+                self.set_exception(event.error)
 
 
-def execute_and_record(run, ledger, executor):
+def execute_and_record(loop, run, ledger, executor):
     """Execute a run, and wait until its end is recorded; raise why it is not."""
     recorded = Recorded()
-    execute_run(run, ledger, executor, recorded)
+    loop.call(execute_run, run, ledger.itself, executor.itself, Events(recorded))
     recorded.result(timeout=10)

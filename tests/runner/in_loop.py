@@ -1,0 +1,76 @@
+"""A loop in a thread of its own, for tests that go on meanwhile."""
+
+import asyncio
+import inspect
+import threading
+from concurrent.futures import Future
+
+PATIENCE = 30  # seconds
+
+
+class LoopThread:
+    """A loop that runs in a thread while the block lasts."""
+
+    def __enter__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        """Let what is left be cancelled, and end."""
+        self.run(_cancel_all())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def start(self, coroutine) -> Future:
+        """Have a task execute this; return the future of its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine):
+        """Execute this in the loop, and return or raise its result."""
+        return self.start(coroutine).result(PATIENCE)
+
+    def call(self, function, *args, **kwargs):
+        """Call a function in the loop's thread; await what it returns if need be."""
+
+        async def work():
+            result = function(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
+        return self.run(work())
+
+    def started(self, function, *args, **kwargs) -> Future:
+        """Do as `call` does, but return a future at once."""
+
+        async def work():
+            result = function(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+
+        return self.start(work())
+
+    def holding(self, value) -> "InLoop":
+        """Return the same object for use in other threads."""
+        return InLoop(self, value)
+
+
+class InLoop:
+    """An object that belongs to a loop: whatever is called is called there."""
+
+    def __init__(self, loop: LoopThread, value) -> None:
+        self.itself = value
+        self._loop = loop
+
+    def __getattr__(self, name):
+        attribute = getattr(self.itself, name)
+        if not callable(attribute):
+            return attribute
+        return lambda *args, **kwargs: self._loop.call(attribute, *args, **kwargs)
+
+
+async def _cancel_all():
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
