@@ -6,8 +6,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from pgagent_runner.agent import AgentOptions
 from pgagent_runner.cli import main
+from pgagent_runner.options import AgentOptions
 from support import ROOT
 
 PGAGENT = Path(sysconfig.get_path("scripts")) / "pgagent"
@@ -36,7 +36,7 @@ def test_a_bad_number_of_seconds_is_named(capsys, option, value):
     [(None, 2, 1), (None, 40, 13), (None, 100, 33), (None, 1000, 64), (99, 100, 99)],
 )
 def test_jobs_take_a_third_of_the_connections_unless_told(chosen, connections, workers):
-    options = AgentOptions("", "here", workers=chosen)
+    options = AgentOptions(workers=chosen)
 
     assert options.workers_for(connections) == workers
 

@@ -15,10 +15,10 @@ from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.ear import Ear
 from pgagent_runner.agent.housekeeping import Housekeeping
-from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
 from pgagent_runner.catalog import CatalogError, Claims, Ledger, Listener, Registration
-from pgagent_runner.steps import SessionPool, StepSettings
+from pgagent_runner.options import AgentOptions
+from pgagent_runner.steps import SessionPool, StepSettings, batch_environment
 from pgagent_runner.systemd import notify, watchdog_seconds
 from pgagent_runner.tasks import Flag, TaskLoop
 
@@ -167,9 +167,9 @@ class Agent:
         settings = StepSettings(
             server_conninfo=catalog.server_conninfo,
             output_limit=options.output_limit,
-            allowed_parameters=options.allowed_parameters,
-            clear_password=options.clear_password,
-            environment=options.environment,
+            allowed_parameters=options.allow_parameter,
+            clear_password=options.allow_clear_password,
+            environment=batch_environment(os.environ, options.env),
             lease=lambda: max(self._killed_at - time.monotonic(), 0.0),
             on_session=lambda pid: ledger.note_session(catalog.agent_id, pid),
         )
