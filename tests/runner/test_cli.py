@@ -1,10 +1,12 @@
 """The command line: what it takes, and what it says about the rest."""
 
+import platform
 import re
 import subprocess
 import sysconfig
 from pathlib import Path
 
+import psycopg
 import pytest
 from pgagent_runner.cli import main
 from pgagent_runner.options import AgentOptions
@@ -98,7 +100,9 @@ def test_a_log_file_that_cannot_be_opened_is_named(form):
 
 
 @pytest.mark.parametrize("arguments", [["-v"], ["--version"], ["run", "--version"]])
-def test_the_version_is_that_of_the_extension(capsys, arguments):
+def test_the_version_is_that_of_the_extension_and_then_what_it_runs_on(
+    capsys, arguments
+):
     control = (ROOT / "extension/pgagent.control").read_text()
     (version,) = re.findall(r"default_version = '(.+)'", control)
 
@@ -106,7 +110,12 @@ def test_the_version_is_that_of_the_extension(capsys, arguments):
         main(arguments)
 
     assert exit_.value.code == 0
-    assert capsys.readouterr().out == f"pgagent {version}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"pgagent {version}"
+    libpq = f"{psycopg.pq.version() // 10000}.{psycopg.pq.version() % 10000}"
+    psycopg_ = f"psycopg {psycopg.__version__} ({psycopg.pq.__impl__})"
+    python = f"Python {platform.python_version()}"
+    assert others == [f"{psycopg_}, libpq {libpq}, {python}"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"]])

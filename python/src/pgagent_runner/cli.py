@@ -43,16 +43,17 @@ pgagent run [OPTION]... [CONNINFO]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = _verb(arguments)
     try:
-        return _dispatch(arguments)
+        return _dispatch(verb, arguments)
     except ConfigurationError as e:
-        sys.stderr.write(f"pgagent: {e}\n")
+        program = f"pgagent {verb}" if verb in VERBS else "pgagent"
+        sys.stderr.write(f"{program}: {e}\n")
         raise SystemExit(2) from None
 
 
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(verb: str | None, arguments: list[str]) -> int:
     """Do what the first word says; what is no word is 4.2's connection string."""
-    verb = _verb(arguments)
     if verb is None:
         return _run(arguments, classic=True)
     if verb == "run":

@@ -1,7 +1,7 @@
 """Declaring options: each is one field of a dataclass, and all else follows from that.
 
 The field `log_level` is the option --log-level, the key `log_level` of [run] in
-pgagent.toml, and the variable PGAGENT_LOG_LEVEL. The command line beats the environment,
+pgagent.toml, and the variable PGAGENT_LOG_LEVEL. The command line beats the variable,
 that the file, and that the default.
 """
 

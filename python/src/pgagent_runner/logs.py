@@ -13,7 +13,7 @@ LONGEST = 2000  # characters of a message
 LONGEST_TRACEBACK = 20_000
 
 # What each record has; the rest is `extra`: what the message is about.
-_USUAL = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime"))
+_USUAL = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
 
 class _TextFormatter(logging.Formatter):
