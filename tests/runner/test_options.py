@@ -336,6 +336,8 @@ def test_a_verb_does_not_go_on_without_the_file_that_was_named(refused, forbidde
         ("[run]\nenv = [1]", "[run] env: an array is not an array of names"),
         ("[run]\nenv = {A = 1}", "[run] env: a table is not an array of names"),
         ("[run]\nconninfo = {password = 'x'}", "[run] conninfo: a table is not text"),
+        ('[run]\nlog_file = "x\\u0000"', "[run] log_file: the name of a file can't"),
+        ('[run]\nconninfo = "host=x\\u0000"', "[run] conninfo: text can't have the"),
         ("[run", "is not TOML: "),
         ("[run]\nx = " + "[" * 20000, "is "),
     ],

@@ -48,6 +48,8 @@ class Kind:
 
     def read(self, text: str) -> Any:  # noqa: ANN401
         """Return the value; raise ValueError with what was wanted."""
+        if "\0" in text:
+            raise ValueError(f"{self.wanted} can't have the character NUL")
         try:
             return self.convert(text)
         except ValueError:
@@ -97,7 +99,9 @@ def seconds(least: float) -> Kind:
 
     return Kind(
         f"a number of seconds from {least:g} to {DAY:g}",
-        *(convert, _number(int, float), "{:g}".format),
+        convert,
+        _number(int, float),
+        show="{:g}".format,
     )
 
 
@@ -238,10 +242,12 @@ def option(  # noqa: PLR0913
 ) -> Any:  # noqa: ANN401
     """Declare an option, where a dataclass has a field.
 
-    Its default is shown as `shown_default`, or else as its kind shows it.
+    Its default is shown as `shown_default`, or else as its kind shows it, unless it is
+    that nothing was chosen.
     """
     if shown_default is None:
-        shown_default = "" if default is MISSING or not default else kind.show(default)
+        nothing = default in (MISSING, None, frozenset()) or isinstance(default, bool)
+        shown_default = "" if nothing else kind.show(default)
     declared = (kind, help, metavar, shown_default, classic, in_file)
     chosen: dict[str, Any] = {"default": default, "default_factory": default_factory}
     return field(**chosen, repr=repr, metadata={"option": declared})
@@ -297,7 +303,7 @@ def gather(  # noqa: PLR0913
             chosen[name] = _from_file(configuration, one, table[name])
         if environ.get(one.variable):
             chosen[name] = _from_environment(one, environ[one.variable])
-        if name in given and (any(given[name]) if form.is_positional else True):
+        if name in given and (not form.is_positional or any(given[name])):
             chosen[name] = form.kind.join(given[name])
     return chosen
 

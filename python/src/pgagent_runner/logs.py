@@ -112,6 +112,7 @@ def start(level: int, file: Path | None, form: str = "text") -> None:
     # The caller is not shown, and finding it costs more than all the rest.
     logging._srcfile = None  # noqa: SLF001 (documented)
     logging.logThreads = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # Python 3.12
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
