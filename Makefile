@@ -171,8 +171,9 @@ lint: machine all $(PYTHON_BODIES) ## Check the code
 gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
 	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
 
-docs: machine all ## Write docs/reference.md anew from the comments in sql/
+docs: machine all ## Write docs/reference.md and the table of options anew
 	$(BIN)/python dev/reference.py
+	$(BIN)/python dev/option_table.py
 
 format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .

@@ -25,7 +25,9 @@ class Program:
         """Prepare to start it; of libpq's variables it sees those in `environ` only."""
         self._command = [str(word) for word in command]
         inherited = {k: v for k, v in os.environ.items() if not LIBPQ.match(k)}
-        self._environ = inherited | dict(environ or {})
+        # Nor does it see what this machine has for its own runner.
+        nothing = {"PGAGENT_CONFIG": os.devnull}
+        self._environ = inherited | nothing | dict(environ or {})
 
     def __enter__(self) -> Self:
         self._log = tempfile.NamedTemporaryFile()

@@ -103,6 +103,19 @@ def test_a_difference_would_be_seen(cluster, plain, change):
     assert catalogue(plain) != before
 
 
+def test_the_database_may_be_named_by_the_file_or_by_a_variable(
+    theirs, dsn_of, tmp_path, monkeypatch
+):
+    file = tmp_path / "pgagent.toml"
+    file.write_text(f'[run]\nconninfo = "{dsn_of(theirs)}"\n')
+    done = pgagent("init", "--config", file)
+    assert (done.returncode, "was installed" in done.stderr) == (0, True)
+
+    monkeypatch.setenv("PGAGENT_CONNINFO", dsn_of(theirs))
+    again = pgagent("init")
+    assert (again.returncode, "nothing to do" in again.stderr) == (0, True)
+
+
 def test_a_second_init_changes_nothing(plain, dsn_of):
     twenty_jobs(plain)
     state = "SELECT xmin, oid FROM pg_class WHERE relname LIKE 'pga_%' ORDER BY oid"
@@ -241,7 +254,9 @@ def test_a_role_that_may_not_create_a_schema_is_told_so(
 def test_a_connection_that_fails_is_told_in_one_line():
     done = pgagent("init", "host=/nowhere dbname=x")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert pgagent("init", "nonsense").stderr.startswith("pgagent init: missing")
+    refused = pgagent("init", "nonsense")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.startswith("pgagent init: the connection string is wrong: mi")
 
 
 def test_a_dump_is_restored_complete(plain, alice, new_database, dump, restore):

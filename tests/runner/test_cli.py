@@ -1,13 +1,15 @@
 """The command line: what it takes, and what it says about the rest."""
 
+import platform
 import re
 import subprocess
 import sysconfig
 from pathlib import Path
 
+import psycopg
 import pytest
-from pgagent_runner.agent import AgentOptions
 from pgagent_runner.cli import main
+from pgagent_runner.options import AgentOptions
 from support import ROOT
 
 PGAGENT = Path(sysconfig.get_path("scripts")) / "pgagent"
@@ -36,7 +38,7 @@ def test_a_bad_number_of_seconds_is_named(capsys, option, value):
     [(None, 2, 1), (None, 40, 13), (None, 100, 33), (None, 1000, 64), (99, 100, 99)],
 )
 def test_jobs_take_a_third_of_the_connections_unless_told(chosen, connections, workers):
-    options = AgentOptions("", "here", workers=chosen)
+    options = AgentOptions(workers=chosen)
 
     assert options.workers_for(connections) == workers
 
@@ -98,7 +100,9 @@ def test_a_log_file_that_cannot_be_opened_is_named(form):
 
 
 @pytest.mark.parametrize("arguments", [["-v"], ["--version"], ["run", "--version"]])
-def test_the_version_is_that_of_the_extension(capsys, arguments):
+def test_the_version_is_that_of_the_extension_and_then_what_it_runs_on(
+    capsys, arguments
+):
     control = (ROOT / "extension/pgagent.control").read_text()
     (version,) = re.findall(r"default_version = '(.+)'", control)
 
@@ -106,7 +110,12 @@ def test_the_version_is_that_of_the_extension(capsys, arguments):
         main(arguments)
 
     assert exit_.value.code == 0
-    assert capsys.readouterr().out == f"pgagent {version}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"pgagent {version}"
+    libpq = f"{psycopg.pq.version() // 10000}.{psycopg.pq.version() % 10000}"
+    psycopg_ = f"psycopg {psycopg.__version__} ({psycopg.pq.__impl__})"
+    python = f"Python {platform.python_version()}"
+    assert others == [f"{psycopg_}, libpq {libpq}, {python}"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["run", "--help"]])

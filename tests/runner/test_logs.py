@@ -1,8 +1,12 @@
 """The log: a line a message, whatever the message, and wherever the file goes."""
 
+import json
 import logging
+import os
 import re
+import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -87,3 +91,148 @@ def test_without_a_file_the_log_goes_to_standard_error(capsys):
     warn("hello")
 
     assert LINE.findall(capsys.readouterr().err) == ["hello"]
+
+
+def fail(text):
+    error = ValueError(text)
+    try:
+        raise error
+    except ValueError:
+        logging.getLogger("pgagent_runner.test").exception("it failed")
+
+
+def test_a_traceback_is_set_in_and_cannot_look_like_a_message(file):
+    fail("one\n2026-01-01 00:00:00.000 [1] WARNING:  false\x1b[2J")
+
+    first, *others = file.read_text().removesuffix("\n").split("\n")
+    assert first.endswith("ERROR:  it failed")
+    assert others[0] == "\tTraceback (most recent call last):"
+    assert others[-1] == "\t2026-01-01 00:00:00.000 [1] WARNING:  false\\x1b[2J"
+    assert all(line.startswith("\t") for line in others)
+
+
+def test_of_a_long_traceback_the_end_is_kept(file):
+    fail("x" * 100_000 + " the end")
+
+    assert file.stat().st_size < 21_000
+    assert file.read_text().endswith("x the end\n")
+
+
+# --log-format json
+
+
+@pytest.fixture
+def objects(tmp_path):
+    """Start a log of JSON; return what reads it."""
+    path = tmp_path / "log"
+    logs.start(logging.WARNING, path, "json")
+
+    def objects():
+        content = path.read_bytes()
+        assert content.isascii()
+        lines = content.split(b"\n")
+        assert lines.pop() == b""
+        return [json.loads(line, parse_constant=refuse) for line in lines]
+
+    return objects
+
+
+def refuse(constant):
+    raise AssertionError(constant)
+
+
+def test_a_message_is_an_object(objects):
+    before = datetime.now().astimezone()
+    warn("Größe €")
+
+    (found,) = objects()
+    then = datetime.fromisoformat(found.pop("time"))
+    assert abs((then - before).total_seconds()) < 5
+    assert then.utcoffset() == before.utcoffset()
+    assert found == {"pid": os.getpid(), "level": "WARNING", "message": "Größe €"}
+
+
+def test_the_time_of_an_object_has_the_offset_of_its_zone(objects, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        warn("hello")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert re.fullmatch(r"[-\d]+T[:\d]+\.\d{3}\+05:45", objects()[0]["time"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("two\nlines\r\n", "two\nlines\r\n"),
+        ("\x1b[2J\x07\0", "\x1b[2J\x07\0"),
+        ('"quoted"\\', '"quoted"\\'),
+        ("\u202eevil\u2028 \U0001f600", "\u202eevil\u2028 \U0001f600"),
+        ("lone \udcff", r"lone \udcff"),
+        ("x" * 2001, "x" * 2000 + "… (2001 characters)"),
+    ],
+)
+def test_a_message_is_one_line_of_json_whatever_it_contains(objects, text, shown):
+    warn(text)
+
+    assert [found["message"] for found in objects()] == [shown]
+
+
+def test_what_a_message_is_about_has_keys_of_its_own(objects):
+    about = {
+        "run_id": 7,
+        "job": "naïve\n",
+        "step": "\udcff",
+        "late": True,
+        "seconds": 0.5,
+        "never": float("inf"),
+        "nothing": None,
+        "kind": Path("/x"),
+        "long": "x" * 3000,
+        "level": "mine",
+        "time": "mine",
+    }
+    logging.getLogger("pgagent_runner.test").warning("hello", extra=about)
+
+    (found,) = objects()
+    assert list(found)[:4] == ["time", "pid", "level", "message"]
+    assert (found["level"], found["time"] == "mine") == ("WARNING", False)
+    assert len(found["long"]) < 2100
+    assert {name: found[name] for name in list(found)[4:-1]} == {
+        "run_id": 7,
+        "job": "naïve\n",
+        "step": r"\udcff",
+        "late": True,
+        "seconds": 0.5,
+        "never": "inf",
+        "kind": "/x",
+    }
+
+
+def test_an_exception_is_a_key(objects):
+    fail("one\ntwo \udcff")
+
+    (found,) = objects()
+    assert found["message"] == "it failed"
+    assert found["exception"].startswith("Traceback (most recent call last):\n")
+    assert found["exception"].endswith("ValueError: one\ntwo \\udcff")
+
+
+def test_a_long_exception_is_cut(objects):
+    fail("x" * 100_000 + " the end")
+
+    (found,) = objects()
+    assert len(found["exception"]) < 21_000
+    assert found["exception"].endswith("x the end")
+
+
+def test_an_event_loop_adds_no_key(objects):
+    record = logging.makeLogRecord({"msg": "hello", "levelno": logging.WARNING})
+    record.taskName = "Task-1"
+    logging.getLogger().handle(record)
+
+    (found,) = objects()
+    assert "taskName" not in found

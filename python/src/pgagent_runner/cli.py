@@ -1,94 +1,139 @@
-"""The command `pgagent`: from argv and the environment to a running agent, or a verb.
+"""The command `pgagent`: from what the user has written to an agent, or a verb.
 
-The runner exits with 0 after a stop that was asked for, and with 2 if the command line
-makes no sense; nothing else ends it.
+The runner exits with 0 after a stop that was asked for, and with 2 if what the user has
+written makes no sense; nothing else ends it.
 """
 
 import argparse
 import asyncio
 import gc
 import logging
-import math
 import os
-import socket
+import platform
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
 
 from pgagent_runner import logs
-from pgagent_runner.agent import MOST_WORKERS, Agent, AgentOptions
-from pgagent_runner.catalog import merge_conninfo, parse_conninfo
+from pgagent_runner.agent import Agent
+from pgagent_runner.catalog import merge_conninfo
+from pgagent_runner.catalog.conninfo import has_secret, refuse_readable_secret
+from pgagent_runner.configuration import ConfigurationError
+from pgagent_runner.declaring import add_arguments, gather
+from pgagent_runner.options import AgentOptions, configuration, take_variables
 from pgagent_runner.secrecy import hide
-from pgagent_runner.steps import batch_environment
 
 log = logging.getLogger("pgagent")
 
-DAY = 86400.0
-DEFAULTS = AgentOptions(conninfo="", station="")
 VERBS = {"init": "install", "update": "install"}  # word -> module of verbs
-LEVELS = ("error", "warning", "info", "debug")
+BARE_WORD = re.compile(r"[^-=/\s][^=/\s]*")
 
 USAGE = """\
 pgagent run [OPTION]... [CONNINFO]
-       pgagent {init | update} [--dry-run] [CONNINFO]
+       pgagent {init | update} [--config FILE] [--dry-run] [CONNINFO]
        pgagent [-f] [-t SECONDS] [-r SECONDS] [-s FILE] [-l 0|1|2] [-v] CONNINFO"""
-
-CONNINFO_HELP = (
-    "the database that holds the schema pgagent, as any program that uses libpq takes"
-    " it: 'host=… dbname=…', postgresql://…, service=…; the variables PG* and .pgpass"
-    " count too. A password is best kept in .pgpass."
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in VERBS:
-        verb = import_module(f"pgagent_runner.verbs.{VERBS[arguments[0]]}")
-        status: int = verb.main(arguments[0], arguments[1:])
-        return status
-    if arguments[:1] == ["run"]:
-        options = _run_parser().parse_args(arguments[1:])
-    else:
-        options = _classic_parser().parse_args(arguments)
-        options.log_level = {0: "error", 1: "warning", 2: "debug"}[options.verbosity]
+    verb = _verb(arguments)
+    try:
+        return _dispatch(verb, arguments)
+    except ConfigurationError as e:
+        program = f"pgagent {verb}" if verb in VERBS else "pgagent"
+        sys.stderr.write(f"{program}: {e}\n")
+        raise SystemExit(2) from None
+
+
+def _dispatch(verb: str | None, arguments: list[str]) -> int:
+    """Do what the first word says; what is no word is 4.2's connection string."""
+    if verb is None:
+        return _run(arguments, classic=True)
+    if verb == "run":
+        return _run(arguments[1:], classic=False)
+    if verb not in VERBS:
+        raise ConfigurationError(
+            f"{verb!r} is no verb, and a connection string has a =; the verbs are run,"
+            f" {', '.join(VERBS)}, and pgagent --help tells more"
+        )
+    room = import_module(f"pgagent_runner.verbs.{VERBS[verb]}")
+    status: int = room.main(verb, arguments[1:])
+    return status
+
+
+def _verb(arguments: list[str]) -> str | None:
+    """Return the first argument if it is a verb, or could not be anything else.
+
+    To 4.2, `pgagent host = x` is a connection string of three words.
+    """
+    first, second = (*arguments, "", "")[:2]
+    if BARE_WORD.fullmatch(first) and not second.startswith("="):
+        return first
+    return None
+
+
+def _run(arguments: list[str], *, classic: bool) -> int:
+    """Run jobs: `pgagent run`, or the form of pgAgent 4.2."""
+    parser = _classic_parser() if classic else _run_parser()
+    given = vars(parser.parse_args(arguments))
+    options = _options(given, classic=classic)
+    strange = take_variables(os.environ)
     if options.debuggable:
         hide(hidden=False)
-    conninfo = _conninfo(options.conninfo)
-
+    level = getattr(logging, options.log_level.upper())
     try:
-        logs.start(getattr(logging, options.log_level.upper()), options.log_file)
+        logs.start(level, options.log_file, options.log_format)
     except OSError as e:
-        sys.stderr.write(f"pgagent: the log file can't be opened: {e}\n")
-        return 2
-    if not options.foreground:
+        raise ConfigurationError(f"the log file can't be opened: {e}") from e
+    if not given["foreground"]:
         _detach(keep_output=options.log_file is None)
-    if "password" in parse_conninfo(" ".join(options.conninfo)):
+    if has_secret(" ".join(given.get("conninfo", ()))):
         log.warning(
             "the password on the command line can be read by every user of this"
             " machine; keep it in a .pgpass file"
         )
-    agent = Agent(
-        AgentOptions(
-            conninfo=conninfo,
-            station=options.station,
-            workers=options.workers,
-            poll=options.poll,
-            retry=options.retry,
-            grace=options.grace,
-            lease=options.lease,
-            target_sessions=options.target_sessions,
-            output_limit=options.output_limit,
-            allowed_parameters=frozenset(options.allow_parameter),
-            clear_password=options.allow_clear_password,
-            environment=batch_environment(os.environ, options.env),
-        )
-    )
-    gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
-    asyncio.run(agent.run())
+    for variable in strange:
+        log.warning("the variable %s is no option of the runner", variable)
+    _serve(options)
     return 0
+
+
+def _serve(options: AgentOptions) -> None:
+    """Be an agent until told to stop."""
+    gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
+    asyncio.run(Agent(options).run())
+
+
+def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:
+    """Return what was chosen, wherever; ConfigurationError says what makes no sense."""
+    file = configuration(given, os.environ)
+    refuse_readable_secret(file)
+    chosen = gather(AgentOptions, given, os.environ, file, classic=classic)
+    options = AgentOptions(**chosen)
+    return replace(options, conninfo=_whole(options.conninfo))
+
+
+def _whole(conninfo: str) -> str:
+    """Return the connection string with what the environment has for it alone.
+
+    PGPASSWORD and PGSERVICE become part of it and leave the environment: they are for
+    this server, not for whichever one a job's connection string names.
+    """
+    own = {"password": "PGPASSWORD", "service": "PGSERVICE"}
+    defaults = {
+        name: os.environ.pop(variable, "") or None for name, variable in own.items()
+    }
+    try:
+        return merge_conninfo(conninfo, defaults)
+    except ValueError as e:
+        raise ConfigurationError(f"the connection string is wrong: {e}") from None
 
 
 def _run_parser() -> argparse.ArgumentParser:
@@ -96,39 +141,12 @@ def _run_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pgagent run",
         description="Run the jobs that are due, in the foreground, until told to stop.",
+        epilog="Each option may also stand in pgagent.toml, and in a variable:"
+        " --log-level is log_level there, under [run], and PGAGENT_LOG_LEVEL.",
     )
     parser.set_defaults(foreground=True)
-    _add_common(parser)
-    parser.add_argument("conninfo", nargs="*", metavar="CONNINFO", help=CONNINFO_HELP)
-    add = parser.add_argument
-    add(
-        "--poll",
-        type=_seconds(0.1),
-        default=DEFAULTS.poll,
-        metavar="SECONDS",
-        help="look for due jobs at least this often (default: %(default)g); due times"
-        " and changes of jobs are noticed at once anyway",
-    )
-    add(
-        "--retry",
-        type=_seconds(0.1),
-        default=DEFAULTS.retry,
-        metavar="SECONDS",
-        help="the longest time between two attempts to reconnect"
-        " (default: %(default)g)",
-    )
-    add(
-        "--log-file",
-        type=Path,
-        metavar="FILE",
-        help="log to this file (default: standard error)",
-    )
-    add(
-        "--log-level",
-        choices=LEVELS,
-        default="info",
-        help="log messages of this level and above (default: info)",
-    )
+    add_arguments(parser, AgentOptions)
+    parser.add_argument("--version", action=_Version, nargs=0, help=_Version.HELP)
     return parser
 
 
@@ -140,181 +158,31 @@ def _classic_parser() -> argparse.ArgumentParser:
         epilog="'pgagent run --help' shows more options.",
         description="Run the jobs of a PostgreSQL database that are due.",
     )
-    _add_common(parser)
-    parser.add_argument("conninfo", nargs="+", metavar="CONNINFO", help=CONNINFO_HELP)
-    add = parser.add_argument
-    add(
+    add_arguments(parser, AgentOptions, classic=True)
+    parser.add_argument(
         "-f",
         dest="foreground",
         action="store_true",
         help="run in the foreground (do not detach from the terminal)",
     )
-    add(
-        "-t",
-        dest="poll",
-        type=_seconds(1),
-        default=DEFAULTS.poll,
-        metavar="SECONDS",
-        help="look for due jobs at least this often (default: %(default)g)",
-    )
-    add(
-        "-r",
-        dest="retry",
-        type=_seconds(10),
-        default=DEFAULTS.retry,
-        metavar="SECONDS",
-        help="the longest time between two attempts to reconnect; less than 10 is"
-        " refused, as under pgAgent 4.2, but without this option it is %(default)g",
-    )
-    add(
-        "-s",
-        dest="log_file",
-        type=Path,
-        metavar="FILE",
-        help="log to this file (default: standard error)",
-    )
-    add(
-        "-l",
-        dest="verbosity",
-        type=int,
-        choices=(0, 1, 2),
-        default=0,
-        help="log errors (0, the default), warnings too (1), or all (2)",
-    )
-    add("-v", "--version", action="version", version=_version())
+    parser.add_argument("-v", "--version", action=_Version, nargs=0, help=_Version.HELP)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both forms have."""
-    add = parser.add_argument
-    add(
-        "--station",
-        default=socket.gethostname(),
-        metavar="NAME",
-        help="the name of this host, to which jobs may be bound by jobhostagent"
-        " (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=_integer(1, 1000),
-        metavar="N",
-        help="run at most N jobs at the same time (default: a third of the server's"
-        f" max_connections, at most {MOST_WORKERS})",
-    )
-    add(
-        "--target-sessions",
-        type=_integer(1, 1000),
-        metavar="N",
-        help="have at most N sessions on the same database with the same login; more"
-        " only for jobs that have one elsewhere already (default: one for each"
-        " running job)",
-    )
-    add(
-        "--lease",
-        type=_seconds(4),
-        default=DEFAULTS.lease,
-        metavar="SECONDS",
-        help="count as dead, so that others may take the jobs, without a sign of life"
-        " for this long; it is shown five times as often"
-        " (default: %(default)g)",
-    )
-    add(
-        "--grace",
-        type=_seconds(0),
-        default=DEFAULTS.grace,
-        metavar="SECONDS",
-        help="when told to stop, let running jobs go on for this long"
-        " (default: %(default)g); told again, stop them at once",
-    )
-    add(
-        "--output-limit",
-        type=_integer(1024, 1 << 29),
-        default=DEFAULTS.output_limit,
-        metavar="BYTES",
-        help="keep this much of a step's output (default: 1 MiB)",
-    )
-    add(
-        "--env",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="pass this environment variable on to batch steps (PATH, HOME, LANG and"
-        " the like always are); may be repeated",
-    )
-    add(
-        "--allow-parameter",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="let the connection strings of steps set this parameter too, such as"
-        " service or sslcert; may be repeated",
-    )
-    add(
-        "--allow-clear-password",
-        action="store_true",
-        help="send a password in clear if a server asks for that which the connection"
-        " string of a step names",
-    )
-    add(
-        "--debuggable",
-        action="store_true",
-        help="let other processes of this user look into this one, as gdb, strace and"
-        " py-spy do; batch steps can read its passwords then",
-    )
-    if parser.prog == "pgagent run":
-        add("--version", action="version", version=_version())
+class _Version(argparse.Action):
+    """Say the version, in a line of its own, and what it was found to run on."""
 
+    HELP = "show the version, and those of psycopg, libpq and Python"
 
-def _version() -> str:
-    return f"pgagent {version('pgagent-runner')}"
-
-
-def _seconds(least: float) -> Callable[[str], float]:
-    """Return the parser of a number of seconds, `least` or more."""
-
-    def seconds(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not least <= value <= DAY:  # NaN is not
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number of seconds from {least:g} to {DAY:g}"
-            )
-        return value
-
-    return seconds
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    """Return the parser of a whole number from `least` to `most`."""
-
-    def integer(text: str) -> int:
-        if text.isascii() and text.isdigit() and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a whole number from {least} to {most}"
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        libpq = psycopg.pq.version()
+        sys.stdout.write(
+            f"pgagent {version('pgagent-runner')}\n"
+            f"psycopg {psycopg.__version__} ({psycopg.pq.__impl__}),"
+            f" libpq {libpq // 10000}.{libpq % 10000},"
+            f" Python {platform.python_version()}\n"
         )
-
-    return integer
-
-
-def _conninfo(words: list[str]) -> str:
-    """Put the connection string together; end with 2 if it can't be parsed.
-
-    PGPASSWORD and PGSERVICE become part of it and leave the environment: they are for
-    this server, not for whichever one a job's connection string names.
-    """
-    own = {"password": "PGPASSWORD", "service": "PGSERVICE"}
-    defaults = {
-        name: os.environ.pop(variable, "") or None for name, variable in own.items()
-    }
-    try:
-        return merge_conninfo(" ".join(words), defaults)
-    except ValueError as e:
-        sys.stderr.write(f"pgagent: the connection string is wrong: {e}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(0)
 
 
 def _detach(*, keep_output: bool) -> None:

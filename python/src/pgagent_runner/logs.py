@@ -1,14 +1,22 @@
 """The log of the runner: one line for each message, whatever it contains."""
 
+import json
 import logging
 import logging.handlers
+import math
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 LONGEST = 2000  # characters of a message
+LONGEST_TRACEBACK = 20_000
+
+# What each record has; the rest is `extra`: what the message is about.
+_USUAL = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
 
-class _Formatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     """As PostgreSQL's own log: the time to the millisecond, the process, the level."""
 
     def __init__(self) -> None:
@@ -17,12 +25,13 @@ class _Formatter(logging.Formatter):
         self._time = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a message, and the lines of an exception below it."""
+        """Return the line of a message, and below it, set in, those of an exception."""
         time = f"{self._time_of(record)}.{int(record.msecs):03d}"
-        message = _shown(record.getMessage())
+        message = _shown(_cut(record.getMessage()))
         line = f"{time} [{record.process}] {record.levelname}:  {message}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            lines = _end(self.formatException(record.exc_info)).split("\n")
+            line = "\n\t".join((line, *map(_shown, lines)))
         return line
 
     def _time_of(self, record: logging.LogRecord) -> str:
@@ -33,27 +42,77 @@ class _Formatter(logging.Formatter):
         return self._time
 
 
-def _shown(message: str) -> str:
-    """Escape what would not show or would break the line, and cut what is long."""
+class _JsonFormatter(logging.Formatter):
+    """An object a line, in ASCII: whatever reads it needs to know no encoding."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; what a message has as `extra` has keys of its own."""
+        time = datetime.fromtimestamp(record.created).astimezone()
+        shown = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "pid": record.process,
+            "level": record.levelname,
+            "message": _sound(_cut(record.getMessage())),
+        }
+        if record.exc_info:
+            shown["exception"] = _sound(_end(self.formatException(record.exc_info)))
+        for name, value in record.__dict__.items():
+            if name not in _USUAL and value is not None:
+                shown.setdefault(name, _plain(value))
+        return json.dumps(shown)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    """Return what JSON has for a value: a number, true or false, or else text."""
+    if isinstance(value, (bool, int)) or (
+        isinstance(value, float) and math.isfinite(value)
+    ):
+        return value
+    return _sound(_cut(str(value)))
+
+
+def _sound(text: str) -> str:
+    r"""Escape what is no character: readers of JSON disagree about a lone \udcff."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _cut(message: str) -> str:
     if len(message) > LONGEST:
-        message = f"{message[:LONGEST]}… ({len(message)} characters)"
-    if message.isprintable():
-        return message
+        return f"{message[:LONGEST]}… ({len(message)} characters)"
+    return message
+
+
+def _end(traceback: str) -> str:
+    """Cut a traceback, whose end says what happened."""
+    if len(traceback) > LONGEST_TRACEBACK:
+        return f"({len(traceback)} characters) …{traceback[-LONGEST_TRACEBACK:]}"
+    return traceback
+
+
+def _shown(line: str) -> str:
+    """Escape what would not show or would break the line."""
+    if line.isprintable():
+        return line
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in message
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in line
     )
 
 
-def start(level: int, file: Path | None) -> None:
+_FORMATTERS = {"text": _TextFormatter, "json": _JsonFormatter}
+
+
+def start(level: int, file: Path | None, form: str = "text") -> None:
     """Log messages of `level` and above to `file`, or to standard error.
 
-    A file that has been moved away (logrotate) is opened anew; one that can't be
-    written any more does not stop the runner. Raises OSError if it can't be opened.
+    The form is "text" or "json". A file that has been moved away (logrotate) is opened
+    anew; one that can't be written any more does not stop the runner. Raises OSError if
+    it can't be opened.
     """
     logging.raiseExceptions = False
     # The caller is not shown, and finding it costs more than all the rest.
     logging._srcfile = None  # noqa: SLF001 (documented)
     logging.logThreads = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # Python 3.12
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
@@ -61,5 +120,5 @@ def start(level: int, file: Path | None) -> None:
         handler = logging.handlers.WatchedFileHandler(
             file, encoding="utf-8", errors="backslashreplace"
         )
-    handler.setFormatter(_Formatter())
+    handler.setFormatter(_FORMATTERS[form]())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -6,6 +6,5 @@ the database's decision; here only waiting is measured.
 """
 
 from pgagent_runner.agent.agent import Agent
-from pgagent_runner.agent.options import MOST_WORKERS, AgentOptions
 
-__all__ = ["MOST_WORKERS", "Agent", "AgentOptions"]
+__all__ = ["Agent"]

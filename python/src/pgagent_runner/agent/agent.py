@@ -11,11 +11,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 from pgagent_runner.agent.lease import Lease, exit_at_once
-from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.service import Service
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.model import Pulse
+from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import Nursery, SessionPool, reap
 from pgagent_runner.systemd import notify
 from pgagent_runner.waiting import wait, wake

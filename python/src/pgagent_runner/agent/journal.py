@@ -21,7 +21,11 @@ def write_down(event: Event) -> None:
         case RunRecorded(run, status, message, None):
             _log(
                 *(logging.INFO, event, "run %s of job %s (%s) ended: %s%s"),
-                *(*_named(event), status.name.lower(), f", {message}" if message else ""),
+                *(
+                    *_named(event),
+                    status.name.lower(),
+                    f", {message}" if message else "",
+                ),
             )
         case RunRecorded(run, _, _, NotRunningError() as error):
             text = "run %s was closed by somebody else: %s"

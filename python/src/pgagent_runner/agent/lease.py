@@ -11,10 +11,10 @@ from typing import NoReturn, Protocol
 from uuid import UUID
 
 from pgagent_runner.agent.fence import Fence
-from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.agent.waker import Waker
 from pgagent_runner.catalog import Registration
 from pgagent_runner.model import Pulse
+from pgagent_runner.options import AgentOptions
 from pgagent_runner.systemd import notify, watchdog_seconds
 
 log = logging.getLogger(__name__)

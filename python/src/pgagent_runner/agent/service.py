@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 
 from pgagent_runner.agent.claimer import Claimer
@@ -10,11 +11,17 @@ from pgagent_runner.agent.ear import Ear
 from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.journal import write_down
 from pgagent_runner.agent.lease import Lease, Registered
-from pgagent_runner.agent.options import AgentOptions
 from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
-from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
+from pgagent_runner.options import AgentOptions
+from pgagent_runner.steps import (
+    Nursery,
+    SessionPool,
+    StepExecutor,
+    StepSettings,
+    batch_environment,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +53,9 @@ class Service:
         self._settings = StepSettings(
             server_conninfo=registered.server_conninfo,
             output_limit=options.output_limit,
-            allowed_parameters=options.allowed_parameters,
-            clear_password=options.clear_password,
-            environment=options.environment,
+            allowed_parameters=options.allow_parameter,
+            clear_password=options.allow_clear_password,
+            environment=batch_environment(os.environ, options.env),
             lease=lease.seconds_left,
             on_session=self._ledger.note_session,
         )

@@ -209,7 +209,7 @@ async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
         pgconn = await libpq.connect(parameters | {"client_encoding": "UTF8"})
         session = Connection(pgconn)
         try:
-            await session.set_autocommit(True)  # noqa: FBT003
+            await session.set_autocommit(True)
             await session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
             if _knows_no_encoding(session):
                 await session.execute(_TAKE_ANY_BYTES)

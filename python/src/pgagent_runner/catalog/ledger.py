@@ -75,7 +75,9 @@ class _Entry:
     attempt: int = 1
     status: RunStatus | None = None  # if the run ends
     message: str | None = None
-    locked: Backoff = field(default_factory=lambda: Backoff(_FIRST_LOCKED, _LONGEST_DELAY))
+    locked: Backoff = field(
+        default_factory=lambda: Backoff(_FIRST_LOCKED, _LONGEST_DELAY)
+    )
     is_told: bool = False
 
     @property
@@ -284,7 +286,9 @@ class Ledger:
         attempt: int = 1,
     ) -> int | None:
         """Have something recorded, and wait for that."""
-        recorded: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        recorded: asyncio.Future[int | None] = (
+            asyncio.get_running_loop().create_future()
+        )
 
         def note(step_log_id: int | None, error: Exception | None) -> None:
             if recorded.done():  # nobody waits for it any more

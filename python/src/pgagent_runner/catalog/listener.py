@@ -3,7 +3,6 @@
 import asyncio
 import math
 
-import psycopg
 from psycopg import pq
 
 from pgagent_runner import libpq

@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pgagent_runner.catalog import CatalogError, LockedError, merge_conninfo
+from pgagent_runner.catalog import CatalogError, LockedError
 from pgagent_runner.catalog.install import init, update
+from pgagent_runner.verbs.database import add_database, database
 
 _TEXTS = {
     "init": "Make the schema pgagent, with its tables and functions, in a database on"
@@ -19,13 +20,16 @@ _DONE = 'pgagent: database "{0.database}": version {0.after}, {1}\n'
 
 
 def main(verb: str, arguments: Sequence[str]) -> int:
-    """Do what the verb says; return 0 if all is well now, 1 if it was refused."""
+    """Do what the verb says; return 0 if all is well now, 1 if it was refused.
+
+    Raises ConfigurationError.
+    """
     options = _parser(verb).parse_args(arguments)
     action = {"init": init, "update": update}[verb]
+    conninfo, _ = database(options)
     try:
-        conninfo = merge_conninfo(" ".join(options.conninfo), {})
         change = action(conninfo, dry_run=options.dry_run)
-    except (CatalogError, ValueError) as e:
+    except CatalogError as e:
         reason = " ".join(str(e).split())  # libpq's are of several lines
         if isinstance(e, LockedError):
             reason += "; nothing was changed, try again later"
@@ -59,17 +63,10 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         description=_TEXTS[verb],
         epilog="It is one transaction: all is done, or nothing.",
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="print the SQL and change nothing; psql can execute it",
     )
-    add(
-        "conninfo",
-        nargs="*",
-        metavar="CONNINFO",
-        help="the database, as any program that uses libpq takes it; the variables PG*"
-        " and .pgpass count too",
-    )
+    add_database(parser)
     return parser

@@ -21,7 +21,6 @@ from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
 
-
 _PIPE_SIZE = 64 * 1024
 _KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report
 _FOR_EVER = 1e9  # seconds

@@ -66,7 +66,9 @@ class SqlSteps:
         """Since when, on the monotonic clock, it has been waiting to be connected."""
         return self._connecting_since
 
-    async def execute(self, step: Step, seal: Seal | None, output: BoundedOutput) -> int:
+    async def execute(
+        self, step: Step, seal: Seal | None, output: BoundedOutput
+    ) -> int:
         """Execute the step and give the number of rows its last command touched.
 
         Raise StepError if it fails, StepAbortedError if it was cancelled.
@@ -116,7 +118,9 @@ class SqlSteps:
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
 
-    async def _execute_atomically(self, code: bytes, seal: Seal, answer: "_Answer") -> None:
+    async def _execute_atomically(
+        self, code: bytes, seal: Seal, answer: "_Answer"
+    ) -> None:
         """Execute the step and close its row in the log in one transaction."""
         session = answer.session
         began = await session.transaction_after(b"BEGIN")
@@ -156,9 +160,7 @@ class SqlSteps:
         """Return a session that another run has left; None: one is to be opened."""
         with self._connecting():
             waits = not self._sessions
-            session = await self._pool.acquire(
-                target, self._cancellation, waits=waits
-            )
+            session = await self._pool.acquire(target, self._cancellation, waits=waits)
         if session is None:
             return None
         try:
