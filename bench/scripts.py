@@ -63,9 +63,11 @@ def everybody() -> list[Agent]:
 def burst(bench: Bench) -> Iterator[tuple[str, float]]:
     """Measure jobs that fall due at once."""
     for count in BURSTS[:1] if bench.quick else BURSTS:
-        for at_once in WORKERS:
-            name = f"{FLOOR}, {at_once} at a time | {count} at once, scripts/s"
-            yield name, rate_of_spawning(at_once, count=count)
+        what = f"{count} at once"
+        rates = {
+            f"{FLOOR}, {at_once} at a time": rate_of_spawning(at_once, count=count)
+            for at_once in WORKERS
+        }
         for agent in everybody():
             bench.clear()
             bench.add_jobs(count, script=NOTHING)
@@ -74,18 +76,18 @@ def burst(bench: Bench) -> Iterator[tuple[str, float]]:
                 due = bench.one("SELECT min(jobnextrun) FROM pgagent.pga_job")
                 wait_until(bench.ended(count), DEADLINE)
                 seconds = (bench.one(END_OF_RUNS) - due).total_seconds()
-                good = bench.count("s")
-            name = f"{agent.name} | {count} at once"
-            yield f"{name}, scripts/s", good / seconds
-            yield f"{name}, not good", count - good
+                rates[agent.name] = bench.count("s") / seconds
+            yield f"{agent.name} | {what}, not good", count - bench.count("s")
+        yield from compared(what, rates)
 
 
 def sustained(bench: Bench) -> Iterator[tuple[str, float]]:
     """Measure while there is always something due."""
     seconds = 4.0 if bench.quick else 10.0
-    for at_once in WORKERS:
-        name = f"{FLOOR}, {at_once} at a time | sustained, scripts/s"
-        yield name, rate_of_spawning(at_once, seconds=seconds)
+    rates = {
+        f"{FLOOR}, {at_once} at a time": rate_of_spawning(at_once, seconds=seconds)
+        for at_once in WORKERS
+    }
     for agent in everybody():
         for jobs in OLD_JOBS if agent.old else (SUSTAINED_JOBS,):
             bench.clear()
@@ -93,11 +95,19 @@ def sustained(bench: Bench) -> Iterator[tuple[str, float]]:
             bench.make_due("now()")
             name = f"{agent.name}, {jobs} jobs" if agent.old else agent.name
             with running(bench, agent):
-                yield (
-                    f"{name} | sustained, scripts/s",
-                    successes_per_second(bench, seconds),
-                )
+                rates[name] = successes_per_second(bench, seconds)
             yield f"{name} | sustained, runs failed", bench.count("f")
+    yield from compared("sustained", rates)
+
+
+def compared(what: str, rates: dict[str, float]) -> Iterator[tuple[str, float]]:
+    """Return scripts a second, and the runner's beside the best of each peer's."""
+    for name, rate in rates.items():
+        yield f"{name} | {what}, scripts/s", rate
+    for peer in (FLOOR, "daemon"):
+        best = max((r for name, r in rates.items() if name.startswith(peer)), default=0)
+        if best:
+            yield f"{OURS} | {what}, in multiples of the {peer}", rates[OURS] / best
 
 
 def start_delay(bench: Bench) -> Iterator[tuple[str, float]]:
@@ -164,46 +174,42 @@ def overhead(bench: Bench) -> Iterator[tuple[str, float]]:
 
 def mixed(bench: Bench) -> Iterator[tuple[str, float]]:
     """Measure SQL alone, and with scripts beside it, once in either order."""
-    for beside in (False, True, True, False):
-        yield from sql_rate(bench, scripts_beside=beside)
+    for order in ((False, True), (True, False)):
+        rates = {beside: sql_and_scripts(bench, beside=beside) for beside in order}
+        yield f"{OURS} | SQL alone, runs/s", rates[False][0]
+        yield f"{OURS} | SQL with scripts beside it, runs/s", rates[True][0]
+        yield f"{OURS} | … these scripts/s", rates[True][1]
+        yield f"{OURS} | … share of SQL alone", rates[True][0] / rates[False][0]
 
 
-def sql_rate(bench: Bench, *, scripts_beside: bool) -> Iterator[tuple[str, float]]:
-    """Measure SQL while there is always something due."""
+def sql_and_scripts(bench: Bench, *, beside: bool) -> tuple[float, float]:
+    """Return runs of SQL and scripts a second, while SQL is always due."""
     seconds = 3.0 if bench.quick else 8.0
     warm_up = 3 * WARM_UP  # scripts wait behind what has been due for longer
     bench.clear()
     bench.add_jobs(JOBS)
     bench.make_due("now()")
-    if scripts_beside:
+    if beside:
         lasting = int(SCRIPTS_A_SECOND * (warm_up + seconds + 10))
         bench.add_jobs(lasting, first=JOBS + 1, script=NOTHING)
     with running(bench, ours()):
-        if scripts_beside:
-            bench.conn.execute(
-                "UPDATE pgagent.pga_job SET jobnextrun ="
-                f" now() + (jobid - {JOBS}) * interval '1 s' / {SCRIPTS_A_SECOND}"
-                f" WHERE jobid > {JOBS}"
-            )
-        rearm_for(bench, warm_up, JOBS)
-        begin, before, all_before = (
-            time.monotonic(),
-            bench.count("s", JOBS),
-            good(bench),
+        bench.conn.execute(
+            "UPDATE pgagent.pga_job SET jobnextrun ="
+            f" now() + (jobid - {JOBS}) * interval '1 s' / {SCRIPTS_A_SECOND}"
+            f" WHERE jobid > {JOBS}"
         )
+        rearm_for(bench, warm_up, JOBS)
+        begin, before = time.monotonic(), successes(bench)
         rearm_for(bench, seconds, JOBS)
-        runs, all_runs = bench.count("s", JOBS) - before, good(bench) - all_before
-        passed = time.monotonic() - begin
-    if scripts_beside:
-        yield f"{OURS} | SQL with scripts beside it, runs/s", runs / passed
-        yield f"{OURS} | … these scripts/s", (all_runs - runs) / passed
-    else:
-        yield f"{OURS} | SQL alone, runs/s", runs / passed
+        after, passed = successes(bench), time.monotonic() - begin
+    runs, scripts_run = (new - old for new, old in zip(after, before, strict=True))
+    return runs / passed, scripts_run / passed
 
 
-def good(bench: Bench) -> int:
-    """Return how many runs have succeeded."""
-    return bench.count("s")
+def successes(bench: Bench) -> tuple[int, int]:
+    """Return how many runs of SQL and how many scripts have succeeded."""
+    runs, everything = bench.count("s", JOBS), bench.count("s")
+    return runs, everything - runs
 
 
 def memory(bench: Bench) -> Iterator[tuple[str, float]]:
