@@ -20,6 +20,7 @@ from idle import idle
 from limits import limits
 from long import long
 from next_run import next_run
+from scripts import scripts
 from server import Bench, timestamp
 from size import size
 from statements import statements
@@ -34,6 +35,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "burst": burst,
     "next_run": next_run,
     "idle": idle,
+    "scripts": scripts,
     "limits": limits,
     "statements": statements,
     "size": size,
