@@ -1,31 +1,31 @@
-"""A request to stop, which interrupts whatever is watching for it."""
+"""A request to stop, which ends whatever wait of a run is under way."""
 
+import asyncio
 import contextlib
-import errno
-import threading
+import math
 import time
 from collections.abc import Iterator
 
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.failures import StepAbortedError
-from pgagent_runner.tasks import Flag
+from pgagent_runner.waiting import wait, wake
 
 # A reason that weighs more replaces one that weighs less.
 _WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
 
 
 class Cancellation:
-    """A request to stop, made from any thread.
+    """A request to stop one run, whose steps wait by means of it.
 
-    Its flag is set when the request is made, and stays so.
+    All of it belongs to the loop's thread. A run does one thing after the other, so
+    there is one wait at most that the request has to end.
     """
 
     def __init__(self) -> None:
         """Ask for nothing yet."""
-        self._lock = threading.Lock()
         self._reason: str | None = None
         self._ending = Ending.ABORTED
-        self.flag = Flag()
+        self._waiter: asyncio.Future[None] | None = None
 
     @property
     def reason(self) -> str | None:
@@ -37,24 +37,17 @@ class Cancellation:
         """How a step that stops for it ends: as aborted, or as one out of time."""
         return self._ending
 
-    def fileno(self) -> int:
-        """Give a descriptor to wait on for POLLIN; raise OSError if none is left."""
-        return self.flag.fileno()
-
     def cancel(self, reason: str, ending: Ending = Ending.ABORTED) -> None:
         """Ask to stop; the first reason counts, unless a later one weighs more."""
-        with self._lock:
-            if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
-                self._reason = reason
-                self._ending = ending
-                self.flag.set()
+        if self._reason is None or _WEIGHT[ending] > _WEIGHT[self._ending]:
+            self._reason = reason
+            self._ending = ending
+            wake(self._waiter)
 
     def forget_time_limit(self) -> None:
         """Let the next step start although the last one ran out of time."""
-        with self._lock:
-            if self._reason is not None and self._ending is Ending.FAILED:
-                self._reason = None
-                self.flag.clear()
+        if self._reason is not None and self._ending is Ending.FAILED:
+            self._reason = None
 
     def limited(
         self, seconds: float | None, reason: str, ending: Ending
@@ -66,32 +59,35 @@ class Cancellation:
 
     @contextlib.contextmanager
     def _limited(self, seconds: float, reason: str, ending: Ending) -> Iterator[None]:
-        timer = threading.Timer(
-            min(seconds, threading.TIMEOUT_MAX), self.cancel, [reason, ending]
-        )
-        timer.daemon = True
-        try:
-            timer.start()
-        except RuntimeError as e:
-            raise OSError(errno.EAGAIN, str(e)) from e
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, self.cancel, reason, ending)
         try:
             yield
         finally:
             timer.cancel()
-            timer.join()  # it must not ask for anything any more
 
     def check(self) -> None:
         """Raise StepAbortedError if stopping was asked for."""
         if self._reason is not None:
             raise StepAbortedError(self._reason)
 
-    def sleep(self, seconds: float) -> None:
+    async def wait(
+        self, waiter: "asyncio.Future[None]", seconds: float = math.inf
+    ) -> None:
+        """Wait to be woken, by a request to stop too, or for so many seconds."""
+        if self._reason is not None:
+            return
+        self._waiter = waiter
+        try:
+            await wait(waiter, seconds)
+        finally:
+            self._waiter = None
+
+    async def sleep(self, seconds: float) -> None:
         """Sleep; raise StepAbortedError as soon as stopping is asked for."""
         end = time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        self.check()
         while (left := end - time.monotonic()) > 0:
-            self.flag.wait(left)
+            await self.wait(loop.create_future(), left)
             self.check()
-
-    def close(self) -> None:
-        """Close the file descriptor; a later request changes nothing."""
-        self.flag.close()

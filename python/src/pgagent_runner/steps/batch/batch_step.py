@@ -4,16 +4,23 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 
 from pgagent_runner.model import Run, Step
-from pgagent_runner.steps.batch.script import Script, describe_signal, supervised
+from pgagent_runner.steps.batch.nursery import Nursery
+from pgagent_runner.steps.batch.script import (
+    Request,
+    Script,
+    StartError,
+    describe_signal,
+    supervised,
+)
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
+from pgagent_runner.waiting import in_thread
 
 _INHERITED = frozenset(
     ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR")
@@ -21,6 +28,8 @@ _INHERITED = frozenset(
 
 # The kernel takes no variable above 128 KiB, and a character has up to 4 bytes.
 _LONGEST_NAME = 16 * 1024
+
+_LARGE = 1024 * 1024  # bytes of a script that are not written in a moment
 
 _NOT_FOUND = 127  # the shell's exit codes
 _NOT_EXECUTABLE = 126
@@ -41,27 +50,35 @@ def batch_environment(
     }
 
 
-def run_script(  # noqa: PLR0913, PLR0917
+async def run_script(  # noqa: PLR0913, PLR0917
     step: Step,
     run: Run,
     settings: StepSettings,
     cancellation: Cancellation,
     output: BoundedOutput,
+    nursery: Nursery,
     on_start: Callable[[Script], None],
 ) -> int:
     """Run the step's script and return 0, its exit code.
 
     Raise StepError with any other code (-N for signal N), StepAbortedError when
-    cancelled, OSError if the system has no room for it.
+    cancelled, OSError if the system has no room for it. `on_start` is called as soon as
+    there is something to be kept alive; what the script has used is known afterwards.
     """
     code = _normalized(step.code)
-    with _script_file(code, settings.environment.get("TMPDIR")) as path:
+    async with _script_file(code, settings.environment.get("TMPDIR")) as path:
         command = [*_interpreter(code), os.fsencode(path)]
         environment = _environment(step, run, settings.environment)
-        with _started(command, path.parent, environment, output, settings) as script:
-            on_start(script)
-            _wait(script, settings, cancellation, output)
-            exit_code = script.exit_code or 0
+        request = Request(command, environment, os.path.dirname(path))  # noqa: PTH120
+        try:
+            async with supervised(
+                nursery, request, output, settings.lease, cancellation
+            ) as script:
+                on_start(script)
+                await _wait(script, settings, cancellation, output)
+        except StartError as error:
+            raise _unusable(command[0], error) from None
+    exit_code = script.exit_code or 0
     if exit_code < 0:
         raise StepError(
             f"killed by {describe_signal(-exit_code)}", exit_code, cause=str(exit_code)
@@ -73,7 +90,7 @@ def run_script(  # noqa: PLR0913, PLR0917
     return exit_code
 
 
-def _wait(
+async def _wait(
     script: Script,
     settings: StepSettings,
     cancellation: Cancellation,
@@ -81,14 +98,14 @@ def _wait(
 ) -> None:
     """See the script to its end, and its output to the end or as long as allowed."""
     try:
-        script.wait_for_exit(cancellation)
-        drained = script.drain(settings.drain_time, cancellation)
+        await script.wait_for_exit(cancellation)
+        drained = await script.drain(settings.drain_time, cancellation)
     except StepAbortedError as aborted:
-        script.terminate(settings.kill_grace)
+        await script.terminate(settings.kill_grace)
         code = script.exit_code
         raise StepAbortedError(str(aborted), -1 if code is None else code) from None
     if not drained:
-        script.terminate_group(settings.kill_grace)
+        await script.terminate_group(settings.kill_grace)
         output.line(
             "a background process held the output open after the script had ended;"
             " the process group was terminated"
@@ -132,47 +149,45 @@ def _environment(
     }
 
 
-@contextmanager
-def _script_file(code: bytes, parent: str | None) -> Iterator[Path]:
+def _unusable(program: bytes, error: StartError) -> StepError | StartError:
+    """Explain why the interpreter is of no use, if that is what the error means."""
+    interpreter = program.decode(errors="backslashreplace")
+    if error.errno == errno.ENOENT:
+        return StepError(f"interpreter {interpreter} not found", _NOT_FOUND)
+    if error.errno in {errno.EACCES, errno.ENOEXEC}:
+        reason = f"interpreter {interpreter}: {error.strerror}"
+        return StepError(reason, _NOT_EXECUTABLE)
+    return error
+
+
+@asynccontextmanager
+async def _script_file(code: bytes, parent: str | None) -> AsyncIterator[str]:
     """Give the path of a file that nobody else can read, and remove it at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="pgagent-", dir=parent))
-    path = directory / "script"
+    directory = tempfile.mkdtemp(prefix="pgagent-", dir=parent)
+    path = f"{directory}/script"
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(code)
+        if len(code) < _LARGE:
+            _write(path, code)
+        else:
+            await in_thread(_write, path, code)
         yield path
     finally:
-        _remove(directory, path)
+        await _remove(directory, path)
 
 
-def _remove(directory: Path, path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
+def _write(path: str, code: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(code)
+
+
+async def _remove(directory: str, path: str) -> None:
     try:
-        directory.rmdir()
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108
+        os.rmdir(directory)  # noqa: PTH106
     except OSError:  # the script has put something there
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _started(
-    command: list[bytes],
-    directory: Path,
-    environment: Mapping[bytes, bytes],
-    output: BoundedOutput,
-    settings: StepSettings,
-) -> Iterator[Script]:
-    """Start the script; raise StepError if its interpreter is of no use."""
-    interpreter = command[0].decode(errors="backslashreplace")
-    try:
-        lease = settings.lease and settings.lease()
-        with supervised(command, directory, environment, output, lease) as script:
-            yield script
-    except FileNotFoundError:
-        raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.ENOEXEC):
-            raise
-        reason = f"interpreter {interpreter}: {error.strerror}"
-        raise StepError(reason, _NOT_EXECUTABLE) from None
+        try:
+            await in_thread(shutil.rmtree, directory, ignore_errors=True)
+        except OSError:  # no thread is left
+            shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""Waiting in the loop for what asyncio does not wait for by itself.
+
+A wait here is a future without a result: whoever ends it, for whatever reason, calls
+`wake`, and whoever has waited looks what has come.
+"""
+
+import asyncio
+import errno
+import math
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """End a wait, if there is one that has not ended yet: in the loop's thread."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+async def wait(waiter: "asyncio.Future[None]", seconds: float = math.inf) -> None:
+    """Wait to be woken, for so many seconds at most."""
+    if seconds == math.inf:
+        await waiter
+        return
+    timer = waiter.get_loop().call_later(seconds, wake, waiter)
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+
+
+async def in_thread(
+    function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call what may block; raise OSError if no thread is left.
+
+    The thread is a new one, so nothing waits for another one to become free, and nobody
+    waits for it at the end of the process.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(result)  # type: ignore[arg-type]
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as e:  # noqa: BLE001 (raised where it is waited for)
+            error = e
+        try:
+            loop.call_soon_threadsafe(settle, result, error)
+        except RuntimeError:
+            pass  # the loop has ended
+
+    try:
+        threading.Thread(target=work, name="blocking", daemon=True).start()
+    except RuntimeError as e:
+        raise OSError(errno.EAGAIN, str(e)) from e
+    return await done
