@@ -86,6 +86,9 @@ async def _engage(
     """Return a guardian that has been asked to start the script."""
     while True:
         guardian = await nursery.guardian(cancellation)
+        if cancellation.reason is not None:
+            nursery.give_back(guardian)
+            cancellation.check()
         seconds = _FOR_EVER if lease is None else lease()
         try:
             await guardian.request(request.encode(seconds), output)
