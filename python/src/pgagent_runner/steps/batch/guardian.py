@@ -48,6 +48,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CHANNEL = 3  # the nursery's socket
 
 _KILL_TIME = 2.0  # seconds to go on killing what is there
+_PARTING_TIME = 0.1  # seconds for processes to end that have closed their output
 _TICK = 0.02  # seconds; a process group, unlike a child, ends silently
 _FOR_EVER = 1e9  # seconds
 
@@ -87,6 +88,7 @@ class _Guardian:
         self._unread = b""
         self._output = -1  # for the script that is about to start
         self._reusable = True
+        self._speaks = True
         self._forget()
 
     def _forget(self) -> None:
@@ -96,6 +98,7 @@ class _Guardian:
         self._deadline = _now() + _FOR_EVER
         self._ending: float | None = None  # when to kill
         self._whole = False  # whether also those that have left the group
+        self._leaving: float | None = None  # when to leave what has not ended
 
     def serve(self) -> NoReturn:
         """Do what the runner says, and notice when it or a child ends."""
@@ -104,7 +107,8 @@ class _Guardian:
             left = self._deadline - _now()
             if left <= 0:
                 self._clear_up()
-            wait = min(left, 3600 if self._ending is None else _TICK)
+            busy = self._ending is not None or self._leaving is not None
+            wait = min(left, _TICK if busy else 3600)
             for descriptor, _ in self._poll.poll(wait * 1000 + 1):
                 if descriptor == self._child_ended:
                     os.read(descriptor, 512)
@@ -113,6 +117,8 @@ class _Guardian:
             self._reap()
             if self._ending is not None:
                 self._see_to_the_end()
+            if self._leaving is not None:
+                self._leave()
 
     def _hear(self) -> None:
         try:
@@ -120,6 +126,8 @@ class _Guardian:
         except OSError:
             data, passed = b"", []
         if not data:
+            if self._leaving is not None:
+                _outlive_children()
             self._clear_up()
         for _, _, descriptor in passed:
             self._output = _private(int.from_bytes(descriptor[:4], sys.byteorder))
@@ -140,7 +148,7 @@ class _Guardian:
     def _obey(self, word: bytes, seconds: bytes) -> None:
         """Do what one line says about the script."""
         if word == b"leave":
-            self._leave()
+            self._leaving = _now() + _PARTING_TIME
         elif word == b"alive":
             self._deadline = _now() + float(seconds)
         elif word.startswith(b"end") and self._ending is None:
@@ -198,9 +206,9 @@ class _Guardian:
         if not self._reap() and self._reusable:
             self._forget()
             self._tell(b"free")
-            return
-        self._runner.close()
-        _outlive_children()
+        elif self._leaving is not None and _now() >= self._leaving:
+            self._runner.close()
+            _outlive_children()
 
     def _see_to_the_end(self) -> None:
         """Kill what has not ended in time; tell the runner when nothing is left."""
@@ -216,6 +224,7 @@ class _Guardian:
 
     def _clear_up(self) -> NoReturn:
         """Leave nothing, and go: the runner can't."""
+        self._speaks = False  # a script that is killed has not ended
         if self._script:
             self._kill_all()
             import shutil  # noqa: PLC0415 (it delays)
@@ -279,7 +288,8 @@ class _Guardian:
 
     def _tell(self, line: bytes) -> None:
         try:
-            self._runner.sendall(line + b"\n")
+            if self._speaks:
+                self._runner.sendall(line + b"\n")
         except OSError:
             pass  # its end is noticed by reading
 
