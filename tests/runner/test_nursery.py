@@ -3,9 +3,11 @@
 import asyncio
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -560,6 +562,19 @@ async def test_a_script_is_kept_alive_by_another_thread(nursery):
 
 
 @with_nursery
+async def test_a_sign_of_life_that_is_late_hurts_no_other_script(nursery):
+    scripts = []
+    await execute(nursery, "true", on_start=scripts.append)
+    (guardian,) = guards()[2]
+    os.kill(guardian, signal.SIGSTOP)
+    scripts[0].keep_alive(0.1)
+    task = asyncio.create_task(execute(nursery, "sleep 0.5; echo $PPID"))
+    await until(lambda: not nursery._idle)  # noqa: SLF001
+    os.kill(guardian, signal.SIGCONT)
+    assert await task == f"{guardian}\n"
+
+
+@with_nursery
 async def test_a_script_can_be_killed_by_another_thread(nursery, leash):
     scripts = []
     code = f"exec 9>{leash.path}; setsid sleep 600 & sleep 600"
@@ -594,10 +609,15 @@ def test_a_task_that_is_cancelled_anywhere_leaves_nothing(leash, tmp_path, turns
 # --- what is asked of a guardian
 
 
+def a_request(command, environment, **others):
+    directory = f"{tempfile.gettempdir()}/pgagent-{secrets.token_hex(8)}"
+    return Request(command, environment, directory, b"", **others)
+
+
 async def ask(nursery, command, **request):
     output = BoundedOutput(1 << 20)
     environment = {b"PATH": os.environb[b"PATH"]}
-    whole = Request([b"/bin/sh", b"-c", command], environment, "/nonexistent", **request)
+    whole = a_request([b"/bin/sh", b"-c", command], environment, **request)
     cancellation = Cancellation()
     async with supervised(nursery, whole, output, None, cancellation) as script:
         await script.wait_for_exit(cancellation)
@@ -627,7 +647,7 @@ async def test_a_program_is_looked_for_in_the_path_of_the_script(nursery, tmp_pa
     found = tmp_path / "found"
     found.write_text("#!/bin/sh\necho $1 found")
     found.chmod(0o755)
-    request = Request([b"found", b"is"], {b"PATH": b"/no:%b" % bytes(tmp_path)}, "/none")
+    request = a_request([b"found", b"is"], {b"PATH": b"/no:%b" % bytes(tmp_path)})
     output, cancellation = BoundedOutput(100), Cancellation()
     async with supervised(nursery, request, output, None, cancellation) as script:
         await script.wait_for_exit(cancellation)
@@ -638,7 +658,7 @@ async def test_a_program_is_looked_for_in_the_path_of_the_script(nursery, tmp_pa
 async def test_a_request_may_be_larger_than_a_socket_takes(nursery):
     output, cancellation = BoundedOutput(100), Cancellation()
     environment = {b"V%d" % n: b"x" * 100_000 for n in range(10)}
-    request = Request([b"/usr/bin/env"], environment, "/nonexistent")
+    request = a_request([b"/usr/bin/env"], environment)
     async with supervised(nursery, request, output, None, cancellation) as script:
         await script.wait_for_exit(cancellation)
     assert script.exit_code == 0

@@ -2,10 +2,9 @@
 
 import errno
 import os
-import shutil
+import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 
 from pgagent_runner.model import Run, Step
 from pgagent_runner.steps.batch.nursery import Nursery
@@ -20,7 +19,6 @@ from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
-from pgagent_runner.waiting import in_thread
 
 _INHERITED = frozenset(
     ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR")
@@ -28,8 +26,6 @@ _INHERITED = frozenset(
 
 # The kernel takes no variable above 128 KiB, and a character has up to 4 bytes.
 _LONGEST_NAME = 16 * 1024
-
-_LARGE = 1024 * 1024  # bytes of a script that are not written in a moment
 
 _NOT_FOUND = 127  # the shell's exit codes
 _NOT_EXECUTABLE = 126
@@ -66,18 +62,18 @@ async def run_script(  # noqa: PLR0913, PLR0917
     there is something to be kept alive; what the script has used is known afterwards.
     """
     code = _normalized(step.code)
-    async with _script_file(code, settings.environment.get("TMPDIR")) as path:
-        command = [*_interpreter(code), os.fsencode(path)]
-        environment = _environment(step, run, settings.environment)
-        request = Request(command, environment, os.path.dirname(path))  # noqa: PTH120
-        try:
-            async with supervised(
-                nursery, request, output, settings.lease, cancellation
-            ) as script:
-                on_start(script)
-                await _wait(script, settings, cancellation, output)
-        except StartError as error:
-            raise _unusable(command[0], error) from None
+    directory = _new_directory(settings.environment.get("TMPDIR"))
+    command = [*_interpreter(code), os.fsencode(f"{directory}/script")]
+    environment = _environment(step, run, settings.environment)
+    request = Request(command, environment, directory, code)
+    try:
+        async with supervised(
+            nursery, request, output, settings.lease, cancellation
+        ) as script:
+            on_start(script)
+            await _wait(script, settings, cancellation, output)
+    except StartError as error:
+        raise _unusable(command[0], error) from None
     exit_code = script.exit_code or 0
     if exit_code < 0:
         raise StepError(
@@ -116,6 +112,12 @@ def _normalized(code: str) -> bytes:
     """Undo what editors on Windows do to a script."""
     data = code.encode(errors="surrogateescape")
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+
+
+def _new_directory(parent: str | None) -> str:
+    """Give the name of a directory that nobody can foretell."""
+    name = f"pgagent-{secrets.token_hex(8)}"
+    return os.path.abspath(f"{parent or tempfile.gettempdir()}/{name}")  # noqa: PTH100
 
 
 def _interpreter(code: bytes) -> list[bytes]:
@@ -158,36 +160,3 @@ def _unusable(program: bytes, error: StartError) -> StepError | StartError:
         reason = f"interpreter {interpreter}: {error.strerror}"
         return StepError(reason, _NOT_EXECUTABLE)
     return error
-
-
-@asynccontextmanager
-async def _script_file(code: bytes, parent: str | None) -> AsyncIterator[str]:
-    """Give the path of a file that nobody else can read, and remove it at the end."""
-    directory = tempfile.mkdtemp(prefix="pgagent-", dir=parent)
-    path = f"{directory}/script"
-    try:
-        if len(code) < _LARGE:
-            _write(path, code)
-        else:
-            await in_thread(_write, path, code)
-        yield path
-    finally:
-        await _remove(directory, path)
-
-
-def _write(path: str, code: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(code)
-
-
-async def _remove(directory: str, path: str) -> None:
-    try:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108
-        os.rmdir(directory)  # noqa: PTH106
-    except OSError:  # the script has put something there
-        try:
-            await in_thread(shutil.rmtree, directory, ignore_errors=True)
-        except OSError:  # no thread is left
-            shutil.rmtree(directory, ignore_errors=True)

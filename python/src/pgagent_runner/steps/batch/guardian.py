@@ -6,28 +6,29 @@ It is three kinds of processes, all in one session, in which no script ever is:
 
 - The *nursery* forks a guardian for each socket that comes through its own, file
   descriptor 3. When that is closed, it has nothing more to do.
-- A *guardian* talks to the runner through its socket. It starts one script at a time, in
-  a session of its own, and becomes the parent of whatever that leaves behind
+- A *guardian* talks to the runner through its socket. It starts one script at a time,
+  in a session of its own, and becomes the parent of whatever that leaves behind
   (PR_SET_CHILD_SUBREAPER). When the socket is closed without a word, the runner has
-  died; when nothing has come for as long as the last message said, the runner is frozen,
-  and others are about to declare it dead. Then every descendant is killed, and the
-  directory in which the script lies is removed.
+  died; when nothing has come for as long as the last message said, the runner is
+  frozen, and others are about to declare it dead. Then every descendant is killed, and
+  the directory of the script is removed.
 - The *keeper* is the nursery's parent, and only waits.
 
 What a guardian that was killed leaves behind falls to the nursery, or to the keeper if
 there is no nursery any more; both kill whatever is not of their session. Where the
 runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one below it,
-together with its script; so everything can be killed at once. On other systems than
+together with its script, and everything can be killed at once. On other systems than
 Linux only the script's process group is killed.
 
 Messages to a guardian are lines: `run BYTES`, followed by the request and with the
-output of the script as a file descriptor; `alive SECONDS`; `end SECONDS` (ask the process
-group to end, and kill every descendant so much later), `end-group SECONDS` (the same,
-but leave those alone that have left the group); `leave` (what the script has left may
-go on). From a guardian: `ready PID CGROUP`; `started PID` or `failed ERRNO`; `exited CODE
-CPU MEMORY FREE` (CODE -N for signal N, seconds, bytes, and 1 if nothing is left of the
-script); `gone`; and after `leave` `free`, unless something goes on: then the guardian
-closes its socket, and waits for that to end.
+output of the script as a file descriptor; `alive SECONDS`; `end SECONDS` (ask the
+process group to end, and kill every descendant so much later), `end-group SECONDS` (the
+same, but leave those alone that have left the group); `leave` (what the script has left
+may go on). From a guardian: `ready PID CGROUP`; `started PID`, or `failed ERRNO`, or
+`unwritten ERRNO NAMED` if it was the script's file that failed, NAMED 1 if its name tells
+why; `exited CODE CPU MEMORY FREE` (CODE -N for signal N, seconds, bytes, and 1 if nothing
+is left of the script); `gone`; and after `leave` `free`, unless something goes on: then
+the guardian closes its socket, and waits for that to end.
 """
 
 import ctypes
@@ -131,19 +132,27 @@ class _Guardian:
             self._clear_up()
         for _, _, descriptor in passed:
             self._output = _private(int.from_bytes(descriptor[:4], sys.byteorder))
-        self._unread += data
-        while b"\n" in self._unread:
-            line, _, rest = self._unread.partition(b"\n")
+        data = self._unread + data
+        while b"\n" in data:
+            line, _, data = data.partition(b"\n")
             word, _, number = line.partition(b" ")
             if word == b"run":
-                size = int(number)
-                if len(rest) < size:
-                    return
-                request, rest = rest[:size], rest[size:]
-                self._start(*marshal.loads(request))  # noqa: S302 (the runner's)
-            self._unread = rest
-            if self._script:
+                data = self._take_request(int(number), data)
+            elif self._script:
                 self._obey(word, number)
+        self._unread = data
+
+    def _take_request(self, size: int, data: bytes) -> bytes:
+        """Start what is asked for, of which the beginning is there; return the rest."""
+        parts, missing = [data[:size]], size - len(data)
+        while missing > 0:
+            part = self._runner.recv(min(missing, _MESSAGE))
+            if not part:
+                os._exit(0)
+            parts.append(part)
+            missing -= len(part)
+        self._start(*marshal.loads(b"".join(parts)))  # noqa: S302 (the runner's)
+        return data[size:]
 
     def _obey(self, word: bytes, seconds: bytes) -> None:
         """Do what one line says about the script."""
@@ -161,39 +170,75 @@ class _Guardian:
         command: list[bytes],
         environment: dict[bytes, bytes],
         directory: str,
+        code: bytes,
         seconds: float,
         umask: int | None,
         place: str | None,
-        limits: list[tuple[int, int, int]],
+        limits: tuple[tuple[int, int, int], ...],
         user: object,
     ) -> None:
         """Start a script; tell the runner that it is, or why not."""
-        undo = []
+        here = -1
         try:
-            if user is not None:
-                raise PermissionError(errno.EPERM, "not possible yet")  # noqa: TRY301
+            self._write(directory, code)
             if umask is not None:
-                undo.append((os.umask, os.umask(umask)))
+                umask = os.umask(umask)
             if place is not None:
                 here = os.open(".", os.O_RDONLY)
-                undo += [(os.close, here), (os.chdir, here)]
                 os.chdir(place)
             if limits:
                 self._limit(limits)
-            self._script = _spawn(command, environment, self._output)
+            if user is not None:
+                raise PermissionError(errno.EPERM, "no guardian can do that yet")
+            script = _spawn(command, environment, self._output)
+        except _UnwrittenError as error:
+            self._remove_directory()
+            self._tell(b"unwritten %d %d" % error.args)
         except OSError as error:
+            self._remove_directory()
             self._tell(b"failed %d" % (error.errno or 0))
         else:
-            self._directory = directory
+            self._script = script
             self._deadline = _now() + seconds
-            self._tell(b"started %d" % self._script)
+            self._tell(b"started %d" % script)
         finally:
             # Only the script and what it starts may hold its output open.
             os.close(self._output)
-            for function, before in reversed(undo):
-                function(before)
+            if umask is not None:
+                os.umask(umask)
+            if here >= 0:
+                os.chdir(here)
+                os.close(here)
 
-    def _limit(self, limits: list[tuple[int, int, int]]) -> None:
+    def _write(self, directory: str, code: bytes) -> None:
+        """Write a script to a new directory that nobody else can look into."""
+        try:
+            os.mkdir(directory, 0o700)  # noqa: PTH102
+            self._directory = directory
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            file = os.open(_script_in(directory), flags, 0o600)
+            try:
+                written = 0
+                while written < len(code):
+                    written += os.write(file, code[written:])
+            finally:
+                os.close(file)
+        except OSError as error:
+            named = error.filename is not None
+            raise _UnwrittenError(error.errno or 0, named) from None
+
+    def _remove_directory(self) -> None:
+        """Remove the script, and what it has put beside it."""
+        directory, self._directory = self._directory, ""
+        if not directory:
+            return
+        try:
+            os.unlink(_script_in(directory))  # noqa: PTH108
+            os.rmdir(directory)  # noqa: PTH106
+        except OSError:
+            _remove_tree(directory)
+
+    def _limit(self, limits: tuple[tuple[int, int, int], ...]) -> None:
         """Limit what is started from now on; there is no way back from that."""
         import resource  # noqa: PLC0415 (memory beside each script)
 
@@ -203,6 +248,7 @@ class _Guardian:
 
     def _leave(self) -> None:
         """Be free; or guard no more what the script has left, but stay its parent."""
+        self._remove_directory()
         if not self._reap() and self._reusable:
             self._forget()
             self._tell(b"free")
@@ -219,6 +265,8 @@ class _Guardian:
             self._kill_all()
         if not self._group_lives() or _now() > self._ending + _KILL_TIME:
             self._reap()
+            if self._whole:
+                self._remove_directory()
             self._tell(b"gone")
             self._ending = None
 
@@ -227,9 +275,7 @@ class _Guardian:
         self._speaks = False  # a script that is killed has not ended
         if self._script:
             self._kill_all()
-            import shutil  # noqa: PLC0415 (it delays)
-
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._remove_directory()
             _kill_cgroup(self._cgroup)  # with this process
         os._exit(0)
 
@@ -264,6 +310,7 @@ class _Guardian:
         if ended:
             free = not others and self._ending is None and self._reusable
             if free:
+                self._remove_directory()
                 self._forget()
             self._tell(ended + b" %d" % free)
         return others
@@ -292,6 +339,10 @@ class _Guardian:
                 self._runner.sendall(line + b"\n")
         except OSError:
             pass  # its end is noticed by reading
+
+
+class _UnwrittenError(Exception):
+    """The script could not be written: the number of the error, and if it has a name."""
 
 
 class _Nursery:
@@ -341,6 +392,27 @@ class _Nursery:
             _Guardian(runner, _enter_cgroup(self._cgroup)).serve()
         finally:
             os._exit(1)  # what it had falls to the nursery
+
+
+def _script_in(directory: str) -> str:
+    return f"{directory}/script"
+
+
+def _remove_tree(directory: str) -> None:
+    """Remove whatever can be removed, and follow no link (shutil costs memory)."""
+    for _, folders, files, place in os.fwalk(directory, topdown=False):
+        for name in (*files, *folders):
+            try:
+                os.unlink(name, dir_fd=place)  # noqa: PTH108
+            except OSError:
+                try:
+                    os.rmdir(name, dir_fd=place)  # noqa: PTH106
+                except OSError:
+                    pass
+    try:
+        os.rmdir(directory)  # noqa: PTH106
+    except OSError:
+        pass
 
 
 def _private(descriptor: int) -> int:

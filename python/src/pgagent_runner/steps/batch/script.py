@@ -8,6 +8,7 @@ import asyncio
 import marshal
 import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ from pgagent_runner.steps.batch.nursery import Guardian, Nursery
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.waiting import wait, wake
+from pgagent_runner.waiting import in_thread, wait, wake
 
 _PIPE_SIZE = 64 * 1024
 _MOST_LEFT = 1024 * 1024  # bytes that are read at the end: what a pipe may hold
@@ -36,7 +37,8 @@ class Request(NamedTuple):
 
     command: list[bytes]
     environment: dict[bytes, bytes]
-    directory: str  # in which the script lies, to be removed if the runner dies
+    directory: str  # a new one, for the script; it is removed in any case
+    code: bytes  # of the script
     umask: int | None = None
     place: str | None = None  # its working directory
     limits: tuple[tuple[int, int, int], ...] = ()  # resource, soft and hard
@@ -44,7 +46,7 @@ class Request(NamedTuple):
 
     def encode(self, seconds: float) -> bytes:
         """Return what the guardian reads, with its first lease."""
-        return marshal.dumps((*self[:3], seconds, *self[3:]))
+        return marshal.dumps((*self[:4], seconds, *self[4:]))
 
 
 @asynccontextmanager
@@ -55,11 +57,11 @@ async def supervised(
     lease: Callable[[], float] | None,
     cancellation: Cancellation,
 ) -> AsyncIterator["Script"]:
-    """Run a command under a guardian while the block lasts.
+    """Run a script under a guardian while the block lasts.
 
     Everything is killed if the block is left by an exception, or if more than `lease`
-    seconds pass without `Script.keep_alive`; if this process dies, the directory, in
-    which the script lies, is removed. Raise OSError if there is no room for it.
+    seconds pass without `Script.keep_alive`, or if this process dies. Raise OSError if
+    there is no room for it.
     """
     reading, writing = os.pipe()
     with FileIO(reading) as pipe:
@@ -67,11 +69,13 @@ async def supervised(
             guardian = await _engage(
                 nursery, request, lease, cancellation, script_output.fileno()
             )
-        script = Script(guardian, pipe, output)
+        script = Script(guardian, request.directory, pipe, output)
         try:
             yield script
         except BaseException:
             script.release(nursery, leave=False)
+            if script.has_lost_its_guardian:
+                await _remove(request.directory)
             raise
         script.release(nursery, leave=True)
 
@@ -101,6 +105,14 @@ async def _engage(
             return guardian
 
 
+async def _remove(directory: str) -> None:
+    """Remove a script's directory, which takes its time."""
+    try:
+        await in_thread(shutil.rmtree, directory, ignore_errors=True)
+    except OSError:  # no thread is left
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 class Script:
     """A script under a guardian, and the pipe that takes its output.
 
@@ -108,10 +120,15 @@ class Script:
     """
 
     def __init__(
-        self, guardian: Guardian, pipe: FileIO, output: BoundedOutput
+        self,
+        guardian: Guardian,
+        directory: str,
+        pipe: FileIO,
+        output: BoundedOutput,
     ) -> None:
         """Take what `supervised` has prepared."""
         self._guardian = guardian
+        self._directory = directory
         self._pipe = pipe
         self._output = output
         self._loop = asyncio.get_running_loop()
@@ -119,6 +136,7 @@ class Script:
         self._error: StepError | OSError | None = None
         self._is_gone = False
         self._is_free = False  # the guardian, for other scripts
+        self.has_lost_its_guardian = False
         self._is_awaited: Callable[[], bool] = lambda: False
         self._waiter: asyncio.Future[None] | None = None
         self.exit_code: int | None = None
@@ -175,6 +193,7 @@ class Script:
         self._guardian.tell(message)
         try:
             if not await self._until(lambda: self._is_gone, grace + _KILL_TIME):
+                self.has_lost_its_guardian = True
                 self._guardian.destroy(self._group)
         except StepError:
             pass
@@ -236,6 +255,10 @@ class Script:
             case b"failed", [number]:
                 self._error = StartError(int(number), os.strerror(int(number)))
                 self._is_free = True
+            case b"unwritten", [number, named]:
+                place = self._directory if named == b"1" else None
+                self._error = OSError(int(number), os.strerror(int(number)), place)
+                self._is_free = True
             case b"exited", [code, cpu, memory, free]:
                 self.exit_code, self._group = int(code), 0
                 self.cpu, self.memory = float(cpu), int(memory)
@@ -251,6 +274,7 @@ class Script:
     def _note_loss(self) -> None:
         """Note that the guardian has died."""
         self._is_free = False
+        self.has_lost_its_guardian = True
         self._guardian.destroy(self._group)
         self._guardian.close()
         self._error = StepError(
