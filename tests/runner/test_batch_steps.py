@@ -1,19 +1,26 @@
 """Batch steps: scripts, their output, and all that they leave behind."""
 
+import asyncio
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import StepExecutor, StepSettings, batch_environment
-from pgagent_runner.steps.batch import script
+from pgagent_runner.steps.batch import guardian as program
+from pgagent_runner.steps.batch import nursery as nursery_module
+from pgagent_runner.steps.batch.batch_step import batch_environment, run_script
+from pgagent_runner.steps.batch.nursery import Nursery
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.failures import StepAbortedError, StepError
+from pgagent_runner.steps.output import BoundedOutput
+from pgagent_runner.steps.settings import StepSettings
 from support import poll
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
@@ -23,30 +30,81 @@ def batch_step(code, name="step"):
     return Step(5, name, "b", code, "", "", "f")
 
 
+class Room:
+    """What executes scripts, in a loop of its own."""
+
+    def __init__(self, runner, run, settings):
+        self.cancellation = Cancellation()
+        self.nursery = Nursery()
+        self.script = None
+        self._runner = runner
+        self._run = run
+        self._settings = settings
+
+    def execute(self, step, *, when=None):
+        """Execute a script; cancel it as soon as the condition holds, if there is one."""
+        return self._runner.run(self._execute(step, when))
+
+    async def _execute(self, step, when):
+        canceller = asyncio.create_task(self._cancel(when)) if when else None
+        output = BoundedOutput(self._settings.output_limit)
+        ended = {"ending": Ending.SUCCEEDED, "result": 0, "reason": ""}
+        try:
+            await run_script(
+                *(step, self._run, self._settings, self.cancellation, output),
+                *(self.nursery, self._note),
+            )
+        except StepError as error:
+            aborted = isinstance(error, StepAbortedError)
+            ending = Ending.ABORTED if aborted else Ending.FAILED
+            ended = {"ending": ending, "result": error.result, "reason": error.reason}
+            output.line(str(error))
+        except OSError as error:
+            ended = {"ending": Ending.FAILED, "result": -1, "reason": str(error)}
+            output.line(str(error))
+        if canceller:
+            await canceller
+        return SimpleNamespace(**ended, output=output.text())
+
+    def _note(self, script):
+        self.script = script
+
+    async def _cancel(self, condition):
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.01)
+        self.cancellation.cancel("the agent stops")
+
+    async def close(self):
+        self.nursery.close()
+
+
 @contextmanager
-def executor_for(run=RUN, environment=None, **settings):
+def room_for(run=RUN, environment=None, **settings):
     environment = batch_environment(os.environ) | (environment or {})
-    all_settings = StepSettings("", environment=environment, **settings)
-    with StepExecutor(all_settings, run) as executor:
-        yield executor
+    with asyncio.Runner() as runner:
+        room = Room(runner, run, StepSettings("", environment=environment, **settings))
+        runner.run(asyncio.sleep(0))  # the loop's own descriptors
+        yield room
+        runner.run(room.close())
 
 
 @pytest.fixture
-def executor(tmp_path):
-    with executor_for(environment={"TMPDIR": str(tmp_path)}) as executor:
-        yield executor
+def room(tmp_path):
+    with room_for(environment={"TMPDIR": str(tmp_path)}) as room:
+        yield room
 
 
 @pytest.fixture
-def execute(executor):
-    return lambda code: executor.execute(batch_step(code))
+def execute(room):
+    return lambda code: room.execute(batch_step(code))
 
 
 @pytest.fixture
 def hasty(tmp_path):
-    """An executor that waits for nothing very long."""
+    """A room in which nothing is waited for very long."""
     directory = {"TMPDIR": str(tmp_path)}
-    with executor_for(environment=directory, kill_grace=0.3, drain_time=0.3) as hasty:
+    with room_for(environment=directory, kill_grace=0.3, drain_time=0.3) as hasty:
         yield hasty
 
 
@@ -58,20 +116,6 @@ def group_exists(group):
             if fields[0] != "Z" and fields[2] == group.strip():
                 return True
     return False
-
-
-@contextmanager
-def cancelled_when(executor, condition, reason="the agent stops"):
-    """Cancel from another thread as soon as the condition holds."""
-
-    def wait_and_cancel():
-        poll(condition)
-        executor.cancel(reason)
-
-    thread = threading.Thread(target=wait_and_cancel)
-    thread.start()
-    yield
-    thread.join()
 
 
 # --- what a script is, and how it ends
@@ -134,12 +178,6 @@ def test_an_unusable_interpreter_is_named(execute, interpreter, result, output):
     assert outcome.output == output
 
 
-def test_an_unknown_kind_of_step_fails(executor):
-    outcome = executor.execute(Step(5, "step", "x", "", "", "", "f"))
-    assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
-    assert outcome.reason == 'unknown step kind "x"; allowed: s (SQL), b (batch)'
-
-
 # --- what a script sees
 
 
@@ -157,16 +195,16 @@ def test_the_environment_is_an_allow_list():
 def test_a_script_sees_nothing_else_of_the_environment(monkeypatch):
     monkeypatch.setenv("PGPASSWORD", "secret")
     monkeypatch.setenv("TOKEN", "secret")
-    with StepExecutor(StepSettings("", environment={"PATH": "/bin"}), RUN) as executor:
-        outcome = executor.execute(batch_step("env"))
+    with room_for() as room:
+        outcome = room.execute(batch_step("env; tr '\\0' '\\n' </proc/$PPID/environ"))
     assert "secret" not in outcome.output
-    assert "PATH=/bin\n" in outcome.output
+    assert "PATH=" in outcome.output
 
 
 def test_a_script_learns_what_it_belongs_to():
     run = Run(id=7, job_id=3, job_name="naïve $(id) ✓", steps=())
-    with executor_for(run) as executor:
-        output = executor.execute(batch_step("env", name="step 'two'")).output
+    with room_for(run) as room:
+        output = room.execute(batch_step("env", name="step 'two'")).output
     assert set(output.splitlines()) >= {
         "PGAGENT_JOB_ID=3",
         "PGAGENT_JOB_NAME=naïve $(id) ✓",
@@ -178,8 +216,8 @@ def test_a_script_learns_what_it_belongs_to():
 
 @pytest.mark.parametrize("name", ["x" * 1_000_000, "€" * 1_000_000, "a\0b"])
 def test_an_odd_job_name_keeps_no_script_from_running(name):
-    with executor_for(Run(id=7, job_id=3, job_name=name, steps=())) as executor:
-        assert executor.execute(batch_step("true")).ending is Ending.SUCCEEDED
+    with room_for(Run(id=7, job_id=3, job_name=name, steps=())) as room:
+        assert room.execute(batch_step("true")).ending is Ending.SUCCEEDED
 
 
 def test_a_script_runs_where_the_runner_runs_with_its_umask(execute):
@@ -230,8 +268,8 @@ def test_the_directory_lies_where_tmpdir_says(execute, tmp_path):
 
 
 def test_a_missing_directory_for_temporary_files_fails_the_step():
-    with executor_for(environment={"TMPDIR": "/no/such/directory"}) as executor:
-        outcome = executor.execute(batch_step("true"))
+    with room_for(environment={"TMPDIR": "/no/such/directory"}) as room:
+        outcome = room.execute(batch_step("true"))
     assert outcome.ending is Ending.FAILED
     assert "No such file or directory: '/no/such/directory/" in outcome.output
 
@@ -240,27 +278,36 @@ def test_a_missing_directory_for_temporary_files_fails_the_step():
 
 
 def test_output_beyond_the_limit_is_left_out_in_the_middle():
-    with executor_for(output_limit=100) as executor:
-        output = executor.execute(batch_step("seq 100000; echo end")).output
+    with room_for(output_limit=100) as room:
+        output = room.execute(batch_step("seq 100000; echo end")).output
     assert output.startswith("1\n2\n3\n")
     assert output.endswith("100000\nend\n")
     assert "bytes omitted" in output
 
 
 def test_a_gigabyte_of_output_costs_no_memory():
-    program = """if True:
-        import resource, sys
+    source = """if True:
+        import asyncio, resource
         from pgagent_runner.model import Run, Step
-        from pgagent_runner.steps import StepExecutor, StepSettings
+        from pgagent_runner.steps.batch.batch_step import run_script
+        from pgagent_runner.steps.batch.nursery import Nursery
+        from pgagent_runner.steps.cancellation import Cancellation
+        from pgagent_runner.steps.output import BoundedOutput
+        from pgagent_runner.steps.settings import StepSettings
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with StepExecutor(StepSettings(""), Run(1, 1, "", ())) as executor:
+        async def main():
+            nursery = Nursery()
             before = peak()
             step = Step(1, "", "b", "exec head -c 1000000000 /dev/zero", "", "", "f")
-            result = executor.execute(step).result
-        print(result, peak() - before)
+            result = await run_script(
+                step, Run(1, 1, "", ()), StepSettings(""), Cancellation(),
+                BoundedOutput(1 << 20), nursery, lambda script: None
+            )
+            print(result, peak() - before)
+        asyncio.run(main())
     """
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", source]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     result, kilobytes = run.stdout.split()
     assert result == "0"
@@ -331,40 +378,33 @@ def test_a_background_process_in_another_session_holds_no_step_up(hasty):
 def test_a_cancelled_script_leaves_nothing_of_its_group(hasty, tmp_path, code):
     pid_file = tmp_path / "pid"
     started = f"echo $$ >{pid_file}.new; mv {pid_file}.new {pid_file}"
-    with cancelled_when(hasty, pid_file.exists):
-        outcome = hasty.execute(batch_step(f"{started}\n{code}"))
+    step = batch_step(f"{started}\n{code}")
+    outcome = hasty.execute(step, when=pid_file.exists)
     assert (outcome.ending, outcome.reason) == (Ending.ABORTED, "the agent stops")
     assert outcome.output.endswith("the agent stops\n")
     assert not group_exists(pid_file.read_text())
     assert list(tmp_path.iterdir()) == [pid_file]
 
 
-def test_a_cancelled_script_may_say_a_last_word(executor, tmp_path):
+def test_a_cancelled_script_may_say_a_last_word(room, tmp_path):
     # Nothing but the shell itself waits: it would report the end of another program.
     code = (
         f"mkfifo {tmp_path}/never; trap 'echo bye; exit 0' TERM;"
         f" : >{tmp_path}/ready; read x <>{tmp_path}/never"
     )
-    with cancelled_when(executor, (tmp_path / "ready").exists):
-        outcome = executor.execute(batch_step(code))
+    outcome = room.execute(batch_step(code), when=(tmp_path / "ready").exists)
     assert (outcome.ending, outcome.output) == (
         Ending.ABORTED,
         "bye\nthe agent stops\n",
     )
 
 
-def test_nothing_starts_after_a_cancellation(execute, executor, tmp_path):
-    executor.cancel("first")
-    executor.cancel("second")
+def test_nothing_starts_after_a_cancellation(execute, room, tmp_path):
+    room.cancellation.cancel("first")
+    room.cancellation.cancel("second")
     outcome = execute(f"touch {tmp_path}/trace")
     assert (outcome.ending, outcome.output) == (Ending.ABORTED, "first\n")
     assert not (tmp_path / "trace").exists()
-
-
-def test_a_closed_executor_can_be_cancelled():
-    with executor_for() as executor:
-        pass
-    executor.cancel("too late")
 
 
 FRAGILE = """
@@ -384,20 +424,21 @@ def die(self, line):
 guardian._Guardian._tell = die
 guardian.main()
 """
-"""A guardian that is killed before it can say that the script has started."""
+"""Guardians that are killed before they can say that the script has started."""
 
 
 def test_a_guardian_that_is_killed_early_takes_the_script_along(
     execute, tmp_path, monkeypatch
 ):
     sign, fragile = tmp_path / "sign", tmp_path / "fragile.py"
-    guardian = Path(script.__file__).with_name("guardian.py")
-    fragile.write_text(FRAGILE.format(guardian=str(guardian), sign=str(sign)))
-    monkeypatch.setattr(script, "_GUARDIAN", fragile)
+    fragile.write_text(FRAGILE.format(guardian=program.__file__, sign=str(sign)))
+    monkeypatch.setattr(nursery_module, "_PROGRAM", fragile)
     os.mkfifo(tmp_path / "leash")
     leash = os.open(tmp_path / "leash", os.O_RDONLY | os.O_NONBLOCK)
 
-    outcome = execute(f"exec 9>{tmp_path}/leash; (sleep 600 & echo $$ >{sign}); wait")
+    outcome = execute(
+        f"exec 9>{tmp_path}/leash; (setsid sleep 600 & echo $$ >{sign}); wait"
+    )
 
     assert outcome.ending is Ending.FAILED
     assert "the script's guardian has ended" in outcome.output
@@ -414,12 +455,13 @@ def open_files():
 
 def test_two_hundred_steps_leave_no_file_open():
     before = open_files()
-    with executor_for() as executor:
+    with room_for() as room:
+        room.execute(batch_step("true"))
+        between = open_files()
         for _ in range(200):
-            executor.execute(batch_step("true"))
-        # A run has one pipe to be cancelled by, as soon as a step of it has to wait.
-        assert len(open_files()) <= len(before) + 2
-    poll(lambda: open_files() <= before)  # those of other tests may be closed late
+            room.execute(batch_step("true"))
+        assert open_files() == between
+    assert open_files() <= before
 
 
 @contextmanager

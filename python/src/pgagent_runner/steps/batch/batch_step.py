@@ -2,14 +2,19 @@
 
 import errno
 import os
-import shutil
+import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 
 from pgagent_runner.model import Run, Step
-from pgagent_runner.steps.batch.script import Script, describe_signal, supervised
+from pgagent_runner.steps.batch.nursery import Nursery
+from pgagent_runner.steps.batch.script import (
+    Request,
+    Script,
+    StartError,
+    describe_signal,
+    supervised,
+)
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -41,27 +46,35 @@ def batch_environment(
     }
 
 
-def run_script(  # noqa: PLR0913, PLR0917
+async def run_script(  # noqa: PLR0913, PLR0917
     step: Step,
     run: Run,
     settings: StepSettings,
     cancellation: Cancellation,
     output: BoundedOutput,
+    nursery: Nursery,
     on_start: Callable[[Script], None],
 ) -> int:
     """Run the step's script and return 0, its exit code.
 
     Raise StepError with any other code (-N for signal N), StepAbortedError when
-    cancelled, OSError if the system has no room for it.
+    cancelled, OSError if the system has no room for it. `on_start` is called as soon as
+    there is something to be kept alive; what the script has used is known afterwards.
     """
     code = _normalized(step.code)
-    with _script_file(code, settings.environment.get("TMPDIR")) as path:
-        command = [*_interpreter(code), os.fsencode(path)]
-        environment = _environment(step, run, settings.environment)
-        with _started(command, path.parent, environment, output, settings) as script:
+    directory = _new_directory(settings.environment.get("TMPDIR"))
+    command = [*_interpreter(code), os.fsencode(f"{directory}/script")]
+    environment = _environment(step, run, settings.environment)
+    request = Request(command, environment, directory, code)
+    try:
+        async with supervised(
+            nursery, request, output, settings.lease, cancellation
+        ) as script:
             on_start(script)
-            _wait(script, settings, cancellation, output)
-            exit_code = script.exit_code or 0
+            await _wait(script, settings, cancellation, output)
+    except StartError as error:
+        raise _unusable(command[0], error) from None
+    exit_code = script.exit_code or 0
     if exit_code < 0:
         raise StepError(
             f"killed by {describe_signal(-exit_code)}", exit_code, cause=str(exit_code)
@@ -73,7 +86,7 @@ def run_script(  # noqa: PLR0913, PLR0917
     return exit_code
 
 
-def _wait(
+async def _wait(
     script: Script,
     settings: StepSettings,
     cancellation: Cancellation,
@@ -81,14 +94,14 @@ def _wait(
 ) -> None:
     """See the script to its end, and its output to the end or as long as allowed."""
     try:
-        script.wait_for_exit(cancellation)
-        drained = script.drain(settings.drain_time, cancellation)
+        await script.wait_for_exit(cancellation)
+        drained = await script.drain(settings.drain_time, cancellation)
     except StepAbortedError as aborted:
-        script.terminate(settings.kill_grace)
+        await script.terminate(settings.kill_grace)
         code = script.exit_code
         raise StepAbortedError(str(aborted), -1 if code is None else code) from None
     if not drained:
-        script.terminate_group(settings.kill_grace)
+        await script.terminate_group(settings.kill_grace)
         output.line(
             "a background process held the output open after the script had ended;"
             " the process group was terminated"
@@ -99,6 +112,12 @@ def _normalized(code: str) -> bytes:
     """Undo what editors on Windows do to a script."""
     data = code.encode(errors="surrogateescape")
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+
+
+def _new_directory(parent: str | None) -> str:
+    """Give the name of a directory that nobody can foretell."""
+    name = f"pgagent-{secrets.token_hex(8)}"
+    return os.path.abspath(f"{parent or tempfile.gettempdir()}/{name}")  # noqa: PTH100
 
 
 def _interpreter(code: bytes) -> list[bytes]:
@@ -132,47 +151,12 @@ def _environment(
     }
 
 
-@contextmanager
-def _script_file(code: bytes, parent: str | None) -> Iterator[Path]:
-    """Give the path of a file that nobody else can read, and remove it at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="pgagent-", dir=parent))
-    path = directory / "script"
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(code)
-        yield path
-    finally:
-        _remove(directory, path)
-
-
-def _remove(directory: Path, path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
-    try:
-        directory.rmdir()
-    except OSError:  # the script has put something there
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _started(
-    command: list[bytes],
-    directory: Path,
-    environment: Mapping[bytes, bytes],
-    output: BoundedOutput,
-    settings: StepSettings,
-) -> Iterator[Script]:
-    """Start the script; raise StepError if its interpreter is of no use."""
-    interpreter = command[0].decode(errors="backslashreplace")
-    try:
-        lease = settings.lease and settings.lease()
-        with supervised(command, directory, environment, output, lease) as script:
-            yield script
-    except FileNotFoundError:
-        raise StepError(f"interpreter {interpreter} not found", _NOT_FOUND) from None
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.ENOEXEC):
-            raise
+def _unusable(program: bytes, error: StartError) -> StepError | StartError:
+    """Explain why the interpreter is of no use, if that is what the error means."""
+    interpreter = program.decode(errors="backslashreplace")
+    if error.errno == errno.ENOENT:
+        return StepError(f"interpreter {interpreter} not found", _NOT_FOUND)
+    if error.errno in {errno.EACCES, errno.ENOEXEC}:
         reason = f"interpreter {interpreter}: {error.strerror}"
-        raise StepError(reason, _NOT_EXECUTABLE) from None
+        return StepError(reason, _NOT_EXECUTABLE)
+    return error

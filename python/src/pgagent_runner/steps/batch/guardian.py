@@ -1,41 +1,72 @@
-"""The program between runner and script: no process of a step outlives the runner.
+"""The program between runner and scripts: no process of a step outlives its runner.
 
-    python -I -S guardian.py FD SECONDS DIRECTORY PROGRAM [ARGUMENT]...
+    python -I -S guardian.py
 
-It starts the program in a session of its own and becomes the parent of whatever that
-leaves behind (PR_SET_CHILD_SUBREAPER). The socket FD leads to the runner. When that is
-closed without a word the runner has died; when nothing has come for SECONDS, or for as
-long as the last message said, the runner is frozen, and others are about to declare it
-dead. Then every descendant is killed, and the directory in which the script lies is
-removed. On other systems than Linux only the program's process group is killed.
+It is three kinds of processes, all in one session, in which no script ever is:
 
-Messages are lines. From the runner: `alive SECONDS`, `end SECONDS` (ask the process
-group to end, and kill every descendant so much later), `end-group SECONDS` (the same,
-but leave those alone that have left the group), `leave` (go, and let them be). To the
-runner: `forked PID`, before the program can do anything, then `started` or
-`failed ERRNO`; `exited CODE` (-N for signal N), `gone`.
+- The *nursery* forks a guardian for each socket that comes through its own, file
+  descriptor 3. When that is closed, it has nothing more to do.
+- A *guardian* talks to the runner through its socket. It starts one script at a time,
+  in a session of its own, and becomes the parent of whatever that leaves behind
+  (PR_SET_CHILD_SUBREAPER). When the socket is closed without a word, the runner has
+  died; when nothing has come for as long as the last message said, the runner is
+  frozen, and others are about to declare it dead. Then every descendant is killed, and
+  the directory of the script is removed.
+- The *keeper* is the nursery's parent, and only waits.
 
-Imports delay every script, so contextlib is not used here.
+What a guardian that was killed leaves behind falls to the nursery, or to the keeper if
+there is no nursery any more; both kill whatever is not of their session. Where the
+runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one below it,
+together with its script, and everything can be killed at once. On other systems than
+Linux only the script's process group is killed.
+
+Messages to a guardian are lines: `run BYTES`, followed by the request and with the
+output of the script as a file descriptor; `alive SECONDS`; `end SECONDS` (ask the
+process group to end, and kill every descendant so much later), `end-group SECONDS` (the
+same, but leave those alone that have left the group); `leave` (what the script has left
+may go on). From a guardian: `ready PID CGROUP`; `started PID`, or `failed ERRNO`, or
+`unwritten ERRNO NAMED` if it was the script's file that failed, NAMED 1 if its name tells
+why; `exited CODE CPU MEMORY FREE` (CODE -N for signal N, seconds, bytes, and 1 if nothing
+is left of the script); `gone`; and after `leave` `free`, unless something goes on: then
+the guardian closes its socket, and waits for that to end.
 """
 
 import ctypes
+import errno
+import gc
+import marshal
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from typing import NoReturn
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
+_CHANNEL = 3  # the nursery's socket
+
 _KILL_TIME = 2.0  # seconds to go on killing what is there
+_PARTING_TIME = 0.1  # seconds for processes to end that have closed their output
 _TICK = 0.02  # seconds; a process group, unlike a child, ends silently
+_FOR_EVER = 1e9  # seconds
+
+_MESSAGE = 64 * 1024  # bytes read at once
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
+
+_KIBIBYTE = 1024 if sys.platform == "linux" else 1  # the unit of ru_maxrss
+
+# What Python ignores, and what has a handler here.
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+
+_libc = ctypes.CDLL(None)
 
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        _libc.prctl(option, value, 0, 0, 0)
 
 
 def _now() -> float:
@@ -46,71 +77,184 @@ def _now() -> float:
 
 
 class _Guardian:
-    def __init__(self, runner: int, seconds: float, directory: str) -> None:
+    """Starts one script after the other, and guards what comes of it."""
+
+    def __init__(self, runner: socket.socket, cgroup: str) -> None:
         self._runner = runner
-        self._directory = directory
-        self._deadline = _now() + seconds
+        self._cgroup = cgroup
+        self._child_ended = _notice_children()
+        self._poll = select.poll()
+        self._poll.register(runner, select.POLLIN)
+        self._poll.register(self._child_ended, select.POLLIN)
+        self._unread = b""
+        self._output = -1  # for the script that is about to start
+        self._reusable = True
+        self._speaks = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have no script."""
         self._script = 0
+        self._directory = ""
+        self._deadline = _now() + _FOR_EVER
         self._ending: float | None = None  # when to kill
         self._whole = False  # whether also those that have left the group
-        self._unread = b""
+        self._leaving: float | None = None  # when to leave what has not ended
 
-    def start(self, command: list[bytes]) -> None:
-        """Start the program; tell the runner that it is, or why not."""
-        report, child_report = os.pipe()
-        self._script = os.fork()
-        if self._script == 0:
-            _become(command, child_report, os.getppid(), self._runner)
-        os.close(child_report)
-        # Only the program and what it starts may hold its output open.
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (1, 2):
-            os.dup2(null, descriptor)
-        os.close(null)
-        with os.fdopen(report, "rb") as errors:
-            error = errors.read()
-        if error:
-            self._tell(b"failed " + error)
-            os._exit(0)
-        self._tell(b"started")
-
-    def watch(self, child_ended: int) -> None:
+    def serve(self) -> NoReturn:
         """Do what the runner says, and notice when it or a child ends."""
-        poll = select.poll()
-        poll.register(self._runner, select.POLLIN)
-        poll.register(child_ended, select.POLLIN)
+        self._tell(b"ready %d %s" % (os.getpid(), os.fsencode(self._cgroup)))
         while True:
-            self._reap()
-            if self._ending is not None:
-                self._see_to_the_end()
             left = self._deadline - _now()
             if left <= 0:
                 self._clear_up()
-            wait = min(left, 3600 if self._ending is None else _TICK)
-            for descriptor, _ in poll.poll(wait * 1000 + 1):
-                if descriptor == self._runner:
-                    self._hear()
+            busy = self._ending is not None or self._leaving is not None
+            wait = min(left, _TICK if busy else 3600)
+            for descriptor, _ in self._poll.poll(wait * 1000 + 1):
+                if descriptor == self._child_ended:
+                    os.read(descriptor, 512)
                 else:
-                    os.read(child_ended, 512)
+                    self._hear()
+            self._reap()
+            if self._ending is not None:
+                self._see_to_the_end()
+            if self._leaving is not None:
+                self._leave()
 
     def _hear(self) -> None:
         try:
-            data = os.read(self._runner, 4096)
+            data, passed, _, _ = self._runner.recvmsg(_MESSAGE, _ONE_DESCRIPTOR)
         except OSError:
-            data = b""
+            data, passed = b"", []
         if not data:
+            if self._leaving is not None:
+                _outlive_children()
             self._clear_up()
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
-            word, _, seconds = line.partition(b" ")
-            if word == b"leave":
+        for _, _, descriptor in passed:
+            self._output = _private(int.from_bytes(descriptor[:4], sys.byteorder))
+        data = self._unread + data
+        while b"\n" in data:
+            line, _, data = data.partition(b"\n")
+            word, _, number = line.partition(b" ")
+            if word == b"run":
+                data = self._take_request(int(number), data)
+            elif self._script:
+                self._obey(word, number)
+        self._unread = data
+
+    def _take_request(self, size: int, data: bytes) -> bytes:
+        """Start what is asked for, of which the beginning is there; return the rest."""
+        parts, missing = [data[:size]], size - len(data)
+        while missing > 0:
+            part = self._runner.recv(min(missing, _MESSAGE))
+            if not part:
                 os._exit(0)
-            elif word == b"alive":
-                self._deadline = _now() + float(seconds)
-            elif self._ending is None:
-                self._whole = word == b"end"
-                self._ending = _now() + float(seconds)
-                self._signal_group(signal.SIGTERM)
+            parts.append(part)
+            missing -= len(part)
+        self._start(*marshal.loads(b"".join(parts)))  # noqa: S302 (the runner's)
+        return data[size:]
+
+    def _obey(self, word: bytes, seconds: bytes) -> None:
+        """Do what one line says about the script."""
+        if word == b"leave":
+            self._leaving = _now() + _PARTING_TIME
+        elif word == b"alive":
+            self._deadline = _now() + float(seconds)
+        elif word.startswith(b"end") and self._ending is None:
+            self._whole = word == b"end"
+            self._ending = _now() + float(seconds)
+            self._signal_group(signal.SIGTERM)
+
+    def _start(  # noqa: PLR0913, PLR0917 (the request)
+        self,
+        command: list[bytes],
+        environment: dict[bytes, bytes],
+        directory: str,
+        code: bytes,
+        seconds: float,
+        umask: int | None,
+        place: str | None,
+        limits: tuple[tuple[int, int, int], ...],
+        user: object,
+    ) -> None:
+        """Start a script; tell the runner that it is, or why not."""
+        here = -1
+        try:
+            self._write(directory, code)
+            if umask is not None:
+                umask = os.umask(umask)
+            if place is not None:
+                here = os.open(".", os.O_RDONLY)
+                os.chdir(place)
+            if limits:
+                self._limit(limits)
+            if user is not None:
+                raise PermissionError(errno.EPERM, "no guardian can do that yet")
+            script = _spawn(command, environment, self._output)
+        except _UnwrittenError as error:
+            self._remove_directory()
+            self._tell(b"unwritten %d %d" % error.args)
+        except OSError as error:
+            self._remove_directory()
+            self._tell(b"failed %d" % (error.errno or 0))
+        else:
+            self._script = script
+            self._deadline = _now() + seconds
+            self._tell(b"started %d" % script)
+        finally:
+            # Only the script and what it starts may hold its output open.
+            os.close(self._output)
+            if umask is not None:
+                os.umask(umask)
+            if here >= 0:
+                os.chdir(here)
+                os.close(here)
+
+    def _write(self, directory: str, code: bytes) -> None:
+        """Write a script to a new directory that nobody else can look into."""
+        try:
+            os.mkdir(directory, 0o700)  # noqa: PTH102
+            self._directory = directory
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            file = os.open(_script_in(directory), flags, 0o600)
+            try:
+                written = 0
+                while written < len(code):
+                    written += os.write(file, code[written:])
+            finally:
+                os.close(file)
+        except OSError as error:
+            named = error.filename is not None
+            raise _UnwrittenError(error.errno or 0, named) from None
+
+    def _remove_directory(self) -> None:
+        """Remove the script, and what it has put beside it."""
+        directory, self._directory = self._directory, ""
+        if not directory:
+            return
+        try:
+            os.unlink(_script_in(directory))  # noqa: PTH108
+            os.rmdir(directory)  # noqa: PTH106
+        except OSError:
+            _remove_tree(directory)
+
+    def _limit(self, limits: tuple[tuple[int, int, int], ...]) -> None:
+        """Limit what is started from now on; there is no way back from that."""
+        import resource  # noqa: PLC0415 (memory beside each script)
+
+        self._reusable = False
+        for number, soft, hard in limits:
+            resource.setrlimit(number, (soft, hard))
+
+    def _leave(self) -> None:
+        """Be free; or guard no more what the script has left, but stay its parent."""
+        self._remove_directory()
+        if not self._reap() and self._reusable:
+            self._forget()
+            self._tell(b"free")
+        elif self._leaving is not None and _now() >= self._leaving:
+            self._runner.close()
+            _outlive_children()
 
     def _see_to_the_end(self) -> None:
         """Kill what has not ended in time; tell the runner when nothing is left."""
@@ -121,15 +265,18 @@ class _Guardian:
             self._kill_all()
         if not self._group_lives() or _now() > self._ending + _KILL_TIME:
             self._reap()
+            if self._whole:
+                self._remove_directory()
             self._tell(b"gone")
             self._ending = None
 
     def _clear_up(self) -> NoReturn:
         """Leave nothing, and go: the runner can't."""
-        self._kill_all()
-        import shutil  # noqa: PLC0415 (it delays)
-
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._speaks = False  # a script that is killed has not ended
+        if self._script:
+            self._kill_all()
+            self._remove_directory()
+            _kill_cgroup(self._cgroup)  # with this process
         os._exit(0)
 
     def _kill_all(self) -> None:
@@ -144,15 +291,29 @@ class _Guardian:
 
     def _reap(self) -> bool:
         """Bury children that have ended; tell whether there are others."""
-        while True:
+        ended = b""
+        others = True
+        while others:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return False
+                others = False
+                break
             if pid == 0:
-                return True
+                break
             if pid == self._script:
-                self._tell(b"exited %d" % os.waitstatus_to_exitcode(status))
+                ended = b"exited %d %f %d" % (
+                    os.waitstatus_to_exitcode(status),
+                    usage.ru_utime + usage.ru_stime,
+                    usage.ru_maxrss * _KIBIBYTE,
+                )
+        if ended:
+            free = not others and self._ending is None and self._reusable
+            if free:
+                self._remove_directory()
+                self._forget()
+            self._tell(ended + b" %d" % free)
+        return others
 
     def _group_lives(self) -> bool:
         """Tell whether the group is more than zombies, which wait for others."""
@@ -173,27 +334,172 @@ class _Guardian:
             pass
 
     def _tell(self, line: bytes) -> None:
-        try:  # noqa: SIM105
-            os.write(self._runner, line + b"\n")
+        try:
+            if self._speaks:
+                self._runner.sendall(line + b"\n")
         except OSError:
             pass  # its end is noticed by reading
 
 
-def _become(command: list[bytes], report: int, guardian: int, runner: int) -> NoReturn:
-    """Turn this child into the program, or report the number of the error."""
+class _UnwrittenError(Exception):
+    """The script could not be written: the number of the error, and if it has a name."""
+
+
+class _Nursery:
+    """Forks guardians."""
+
+    def __init__(self, channel: socket.socket, cgroup: str) -> None:
+        self._channel = channel
+        self._cgroup = cgroup
+
+    def serve(self) -> NoReturn:
+        """Fork a guardian for each socket that comes, as long as the runner lives."""
+        child_ended = _notice_children()
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        poll.register(child_ended, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == child_ended:
+                    os.read(child_ended, 512)
+                elif not self._fork_guardian():
+                    _outlive_children(self._cgroup, adopted=False)
+            while _bury(self._cgroup, os.WNOHANG):
+                _kill_strangers()
+
+    def _fork_guardian(self) -> bool:
+        """Fork a guardian, if the runner is there to ask for one."""
+        try:
+            data, passed, _, _ = self._channel.recvmsg(1, _ONE_DESCRIPTOR)
+        except OSError:
+            data, passed = b"", []
+        for _, _, descriptor in passed:
+            number = int.from_bytes(descriptor[:4], sys.byteorder)
+            with socket.socket(fileno=_private(number)) as runner:
+                try:
+                    guardian = os.fork()
+                except OSError as error:
+                    runner.sendall(b"failed %d\n" % (error.errno or 0))
+                    continue
+                if guardian == 0:
+                    self._become_guardian(runner)
+        return bool(data)
+
+    def _become_guardian(self, runner: socket.socket) -> NoReturn:
+        try:
+            self._channel.close()
+            _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+            _Guardian(runner, _enter_cgroup(self._cgroup)).serve()
+        finally:
+            os._exit(1)  # what it had falls to the nursery
+
+
+def _script_in(directory: str) -> str:
+    return f"{directory}/script"
+
+
+def _remove_tree(directory: str) -> None:
+    """Remove whatever can be removed, and follow no link (shutil costs memory)."""
+    for _, folders, files, place in os.fwalk(directory, topdown=False):
+        for name in (*files, *folders):
+            try:
+                os.unlink(name, dir_fd=place)  # noqa: PTH108
+            except OSError:
+                try:
+                    os.rmdir(name, dir_fd=place)  # noqa: PTH106
+                except OSError:
+                    pass
     try:
-        os.setsid()
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:
-            os._exit(1)
-        # Whatever becomes of the guardian: the runner knows what to kill.
-        os.write(runner, b"forked %d\n" % os.getpid())
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)  # noqa: S606
-    except OSError as error:
-        os.write(report, b"%d" % (error.errno or 0))
-    os._exit(127)
+        os.rmdir(directory)  # noqa: PTH106
+    except OSError:
+        pass
+
+
+def _private(descriptor: int) -> int:
+    """Let nobody inherit a descriptor that has come through a socket."""
+    os.set_inheritable(descriptor, False)  # noqa: FBT003
+    return descriptor
+
+
+def _notice_children() -> int:
+    """Return what can be read when a child ends, in this process."""
+    child_ended, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    if before >= 0:
+        os.close(before)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return child_ended
+
+
+def _spawn(command: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
+    """Start a program in a session of its own, looked up as execvp does."""
+    refused: OSError | None = None
+    for program in _candidates(command[0], environment):
+        try:
+            return os.posix_spawn(
+                program,
+                command,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, output, 1),
+                    (os.POSIX_SPAWN_DUP2, output, 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_RESTORED,
+            )
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing
+
+
+def _candidates(program: bytes, environment: dict[bytes, bytes]) -> list[bytes]:
+    if b"/" in program:
+        return [program]
+    path = environment.get(b"PATH", os.fsencode(os.defpath))
+    return [os.path.join(folder, program) for folder in path.split(b":")]  # noqa: PTH118
+
+
+def _outlive_children(cgroup: str = "", *, adopted: bool = True) -> NoReturn:
+    """Wait until no child is left, and go.
+
+    Adopted children, those from other sessions, are left alone or killed.
+    """
+    while _bury(cgroup):
+        if not adopted:
+            _kill_strangers()
+    os._exit(0)
+
+
+def _bury(cgroup: str, options: int = 0) -> bool:
+    """Bury a child that has ended; tell whether there was one.
+
+    If it was a guardian with a cgroup, nothing is left in there.
+    """
+    try:
+        pid, _ = os.waitpid(-1, options)
+    except ChildProcessError:
+        return False
+    if pid and cgroup:
+        own = _cgroup_of(cgroup, pid)
+        if os.path.isdir(own):  # noqa: PTH112
+            _kill_cgroup(own)
+            _remove_cgroup(own)
+    return pid != 0
+
+
+def _kill_strangers() -> None:
+    """Kill the children that a guardian has left."""
+    session = os.getsid(0)
+    for child in _children():
+        try:
+            if os.getsid(child) != session:
+                os.kill(child, signal.SIGKILL)
+        except OSError:
+            pass
 
 
 def _kill(pid: int) -> None:
@@ -236,18 +542,90 @@ def _groups() -> list[tuple[int, bytes]]:
     return [(int(fields[2]), fields[0]) for fields in stats if fields]
 
 
-def main() -> None:
-    """Guard one program."""
-    runner, seconds = int(sys.argv[1]), float(sys.argv[2])
-    os.set_inheritable(runner, False)  # noqa: FBT003
+# --- cgroups: all of this may fail, and then there is none
+
+
+def _delegated_cgroup() -> str:
+    """Return the directory of this process's cgroup if it may have others below it."""
+    try:
+        with open("/proc/self/cgroup") as file:  # noqa: PTH123
+            (path,) = [line[3:-1] for line in file if line.startswith("0::")]
+        with open("/proc/self/mountinfo") as file:  # noqa: PTH123
+            mounts = [line.split() for line in file if " - cgroup2 " in line]
+        cgroup = mounts[0][4] + path.rstrip("/")
+        if os.geteuid() != 0:
+            return cgroup if os.access(f"{cgroup}/cgroup.procs", os.W_OK) else ""
+        # Root may write everywhere. This is how systemd marks what it has handed over.
+        marks = [name for name in os.listxattr(cgroup) if name.endswith(".delegate")]
+        return cgroup if marks else ""
+    except (OSError, ValueError, IndexError, AttributeError):
+        return ""
+
+
+def _cgroup_of(cgroup: str, pid: int) -> str:
+    return f"{cgroup}/pgagent-{pid}"
+
+
+def _enter_cgroup(cgroup: str) -> str:
+    """Move this process to a cgroup of its own below that one, and return it."""
+    if not cgroup:
+        return ""
+    own = _cgroup_of(cgroup, os.getpid())
+    try:
+        os.mkdir(own)  # noqa: PTH102
+        if os.path.exists(f"{own}/cgroup.kill"):  # noqa: PTH110
+            _write(f"{own}/cgroup.procs", b"0")
+            return own
+    except OSError:
+        pass
+    _remove_cgroup(own)
+    return ""
+
+
+def _kill_cgroup(cgroup: str) -> None:
+    if cgroup:
+        try:
+            _write(f"{cgroup}/cgroup.kill", b"1")
+        except OSError:
+            pass
+
+
+def _remove_cgroup(cgroup: str) -> None:
+    """Remove a cgroup as soon as all in it have ended, which has begun."""
+    give_up = _now() + _KILL_TIME
+    while True:
+        try:
+            os.rmdir(cgroup)  # noqa: PTH106
+        except OSError as error:
+            if error.errno == errno.EBUSY and _now() < give_up:
+                time.sleep(_TICK / 10)
+                continue
+        return
+
+
+def _write(path: str, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.write(file, data)
+    finally:
+        os.close(file)
+
+
+def main() -> NoReturn:
+    """Be the keeper, and the nursery's parent."""
+    _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    child_ended, wakeup = os.pipe()
-    os.set_blocking(wakeup, False)
-    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    guardian = _Guardian(runner, seconds, sys.argv[3])
-    guardian.start([os.fsencode(word) for word in sys.argv[4:]])
-    guardian.watch(child_ended)
+    os.closerange(_CHANNEL + 1, max(os.sysconf("SC_OPEN_MAX"), 1 << 16))
+    channel = socket.socket(fileno=_private(_CHANNEL))
+    cgroup = _delegated_cgroup()
+    # Memory is shared with what is forked, as long as nobody writes to it.
+    gc.disable()
+    gc.freeze()
+    if os.fork() == 0:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _Nursery(channel, cgroup).serve()
+    channel.close()
+    _outlive_children(cgroup, adopted=False)
 
 
 if __name__ == "__main__":
