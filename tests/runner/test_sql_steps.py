@@ -74,7 +74,9 @@ def running(conn, text):
 # --- what must not happen
 
 
-def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(executor_for, server, caplog):
+def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(
+    executor_for, server, caplog
+):
     defects = [KeyError("x")]
 
     async def on_session(_):
@@ -620,7 +622,9 @@ def was_refused(cluster, role):
     return refusal in cluster.log.read_text(errors="replace")
 
 
-def test_a_shortage_of_connections_only_delays_a_step(executor_for, cluster, server, crowded):
+def test_a_shortage_of_connections_only_delays_a_step(
+    executor_for, cluster, server, crowded
+):
     conninfo, holder = crowded
     role = holder.info.user
     with executor_for(server) as executor, ThreadPoolExecutor() as threads:
@@ -633,7 +637,9 @@ def test_a_shortage_of_connections_only_delays_a_step(executor_for, cluster, ser
     assert outcome.output.startswith("waiting for a free connection: ")
 
 
-def test_a_step_that_waits_for_a_connection_can_be_cancelled(executor_for, cluster, server, crowded):
+def test_a_step_that_waits_for_a_connection_can_be_cancelled(
+    executor_for, cluster, server, crowded
+):
     conninfo, holder = crowded
     role = holder.info.user
     with (
@@ -681,7 +687,9 @@ def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, co
     assert running(watcher, code[:20]) is None
 
 
-def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(executor_for, watcher, server):
+def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(
+    executor_for, watcher, server
+):
     code = """DO $$ BEGIN LOOP
         BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
     END LOOP; END $$"""

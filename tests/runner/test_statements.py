@@ -11,7 +11,6 @@ from pgagent_runner.steps.sql.statements import split as pieces_of
 from psycopg import pq
 
 
-
 def split(text, **settings):
     """Return all statements at once."""
     return [piece for piece in pieces_of(text, **settings) if piece is not None]

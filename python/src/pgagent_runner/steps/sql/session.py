@@ -296,7 +296,9 @@ class Session:
         """Have all results up to the next sync taken; tell whether all was done."""
         done: list[pq.abc.PGresult] = []  # unless the transaction fails at its end
         while True:
-            result = await self._next_result() or await self._next_result()  # None ends a statement
+            result = (
+                await self._next_result() or await self._next_result()
+            )  # None ends a statement
             if result is None:
                 raise psycopg.OperationalError("the answer of the server is incomplete")
             if result.status == _SYNC:
