@@ -32,9 +32,16 @@ def loop():
 
 
 @pytest.fixture
-def executor_of(loop):
-    """Make executors that can be used in this thread: `with executor_of(settings)`."""
+def nursery(loop):
+    """What starts scripts in the loop."""
     nursery = Nursery()
+    yield nursery
+    loop.call(nursery.close)
+
+
+@pytest.fixture
+def executor_of(loop, nursery):
+    """Make executors that can be used in this thread: `with executor_of(settings)`."""
 
     @contextmanager
     def open_executor(settings, run=None, pool=None):
@@ -50,8 +57,7 @@ def executor_of(loop):
             if pool is None:
                 loop.call(own.close_idle, 0)
 
-    yield open_executor
-    loop.call(nursery.close)
+    return open_executor
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import StepExecutor, StepSettings
+from pgagent_runner.steps import StepSettings
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from support import poll
@@ -77,11 +77,11 @@ def thief():
 
 
 @pytest.fixture
-def execute(server):
+def execute(executor_of, server):
     """Execute a trifle at a connection string, with these settings."""
 
     def execute(conninfo, **settings):
-        with StepExecutor(StepSettings(server, **settings), RUN) as executor:
+        with executor_of(StepSettings(server, **settings), RUN) as executor:
             return executor.execute(Step(5, "step", "s", "SELECT 1", "", conninfo, "f"))
 
     return execute
@@ -242,7 +242,7 @@ def test_a_user_can_allow_a_parameter(execute, server):
     [("PGHOSTADDR", "127.0.0.1"), ("PGOPTIONS", "-cx.secret=1")],
 )
 def test_what_the_environment_says_is_meant_for_the_runners_own_server(
-    execute, thief, monkeypatch, server, variable, value
+    execute, executor_of, thief, monkeypatch, server, variable, value
 ):
     monkeypatch.setenv(variable, value)
     if variable == "PGHOSTADDR":
@@ -254,5 +254,5 @@ def test_what_the_environment_says_is_meant_for_the_runners_own_server(
     else:
         code = "DO $$ BEGIN ASSERT current_setting('x.secret', true) IS NULL; END $$"
         step = Step(5, "step", "s", code, "", server, "f")
-        with StepExecutor(StepSettings(server), RUN) as executor:
+        with executor_of(StepSettings(server), RUN) as executor:
             assert executor.execute(step).ending is Ending.SUCCEEDED

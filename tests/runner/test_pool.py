@@ -1,15 +1,14 @@
 """How runs share the sessions of a target: each gets one, and not all open their own."""
 
+import asyncio
 import resource
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import closing
-from functools import partial
 
 import psycopg
 import pytest
 from pgagent_runner.model import Ending, Run, Step
 from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
-from pgagent_runner.tasks import Flag
 from psycopg.conninfo import make_conninfo
 from support import poll
 
@@ -35,44 +34,52 @@ def opened():
 
 
 @pytest.fixture
-def executors(server, opened):
-    """Make an executor for a run of these steps that shares a pool."""
-
-    def make(pool, *steps):
-        settings = StepSettings(server, on_session=opened.append)
-        return StepExecutor(settings, RUN._replace(steps=steps), pool)
-
-    return make
+def settings(server, opened):
+    """Settings of steps whose sessions are noted in `opened`."""
+    return noting(server, opened)
 
 
 @pytest.fixture
-def start(result_of, executors):
+def executors(settings, executor_of):
+    """Open an executor for a run of these steps that shares a pool."""
+
+    def open_executor(pool, *steps):
+        return executor_of(settings, RUN._replace(steps=steps), pool.itself)
+
+    return open_executor
+
+
+@pytest.fixture
+def start(loop, nursery, settings):
     """Execute the steps of a run as a task; return the executor, and its outcomes."""
 
     def start(pool, *targets):
         steps = [step(*target) for target in targets]
-        executor = executors(pool, *steps)
+        run = RUN._replace(steps=tuple(steps))
+        executor = StepExecutor(settings, run, pool.itself, nursery)
 
-        def run():
+        async def work():
             with executor:
-                return [executor.execute(step).ending for step in steps]
+                return [(await executor.execute(step)).ending for step in steps]
 
-        return executor, result_of(run)
+        return loop.holding(executor), loop.started(work)
 
     return start
 
 
 @pytest.fixture
-def pool():
-    with closing(_Pool()) as pool:
-        yield pool
+def pool(loop):
+    pool = loop.holding(SessionPool())
+    yield pool
+    pool.close_idle(0)
 
 
 @pytest.fixture
-def single():
+def single(loop):
     """A pool that allows one session for each target."""
-    with closing(_Pool(1)) as pool:
-        yield pool
+    pool = loop.holding(SessionPool(1))
+    yield pool
+    pool.close_idle(0)
 
 
 @pytest.fixture
@@ -88,9 +95,13 @@ def table(watcher):
     watcher.execute("DROP PROCEDURE act")
 
 
-class _Pool(SessionPool):
-    def close(self):
-        self.close_idle(0)
+def noting(server, opened):
+    """Return settings for steps on this server; note there who has been opened."""
+
+    async def note(pid):
+        opened.append(pid)
+
+    return StepSettings(server, on_session=note)
 
 
 def step(code, conninfo=""):
@@ -183,24 +194,23 @@ def test_a_session_that_is_not_given_back_makes_room_for_another(
 
 
 def test_who_is_given_a_dead_session_opens_another_in_its_place(
-    cluster, tmp_path, result_of, single, opened, table, watcher
+    cluster, tmp_path, loop, nursery, single, opened, table, watcher
 ):
     with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
-        conninfo = make_conninfo(cluster.conninfo(), host=str(tmp_path))
-        settings = StepSettings(conninfo, on_session=opened.append)
+        settings = noting(make_conninfo(cluster.conninfo(), host=str(tmp_path)), opened)
 
-        def run(code):
-            with StepExecutor(settings, RUN, single) as executor:
-                return executor.execute(step(code)).ending
+        async def run(code):
+            with StepExecutor(settings, RUN, single.itself, nursery) as executor:
+                return (await executor.execute(step(code))).ending
 
         with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as gate:
             gate.execute("SELECT pg_advisory_lock(77)")
-            futures = [result_of(partial(run, LOCK))]
+            futures = [loop.started(run, LOCK)]
             poll(lambda: at_the_gate(watcher) == 1)
             insert = "INSERT INTO things VALUES ({})"
             for number in range(4):
-                futures.append(result_of(partial(run, insert.format(number))))
-                result_of(lambda: None).result(10)
+                futures.append(loop.started(run, insert.format(number)))
+                loop.call(lambda: None)
             proxy.lose("answer", at=b"DISCARD ALL")
         assert {future.result(20) for future in futures} == {Ending.SUCCEEDED}
         single.close_idle(0)
@@ -211,30 +221,28 @@ def test_who_is_given_a_dead_session_opens_another_in_its_place(
 
 @pytest.mark.parametrize("first", ["cancelled", "given back"])
 def test_who_is_cancelled_when_given_a_session_executes_nothing(
-    executors, result_of, single, table, watcher, first
+    loop, nursery, settings, executors, single, table, watcher, first
 ):
-    holder, waiting, go = executors(single), executors(single), Flag()
+    holder, waiting = (
+        StepExecutor(settings, RUN, single.itself, nursery) for _ in range(2)
+    )
 
-    def hold():
+    async def wait_for_it():
+        with waiting:
+            insert = step("INSERT INTO things VALUES (1)")
+            return (await waiting.execute(insert)).ending
+
+    async def race():
         with holder:
-            holder.execute(step("SELECT 1"))
-            go.wait(20)
+            await holder.execute(step("SELECT 1"))
+            waited = asyncio.create_task(wait_for_it())
+            await asyncio.sleep(0)
             if first == "cancelled":
                 waiting.cancel("enough")
-                holder.close()
-            else:
-                holder.close()
-                waiting.cancel("enough")
+        waiting.cancel("enough")
+        return await waited
 
-    def wait_for_it():
-        with waiting:
-            return waiting.execute(step("INSERT INTO things VALUES (1)")).ending
-
-    held, waited = result_of(hold), result_of(wait_for_it)
-    result_of(lambda: None).result(10)
-    go.set()
-    held.result(20)
-    assert waited.result(20) is Ending.ABORTED
+    assert loop.call(race) is Ending.ABORTED
     assert watcher.execute("SELECT FROM things").rowcount == 0
     with executors(single) as executor:
         assert executor.execute(step("SELECT 1")).ending is Ending.SUCCEEDED
@@ -250,12 +258,14 @@ def test_no_session_is_handed_on_that_was_there_before_renewal(executors, pool, 
     assert len(opened) == 2
 
 
-def test_a_run_that_has_a_connection_does_not_wait_for_one(server, pool):
+def test_a_run_that_has_a_connection_does_not_wait_for_one(server, pool, executor_of):
     waiting = []
-    settings = StepSettings(
-        server, on_session=lambda _: waiting.append(executor.connecting_since)
-    )
-    with StepExecutor(settings, RUN, pool) as executor:
+
+    async def note(_):
+        waiting.append(executor.itself.connecting_since)
+
+    settings = StepSettings(server, on_session=note)
+    with executor_of(settings, RUN, pool.itself) as executor:
         executor.execute(step("SELECT 1"))
     assert waiting == [None]
 
@@ -279,17 +289,6 @@ def test_runs_that_wait_for_each_others_sessions_go_on(
 
     assert one.result(20) == other.result(20) == [Ending.SUCCEEDED] * 2
     assert [future.result(20) for future in others] == [[Ending.SUCCEEDED]] * 2
-
-
-def test_threads_share_sessions_as_tasks_do(executors, single, opened):
-    def run():
-        with executors(single) as executor:
-            return executor.execute(step("SELECT 1")).ending
-
-    with ThreadPoolExecutor(8) as threads:
-        futures = [threads.submit(run) for _ in range(40)]
-    assert {future.result() for future in futures} == {Ending.SUCCEEDED}
-    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(
@@ -391,7 +390,7 @@ def test_what_a_run_has_set_is_gone_in_the_next_one(
     "how", ["is terminated", "says that it ends", "is cut off", "never answers"]
 )
 def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
-    cluster, tmp_path, pool, opened, watcher, how
+    cluster, tmp_path, executor_of, pool, opened, watcher, how
 ):
     reset = (
         "SELECT FROM pg_stat_activity"
@@ -399,12 +398,11 @@ def test_a_session_that_ends_while_nobody_has_it_fails_no_run(
     )
     alive = "SELECT FROM pg_stat_activity WHERE pid = %s"
     with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
-        conninfo = make_conninfo(cluster.conninfo(), host=str(tmp_path))
-        settings = StepSettings(conninfo, on_session=opened.append)
+        settings = noting(make_conninfo(cluster.conninfo(), host=str(tmp_path)), opened)
         for number in (1, 2):
             if how == "never answers":
                 proxy.lose("answer", at=b"DISCARD ALL")
-            with StepExecutor(settings, RUN, pool) as executor:
+            with executor_of(settings, RUN, pool.itself) as executor:
                 outcome = executor.execute(step("SELECT 1"))
                 assert outcome.ending is Ending.SUCCEEDED
             assert len(opened) == number

@@ -6,14 +6,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
-from functools import partial
+from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 import pytest
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.model import Ending, Run, Step
-from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
+from pgagent_runner.steps import SessionPool, StepSettings
 from pgagent_runner.steps.sql.connecting import is_shortage
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
@@ -32,14 +31,14 @@ def sql_step(code, database="", conninfo=""):
     return Step(5, "step", "s", code, database, conninfo, "f")
 
 
-@contextmanager
-def executor_for(dsn, **settings):
-    with StepExecutor(StepSettings(dsn, **settings), RUN) as executor:
-        yield executor
+@pytest.fixture
+def executor_for(executor_of):
+    """Make executors for steps on a server, with these settings."""
+    return lambda dsn, **settings: executor_of(StepSettings(dsn, **settings), RUN)
 
 
 @pytest.fixture
-def executor(server):
+def executor(executor_for, server):
     with executor_for(server) as executor:
         yield executor
 
@@ -76,11 +75,11 @@ def running(conn, text):
 
 
 def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(
-    server, caplog
+    executor_for, server, caplog
 ):
     defects = [KeyError("x")]
 
-    def on_session(_):
+    async def on_session(_):
         if defects:
             raise defects.pop()
 
@@ -95,7 +94,7 @@ def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(
     assert following.ending is Ending.SUCCEEDED
 
 
-def test_after_a_defect_no_session_is_used_again(server, monkeypatch):
+def test_after_a_defect_no_session_is_used_again(executor_for, server, monkeypatch):
     with executor_for(server) as executor:
         executor.execute(sql_step("CREATE TEMPORARY TABLE t ()", "postgres"))
         with monkeypatch.context() as patch:
@@ -109,8 +108,8 @@ def test_after_a_defect_no_session_is_used_again(server, monkeypatch):
     assert 'relation "t" does not exist' in outcome.reason
 
 
-def test_what_cannot_be_recorded_is_no_outcome_of_a_step(server):
-    def on_session(_):
+def test_what_cannot_be_recorded_is_no_outcome_of_a_step(executor_for, server):
+    async def on_session(_):
         raise CatalogError("no")
 
     with (
@@ -206,7 +205,7 @@ def test_binary_data_becomes_text(execute):
     assert output.startswith("PGCOPY\n\\xff\r\n\\x00\\x00")
 
 
-def test_a_flood_of_notices_is_bounded(server):
+def test_a_flood_of_notices_is_bounded(executor_for, server):
     code = "DO $$ BEGIN FOR i IN 1..9999 LOOP RAISE NOTICE '%', i; END LOOP; END $$"
     with executor_for(server, output_limit=100) as executor:
         output = executor.execute(sql_step(code, "postgres")).output
@@ -217,19 +216,23 @@ def test_a_flood_of_notices_is_bounded(server):
 
 def test_rows_cost_no_memory(server):
     program = f"""if True:
+        import asyncio
         import resource
         from pgagent_runner.model import Run, Step
-        from pgagent_runner.steps import StepExecutor, StepSettings
+        from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
         def peak():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         def step(rows):
             code = f"SELECT repeat('x', 1000) FROM generate_series(1, {{rows}})"
             return Step(1, "", "s", code, "postgres", "", "f")
-        with StepExecutor(StepSettings({server!r}), Run(1, 1, "", ())) as executor:
-            executor.execute(step(1000))
-            before = peak()
-            result = executor.execute(step(100000)).result
-        print(result, peak() - before)
+        async def work():
+            settings, run = StepSettings({server!r}), Run(1, 1, "", ())
+            with StepExecutor(settings, run, SessionPool(), Nursery()) as executor:
+                await executor.execute(step(1000))
+                before = peak()
+                result = (await executor.execute(step(100000))).result
+            print(result, peak() - before)
+        asyncio.run(work())
     """
     command = [sys.executable, "-c", program]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -255,7 +258,7 @@ def test_bytes_that_are_not_utf_8_reach_a_database_that_takes_them(watcher, exec
 
 
 @pytest.fixture
-def execute_here(dsn, conn):
+def execute_here(executor_for, dsn, conn):
     """Execute an SQL text in the test's own database, `conn`."""
     with executor_for(dsn) as executor:
         yield lambda code: executor.execute(sql_step(code, conn.info.dbname))
@@ -408,7 +411,7 @@ def test_the_steps_of_a_run_share_a_session(watcher, execute):
         watcher.execute("DROP ROLE r")
 
 
-def test_two_runs_share_nothing(server, execute):
+def test_two_runs_share_nothing(executor_for, server, execute):
     execute("CREATE TEMP TABLE t ()")
     with executor_for(server) as other:
         assert other.execute(sql_step("TABLE t", "postgres")).ending is Ending.FAILED
@@ -420,7 +423,7 @@ def test_each_target_has_its_session(watcher, server, execute, execute_at):
     assert len(step_sessions(watcher)) == 2
 
 
-def test_the_sessions_end_with_the_executor(watcher, server):
+def test_the_sessions_end_with_the_executor(executor_for, watcher, server):
     with executor_for(server) as executor:
         executor.execute(sql_step("SELECT 1", "postgres"))
         assert len(step_sessions(watcher)) == 1
@@ -503,7 +506,7 @@ def test_a_target_that_cannot_be_reached_fails_the_step(
     assert reason in outcome.reason
 
 
-def test_a_step_does_not_stream_the_log(server):
+def test_a_step_does_not_stream_the_log(executor_for, server):
     conninfo = make_conninfo(server, replication="database")
     step = sql_step("START_REPLICATION 0/0", conninfo=conninfo)
     with executor_for(
@@ -560,7 +563,7 @@ def silent_server():
 
 
 @pytest.mark.parametrize("own", ["", " connect_timeout=1"])
-def test_a_server_that_does_not_answer_is_given_up(server, own):
+def test_a_server_that_does_not_answer_is_given_up(executor_for, server, own):
     default = 60 if own else 1
     with (
         executor_for(server, connect_timeout=default) as executor,
@@ -619,7 +622,9 @@ def was_refused(cluster, role):
     return refusal in cluster.log.read_text(errors="replace")
 
 
-def test_a_shortage_of_connections_only_delays_a_step(cluster, server, crowded):
+def test_a_shortage_of_connections_only_delays_a_step(
+    executor_for, cluster, server, crowded
+):
     conninfo, holder = crowded
     role = holder.info.user
     with executor_for(server) as executor, ThreadPoolExecutor() as threads:
@@ -632,7 +637,9 @@ def test_a_shortage_of_connections_only_delays_a_step(cluster, server, crowded):
     assert outcome.output.startswith("waiting for a free connection: ")
 
 
-def test_a_step_that_waits_for_a_connection_can_be_cancelled(cluster, server, crowded):
+def test_a_step_that_waits_for_a_connection_can_be_cancelled(
+    executor_for, cluster, server, crowded
+):
     conninfo, holder = crowded
     role = holder.info.user
     with (
@@ -681,7 +688,7 @@ def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, co
 
 
 def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(
-    watcher, server
+    executor_for, watcher, server
 ):
     code = """DO $$ BEGIN LOOP
         BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
@@ -708,23 +715,21 @@ def test_a_connection_attempt_can_be_cancelled(executor, execute_at):
     assert (outcome.ending, outcome.reason) == (Ending.ABORTED, "the agent stops")
 
 
-def test_a_step_that_never_stops_talking_is_ended_all_the_same(server, result_of):
-    executors = [StepExecutor(StepSettings(server), RUN) for _ in range(30)]
-
-    def run(executor):
-        with executor:
-            return executor.execute(sql_step(NEVER_STOPS_TALKING, "postgres")).ending
-
-    futures = [result_of(partial(run, executor)) for executor in executors]
-    try:
-        with closing(psycopg.connect(server, autocommit=True)) as watcher:
+def test_a_step_that_never_stops_talking_is_ended_all_the_same(
+    executor_for, loop, server, watcher
+):
+    talking = sql_step(NEVER_STOPS_TALKING, "postgres")
+    with ExitStack() as stack:
+        executors = [stack.enter_context(executor_for(server)) for _ in range(30)]
+        futures = [loop.started(e.itself.execute, talking) for e in executors]
+        try:
             poll(lambda: len(step_sessions(watcher)) == len(executors))
-        executors[0].cancel("enough")
-        assert futures[0].result(4) is Ending.ABORTED
-    finally:
-        for executor in executors:
-            executor.cancel("enough")
-        wait(futures, 30)
+            executors[0].cancel("enough")
+            assert futures[0].result(4).ending is Ending.ABORTED
+        finally:
+            for executor in executors:
+                executor.cancel("enough")
+            wait(futures, 30)
 
 
 def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
@@ -734,19 +739,19 @@ def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
     assert step_sessions(watcher) == []
 
 
-def test_a_session_that_cannot_be_used_takes_nobodys_place(server):
-    def refuse(_):
+def test_a_session_that_cannot_be_used_takes_nobodys_place(executor_of, loop, server):
+    async def refuse(_):
         raise CatalogError("not yours")
 
-    pool = SessionPool(1)
+    pool = loop.holding(SessionPool(1))
     for _ in range(2):
         settings = StepSettings(server, on_session=refuse)
         with (
-            StepExecutor(settings, RUN, pool) as executor,
+            executor_of(settings, RUN, pool.itself) as executor,
             pytest.raises(CatalogError),
         ):
             executor.execute(sql_step("SELECT 1", "postgres"))
-    with StepExecutor(StepSettings(server), RUN, pool) as executor:
+    with executor_of(StepSettings(server), RUN, pool.itself) as executor:
         outcome = executor.execute(sql_step("SELECT 1", "postgres"))
     pool.close_idle(0)
     assert outcome.ending is Ending.SUCCEEDED

@@ -7,8 +7,14 @@ import subprocess
 
 import psycopg
 import pytest
-from pgagent_runner.steps.sql.statements import split
+from pgagent_runner.steps.sql.statements import split as pieces_of
 from psycopg import pq
+
+
+def split(text, **settings):
+    """Return all statements at once."""
+    return [piece for piece in pieces_of(text, **settings) if piece is not None]
+
 
 ATOMIC = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {} END"
 
@@ -126,6 +132,12 @@ def test_a_large_text_is_split_as_fast_as_a_small_one_is():
         b"E'a'\n",
     ):
         assert len(split(opening * 100_000)) <= 1
+
+
+@pytest.mark.parametrize("text", [b"SELECT 1;", b"SELECT 1 + ", b";", b"/**/", b"$$$$"])
+def test_who_splits_a_large_text_can_do_something_else_now_and_then(text):
+    """None is what it gives in between."""
+    assert len(list(pieces_of(text * 100_000))) >= 20
 
 
 # --- beside psql

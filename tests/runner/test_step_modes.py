@@ -3,7 +3,7 @@
 import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.catalog import NotRunningError
-from pgagent_runner.steps import StepExecutor, StepSettings
+from pgagent_runner.steps import StepSettings
 from psycopg.conninfo import make_conninfo
 
 from .lossy_proxy import LossyProxy
@@ -13,15 +13,15 @@ ENDED = "an atomic step can't end its own transaction, which its log row is part
 
 
 @pytest.fixture
-def execute(conn, dsn, claims, ledger):
+def execute(conn, dsn, claims, ledger, loop, executor_of):
     """Run a job of these steps, in a mode, and wait until that is recorded."""
 
     def execute(*codes, mode="atomic", settings=None, **columns):
         step = {"jstmode": mode} | columns
         add_job(conn, *({"jstcode": code} | step for code in codes))
-        (run,) = claims.claim(1)
-        with StepExecutor(settings or StepSettings(dsn), run) as executor:
-            execute_and_record(run, ledger, executor)
+        (run,) = claims.claim(1, 60).runs
+        with executor_of(settings or StepSettings(dsn), run) as executor:
+            execute_and_record(loop, run, ledger, executor)
         return outputs(conn)
 
     return execute
@@ -211,20 +211,20 @@ def test_an_atomic_step_that_begins_another_transaction_fails(
 
 @pytest.mark.needs("contrib")
 def test_the_effect_is_undone_if_the_run_was_aborted_meanwhile(
-    conn, dsn, claims, ledger, effects
+    conn, dsn, claims, ledger, effects, loop, executor_of
 ):
     abort = "SELECT pgagent.pga_run_abort(jlgid, 'by hand') FROM pgagent.pga_joblog"
     conn.execute("CREATE EXTENSION IF NOT EXISTS dblink")
     code = f"""INSERT INTO effects VALUES (1);
         SELECT * FROM dblink($${dsn}$$, $${abort}$$) AS t (x integer)"""
     add_job(conn, {"jstcode": code, "jstmode": "atomic"})
-    (run,) = claims.claim(1)
+    (run,) = claims.claim(1, 60).runs
 
     with (
-        StepExecutor(StepSettings(dsn), run) as executor,
+        executor_of(StepSettings(dsn), run) as executor,
         pytest.raises(NotRunningError, match="by hand"),
     ):
-        execute_and_record(run, ledger, executor)
+        execute_and_record(loop, run, ledger, executor)
 
     assert effects() == []
     assert statuses(conn) == "d"

@@ -1,7 +1,7 @@
 """The steps of one run, whatever they are made of."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -77,17 +77,18 @@ class StepExecutor:
         """
         self._script = None
         output = BoundedOutput(self._settings.output_limit)
-        limit = f"the step took longer than {step.timeout or 0:g} s"
         try:
             self._cancellation.check()
-            with self._cancellation.limited(step.timeout, limit, Ending.FAILED):
-                result = await self._dispatch(step, seal, output)
+            result = await self._dispatch(step, seal, output)
         except StepError as error:
             output.line(str(error))
             outcome = self._outcome(error, output)
         except (OSError, MemoryError) as error:
             outcome = _failed(str(error) or "out of memory", output)
         except RecordError:
+            raise
+        except asyncio.CancelledError:
+            self._sql.abandon()  # no other run may have to wait for its statement
             raise
         except Exception as error:
             log.exception("run %s: an error in the runner itself", self._run.id)
@@ -137,15 +138,14 @@ class StepExecutor:
     async def _dispatch(
         self, step: Step, seal: Seal | None, output: BoundedOutput
     ) -> int:
-        kinds: dict[str, Callable[[], Awaitable[int]]] = {
-            StepKind.SQL: lambda: self._sql.execute(step, seal, output),
-            StepKind.BATCH: lambda: self._run_script(step, output),
-        }
-        if step.kind not in kinds:
-            raise StepError(
-                f'unknown step kind "{step.kind}"; allowed: s (SQL), b (batch)'
-            )
-        return await kinds[step.kind]()
+        reason = f"the step took longer than {step.timeout or 0:g} s"
+        limit = self._cancellation.limited(step.timeout, reason, Ending.FAILED)
+        if step.kind == StepKind.SQL:
+            return await self._sql.execute(step, seal, output, limit)
+        if step.kind == StepKind.BATCH:
+            with limit:
+                return await self._run_script(step, output)
+        raise StepError(f'unknown step kind "{step.kind}"; allowed: s (SQL), b (batch)')
 
     async def _run_script(self, step: Step, output: BoundedOutput) -> int:
         return await run_script(

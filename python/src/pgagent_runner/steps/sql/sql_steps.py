@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,13 +67,33 @@ class SqlSteps:
         return self._connecting_since
 
     async def execute(
-        self, step: Step, seal: Seal | None, output: BoundedOutput
+        self,
+        step: Step,
+        seal: Seal | None,
+        output: BoundedOutput,
+        limit: AbstractContextManager[None],
     ) -> int:
         """Execute the step and give the number of rows its last command touched.
 
+        `limit` is entered when the step needs to wait for no other run any more.
         Raise StepError if it fails, StepAbortedError if it was cancelled.
         """
-        session = await self._session(step, output)
+        parameters = connection_parameters(step, self._settings)
+        target = frozenset(parameters.items())
+        is_first = target not in self._sessions
+        if is_first:
+            await self._take(target)
+        with limit:
+            session = await (
+                self._first_session(step, target, parameters, output)
+                if is_first
+                else self._same_session(step, target, parameters, output)
+            )
+            return await self._execute(session, step, seal, output)
+
+    async def _execute(
+        self, session: Session, step: Step, seal: Seal | None, output: BoundedOutput
+    ) -> int:
         self._cancellation.check()
         answer = _Answer(session, output)
         code = step.code.encode(errors="surrogateescape")
@@ -139,39 +159,38 @@ class SqlSteps:
                 await end.ask(b"COMMIT")
             answer.problems, answer.cause = end.problems, end.cause
 
-    async def _session(self, step: Step, output: BoundedOutput) -> Session:
-        parameters = connection_parameters(step, self._settings)
-        target = frozenset(parameters.items())
-        session = self._sessions.get(target)
-        if session is not None:
-            session.write_to(output)
-            if await session.is_usable():
-                return session
-            self._pool.close_one(target, self._sessions.pop(target))
-            output.line("the session of the earlier steps was lost; this is a new one")
-        session = await self._take(target, parameters)
-        if session is None:
-            session = await self._open(step, target, parameters, output)
-        self._sessions[target] = session
-        session.write_to(output)
-        return session
-
-    async def _take(self, target: Target, parameters: Parameters) -> Session | None:
-        """Return a session that another run has left; None: one is to be opened."""
+    async def _take(self, target: Target) -> None:
+        """Wait for a session that another run has left, or may open one."""
         with self._connecting():
             waits = not self._sessions
             session = await self._pool.acquire(target, self._cancellation, waits=waits)
-        if session is None:
-            return None
-        try:
+        if session is not None:
+            self._sessions[target] = session
+
+    async def _first_session(
+        self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
+    ) -> Session:
+        """Return what has been taken, or open one if that has died or is none."""
+        session = self._sessions.get(target)
+        if session is not None:
             await session.begin(self._cancellation, self._name(parameters))
-        except BaseException:
-            self._pool.close_one(target, session)
-            raise
-        if session.lost:
-            self._pool.replace(target, session)
-            return None
-        return session
+            if not session.lost:
+                session.write_to(output)
+                return session
+            self._pool.replace(target, self._sessions.pop(target))
+        return await self._open(step, target, parameters, output)
+
+    async def _same_session(
+        self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
+    ) -> Session:
+        """Return the session of the earlier steps, or open one if it has died."""
+        session = self._sessions[target]
+        session.write_to(output)
+        if await session.is_usable():
+            return session
+        self._pool.replace(target, self._sessions.pop(target))
+        output.line("the session of the earlier steps was lost; this is a new one")
+        return await self._open(step, target, parameters, output)
 
     async def _open(
         self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
@@ -191,6 +210,7 @@ class SqlSteps:
             except BaseException:
                 session.close()
                 raise
+        self._sessions[target] = session
         return session
 
     @contextmanager
