@@ -72,7 +72,7 @@ def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
 
 def start_closing(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
     recorded = Recorded()
-    ledger.close_run(run.id, last or ended(run), status, message, recorded)
+    ledger.close_run(run.id, last or ended(run), status, message, recorded.note)
     return recorded
 
 
