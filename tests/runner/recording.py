@@ -11,10 +11,14 @@ class Recorded(Future[None]):
 
     def __call__(self, event):
         if isinstance(event, RunRecorded):
-            if event.error is None:
-                self.set_result(None)
-            else:
-                self.set_exception(event.error)
+            self.note(event.error)
+
+    def note(self, error):
+        """Learn that it is recorded, or why not."""
+        if error is None:
+            self.set_result(None)
+        else:
+            self.set_exception(error)
 
 
 def execute_and_record(loop, run, ledger, executor):

@@ -1,7 +1,6 @@
 """The session for claims: it comes back when that costs nothing, and never unasked."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg
@@ -18,6 +17,9 @@ from support import poll
 OURS = "application_name = 'pgagent' AND datname = current_database()"
 
 
+LONGEST = 60  # seconds until the next look, at most
+
+
 def end_session(conn, which):
     """Terminate such sessions of ours, and wait until they are gone."""
     where = f"FROM pg_stat_activity WHERE {OURS} AND {which}"
@@ -28,35 +30,34 @@ def end_session(conn, which):
 
 def test_a_session_that_ended_while_idle_is_opened_anew(conn, claims):
     job_id = add_job(conn, "SELECT 1")
-    assert claims.claim(0) == []
+    assert claims.claim(0, LONGEST).runs == []
 
     assert end_session(conn, "query ~ 'pga_run_claim'") == 1
 
-    assert [run.job_id for run in claims.claim(1)] == [job_id]
+    assert [run.job_id for run in claims.claim(1, LONGEST).runs] == [job_id]
 
 
 def test_nothing_is_claimed_for_an_agent_whose_session_has_ended(conn, claims):
     job_id = add_job(conn, "SELECT 1")
-    assert claims.claim(0) == []
+    assert claims.claim(0, LONGEST).runs == []
 
     assert end_session(conn, "true") == 2
 
     with pytest.raises(CatalogLostError, match="the session of the agent has ended"):
-        claims.claim(1)
+        claims.claim(1, LONGEST)
     assert runs(conn) == []
     assert job(conn, job_id, "jobagentid IS NULL")
 
 
 def test_a_session_that_was_broken_off_claims_nothing_any_more(conn, claims):
     job_id = add_job(conn, "SELECT 1")
-    assert claims.seconds_until_due() == 0
+    assert claims.claim(0, LONGEST).look_again == 0
 
     claims.break_off()
 
-    with pytest.raises(CatalogLostError):
-        claims.claim(1)
-    with pytest.raises(CatalogLostError):
-        claims.seconds_until_due()
+    for _ in range(2):
+        with pytest.raises(CatalogLostError, match="broken off"):
+            claims.claim(1, LONGEST)
     assert runs(conn) == []
     assert job(conn, job_id, "jobagentid IS NULL")
 
@@ -65,31 +66,46 @@ def test_only_what_has_waited_long_is_broken_off(conn, claims):
     add_job(conn, "SELECT 1")
     claims.break_off_silent(0)  # it is not waiting for anything
 
-    assert len(claims.claim(1)) == 1
+    assert len(claims.claim(1, LONGEST).runs) == 1
 
 
-def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn):
+def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn, loop):
     with Registration(dsn, "here", 20) as catalog:
         catalog.register()
         catalog.leave()
-        with closing(Claims(dsn, catalog.agent_id, "here")) as claims:
+        with closing(loop.holding(Claims(dsn, catalog.agent_id))) as claims:
+            claims.open()
             add_job(conn, "SELECT 1")
             with pytest.raises(NotRegisteredError):
-                claims.claim(1)
+                claims.claim(1, LONGEST)
 
 
-def test_a_question_whose_answer_is_lost_is_asked_again(conn, dsn, claims):
-    waiting = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND query ~ 'pga_seconds_until_due'"
+def waiting_claim(conn, end=""):
+    """Wait for a claim that waits for a lock; end its session, if asked to."""
+    query = (
+        f"SELECT {end or ''}(pid) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND query ~ 'pga_run_claim'"
     )
-    with closing(psycopg.connect(dsn)) as holder, ThreadPoolExecutor(1) as asking:
-        holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
-        answer = asking.submit(claims.seconds_until_due)
-        poll(lambda: conn.execute(waiting).fetchall(), what="the question")
-        holder.rollback()
+    return poll(lambda: conn.execute(query).fetchall(), what="the claim")
 
-        assert answer.result(timeout=10) is None
+
+@pytest.mark.parametrize("lost", ["by the server", "by us"])
+def test_a_claim_whose_answer_is_lost_is_not_asked_again(
+    conn, dsn, claims, loop, lost
+):
+    job_id = add_job(conn, "SELECT 1")
+    with psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+        claim = loop.started(claims.itself.claim, 1, LONGEST)
+        waiting_claim(conn, "pg_terminate_backend" if lost == "by the server" else "")
+        if lost == "by us":
+            claims.break_off_silent(0)
+
+        # Nobody knows whether it has claimed something.
+        with pytest.raises(CatalogLostError):
+            claim.result(timeout=10)
+    assert runs(conn) == []
+    assert job(conn, job_id, "jobagentid IS NULL")
 
 
 @pytest.mark.parametrize(
@@ -105,14 +121,14 @@ def test_a_question_whose_answer_is_lost_is_asked_again(conn, dsn, claims):
 def test_reasons_to_try_again_are_a_plain_list(conn, claims, array, causes):
     add_restored(conn, jstretryon=array)
 
-    assert claims.claim(1)[0].steps[0].retry_on == causes
+    assert claims.claim(1, LONGEST).runs[0].steps[0].retry_on == causes
 
 
 def test_spans_that_are_less_than_nothing_in_seconds_are_nothing(conn, claims):
     span = "-1 year 361 days"
     add_restored(conn, jsttimeout=span, jstretrydelay=span)
 
-    step = claims.claim(1)[0].steps[0]
+    step = claims.claim(1, LONGEST).runs[0].steps[0]
     assert (step.timeout, step.retry_delay) == (0, 0)
 
 
@@ -121,7 +137,7 @@ def test_a_limit_without_end_is_none(conn, claims):
     add_restored(conn, jsttimeout="infinity", jstretrydelay="infinity")
     conn.execute("UPDATE pgagent.pga_job SET jobtimeout = 'infinity'")
 
-    (run,) = claims.claim(1)
+    (run,) = claims.claim(1, LONGEST).runs
     assert run.timeout is None
     assert run.steps[0].timeout is None
     assert run.steps[0].retry_delay == math.inf

@@ -1,20 +1,22 @@
 """What is recorded is recorded exactly once, whatever becomes of the sessions."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+import asyncio
+from contextlib import closing, contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 from jobs import add_job, runs, step_runs
+from pgagent_runner import libpq
 from pgagent_runner.catalog import (
     CatalogError,
     CatalogLostError,
     Ledger,
     NotRunningError,
+    connection,
 )
 from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
-from pgagent_runner.tasks import in_thread as call_in_thread
 from psycopg.conninfo import make_conninfo
 from support import poll
 
@@ -28,7 +30,7 @@ OUTCOME = Outcome(Ending.SUCCEEDED, 1, "output")
 def run(conn, claims):
     """A claimed run of a job with one step, which has started."""
     add_job(conn, "SELECT 1")
-    return claims.claim(1)[0]
+    return claims.claim(1, 60).runs[0]
 
 
 @pytest.fixture
@@ -38,9 +40,24 @@ def proxy(cluster, tmp_path):
 
 
 @pytest.fixture
-def ledger(dsn, proxy, tmp_path, tasks):
-    """A ledger with one session, which can be made to break."""
-    with closing(Ledger(make_conninfo(dsn, host=str(tmp_path)), tasks)) as ledger:
+def due():
+    """The seconds until something is due, as the records said."""
+    return []
+
+
+@pytest.fixture
+def ledger(dsn, proxy, catalog, tmp_path, loop, due):
+    """A ledger whose sessions can be made to break."""
+    conninfo = make_conninfo(dsn, host=str(tmp_path))
+    with ledger_of(loop, conninfo, catalog.agent_id, due.append) as ledger:
+        yield ledger
+
+
+@contextmanager
+def ledger_of(loop, conninfo, agent_id, on_due):
+    ledger = loop.holding(loop.call(Ledger, conninfo, agent_id, on_due))
+    ledger.open()
+    with closing(ledger):
         yield ledger
 
 
@@ -55,7 +72,7 @@ def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
 
 def start_closing(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
     recorded = Recorded()
-    ledger.close_run(run.id, last or ended(run), status, message, recorded)
+    ledger.close_run(run.id, last or ended(run), status, message, recorded.note)
     return recorded
 
 
@@ -118,7 +135,7 @@ def test_a_locked_job_only_delays_its_own_run(conn, dsn, claims, ledger):
     add_job(conn, "SELECT 1", name="locked")
     for number in range(20):
         add_job(conn, "SELECT 1", name=f"free {number}")
-    held, *others = claims.claim(21)
+    held, *others = claims.claim(21, 60).runs
     with psycopg.connect(dsn) as holder:
         holder.execute(
             "SELECT FROM pgagent.pga_job WHERE jobid = %s FOR UPDATE", [held.job_id]
@@ -138,7 +155,7 @@ def test_a_user_who_changes_all_jobs_is_no_victim_of_a_deadlock(
     for _ in range(30):
         add_job(conn, "SELECT 1")
     with psycopg.connect(dsn) as user:
-        claimed = claims.claim(30)
+        claimed = claims.claim(30, 60).runs
         for run in reversed(claimed):
             user.execute(
                 "UPDATE pgagent.pga_job SET jobdesc = 'x' WHERE jobid = %s",
@@ -158,7 +175,7 @@ def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
         "ALTER TABLE pgagent.pga_jobsteplog ADD CHECK (jsloutput <> 'not this')"
     )
     wrong = Outcome(Ending.SUCCEEDED, 1, "not this")
-    bad, *good = claims.claim(3)
+    bad, *good = claims.claim(3, 60).runs
 
     refused = start_closing(ledger, bad, ended(bad, outcome=wrong))
     for run in good:
@@ -190,7 +207,7 @@ def test_who_fails_to_hear_it_does_not_keep_it_from_others(conn, dsn, claims, le
 
     for _ in range(3):
         add_job(conn, "SELECT 1")
-    first, *others = claims.claim(3)
+    first, *others = claims.claim(3, 60).runs
     with psycopg.connect(dsn) as holder:  # so that the others are recorded together
         holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
         held = start_closing(ledger, first)
@@ -204,16 +221,14 @@ def test_who_fails_to_hear_it_does_not_keep_it_from_others(conn, dsn, claims, le
     assert runs(conn) == [("s", None)] * 3
 
 
-def test_many_threads_share_a_session(conn, dsn, run, tasks):
-    with closing(Ledger(dsn, tasks)) as ledger, ThreadPoolExecutor(16) as threads:
-        ids = set(
-            threads.map(
-                lambda n: ledger.advance(run.id, None, run.steps[0].id, n),
-                range(2, 202),
-            )
+def test_many_tasks_share_a_session(conn, run, ledger, loop):
+    async def advance_often():
+        step_id = run.steps[0].id
+        return await asyncio.gather(
+            *(ledger.itself.advance(run.id, None, step_id, n) for n in range(2, 202))
         )
 
-    assert len(ids) == 200
+    assert len(set(loop.run(advance_often()))) == 200
     assert len(step_runs(conn)) == 201
 
 
@@ -236,16 +251,19 @@ def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
         recorded.result(timeout=10)
 
 
-def test_a_ledger_that_cannot_connect_says_so(tmp_path, tasks):
-    with pytest.raises(CatalogLostError, match="No such file or directory"):
-        Ledger(f"host={tmp_path}", tasks)
+def test_a_ledger_that_cannot_connect_says_so(tmp_path, loop):
+    with (
+        pytest.raises(CatalogLostError, match="No such file or directory"),
+        ledger_of(loop, f"host={tmp_path}", 1, print),
+    ):
+        pass
 
 
 def test_a_defect_leaves_nobody_waiting_and_the_ledger_open(
     conn, ledger, claims, run, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr("pgagent_runner.catalog.ledger._record", None)
+        patch.setattr("pgagent_runner.catalog.ledger._RECORD", None)
         with pytest.raises(TypeError):
             close(ledger, run)
 
@@ -253,15 +271,15 @@ def test_a_defect_leaves_nobody_waiting_and_the_ledger_open(
     assert runs(conn) == [("s", None)]
 
 
-def test_a_lack_of_threads_only_delays(conn, ledger, run, proxy, monkeypatch):
-    refusals = [OSError("can't start new thread")] * 3
+def test_a_lack_of_descriptors_only_delays(conn, ledger, run, proxy, monkeypatch):
+    refusals = [OSError("too many open files")] * 3
 
-    def in_thread(*args):
+    async def connect(*args):
         if refusals:
             raise refusals.pop()
-        return call_in_thread(*args)
+        return await libpq.connect(*args)
 
-    monkeypatch.setattr("pgagent_runner.catalog.connection.in_thread", in_thread)
+    monkeypatch.setattr(connection, "libpq", Mock(wraps=libpq, connect=connect))
     proxy.lose("question")
     close(ledger, run)
 

@@ -22,22 +22,22 @@ class Player:
     def __init__(self, meanwhile=lambda: None):
         self._meanwhile = meanwhile
 
-    def execute(self, step, _):
+    async def execute(self, step, _):
         self._meanwhile()
         return ENDINGS[step.code]
 
-    def pause(self, _):
+    async def pause(self, _):
         raise AssertionError("there is nothing to wait for")
 
 
 @pytest.fixture
-def execute(conn, claims, ledger):
+def execute(conn, claims, ledger, loop):
     """Run a job whose steps end so: "sf" is a success, then a failure."""
 
     def execute(endings, on_error="f", meanwhile=lambda: None):
         add_job(conn, *({"jstcode": e, "jstonerror": on_error} for e in endings))
-        (run,) = claims.claim(1)
-        execute_and_record(run, ledger, Player(meanwhile))
+        (run,) = claims.claim(1, 60).runs
+        execute_and_record(loop, run, ledger, loop.holding(Player(meanwhile)))
 
     return execute
 
