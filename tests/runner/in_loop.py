@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 PATIENCE = 30  # seconds
 
@@ -49,6 +50,22 @@ class LoopThread:
             return await result if inspect.isawaitable(result) else result
 
         return self.start(work())
+
+    @contextmanager
+    def task_group(self):
+        """A group for tasks; in the end they are waited for."""
+        opened: Future[asyncio.TaskGroup] = Future()
+        let_go = self.holding(self.call(asyncio.Event))
+
+        async def own():
+            async with asyncio.TaskGroup() as group:
+                opened.set_result(group)
+                await let_go.itself.wait()
+
+        owning = self.start(own())
+        yield opened.result(PATIENCE)
+        let_go.set()
+        owning.result(PATIENCE)
 
     def holding(self, value) -> "InLoop":
         """Return the same object for use in other threads."""

@@ -90,9 +90,7 @@ def waiting_claim(conn, end=""):
 
 
 @pytest.mark.parametrize("lost", ["by the server", "by us"])
-def test_a_claim_whose_answer_is_lost_is_not_asked_again(
-    conn, dsn, claims, loop, lost
-):
+def test_a_claim_whose_answer_is_lost_is_not_asked_again(conn, dsn, claims, loop, lost):
     job_id = add_job(conn, "SELECT 1")
     with psycopg.connect(dsn) as holder:
         holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")

@@ -7,8 +7,10 @@ import psycopg
 import pytest
 from jobs import add_job, job, runs, step_runs
 from pgagent_runner.agent.crew import Crew
+from pgagent_runner.agent.journal import write_down
 from pgagent_runner.catalog import CatalogError
-from pgagent_runner.steps import SessionPool, StepSettings
+from pgagent_runner.events import Events
+from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
 from pgagent_runner.steps.sql.session import Session
 from support import poll
 
@@ -26,30 +28,31 @@ class FailingPool(SessionPool):
 
 
 @contextmanager
-def crew_of(size, tasks, ledger, dsn, pool=None, on_session=lambda _: None):
+def crew_of(size, loop, ledger, dsn, pool=None):
+    """A crew, and in the end no run of it."""
     pool = pool or SessionPool()
-    crew = Crew(
-        size,
-        tasks,
-        ledger,
-        StepSettings(dsn, on_session=on_session),
-        pool,
-        on_free=lambda: None,
-        on_idle=lambda: None,
-        on_silence=lambda: None,
-    )
-    with closing(ledger):
-        yield crew
-        crew.dismiss()
-        pool.close_idle(0)
+    nursery = Nursery()
+    settings = StepSettings(dsn, on_session=ledger.itself.note_session)
+
+    def executor_of(run):
+        return StepExecutor(settings, run, pool, nursery)
+
+    with loop.task_group() as tasks:
+        crew = Crew(
+            *(size, tasks, ledger.itself, Events(write_down), executor_of),
+            on_free=lambda: None,
+            on_idle=lambda: None,
+        )
+        yield loop.holding(crew)
+        loop.call(crew.abort, "the test is over")
+        ledger.close()
+    loop.call(pool.close_idle, 0)
+    loop.call(nursery.close)
 
 
 @pytest.fixture
-def crew(tasks, ledger, dsn, catalog):
-    def note(pid):
-        ledger.note_session(catalog.agent_id, pid)
-
-    with crew_of(2, tasks, ledger, dsn, on_session=note) as crew:
+def crew(loop, ledger, dsn):
+    with crew_of(2, loop, ledger, dsn) as crew:
         yield crew
 
 
@@ -66,15 +69,15 @@ def defect(monkeypatch):
 
 @pytest.mark.parametrize("error", [OSError("closing"), RuntimeError("closing")])
 def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
-    conn, dsn, claims, ledger, tasks, caplog, error
+    conn, dsn, claims, ledger, loop, caplog, error
 ):
     pool = FailingPool()
     pool.error = error
-    with crew_of(1, tasks, ledger, dsn, pool) as crew:
+    with crew_of(1, loop, ledger, dsn, pool) as crew:
         add_job(conn, "SELECT 1")
-        crew.start(claims.claim(1))
+        crew.start(claims.claim(1, 60).runs)
 
-        poll(lambda: crew.idle)
+        poll(lambda: crew.is_idle)
         poll(lambda: runs(conn) == [("s", None)])
         assert crew.free == 1
         crew.check()
@@ -85,9 +88,9 @@ def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
 def test_an_unexpected_error_ends_its_own_run_only(conn, claims, crew, defect, caplog):
     broken = add_job(conn, "SELECT 1", "SELECT 2", "SELECT 3")
     sound = add_job(conn, "SELECT 1")
-    crew.start(claims.claim(2))
+    crew.start(claims.claim(2, 60).runs)
 
-    poll(lambda: crew.idle)
+    poll(lambda: crew.is_idle)
     crew.check()
     assert runs(conn, broken) == [("d", DEFECT)]
     assert [row[:2] for row in step_runs(conn, broken)] == [
@@ -106,7 +109,7 @@ def test_it_keeps_no_other_run_waiting_while_its_job_is_locked(
     broken = add_job(conn, "SELECT 1", "SELECT pg_advisory_lock(1)")
     with closing(psycopg.connect(dsn, autocommit=True)) as other:
         other.execute("SELECT pg_advisory_lock(1)")
-        crew.start(claims.claim(1))
+        crew.start(claims.claim(1, 60).runs)
         poll(lambda: len(step_runs(conn, broken)) == 2)
         with other.transaction():
             other.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
@@ -114,11 +117,11 @@ def test_it_keeps_no_other_run_waiting_while_its_job_is_locked(
             poll(lambda: caplog.records, what="the error")
 
             sound = add_job(conn, "SELECT 1")
-            crew.start(claims.claim(1))
+            crew.start(claims.claim(1, 60).runs)
             poll(lambda: runs(conn, sound) == [("s", None)])
             assert runs(conn, broken) == [("r", None)]
     poll(lambda: runs(conn, broken) == [("d", DEFECT)])
-    poll(lambda: crew.idle)
+    poll(lambda: crew.is_idle)
     crew.check()
 
 
@@ -128,9 +131,9 @@ def test_an_end_that_cannot_be_recorded_is_an_error_of_the_crew(
     monkeypatch.setattr("pgagent_runner.catalog.ledger._LONGEST_DELAY", 0.02)
     conn.execute("ALTER FUNCTION pgagent.pga_run_abort RENAME TO away")
     add_job(conn, "SELECT 1", "SELECT 2")
-    crew.start(claims.claim(1))
+    crew.start(claims.claim(1, 60).runs)
 
-    poll(lambda: crew.idle)
+    poll(lambda: crew.is_idle)
     with pytest.raises(CatalogError, match="pga_run_abort"):
         crew.check()
 
@@ -141,32 +144,35 @@ def test_a_run_that_no_thread_is_left_for_fails_with_its_first_step(
     def start(_):
         raise RuntimeError("can't start new thread")
 
-    add_job(conn, "SELECT 1", jobtimeout="1 hour")
-    (run,) = claims.claim(1)
-    monkeypatch.setattr(threading.Timer, "start", start)
+    # Names are looked up in a thread, for that may take its time.
+    add_job(conn, {"jstcode": "SELECT 1", "jstconnstr": "host=localhost"}, "SELECT 2")
+    (run,) = claims.claim(1, 60).runs
+    monkeypatch.setattr(threading.Thread, "start", start)
     crew.start([run])
 
-    poll(lambda: crew.idle)
+    poll(lambda: crew.is_idle)
     crew.check()
     ((status, message),) = runs(conn)
     assert status == "f"
     assert "can't start new thread" in message
-    assert step_runs(conn) == [("step 01", "f", -1, message)]
+    ((name, status, result, output),) = step_runs(conn)
+    assert (name, status, result) == ("step 01", "f", -1)
+    assert "can't start new thread" in output
 
 
 def test_a_session_that_cannot_be_given_back_is_closed_and_leaves_its_place(
-    conn, dsn, claims, ledger, tasks, monkeypatch
+    conn, dsn, claims, ledger, loop, monkeypatch
 ):
     def start_reset(_):
         raise RuntimeError("resetting")
 
-    with crew_of(1, tasks, ledger, dsn, SessionPool(1)) as crew:
+    with crew_of(1, loop, ledger, dsn, SessionPool(1)) as crew:
         for _ in range(2):
             with monkeypatch.context() as patch:
                 patch.setattr(Session, "start_reset", start_reset)
                 add_job(conn, "SELECT 1")
-                crew.start(claims.claim(1))
-                poll(lambda: crew.idle)
+                crew.start(claims.claim(1, 60).runs)
+                poll(lambda: crew.is_idle)
         crew.check()
     assert runs(conn) == [("s", None)] * 2
     sessions = "SELECT FROM pg_stat_activity WHERE application_name ~ '^pgagent job'"

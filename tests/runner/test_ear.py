@@ -11,7 +11,6 @@ from pgagent_runner.events import RunStarted
 from pgagent_runner.model import Run
 from support import poll
 
-
 RUN = Run(1, 1, "job", ())
 
 

@@ -292,7 +292,7 @@ def test_a_closed_ledger_opens_nothing_any_more(ledger):
     ledger.close()
 
     with pytest.raises(CatalogLostError):
-        ledger.note_session(1, 1)
+        ledger.note_session(1)
 
     assert open_files() < before
 

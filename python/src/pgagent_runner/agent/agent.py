@@ -77,7 +77,7 @@ class Agent:
                 delay = self._backoff.next()
                 log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
-                await self._wait(delay)
+                await self._rest(delay)
         notify("STOPPING=1")
         self._pool.close_idle(0)
         self._nursery.close()
@@ -100,13 +100,13 @@ class Agent:
         try:
             registered = await self._unless_stopped(1, lease.registered)
             self._starting = False
-            self._backoff.reset()
             service = Service(
                 self._options, lease, registered, self._pool, self._nursery
             )
             try:
                 # An agent that has registered leaves, unless that takes too long too.
                 await self._unless_stopped(2, service.open())
+                self._backoff.reset()
                 await self._serve(service, lease)
             finally:
                 await service.close()
@@ -179,6 +179,12 @@ class Agent:
         """Wait until something has changed, or for so many seconds."""
         self._pause = asyncio.get_running_loop().create_future()
         await wait(self._pause, seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for so many seconds, or to be stopped; nothing else matters now."""
+        end = time.monotonic() + seconds
+        while not self._stops and (left := end - time.monotonic()) > 0:
+            await self._wait(left)
 
     async def _unless_stopped(self, stops: int, awaitable: Awaitable[T]) -> T:
         """Await something, and break that off when asked so often to stop."""

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
 from pgagent_runner.events import Event, Events, RunClaimed, RunRecorded
@@ -89,7 +90,9 @@ class Crew:
             self._unrecorded.add(run.id)
             if self._aborted is not None:
                 executor.cancel(self._aborted)
-            self._tasks.create_task(self._work(run, executor))
+            task = self._tasks.create_task(self._work(run, executor))
+            # Here and not in the task: one that is cancelled at once does not even begin.
+            task.add_done_callback(partial(self._let_go, run))
 
     def cancel(self, reasons: Mapping[int, str]) -> None:
         """Stop these runs, as far as they are under way here, for these reasons."""
@@ -129,25 +132,29 @@ class Crew:
 
     async def _work(self, run: Run, executor: StepExecutor) -> None:
         """Execute a run; whatever it raises, others of the group must not hear of it."""
+        has_ended = False
         try:
             with executor:
-                await execute_run(run, self._ledger, executor, self._events)
-        except CatalogError as e:
-            self._note_recorded(run, e)
+                try:
+                    await execute_run(run, self._ledger, executor, self._events)
+                except CatalogError as e:
+                    self._note_recorded(run, e)
+                has_ended = True
         except Exception as e:
             log.exception("run %s: an error in the runner itself", run.id)
-            await self._abort(run, explain_error(e))
-        except asyncio.CancelledError:
+            if not has_ended:
+                await self._abort(run, explain_error(e))
+
+    def _let_go(self, run: Run, task: "asyncio.Task[None]") -> None:
+        del self._running[run.id]
+        if task.cancelled():
             # Not by us. What was handed in is recorded; else the run would be nobody's.
             aborting = asyncio.create_task(self._abort(run, "its task was cancelled"))
             self._aborting.add(aborting)
             aborting.add_done_callback(self._aborting.discard)
-            raise
-        finally:
-            del self._running[run.id]
-            if self.size - len(self._running) >= self.wakes_at:
-                self._on_free()
-            self._tell_if_idle()
+        if self.size - len(self._running) >= self.wakes_at:
+            self._on_free()
+        self._tell_if_idle()
 
     async def _abort(self, run: Run, reason: str) -> None:
         """Record that a run ended at nobody knows which point."""

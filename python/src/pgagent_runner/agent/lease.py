@@ -25,10 +25,11 @@ _HEARTBEAT = 1 / 5
 _FENCE = 13 / 20
 _KILL_MARGIN = 1.0  # seconds before the end of the lease
 _DYING_RETRY = 0.2  # seconds until another look at a dead agent whose sessions end
+_MOMENTS = 20  # in which a lease that lasts no longer is divided
 
 
 class Guarded(Protocol):
-    """What may go on as long as the lease lasts: see `Crew`, whose threads these are."""
+    """What may go on as long as the lease lasts: see `Crew`."""
 
     def abort(self, reason: str) -> None:
         """Stop all steps: in the loop's thread."""
@@ -89,9 +90,18 @@ class Lease:
         self._turn_asked: float | None = None  # since when the loop has not turned
         self._guarded: Guarded | None = None
         self._registration: Registration | None = None
+        self._end_is_noted = threading.Event()
         self.ended.add_done_callback(lambda _: on_end())
-        self._fence = Fence(self._stop, self._stop_without_loop, self.break_off)
-        threading.Thread(target=self._work, name="lease", daemon=True).start()
+        try:
+            self._fence = Fence(self._stop, self._stop_without_loop, self.break_off)
+            try:
+                threading.Thread(target=self._work, name="lease", daemon=True).start()
+            except BaseException:
+                self._fence.close()
+                raise
+        except BaseException:
+            self._waker.close()
+            raise
 
     def guard(self, guarded: Guarded) -> None:
         """Stop this when the lease can't be renewed."""
@@ -130,12 +140,19 @@ class Lease:
         self._waker.wake()
 
     def _work(self) -> None:
+        error: BaseException | None = None
         try:
             self._serve()
         except BaseException as e:  # noqa: BLE001 (raised where it is waited for)
-            self._post(self._note_end, e)
-        else:
-            self._post(self._note_end, None)
+            error = e
+        self._post(self._note_end, error)
+        # A loop that is stuck does not hear of it. Of a process that was frozen, no more
+        # than one of these moments has passed.
+        for _ in range(_MOMENTS):
+            is_noted = self._end_is_noted.wait(self._options.lease / _MOMENTS)
+            if is_noted or self._loop.is_closed():
+                return
+        exit_at_once("nothing has gone on since the registration was lost")
 
     def _serve(self) -> None:
         options = self._options
@@ -214,6 +231,7 @@ class Lease:
             self.registered.set_result(known)
 
     def _note_end(self, error: BaseException | None) -> None:
+        self._end_is_noted.set()
         self._fence.close()
         self._waker.close()
         for future in (self.registered, self.ended):

@@ -309,14 +309,15 @@ class Ledger:
 
     async def _write_on(self) -> None:
         """Write what is handed in, all of it together, until closed."""
-        while await self._has_entries.wait() and not self._closed.is_set():
+        while not self._closed.is_set():
+            await self._has_entries.wait()
+            self._has_entries.clear()
             while entries := self._take():
                 try:
                     await self._write(entries)
                 except Exception as e:  # noqa: BLE001 (told to whoever waits for them)
                     for entry in entries:
                         entry.end(None, e)
-            self._has_entries.clear()
 
     def _take(self) -> list[_Entry]:
         """Return what is to be written next: what has room in a transaction, or one."""
