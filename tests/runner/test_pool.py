@@ -495,11 +495,11 @@ def cancelled_at(loop, nursery, settings, opened, single, watcher):
             seal = Seal() if a_step.mode == "atomic" else None
             await CancelledAt(one.execute(a_step, seal), nth, late=late)
 
-    async def wait_for_it(*args, **kwargs):
+    async def wait_for_it(a_step, session, nth, *, late):
         with executor(step("")) as holder:
             await holder.execute(step("SELECT 1"))
-            task = asyncio.create_task(execute(*args, **kwargs))
-            await asyncio.sleep(0)
+            task = asyncio.create_task(execute(a_step, session, nth, late=late))
+            await asyncio.sleep(0.02 if session == "one that others need" else 0)
         await task
 
     def is_alive():
@@ -512,7 +512,8 @@ def cancelled_at(loop, nursery, settings, opened, single, watcher):
         if session == "a dead one":
             watcher.execute("SELECT pg_terminate_backend(%s)", opened[-1:])
             poll(lambda: not is_alive())
-        work = wait_for_it if session == "one that it waits for" else execute
+        waits = session in {"one that others need", "one that others give"}
+        work = wait_for_it if waits else execute
         try:
             loop.call(work, a_step, session, nth, late=late)
         except CancelledError:
@@ -530,7 +531,8 @@ def cancelled_at(loop, nursery, settings, opened, single, watcher):
         *((kind, "the run's own") for kind in STEPS),
         ("one statement", "a new one"),
         ("one statement", "a dead one"),
-        ("one statement", "one that it waits for"),
+        ("one statement", "one that others need"),
+        ("one statement", "one that others give"),
     ],
 )
 def test_a_task_that_is_cancelled_anywhere_leaves_the_sessions_in_order(
