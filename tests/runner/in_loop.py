@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import itertools
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -84,6 +85,36 @@ class InLoop:
         if not callable(attribute):
             return attribute
         return lambda *args, **kwargs: self._loop.call(attribute, *args, **kwargs)
+
+
+class CancelledAt:
+    """Awaits something; cancels its task at the nth wait: `await CancelledAt(…)`.
+
+    `late` is just when that wait has ended.
+    """
+
+    def __init__(self, coroutine, nth: int, *, late: bool) -> None:
+        self._coroutine = coroutine
+        self._nth = nth
+        self._late = late
+
+    def __await__(self):
+        inner = self._coroutine.__await__()
+        go_on, value = inner.send, None
+        for number in itertools.count(1):
+            try:
+                waited_for = go_on(value)
+            except StopIteration as end:
+                return end.value
+            if number == self._nth and not self._late:
+                asyncio.current_task().cancel()
+            try:
+                go_on, value = inner.send, (yield waited_for)
+            except BaseException as error:  # noqa: BLE001 (raised where it waits)
+                go_on, value = inner.throw, error
+            else:
+                if number == self._nth and self._late:
+                    go_on, value = inner.throw, asyncio.CancelledError()
 
 
 async def _cancel_all():

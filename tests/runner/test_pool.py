@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from contextlib import closing
 
 import psycopg
@@ -12,6 +12,7 @@ from pgagent_runner.steps import SessionPool, StepExecutor, StepSettings
 from psycopg.conninfo import make_conninfo
 from support import poll
 
+from .in_loop import CancelledAt
 from .lossy_proxy import LossyProxy
 
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
@@ -104,8 +105,9 @@ def noting(server, opened):
     return StepSettings(server, on_session=note)
 
 
-def step(code, conninfo=""):
-    return Step(5, "step", "s", code, "" if conninfo else "postgres", conninfo, "f")
+def step(code, conninfo="", timeout=None, mode="single"):
+    database = "" if conninfo else "postgres"
+    return Step(5, "step", "s", code, database, conninfo, "f", mode, timeout)
 
 
 def peak_memory():
@@ -173,6 +175,21 @@ def test_who_is_cancelled_while_waiting_keeps_nobody_waiting(
     assert not third.done()
     gate.close()
     assert first.result(20) == third.result(20) == [Ending.SUCCEEDED]
+
+
+def test_the_time_limit_of_a_step_does_not_count_the_wait_for_a_session(
+    start, single, gate, watcher, executors
+):
+    first = start(single, (LOCK,))[1]
+    poll(lambda: at_the_gate(watcher) == 1)
+    second = start(single, ("SELECT 1", "", 0.3))[1]
+
+    assert not wait([second], 0.6).done
+    gate.close()
+    assert first.result(20) == second.result(20) == [Ending.SUCCEEDED]
+    with executors(single) as executor:
+        outcome = executor.execute(step("SELECT pg_sleep(60)", timeout=0.3))
+    assert outcome.reason == "the step took longer than 0.3 s"
 
 
 @pytest.mark.parametrize("end", ["terminated", "cancelled"])
@@ -441,3 +458,96 @@ def test_many_rows_are_not_kept_in_memory_by_a_session_that_was_handed_on(
         outcome = executor.execute(step(many))
     assert (outcome.ending, outcome.result) == (Ending.SUCCEEDED, 100_000)
     assert peak_memory() - before < 30_000
+
+
+# --- tasks that are cancelled
+
+STEPS = {
+    "one statement": step("SELECT pg_sleep(0.02)"),
+    "several": step("SELECT 1; SELECT pg_sleep(0.02)"),
+    "copy": step("COPY (SELECT generate_series(1, 99999)) TO STDOUT"),
+    "left open": step("BEGIN; SELECT pg_sleep(0.02)"),
+    "autocommit": step("SELECT 1; SELECT pg_sleep(0.02)", mode="autocommit"),
+    "atomic": step("SELECT pg_sleep(0.02)", mode="atomic"),
+    "endless": step("SELECT pg_sleep(60)", timeout=0.05),
+}
+
+
+class Seal:
+    """One that records nothing."""
+
+    def statement(self, *_):
+        return "SELECT", ()
+
+
+@pytest.fixture
+def cancelled_at(loop, nursery, settings, opened, single, watcher):
+    """Cancel a task at its nth wait, in a step; tell whether it had so many."""
+
+    def executor(a_step):
+        run = RUN._replace(steps=(a_step,))
+        return StepExecutor(settings, run, single.itself, nursery)
+
+    async def execute(a_step, session, nth, *, late):
+        with executor(a_step) as one:
+            if session == "the run's own":
+                await one.execute(step("SELECT 1"))
+            seal = Seal() if a_step.mode == "atomic" else None
+            await CancelledAt(one.execute(a_step, seal), nth, late=late)
+
+    async def wait_for_it(a_step, session, nth, *, late):
+        with executor(step("")) as holder:
+            await holder.execute(step("SELECT 1"))
+            task = asyncio.create_task(execute(a_step, session, nth, late=late))
+            await asyncio.sleep(0.02 if session == "one that others need" else 0)
+        await task
+
+    def is_alive():
+        alive = "SELECT FROM pg_stat_activity WHERE pid = %s"
+        return watcher.execute(alive, opened[-1:]).rowcount
+
+    def cancelled_at(a_step, session, nth, *, late):
+        if session == "a new one":
+            single.close_idle(0)
+        if session == "a dead one":
+            watcher.execute("SELECT pg_terminate_backend(%s)", opened[-1:])
+            poll(lambda: not is_alive())
+        waits = session in {"one that others need", "one that others give"}
+        work = wait_for_it if waits else execute
+        try:
+            loop.call(work, a_step, session, nth, late=late)
+        except CancelledError:
+            return True
+        return False
+
+    return cancelled_at
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize(
+    ("kind", "session"),
+    [
+        *((kind, "one handed on") for kind in STEPS),
+        *((kind, "the run's own") for kind in STEPS),
+        ("one statement", "a new one"),
+        ("one statement", "a dead one"),
+        ("one statement", "one that others need"),
+        ("one statement", "one that others give"),
+    ],
+)
+def test_a_task_that_is_cancelled_anywhere_leaves_the_sessions_in_order(
+    start, single, gate, watcher, cancelled_at, kind, session, late
+):
+    nth = 0
+    while True:
+        assert start(single, ("SELECT 1",))[1].result(1) == [Ending.SUCCEEDED]
+        nth += 1
+        if not cancelled_at(STEPS[kind], session, nth, late=late):
+            break
+    assert nth > 1
+    one = start(single, (LOCK,))[1]
+    poll(lambda: at_the_gate(watcher) == 1)
+    another = start(single, ("SELECT 1",))[1]
+    assert not wait([another], 0.05).done
+    gate.close()
+    assert one.result(5) == another.result(5) == [Ending.SUCCEEDED]
