@@ -3,7 +3,6 @@
 See `guardian.py` for what these are and how they are talked to.
 """
 
-import array
 import asyncio
 import os
 import signal
@@ -41,7 +40,7 @@ class Guardian:
 
     def __init__(self, channel: socket.socket, listener: Listener) -> None:
         """Listen to it, in the loop of this thread."""
-        channel.setblocking(False)
+        channel.setblocking(False)  # noqa: FBT003
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(channel.fileno(), self._hear)
@@ -63,10 +62,7 @@ class Guardian:
     async def request(self, request: bytes, descriptor: int) -> None:
         """Have it start a script; raise OSError if it does not listen."""
         message = b"run %d\n%b" % (len(request), request)
-        passed = [
-            (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
-        ]
-        sent = self._channel.sendmsg([message], passed)
+        sent = self._channel.sendmsg([message], _passing(descriptor))
         if sent == len(message):
             return
         self._requesting = True
@@ -172,7 +168,7 @@ class Nursery:
         guardian.tell("leave")
 
     def close(self) -> None:
-        """End the nursery and the guardians that are free; another script has others."""
+        """End the nursery and all guardians that are free."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -202,21 +198,22 @@ class Nursery:
         try:
             await cancellation.wait(waiter, _BIRTH_TIME)
             cancellation.check()
-            match said:
-                case [(b"ready", [pid, *cgroup]), *_]:
-                    guardian.introduce(pid, cgroup)
-                    return guardian
-                case [(b"failed", [number]), *_]:
-                    raise OSError(int(number), os.strerror(int(number)))
         except BaseException:
             guardian.close()
             raise
+        match said:
+            case [(b"ready", [pid, *cgroup]), *_]:
+                guardian.introduce(pid, cgroup)
+                return guardian
+            case [(b"failed", [number]), *_]:
+                guardian.close()
+                raise OSError(int(number), os.strerror(int(number)))
         guardian.close()
         return None
 
     def _hand_over(self, end: socket.socket) -> None:
         """Give the nursery the socket of a new guardian."""
-        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [end.fileno()]))]
+        passed = _passing(end.fileno())
         if self._channel is not None:
             try:
                 self._channel.sendmsg([b"g"], passed)
@@ -281,6 +278,12 @@ def kill_group(group: int) -> None:
             os.killpg(group, signal.SIGKILL)
 
 
+def _passing(descriptor: int) -> list[tuple[int, int, bytes]]:
+    """Return what sends a descriptor along with a message."""
+    passed = descriptor.to_bytes(4, sys.byteorder)
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)]
+
+
 def _start() -> socket.socket:
     """Start a nursery; return the socket that leads there."""
     ours, theirs = socket.socketpair()
@@ -303,5 +306,5 @@ def _start() -> socket.socket:
         except BaseException:
             ours.close()
             raise
-    ours.setblocking(False)
+    ours.setblocking(False)  # noqa: FBT003
     return ours
