@@ -537,6 +537,32 @@ async def test_a_script_that_writes_much_lets_others_have_their_turn(nursery):
     assert longest < 0.5
 
 
+STORM = """exec 9>{leash}
+i=0
+while test $i -lt 150; do setsid sleep 600 & i=$((i+1)); done
+wait
+"""
+
+
+@pytest.mark.parametrize("victims", ["runner", "guardian", "runner nursery guardian"])
+def test_nothing_is_left_of_many_processes(leash, tmp_path, victims):
+    script = STORM.format(leash=leash.path)
+    with stand_in(script, tmp_path=tmp_path) as runner:
+        poll(leash.is_held)
+        kill(victims, runner.pid)
+        poll(lambda: not leash.is_held(), 10, "all processes to end")
+
+
+# Root may look into every process, unless it gives that up.
+ORDINARY = "setpriv --bounding-set=-all --inh-caps=-all " if os.geteuid() == 0 else ""
+
+
+@with_nursery
+async def test_a_script_can_not_look_into_its_guardian(nursery):
+    code = f"LC_ALL=C; export LC_ALL; {ORDINARY} cat /proc/$PPID/environ 2>&1; true"
+    assert "Permission denied" in await execute(nursery, code)
+
+
 # --- a script's time
 
 
