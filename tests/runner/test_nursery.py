@@ -408,9 +408,11 @@ def test_a_nursery_that_does_nothing_is_replaced(monkeypatch):
         stopped = guards()[1]
         os.kill(stopped, signal.SIGSTOP)
         try:
+            before = len(children(os.getpid()))
             async with asyncio.TaskGroup() as group:
-                for _ in range(2):
+                for _ in range(5):
                     group.create_task(execute(nursery, "sleep 0.1"))
+            assert len(children(os.getpid())) == before + 1
         finally:
             os.kill(stopped, signal.SIGCONT)
         await until(lambda: not lives(stopped))

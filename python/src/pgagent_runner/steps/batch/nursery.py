@@ -133,6 +133,7 @@ class Nursery:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._channel: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: list[Guardian] = []  # the one that was used last is used next
         self._leaving: set[Guardian] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,7 +148,6 @@ class Nursery:
         for _ in range(2):
             if (guardian := await self._beget(cancellation)) is not None:
                 return guardian
-            self._abandon()
         raise StepError(
             "no guardian for the script could be started: those that were asked for"
             f" ended at once, or gave no sign of life for {_BIRTH_TIME:g} s"
@@ -179,7 +179,10 @@ class Nursery:
         self._abandon()
 
     async def _beget(self, cancellation: Cancellation) -> Guardian | None:
-        """Have a guardian made; return None if the nursery seems to be dead."""
+        """Have a guardian made; return None if the nursery seems to be dead.
+
+        Then it is asked no more.
+        """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         said: list[tuple[bytes, list[bytes]]] = []
 
@@ -194,7 +197,7 @@ class Nursery:
             except BaseException:
                 ours.close()
                 raise
-        guardian = Guardian(ours, note)
+        guardian, asked = Guardian(ours, note), self._channel
         try:
             await cancellation.wait(waiter, _BIRTH_TIME)
             cancellation.check()
@@ -209,6 +212,8 @@ class Nursery:
                 guardian.close()
                 raise OSError(int(number), os.strerror(int(number)))
         guardian.close()
+        if self._channel is asked:
+            self._abandon()
         return None
 
     def _hand_over(self, end: socket.socket) -> None:
@@ -222,13 +227,14 @@ class Nursery:
             else:
                 return
         self._channel = _start()
-        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._abandon)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._channel.fileno(), self._abandon)
         self._channel.sendmsg([b"g"], passed)
 
     def _abandon(self) -> None:
         """Let go of the nursery: it ends, and guardians at work live on."""
-        if self._channel is not None:
-            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        if self._channel is not None and self._loop is not None:
+            self._loop.remove_reader(self._channel.fileno())
             self._channel.close()
             self._channel = None
 
