@@ -31,7 +31,7 @@ Messages to a guardian are lines:
 And from it:
 
 - `ready PID CGROUP`, or `failed ERRNO` if there can't be another guardian;
-- `started PID`, or `failed ERRNO`, or `unwritten ERRNO NAMED` if the script could not be
+- `started PID`, `failed ERRNO`, or `unwritten ERRNO NAMED` if the script could not be
   written, NAMED 1 if its name helps to understand why;
 - `exited CODE CPU MEMORY FREE`: -N for signal N, seconds, bytes, 1 if none is left;
 - `gone`: nothing is left of what was to end;
