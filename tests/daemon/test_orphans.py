@@ -48,22 +48,70 @@ def test_a_frozen_runners_script_ends_before_its_lease(conn, dsn, leash):
         poll(lambda: runs(conn)[0][0] != "r", what="the run to end")
 
 
-def test_a_guardian_that_is_killed_takes_the_script_along(conn, runner, leash):
-    add_job(conn, batch(f"exec 9>{leash.path}; sleep 600"))
+GUARDS = ("keeper", "nursery", "guardian")
+
+
+@pytest.mark.parametrize(
+    "victims", ["guardian", "nursery guardian", "keeper nursery guardian"]
+)
+def test_a_guardian_that_is_killed_takes_the_script_along(conn, runner, leash, victims):
+    script = "sleep 600" if "keeper" in victims else FAMILY.partition("\n")[2]
+    add_job(conn, batch(f"exec 9>{leash.path}; {script}"))
     running_step(conn)
     poll(leash.is_held)
-    (guardian,) = [
-        int(process.name)
-        for process in Path("/proc").glob("[0-9]*")
-        if b"guardian.py" in read(process / "cmdline")
-        and f"PPid:\t{runner.pid}\n".encode() in read(process / "status")
-    ]
+    guards = guards_of(runner)
 
-    os.kill(guardian, signal.SIGKILL)
+    for victim in victims.split():
+        os.kill(guards[victim], signal.SIGKILL)
 
     poll(lambda: not leash.is_held(), 5, "the script to end")
     poll(lambda: runs(conn)[0][0] == "f")
     assert "the script's guardian has ended" in runs(conn)[0][1]
+
+
+@pytest.mark.parametrize("victims", ["guardian nursery", "nursery", "nursery keeper"])
+def test_nothing_survives_a_runner_that_is_killed_with_its_guards(
+    conn, dsn, leash, victims
+):
+    with Runner(dsn) as runner:
+        runner.ready()
+        add_job(conn, batch(FAMILY.format(leash=leash.path)))
+        running_step(conn)
+        poll(leash.is_held)
+        guards = guards_of(runner)
+        runner.send(signal.SIGKILL)
+        for victim in victims.split():
+            os.kill(guards[victim], signal.SIGKILL)
+        runner.ended()
+        poll(lambda: not leash.is_held(), 5, "all processes to end")
+
+
+def test_a_script_survives_the_nursery(conn, runner, gate):
+    code, open_gate = gate
+    add_job(conn, batch(code))
+    running_step(conn)
+    os.kill(guards_of(runner)["nursery"], signal.SIGKILL)
+    add_job(conn, batch("true"))
+    poll(lambda: [run[0] for run in runs(conn)].count("s") == 1)
+    open_gate()
+    poll(lambda: [run[0] for run in runs(conn)] == ["s", "s"])
+
+
+def guards_of(runner):
+    """Return the processes between the runner and its only script."""
+    found, parent = {}, runner.pid
+    for name in GUARDS:
+        (parent,) = poll(lambda: children(parent))  # noqa: B023
+        found[name] = parent
+    return found
+
+
+def children(pid):
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if f"PPid:\t{pid}\n".encode() in read(process / "status")
+    ]
 
 
 def read(path):

@@ -43,7 +43,9 @@ def trace():
     libc.ptrace(17, int(runner), 0, 0)
     return True
 
-runner = parent(os.getppid())
+runner = str(os.getppid())
+while b"guardian.py" in open(f"/proc/{{runner}}/cmdline", "rb").read():
+    runner = parent(runner)
 looks = (environ, memory, trace)
 print(json.dumps({{look.__name__: attempt(look) for look in looks}}))
 """

@@ -71,7 +71,7 @@ class Room:
 
     async def _cancel(self, condition):
         async with asyncio.timeout(10):
-            while not condition():
+            while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         self.cancellation.cancel("the agent stops")
 

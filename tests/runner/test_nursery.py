@@ -22,7 +22,7 @@ from pgagent_runner.steps.batch import guardian as program
 from pgagent_runner.steps.batch import nursery as nursery_module
 from pgagent_runner.steps.batch.batch_step import batch_environment, run_script
 from pgagent_runner.steps.batch.nursery import Nursery
-from pgagent_runner.steps.batch.script import Request, StartError, supervised
+from pgagent_runner.steps.batch.script import Request, Script, StartError, supervised
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -34,14 +34,20 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /p
 RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
 
 
-async def execute(nursery, code, cancellation=None, on_start=lambda _: None, **settings):
+async def execute(
+    nursery, code, cancellation=None, on_start=lambda _: None, **settings
+):
     """Execute a script; return its output."""
     environment = batch_environment(os.environ)
     output = BoundedOutput(1 << 20)
     await run_script(
-        *(Step(5, "step", "b", code, "", "", "f"), RUN),
+        Step(5, "step", "b", code, "", "", "f"),
+        RUN,
         StepSettings("", environment=environment, **settings),
-        *(cancellation or Cancellation(), output, nursery, on_start),
+        cancellation or Cancellation(),
+        output,
+        nursery,
+        on_start,
     )
     return output.text()
 
@@ -58,13 +64,14 @@ def with_nursery(test):
         asyncio.run(run(arguments))
 
     asked = list(signature(test).parameters.values())[1:]
-    wrapper.__signature__ = Signature(asked)  # what pytest has to provide
+    # What pytest has to provide:
+    wrapper.__signature__ = Signature(asked)  # type: ignore[attr-defined]
     return wrapper
 
 
 async def until(condition, deadline=10):
     async with asyncio.timeout(deadline):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -164,9 +171,9 @@ STAND_IN = """if True:
 
 
 @contextmanager
-def stand_in(*scripts, tmp_path, prelude=""):
+def stand_in(*scripts, tmp_path, prelude="", wrapper=()):
     environ = os.environ | {"TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", prelude + STAND_IN, *scripts]
+    command = [*wrapper, sys.executable, "-c", prelude + STAND_IN, *scripts]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, text=True)
     with process:
         try:
@@ -218,10 +225,22 @@ def test_whatever_is_killed_with_a_guardian_or_a_runner_nothing_is_left(
             poll(lambda: not list(tmp_path.glob("pgagent-*")), 5, "no directory")
 
 
+def test_a_runner_kills_the_process_group_if_nobody_else_can(leash, tmp_path):
+    script = f"exec 9>{leash.path}; sleep 600 & sleep 600"
+    with stand_in(script, tmp_path=tmp_path) as runner:
+        poll(leash.is_held)
+        kill("keeper nursery guardian", runner.pid)
+        poll(lambda: not leash.is_held(), 5, "all processes to end")
+        assert "guardian has ended" in runner.stdout.readline()
+        assert runner.stdout.read() == "next\n\n"
+
+
 @pytest.mark.parametrize("victims", SURVIVED)
 def test_a_script_survives_the_nursery(leash, tmp_path, victims):
     gate = tmp_path / "gate"
-    script = f"exec 9>{leash.path}; until test -e {gate}; do sleep 0.02; done; echo well"
+    script = (
+        f"exec 9>{leash.path}; until test -e {gate}; do sleep 0.02; done; echo well"
+    )
     with stand_in(script, tmp_path=tmp_path) as runner:
         poll(leash.is_held)
         kill(victims, runner.pid)
@@ -261,13 +280,18 @@ def test_processes_that_only_fork_and_exit_do_not_escape(leash, tmp_path, victim
 
 def test_what_a_script_has_left_on_purpose_outlives_the_runner(leash, tmp_path):
     script = f"sleep 600 >{leash.path} 2>&1 & echo $!"
-    with stand_in(f"until ! test -e {tmp_path}/never; do :; done; sleep 600", script,
-                  tmp_path=tmp_path) as runner:
+    with stand_in(
+        f"until ! test -e {tmp_path}/never; do :; done; sleep 600",
+        script,
+        tmp_path=tmp_path,
+    ) as runner:
         poll(leash.is_held)
         (keeper,) = children(runner.pid)
         (nursery,) = children(keeper)
         poll(lambda: len(children(nursery)) == 2, what="another guardian")
-        retired = next(g for g in children(nursery) if "sleep" in name_of(children(g)[0]))
+        retired = next(
+            g for g in children(nursery) if "sleep" in name_of(children(g)[0])
+        )
         (left,) = children(retired)
         runner.kill()
         poll(lambda: children(nursery) == [retired], what="the other one to end")
@@ -394,9 +418,11 @@ def test_a_nursery_that_does_nothing_is_replaced(monkeypatch):
         stopped = guards()[1]
         os.kill(stopped, signal.SIGSTOP)
         try:
+            before = len(children(os.getpid()))
             async with asyncio.TaskGroup() as group:
-                for _ in range(2):
+                for _ in range(5):
                     group.create_task(execute(nursery, "sleep 0.1"))
+            assert len(children(os.getpid())) == before + 1
         finally:
             os.kill(stopped, signal.SIGCONT)
         await until(lambda: not lives(stopped))
@@ -411,7 +437,7 @@ def test_a_nursery_that_can_not_start_fails_the_step(monkeypatch, tmp_path):
 
     @with_nursery
     async def test(nursery):
-        with pytest.raises(StepError, match="no guardian .* could be started"):
+        with pytest.raises(StepError, match="no guardian for the script"):
             await execute(nursery, "true")
 
     test()
@@ -483,7 +509,9 @@ async def test_nobody_has_a_copy_of_a_socket_or_of_an_output(nursery, tmp_path):
     )
     assert len(sockets) == 21  # the nursery's and the guardians'
     assert set(sockets.values()) == {1}
-    outputs = {next(n for n, w in open_in[pid] if w and "pipe:" in n) for pid in scripts}
+    outputs = {
+        next(n for n, w in open_in[pid] if w and "pipe:" in n) for pid in scripts
+    }
     assert len(outputs) == 20
     for pid in (os.getpid(), keeper, own, *guardians):
         assert not [name for name, writes in open_in[pid] if writes and name in outputs]
@@ -512,19 +540,41 @@ async def test_scripts_take_no_threads(nursery):
 
 @with_nursery
 async def test_a_script_that_writes_much_lets_others_have_their_turn(nursery):
-    async def measure():
-        longest = 0.0
-        while True:
-            began = time.monotonic()
-            await asyncio.sleep(0)
-            longest = max(longest, time.monotonic() - began)
-            yield longest
-
     task = asyncio.create_task(execute(nursery, "exec head -c 300000000 /dev/zero"))
-    async for longest in measure():
-        if task.done():
-            break
+    longest = 0.0
+    while not task.done():
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - began)
     assert longest < 0.5
+
+
+STORM = """exec 9>{leash}
+i=0
+while test $i -lt 150; do setsid sleep 600 & i=$((i+1)); done
+wait
+"""
+
+
+@pytest.mark.parametrize("victims", ["runner", "guardian", "runner nursery guardian"])
+def test_nothing_is_left_of_many_processes(leash, tmp_path, victims):
+    script = STORM.format(leash=leash.path)
+    with stand_in(script, tmp_path=tmp_path) as runner:
+        poll(leash.is_held)
+        kill(victims, runner.pid)
+        poll(lambda: not leash.is_held(), 10, "all processes to end")
+
+
+# Root may look into every process, unless it gives that up; it keeps the right to read
+# the files of whoever owns this directory.
+ORDINARY = ("setpriv", "--bounding-set=-all,+dac_override", "--inh-caps=-all")
+
+
+def test_a_script_can_not_look_into_its_guardian(tmp_path):
+    look = "LC_ALL=C; export LC_ALL; cat /proc/$PPID/environ 2>&1; true"
+    ordinary = ORDINARY if os.geteuid() == 0 else ()
+    with stand_in(look, tmp_path=tmp_path, wrapper=ordinary) as runner:
+        assert "Permission denied" in runner.stdout.read()
 
 
 # --- a script's time
@@ -540,7 +590,7 @@ async def test_a_script_that_nobody_keeps_alive_is_killed(nursery, leash):
 
 @with_nursery
 async def test_a_script_is_kept_alive_by_another_thread(nursery):
-    scripts = []
+    scripts: list[Script] = []
     ended = threading.Event()
 
     def keep_alive():
@@ -552,7 +602,9 @@ async def test_a_script_is_kept_alive_by_another_thread(nursery):
     thread.start()
     try:
         code = "sleep 1.5; echo well"
-        output = await execute(nursery, code, on_start=scripts.append, lease=lambda: 0.8)
+        output = await execute(
+            nursery, code, on_start=scripts.append, lease=lambda: 0.8
+        )
     finally:
         ended.set()
         thread.join()
@@ -562,8 +614,22 @@ async def test_a_script_is_kept_alive_by_another_thread(nursery):
 
 
 @with_nursery
+async def test_a_script_that_comes_too_late_does_not_start(nursery, tmp_path):
+    await execute(nursery, "true")
+    (guardian,) = guards()[2]
+    os.kill(guardian, signal.SIGSTOP)
+    code = f"touch {tmp_path}/trace"
+    task = asyncio.create_task(execute(nursery, code, lease=lambda: 0.2))
+    await asyncio.sleep(0.3)
+    os.kill(guardian, signal.SIGCONT)
+    with pytest.raises(StepError, match="not shown a sign of life for too long"):
+        await task
+    assert not (tmp_path / "trace").exists()
+
+
+@with_nursery
 async def test_a_sign_of_life_that_is_late_hurts_no_other_script(nursery):
-    scripts = []
+    scripts: list[Script] = []
     await execute(nursery, "true", on_start=scripts.append)
     (guardian,) = guards()[2]
     os.kill(guardian, signal.SIGSTOP)
@@ -576,7 +642,7 @@ async def test_a_sign_of_life_that_is_late_hurts_no_other_script(nursery):
 
 @with_nursery
 async def test_a_script_can_be_killed_by_another_thread(nursery, leash):
-    scripts = []
+    scripts: list[Script] = []
     code = f"exec 9>{leash.path}; setsid sleep 600 & sleep 600"
     task = asyncio.create_task(execute(nursery, code, on_start=scripts.append))
     await until(leash.is_held)
@@ -666,13 +732,17 @@ async def test_a_request_may_be_larger_than_a_socket_takes(nursery):
 
 @with_nursery
 async def test_a_script_tells_what_it_has_used(nursery):
-    scripts = []
+    scripts: list[Script] = []
     work = "a = bytearray(100_000_000); t = time.process_time() + 0.3"
     loop = "while time.process_time() < t: pass"
     code = f"{sys.executable} -c 'import time\n{work}\n{loop}'"
     await execute(nursery, code, on_start=scripts.append)
     await execute(nursery, "true", on_start=scripts.append)
     busy, idle = scripts
+    assert busy.cpu is not None
+    assert busy.memory is not None
+    assert idle.cpu is not None
+    assert idle.memory is not None
     assert 0.3 <= busy.cpu < 5
     assert busy.memory > 100_000_000
     assert idle.cpu < 0.2

@@ -9,9 +9,9 @@ It is three kinds of processes, all in one session, in which no script ever is:
 - A *guardian* talks to the runner through its socket. It starts one script at a time,
   in a session of its own, and becomes the parent of whatever that leaves behind
   (PR_SET_CHILD_SUBREAPER). When the socket is closed without a word, the runner has
-  died; when nothing has come for as long as the last message said, the runner is
-  frozen, and others are about to declare it dead. Then every descendant is killed, and
-  the directory of the script is removed.
+  died; when the time is over that the last message gave, the runner is frozen, and
+  others are about to declare it dead. Then every descendant is killed, and the
+  directory of the script is removed.
 - The *keeper* is the nursery's parent, and only waits.
 
 What a guardian that was killed leaves behind falls to the nursery, or to the keeper if
@@ -20,15 +20,22 @@ runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one bel
 together with its script, and everything can be killed at once. On other systems than
 Linux only the script's process group is killed.
 
-Messages to a guardian are lines: `run BYTES`, followed by the request and with the
-output of the script as a file descriptor; `alive SECONDS`; `end SECONDS` (ask the
-process group to end, and kill every descendant so much later), `end-group SECONDS` (the
-same, but leave those alone that have left the group); `leave` (what the script has left
-may go on). From a guardian: `ready PID CGROUP`; `started PID`, or `failed ERRNO`, or
-`unwritten ERRNO NAMED` if it was the script's file that failed, NAMED 1 if its name tells
-why; `exited CODE CPU MEMORY FREE` (CODE -N for signal N, seconds, bytes, and 1 if nothing
-is left of the script); `gone`; and after `leave` `free`, unless something goes on: then
-the guardian closes its socket, and waits for that to end.
+Messages to a guardian are lines:
+
+- `run BYTES`, followed by the request, and with the script's output as a descriptor;
+- `alive DEADLINE`, on the clock that goes on while the machine sleeps;
+- `end SECONDS`: ask the process group to end, and kill every descendant so much later;
+- `end-group SECONDS`: the same, but leave those alone that have left the group;
+- `leave`: what the script has left may go on.
+
+And from it:
+
+- `ready PID CGROUP`, or `failed ERRNO` if there can't be another guardian;
+- `started PID`, `failed ERRNO`, or `unwritten ERRNO NAMED` if the script could not be
+  written, NAMED 1 if its name helps to understand why;
+- `exited CODE CPU MEMORY FREE`: -N for signal N, seconds, bytes, 1 if none is left;
+- `gone`: nothing is left of what was to end;
+- `free`, after `leave`; or it closes its socket, and waits for what goes on.
 """
 
 import ctypes
@@ -41,6 +48,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _PR_SET_DUMPABLE = 4
@@ -154,15 +163,15 @@ class _Guardian:
         self._start(*marshal.loads(b"".join(parts)))  # noqa: S302 (the runner's)
         return data[size:]
 
-    def _obey(self, word: bytes, seconds: bytes) -> None:
+    def _obey(self, word: bytes, number: bytes) -> None:
         """Do what one line says about the script."""
         if word == b"leave":
             self._leaving = _now() + _PARTING_TIME
         elif word == b"alive":
-            self._deadline = _now() + float(seconds)
+            self._deadline = float(number)
         elif word.startswith(b"end") and self._ending is None:
             self._whole = word == b"end"
-            self._ending = _now() + float(seconds)
+            self._ending = _now() + float(number)
             self._signal_group(signal.SIGTERM)
 
     def _start(  # noqa: PLR0913, PLR0917 (the request)
@@ -171,26 +180,22 @@ class _Guardian:
         environment: dict[bytes, bytes],
         directory: str,
         code: bytes,
-        seconds: float,
+        deadline: float,
         umask: int | None,
         place: str | None,
         limits: tuple[tuple[int, int, int], ...],
         user: object,
     ) -> None:
         """Start a script; tell the runner that it is, or why not."""
-        here = -1
+        if deadline <= _now():
+            self._clear_up()
         try:
             self._write(directory, code)
-            if umask is not None:
-                umask = os.umask(umask)
-            if place is not None:
-                here = os.open(".", os.O_RDONLY)
-                os.chdir(place)
-            if limits:
-                self._limit(limits)
             if user is not None:
                 raise PermissionError(errno.EPERM, "no guardian can do that yet")
-            script = _spawn(command, environment, self._output)
+            with _as_asked(umask, place):
+                self._limit(limits)
+                script = _spawn(command, environment, self._output)
         except _UnwrittenError as error:
             self._remove_directory()
             self._tell(b"unwritten %d %d" % error.args)
@@ -199,16 +204,11 @@ class _Guardian:
             self._tell(b"failed %d" % (error.errno or 0))
         else:
             self._script = script
-            self._deadline = _now() + seconds
+            self._deadline = deadline
             self._tell(b"started %d" % script)
         finally:
             # Only the script and what it starts may hold its output open.
             os.close(self._output)
-            if umask is not None:
-                os.umask(umask)
-            if here >= 0:
-                os.chdir(here)
-                os.close(here)
 
     def _write(self, directory: str, code: bytes) -> None:
         """Write a script to a new directory that nobody else can look into."""
@@ -240,6 +240,8 @@ class _Guardian:
 
     def _limit(self, limits: tuple[tuple[int, int, int], ...]) -> None:
         """Limit what is started from now on; there is no way back from that."""
+        if not limits:
+            return
         import resource  # noqa: PLC0415 (memory beside each script)
 
         self._reusable = False
@@ -328,21 +330,17 @@ class _Guardian:
         )
 
     def _signal_group(self, number: int) -> None:
-        try:  # noqa: SIM105
+        with suppress(OSError):
             os.killpg(self._script, number)
-        except OSError:
-            pass
 
     def _tell(self, line: bytes) -> None:
-        try:
+        with suppress(OSError):  # its end is noticed by reading
             if self._speaks:
                 self._runner.sendall(line + b"\n")
-        except OSError:
-            pass  # its end is noticed by reading
 
 
 class _UnwrittenError(Exception):
-    """The script could not be written: the number of the error, and if it has a name."""
+    """The script could not be written: the error's number, and if it has a name."""
 
 
 class _Nursery:
@@ -403,16 +401,12 @@ def _remove_tree(directory: str) -> None:
     for _, folders, files, place in os.fwalk(directory, topdown=False):
         for name in (*files, *folders):
             try:
-                os.unlink(name, dir_fd=place)  # noqa: PTH108
+                os.unlink(name, dir_fd=place)
             except OSError:
-                try:
-                    os.rmdir(name, dir_fd=place)  # noqa: PTH106
-                except OSError:
-                    pass
-    try:
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=place)
+    with suppress(OSError):
         os.rmdir(directory)  # noqa: PTH106
-    except OSError:
-        pass
 
 
 def _private(descriptor: int) -> int:
@@ -430,6 +424,24 @@ def _notice_children() -> int:
         os.close(before)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     return child_ended
+
+
+@contextmanager
+def _as_asked(umask: int | None, place: str | None) -> Iterator[None]:
+    """Have this umask and working directory for as long as the block lasts."""
+    before = None if umask is None else os.umask(umask)
+    here = -1
+    try:
+        if place is not None:
+            here = os.open(".", os.O_RDONLY)
+            os.chdir(place)
+        yield
+    finally:
+        if before is not None:
+            os.umask(before)
+        if here >= 0:
+            os.chdir(here)
+            os.close(here)
 
 
 def _spawn(command: list[bytes], environment: dict[bytes, bytes], output: int) -> int:
@@ -495,18 +507,14 @@ def _kill_strangers() -> None:
     """Kill the children that a guardian has left."""
     session = os.getsid(0)
     for child in _children():
-        try:
+        with suppress(OSError):
             if os.getsid(child) != session:
                 os.kill(child, signal.SIGKILL)
-        except OSError:
-            pass
 
 
 def _kill(pid: int) -> None:
-    try:  # noqa: SIM105
+    with suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def _stat(pid: str) -> list[bytes]:
@@ -553,13 +561,13 @@ def _delegated_cgroup() -> str:
         with open("/proc/self/mountinfo") as file:  # noqa: PTH123
             mounts = [line.split() for line in file if " - cgroup2 " in line]
         cgroup = mounts[0][4] + path.rstrip("/")
-        if os.geteuid() != 0:
-            return cgroup if os.access(f"{cgroup}/cgroup.procs", os.W_OK) else ""
-        # Root may write everywhere. This is how systemd marks what it has handed over.
-        marks = [name for name in os.listxattr(cgroup) if name.endswith(".delegate")]
-        return cgroup if marks else ""
+        if os.geteuid() == 0:
+            # Root may write everywhere. This is how systemd marks what it hands over.
+            marks = [m for m in os.listxattr(cgroup) if m.endswith(".delegate")]
+            return cgroup if marks else ""
     except (OSError, ValueError, IndexError, AttributeError):
         return ""
+    return cgroup if os.access(f"{cgroup}/cgroup.procs", os.W_OK) else ""
 
 
 def _cgroup_of(cgroup: str, pid: int) -> str:
@@ -571,23 +579,19 @@ def _enter_cgroup(cgroup: str) -> str:
     if not cgroup:
         return ""
     own = _cgroup_of(cgroup, os.getpid())
-    try:
+    with suppress(OSError):
         os.mkdir(own)  # noqa: PTH102
         if os.path.exists(f"{own}/cgroup.kill"):  # noqa: PTH110
             _write(f"{own}/cgroup.procs", b"0")
             return own
-    except OSError:
-        pass
     _remove_cgroup(own)
     return ""
 
 
 def _kill_cgroup(cgroup: str) -> None:
-    if cgroup:
-        try:
+    with suppress(OSError):
+        if cgroup:
             _write(f"{cgroup}/cgroup.kill", b"1")
-        except OSError:
-            pass
 
 
 def _remove_cgroup(cgroup: str) -> None:

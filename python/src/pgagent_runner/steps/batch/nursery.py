@@ -3,7 +3,6 @@
 See `guardian.py` for what these are and how they are talked to.
 """
 
-import array
 import asyncio
 import os
 import signal
@@ -41,7 +40,7 @@ class Guardian:
 
     def __init__(self, channel: socket.socket, listener: Listener) -> None:
         """Listen to it, in the loop of this thread."""
-        channel.setblocking(False)
+        channel.setblocking(False)  # noqa: FBT003
         self._channel = channel
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(channel.fileno(), self._hear)
@@ -63,10 +62,7 @@ class Guardian:
     async def request(self, request: bytes, descriptor: int) -> None:
         """Have it start a script; raise OSError if it does not listen."""
         message = b"run %d\n%b" % (len(request), request)
-        passed = [
-            (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
-        ]
-        sent = self._channel.sendmsg([message], passed)
+        sent = self._channel.sendmsg([message], _passing(descriptor))
         if sent == len(message):
             return
         self._requesting = True
@@ -137,6 +133,7 @@ class Nursery:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._channel: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: list[Guardian] = []  # the one that was used last is used next
         self._leaving: set[Guardian] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -151,7 +148,6 @@ class Nursery:
         for _ in range(2):
             if (guardian := await self._beget(cancellation)) is not None:
                 return guardian
-            self._abandon()
         raise StepError(
             "no guardian for the script could be started: those that were asked for"
             f" ended at once, or gave no sign of life for {_BIRTH_TIME:g} s"
@@ -172,7 +168,7 @@ class Nursery:
         guardian.tell("leave")
 
     def close(self) -> None:
-        """End the nursery and the guardians that are free; another script has others."""
+        """End the nursery and all guardians that are free."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -183,7 +179,10 @@ class Nursery:
         self._abandon()
 
     async def _beget(self, cancellation: Cancellation) -> Guardian | None:
-        """Have a guardian made; return None if the nursery seems to be dead."""
+        """Have a guardian made; return None if the nursery seems to be dead.
+
+        Then it is asked no more.
+        """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         said: list[tuple[bytes, list[bytes]]] = []
 
@@ -198,25 +197,28 @@ class Nursery:
             except BaseException:
                 ours.close()
                 raise
-        guardian = Guardian(ours, note)
+        guardian, asked = Guardian(ours, note), self._channel
         try:
             await cancellation.wait(waiter, _BIRTH_TIME)
             cancellation.check()
-            match said:
-                case [(b"ready", [pid, *cgroup]), *_]:
-                    guardian.introduce(pid, cgroup)
-                    return guardian
-                case [(b"failed", [number]), *_]:
-                    raise OSError(int(number), os.strerror(int(number)))
         except BaseException:
             guardian.close()
             raise
+        match said:
+            case [(b"ready", [pid, *cgroup]), *_]:
+                guardian.introduce(pid, cgroup)
+                return guardian
+            case [(b"failed", [number]), *_]:
+                guardian.close()
+                raise OSError(int(number), os.strerror(int(number)))
         guardian.close()
+        if self._channel is asked:
+            self._abandon()
         return None
 
     def _hand_over(self, end: socket.socket) -> None:
         """Give the nursery the socket of a new guardian."""
-        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [end.fileno()]))]
+        passed = _passing(end.fileno())
         if self._channel is not None:
             try:
                 self._channel.sendmsg([b"g"], passed)
@@ -225,13 +227,14 @@ class Nursery:
             else:
                 return
         self._channel = _start()
-        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._abandon)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._channel.fileno(), self._abandon)
         self._channel.sendmsg([b"g"], passed)
 
     def _abandon(self) -> None:
         """Let go of the nursery: it ends, and guardians at work live on."""
-        if self._channel is not None:
-            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        if self._channel is not None and self._loop is not None:
+            self._loop.remove_reader(self._channel.fileno())
             self._channel.close()
             self._channel = None
 
@@ -281,6 +284,12 @@ def kill_group(group: int) -> None:
             os.killpg(group, signal.SIGKILL)
 
 
+def _passing(descriptor: int) -> list[tuple[int, int, bytes]]:
+    """Return what sends a descriptor along with a message."""
+    passed = descriptor.to_bytes(4, sys.byteorder)
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)]
+
+
 def _start() -> socket.socket:
     """Start a nursery; return the socket that leads there."""
     ours, theirs = socket.socketpair()
@@ -303,5 +312,5 @@ def _start() -> socket.socket:
         except BaseException:
             ours.close()
             raise
-    ours.setblocking(False)
+    ours.setblocking(False)  # noqa: FBT003
     return ours

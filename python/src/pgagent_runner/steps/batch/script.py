@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,13 @@ _PIPE_SIZE = 64 * 1024
 _MOST_LEFT = 1024 * 1024  # bytes that are read at the end: what a pipe may hold
 _KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report
 _FOR_EVER = 1e9  # seconds
+
+
+def _now() -> float:
+    """Return seconds of the clock that guardians go by."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 class StartError(OSError):
@@ -45,8 +53,8 @@ class Request(NamedTuple):
     user: None = None  # reserved
 
     def encode(self, seconds: float) -> bytes:
-        """Return what the guardian reads, with its first lease."""
-        return marshal.dumps((*self[:4], seconds, *self[4:]))
+        """Return what the guardian reads, with the first lease."""
+        return marshal.dumps((*self[:4], _now() + seconds, *self[4:]))
 
 
 @asynccontextmanager
@@ -162,7 +170,7 @@ class Script:
 
     def keep_alive(self, seconds: float) -> None:
         """Let the script go on for so many seconds more; from any thread."""
-        self._guardian.tell(f"alive {seconds}")
+        self._guardian.tell(f"alive {_now() + seconds}")
 
     def kill(self) -> None:
         """Kill the script and all that it has started; from any thread."""
