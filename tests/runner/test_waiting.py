@@ -115,7 +115,10 @@ def test_a_descriptor_is_watched_no_longer_than_the_wait(loop, pair):
     reader, writer = pair
 
     async def work():
-        for direction in ({"read": True, "write": False}, {"read": False, "write": True}):
+        for direction in (
+            {"read": True, "write": False},
+            {"read": False, "write": True},
+        ):
             waiter = asyncio.get_running_loop().create_future()
             with watched(reader.fileno(), waiter, **direction):
                 await wait(waiter, 0.01)

@@ -146,7 +146,7 @@ class Ledger:
     reached has refused too often (`CatalogError`).
 
     One task writes, which nobody cancels: whoever waits here for a record may be
-    cancelled, and what was handed in is recorded all the same.
+    cancelled, but goes on only when what was handed in is recorded all the same.
     """
 
     def __init__(
@@ -295,7 +295,13 @@ class Ledger:
                 recorded.set_exception(error)
 
         self._hand_in(_Entry(run_id, ended, note, next_step_id, attempt))
-        return await recorded
+        try:
+            return await asyncio.shield(recorded)
+        except asyncio.CancelledError:
+            # It is recorded all the same. Whatever is said of the run next, such as that
+            # it has been aborted, must come after that.
+            await asyncio.wait([recorded])
+            raise
 
     def _hand_in(self, entry: _Entry) -> None:
         if self._closed.is_set():
