@@ -7,19 +7,8 @@ from jobs import add_job, batch
 from .runner_process import Runner, ended_runs
 
 ROOMS = {
-    *(
-        "__main__",
-        "secrecy",
-        "cli",
-        "agent",
-        "run",
-        "steps",
-        "catalog",
-        "model",
-        "tasks",
-        "logs",
-        "systemd",
-    ),
+    *("__main__", "cli", "agent", "run", "steps", "catalog", "model", "events"),
+    *("backoff", "waiting", "libpq", "logs", "systemd", "secrecy"),
 }
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)
 

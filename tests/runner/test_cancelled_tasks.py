@@ -50,7 +50,7 @@ def cancelled_at(coroutine, number, moment, reached):
                 future.add_done_callback(lambda _: task.cancel())
         try:
             thrown = yield future
-        except BaseException as e:
+        except BaseException as e:  # noqa: BLE001 (CancelledError too)
             thrown = e
 
 
@@ -178,7 +178,7 @@ def test_a_run_whose_task_is_cancelled_is_closed_wherever_that_is(
             if kind == "atomic":
                 assert_atomic(conn)
             loop.call(pool.close_idle, 0)
-            assert not pool._targets, pool._targets
+            assert not pool._targets  # noqa: SLF001 (what is counted there)
             if number and not group.reached:
                 break
             waits = number
