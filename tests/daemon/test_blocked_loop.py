@@ -85,7 +85,7 @@ def test_the_lease_is_renewed_while_the_loop_is_blocked_for_less(conn, dsn):
             assert time.monotonic() - began < 10
 
         assert time.monotonic() - began > LEASE / 2
-        assert len(renewed) > 2
+        assert len(renewed) > 3  # it is shown five times a lease
         assert ended_runs(conn) == "s"
         assert len(agents(conn)) == 1
         assert runner.stop() == 0

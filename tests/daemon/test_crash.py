@@ -20,9 +20,10 @@ sys.exit(main())
 CLINGING = """
 import sys, time
 from pgagent_runner.agent import agent
+from pgagent_runner.catalog import Claims
 from pgagent_runner.cli import main
-agent.CLOSE_TIME = 1
-agent.Claimer.close = lambda _: time.sleep(60)
+agent._CLOSE_TIME = 1
+Claims.break_off = lambda _: time.sleep(60)
 sys.exit(main())
 """
 REASON = "aborted: agent {} on doomed is gone: its connection to the database ended"

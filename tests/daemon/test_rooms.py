@@ -7,22 +7,9 @@ from jobs import add_job, batch
 from .runner_process import Runner, ended_runs
 
 ROOMS = {
-    *(
-        "__main__",
-        "secrecy",
-        "cli",
-        "configuration",
-        "declaring",
-        "options",
-        "agent",
-        "run",
-        "steps",
-        "catalog",
-        "model",
-        "tasks",
-        "logs",
-        "systemd",
-    ),
+    *("__main__", "cli", "agent", "run", "steps", "catalog", "model", "events"),
+    *("backoff", "waiting", "libpq", "logs", "systemd", "secrecy"),
+    *("options", "declaring", "configuration"),
 }
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)
 

@@ -43,9 +43,11 @@ def crew_of(size, loop, ledger, dsn, pool=None):
             on_free=lambda: None,
             on_idle=lambda: None,
         )
-        yield loop.holding(crew)
-        loop.call(crew.abort, "the test is over")
-        ledger.close()
+        try:
+            yield loop.holding(crew)
+        finally:
+            loop.call(crew.abort, "the test is over")
+            ledger.close()
     loop.call(pool.close_idle, 0)
     loop.call(nursery.close)
 

@@ -67,7 +67,7 @@ def test_a_wait_leaves_no_timer_behind(loop):
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        timers = asyncio.get_running_loop()._scheduled
+        timers = asyncio.get_running_loop()._scheduled  # noqa: SLF001
         assert all(timer.cancelled() for timer in timers), timers
 
     loop.run(work())
@@ -112,7 +112,7 @@ def test_a_descriptor_that_is_ready_ends_a_wait(loop, pair, comes):
 
 
 def test_a_descriptor_is_watched_no_longer_than_the_wait(loop, pair):
-    reader, writer = pair
+    reader, _ = pair
 
     async def work():
         for direction in (
@@ -122,7 +122,7 @@ def test_a_descriptor_is_watched_no_longer_than_the_wait(loop, pair):
             waiter = asyncio.get_running_loop().create_future()
             with watched(reader.fileno(), waiter, **direction):
                 await wait(waiter, 0.01)
-        selector = asyncio.get_running_loop()._selector
+        selector = asyncio.get_running_loop()._selector  # noqa: SLF001
         return reader.fileno() in {key.fd for key in selector.get_map().values()}
 
     assert not loop.run(work())
@@ -205,8 +205,8 @@ def test_a_task_that_waits_is_not_collected(loop):
 
     async def work():
         for _ in range(30):
-            asyncio.ensure_future(one(in_thread(time.sleep, 0.2)))
-            asyncio.ensure_future(one(woken_after(0.2)))
+            asyncio.ensure_future(one(in_thread(time.sleep, 0.2)))  # noqa: RUF006
+            asyncio.ensure_future(one(woken_after(0.2)))  # noqa: RUF006
         await asyncio.sleep(0.01)
         gc.collect()
 

@@ -113,6 +113,7 @@ def start(level: int, file: Path | None, form: str = "text") -> None:
     logging._srcfile = None  # noqa: SLF001 (documented)
     logging.logThreads = logging.logMultiprocessing = False
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]  # Python 3.12
+    logging.getLogger("asyncio").setLevel(logging.WARNING)  # else which selector it has
     handler: logging.Handler
     if file is None:
         handler = logging.StreamHandler(sys.stderr)

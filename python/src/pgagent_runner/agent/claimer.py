@@ -42,7 +42,7 @@ class Claimer:
         self._passed_over = False
 
     async def work(self) -> None:
-        """Claim until closed; raises CatalogError if the session or the agent is lost."""
+        """Claim until closed; raises CatalogError if session or agent are lost."""
         while not self._closed:
             self._look_at = math.inf
             self.look_within(await self._look())

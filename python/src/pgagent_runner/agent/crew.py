@@ -91,7 +91,7 @@ class Crew:
             if self._aborted is not None:
                 executor.cancel(self._aborted)
             task = self._tasks.create_task(self._work(run, executor))
-            # Here and not in the task: one that is cancelled at once does not even begin.
+            # Not in the task: one that is cancelled at once does not even begin.
             task.add_done_callback(partial(self._let_go, run))
 
     def cancel(self, reasons: Mapping[int, str]) -> None:
@@ -131,14 +131,14 @@ class Crew:
         return sum(since is not None and since < latest for since in waiting)
 
     async def _work(self, run: Run, executor: StepExecutor) -> None:
-        """Execute a run; whatever it raises, others of the group must not hear of it."""
+        """Execute a run; whatever it raises, no other of the group may hear of it."""
         has_ended = False
         try:
             with executor:
                 try:
                     await execute_run(run, self._ledger, executor, self._events)
                 except CatalogError as e:
-                    self._note_recorded(run, e)
+                    self._events.emit(RunRecorded(run, RunStatus.ABORTED, None, e))
                 has_ended = True
         except Exception as e:
             log.exception("run %s: an error in the runner itself", run.id)

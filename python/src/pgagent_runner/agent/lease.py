@@ -55,9 +55,9 @@ class Lease:
     """Registers an agent, and renews its lease in time: in a thread of its own.
 
     Nothing that the loop does can delay that. But if the loop does not turn for longer
-    than the lease, nothing goes on, and the process ends. If the lease can't be renewed,
-    all steps are stopped before others take the runs for dead: by the loop, and if that
-    does not turn, without it.
+    than the lease, nothing goes on, and the process ends. If the lease can't be
+    renewed, all steps are stopped before others take the runs for dead: by the loop,
+    and if that does not turn, without it.
     """
 
     def __init__(

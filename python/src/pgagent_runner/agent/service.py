@@ -15,6 +15,7 @@ from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
 from pgagent_runner.options import AgentOptions
+from pgagent_runner.systemd import notify
 from pgagent_runner.steps import (
     Nursery,
     SessionPool,
@@ -91,10 +92,12 @@ class Service:
         self._others = [
             asyncio.create_task(work()) for work in (ear.work, housekeeping.work)
         ]
+        where = self._registered.where
         log.info(
             'agent on host "%s" serves %s, %s jobs at a time',
-            *(self._options.station, self._registered.where, size),
+            *(self._options.station, where, size),
         )
+        notify("READY=1", f"STATUS=Serves {where}")
 
     @property
     def is_idle(self) -> bool:
@@ -147,6 +150,7 @@ class Service:
         Others take the runs that are still under way for dead, and may start their jobs
         anew: nothing of these may go on.
         """
+        self._ledger.stop()
         self.abort(reason)
         for task in self._others:
             task.cancel()

@@ -148,7 +148,7 @@ class Ledger:
     reached has refused too often (`CatalogError`).
 
     One task writes, which nobody cancels: whoever waits here for a record may be
-    cancelled, and what was handed in is recorded all the same.
+    cancelled, but goes on only when what was handed in is recorded all the same.
     """
 
     def __init__(
@@ -181,18 +181,22 @@ class Ledger:
             raise
         self._writing = asyncio.create_task(self._write_on())
 
-    async def close(self) -> None:
-        """Write what is being written; all else raises `CatalogLostError`."""
+    def stop(self) -> None:
+        """Take nothing more; what is not being written yet is refused."""
         self._closed.set()
         self._has_entries.set()
         entries, self._entries = self._entries, []
+        for entry in entries:
+            entry.end(None, CatalogLostError(_GIVEN_UP))
+
+    async def close(self) -> None:
+        """Stop, wait for what is being written, and close the sessions."""
+        self.stop()
         if self._writing is not None:
             await asyncio.wait([self._writing], timeout=_LAST_WORDS)
             if not self._writing.done() and self._writer is not None:
                 self._writer.break_off()
             await asyncio.wait([self._writing])
-        for entry in entries:
-            entry.end(None, CatalogLostError(_GIVEN_UP))
         if self._locked:
             await asyncio.wait(self._locked)
         for session in (self._writer, self._lookup):
@@ -299,7 +303,13 @@ class Ledger:
                 recorded.set_exception(error)
 
         self._hand_in(_Entry(run_id, ended, note, next_step_id, attempt))
-        return await recorded
+        try:
+            return await asyncio.shield(recorded)
+        except asyncio.CancelledError:
+            # It is recorded all the same. Whatever is said of the run next, such as that
+            # it has been aborted, must come after that.
+            await asyncio.wait([recorded])
+            raise
 
     def _hand_in(self, entry: _Entry) -> None:
         if self._closed.is_set():

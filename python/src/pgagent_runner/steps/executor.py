@@ -67,6 +67,8 @@ class StepExecutor:
     ) -> None:
         """Give back the sessions of the run."""
         self._time_limit.__exit__(kind, value, traceback)
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            self._sql.abandon()  # a statement may still be running there
         self._sql.close()
 
     async def execute(self, step: Step, seal: Seal | None = None) -> Outcome:
