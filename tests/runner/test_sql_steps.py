@@ -1,5 +1,6 @@
 """SQL steps: their sessions, what comes back, and what can go wrong."""
 
+import asyncio
 import select
 import socket
 import subprocess
@@ -212,6 +213,35 @@ def test_a_flood_of_notices_is_bounded(executor_for, server):
     assert output.startswith("NOTICE:  1\n")
     assert "bytes omitted" in output
     assert output.endswith("NOTICE:  9999\nDO\n")
+
+
+@pytest.mark.parametrize("limit", [1000, 4 << 20])
+def test_of_what_a_server_says_as_much_is_kept_as_the_output_may_have(
+    executor_for, server, limit
+):
+    code = "DO $$ BEGIN RAISE NOTICE '<%>', repeat('x', 20000000); END $$"
+    with executor_for(server, output_limit=limit) as executor:
+        output = executor.execute(sql_step(code, "postgres")).output
+    assert output.startswith("NOTICE:  <xxx")
+    assert output.endswith("xxx>\nDO\n")
+    assert limit <= len(output) <= limit + 100
+    assert "bytes omitted" in output
+
+
+def test_an_error_of_megabytes_is_shortened_before_anything_is_done_with_it(
+    executor_for, server, target
+):
+    text = "repeat('x', 20000000)"
+    code = f"DO $$ BEGIN RAISE '<%>', {text} USING DETAIL = {text}; END $$"
+    with executor_for(server, output_limit=1 << 29) as executor:
+        outcome = executor.execute(sql_step(code, "postgres"))
+    assert outcome.output.startswith("ERROR:  <xxx")
+    assert outcome.output.endswith(f"SQLSTATE: P0001\n{target}")
+    assert len(outcome.output) < 300_000
+    assert outcome.reason.startswith("ERROR:  <xxx")
+    assert outcome.reason.endswith("xxx…")
+    assert len(outcome.reason) <= 1001
+    assert outcome.cause == "P0001"
 
 
 def test_rows_cost_no_memory(server):
@@ -504,6 +534,42 @@ def test_a_target_that_cannot_be_reached_fails_the_step(
     outcome = execute_at(**step_target)
     assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
     assert reason in outcome.reason
+
+
+@pytest.mark.parametrize(
+    "where", [{"conninfo": "password="}, {"database": ""}, {"conninfo": "host="}]
+)
+def test_a_target_of_megabytes_is_not_looked_at(execute_at, where):
+    outcome = execute_at(**{name: text + "x" * 70000 for name, text in where.items()})
+    assert outcome.reason == (
+        "the connection string, or the name of the database, is longer than 65536"
+        " characters"
+    )
+
+
+def test_thousands_of_hosts_keep_nobody_waiting(execute_at, loop):
+    """None of them needs a wait: their sockets are missing."""
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    loop.started(count)
+    outcome = execute_at(conninfo="host=" + ",".join(["/x"] * 2000))
+    assert turns > 2000
+    assert "/x/.s.PGSQL" in outcome.reason
+    assert "1900 more failures" in outcome.output
+
+
+def test_who_is_stopped_tries_no_more_hosts(executor, loop):
+    conninfo = "host=" + ",".join(["/x"] * 20000)
+    step = sql_step("SELECT 1", conninfo=conninfo)
+    outcome = loop.started(executor.itself.execute, step)
+    executor.cancel("enough")
+    assert outcome.result(20).ending is Ending.ABORTED
 
 
 def test_a_step_does_not_stream_the_log(executor_for, server):

@@ -40,6 +40,10 @@ _ONE_STATEMENT = re.compile(
     re.IGNORECASE,
 ).fullmatch
 
+_LONGEST_TO_LOOK_THROUGH = 100_000  # bytes
+
+_LONGEST_MESSAGE = 256 * 1024  # bytes that are kept of an error
+
 _COPY_REFUSED = b"COPY FROM STDIN is not possible in a job step"
 _COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
 
@@ -89,7 +93,7 @@ class Session:
     @property
     def error_text(self) -> str:
         """All that libpq says about the last query."""
-        return self._pgconn.error_message.decode(errors="backslashreplace")
+        return bounded(self._pgconn.error_message)
 
     @property
     def target(self) -> str:
@@ -149,7 +153,7 @@ class Session:
     def write_to(self, output: BoundedOutput) -> None:
         """Let the server's notices and the data of COPY appear in this output."""
         self._output = output
-        self._pgconn.notice_handler = lambda notice: output.line(message(notice))
+        self._pgconn.notice_handler = lambda notice: output.line(notice.error_message)
 
     async def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle.
@@ -183,7 +187,11 @@ class Session:
         try:
             if not settings:
                 await self._ask(text, take, parameters)
-            elif parameters is None and _ONE_STATEMENT(text):
+            elif (
+                parameters is None
+                and len(text) < _LONGEST_TO_LOOK_THROUGH
+                and _ONE_STATEMENT(text)
+            ):
                 await self._tell_and_ask(settings, text, take, resets=ends_run)
             else:
                 await self._ask(b"; ".join(settings), _ignore)
@@ -415,9 +423,11 @@ def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     return settings
 
 
-def message(result: pq.abc.PGresult) -> str:
-    """Give an error or a notice as psql shows it."""
-    return result.error_message.decode(errors="backslashreplace")
+def bounded(message: bytes) -> str:
+    """Decode what a server says, or the first and the last part of it."""
+    text = BoundedOutput(_LONGEST_MESSAGE)
+    text.write(message)
+    return text.text()
 
 
 def _ignore(result: pq.abc.PGresult) -> None:
