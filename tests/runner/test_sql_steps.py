@@ -25,6 +25,9 @@ NEVER_STOPS_TALKING = """DO $$ BEGIN LOOP
     EXCEPTION WHEN query_canceled THEN
     END;
 END LOOP; END $$"""
+CANNOT_BE_CANCELLED = """DO $$ BEGIN LOOP
+    BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
+END LOOP; END $$"""
 LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 
 
@@ -756,16 +759,38 @@ def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, co
 def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(
     executor_for, watcher, server
 ):
-    code = """DO $$ BEGIN LOOP
-        BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
-    END LOOP; END $$"""
     asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     with (
         executor_for(server) as executor,
         cancelled_when(executor, lambda: watcher.execute(asleep).rowcount),
     ):
-        outcome = executor.execute(sql_step(code, "postgres"))
+        outcome = executor.execute(sql_step(CANNOT_BE_CANCELLED, "postgres"))
     assert outcome.ending is Ending.ABORTED
+    assert "its session was terminated" in outcome.output
+    assert running(watcher, "query_canceled") is None
+
+
+def test_no_session_of_another_server_is_terminated(watcher, executor_for, server):
+    """The first host of the step comes back meanwhile, and knows other sessions."""
+    where = conninfo_to_dict(server)
+    asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        conninfo = make_conninfo(
+            server,
+            host=f"127.0.0.1,{where['host']}",
+            port=f"{first.getsockname()[1]},{where['port']}",
+        )
+
+        def is_asleep():
+            if watcher.execute(asleep).rowcount:
+                first.listen()
+                return True
+            return False
+
+        with executor_for(server) as executor, cancelled_when(executor, is_asleep):
+            outcome = executor.execute(sql_step(CANNOT_BE_CANCELLED, conninfo=conninfo))
+        assert not select.select([first], [], [], 0)[0]
     assert "its session was terminated" in outcome.output
     assert running(watcher, "query_canceled") is None
 

@@ -1,5 +1,6 @@
 """A session of a run: one query at a time, read without keeping its rows."""
 
+import asyncio
 import math
 import re
 import time
@@ -381,13 +382,15 @@ class Session:
 
     async def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
-        with suppress(psycopg.Error, OSError):
-            await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
+        with suppress(psycopg.Error, OSError):  # TimeoutError is one of the latter
+            async with asyncio.timeout(_CANCEL_TIME):
+                await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
     async def _terminate(self) -> NoReturn:
         """End the session from the server's side, and let go of it."""
         with suppress(OSError, psycopg.Error):
-            await in_thread(_end_session, self._conninfo, self.pid)
+            async with asyncio.timeout(_TERMINATE_TIME):
+                await in_thread(_end_session, self._conninfo_of_same(), self.pid)
             await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
         ended = self.lost
         self.close()
@@ -396,6 +399,13 @@ class Session:
             f"the statement did not stop within {_CANCEL_TIME:g} s; "
             + ("its session was terminated" if ended else _MAY_GO_ON)
         )
+
+    def _conninfo_of_same(self) -> str:
+        """Return how to reach this very server: the string may name several."""
+        pgconn = self._pgconn
+        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
+        same = {name: value.decode() for name, value in where.items()}
+        return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
     async def _see_to_the_end(self, deadline: float) -> None:
         """Read, and forget, what the server still sends, until it ends the session."""
@@ -407,9 +417,7 @@ class Session:
 
 def _end_session(conninfo: str, pid: int) -> None:
     """End a session through another one, in a thread."""
-    with psycopg.connect(
-        make_conninfo(conninfo, connect_timeout=1), autocommit=True
-    ) as other:
+    with psycopg.connect(conninfo, autocommit=True) as other:
         other.execute("SELECT pg_catalog.pg_terminate_backend(%s::integer)", [pid])
 
 
