@@ -1,5 +1,6 @@
 """SQL steps: their sessions, what comes back, and what can go wrong."""
 
+import asyncio
 import select
 import socket
 import subprocess
@@ -23,6 +24,9 @@ NEVER_STOPS_TALKING = """DO $$ BEGIN LOOP
         LOOP RAISE NOTICE 'never'; END LOOP;
     EXCEPTION WHEN query_canceled THEN
     END;
+END LOOP; END $$"""
+CANNOT_BE_CANCELLED = """DO $$ BEGIN LOOP
+    BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
 END LOOP; END $$"""
 LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 
@@ -212,6 +216,35 @@ def test_a_flood_of_notices_is_bounded(executor_for, server):
     assert output.startswith("NOTICE:  1\n")
     assert "bytes omitted" in output
     assert output.endswith("NOTICE:  9999\nDO\n")
+
+
+@pytest.mark.parametrize("limit", [1000, 4 << 20])
+def test_of_what_a_server_says_as_much_is_kept_as_the_output_may_have(
+    executor_for, server, limit
+):
+    code = "DO $$ BEGIN RAISE NOTICE '<%>', repeat('x', 20000000); END $$"
+    with executor_for(server, output_limit=limit) as executor:
+        output = executor.execute(sql_step(code, "postgres")).output
+    assert output.startswith("NOTICE:  <xxx")
+    assert output.endswith("xxx>\nDO\n")
+    assert limit <= len(output) <= limit + 100
+    assert "bytes omitted" in output
+
+
+def test_an_error_of_megabytes_is_shortened_before_anything_is_done_with_it(
+    executor_for, server, target
+):
+    text = "repeat('x', 20000000)"
+    code = f"DO $$ BEGIN RAISE '<%>', {text} USING DETAIL = {text}; END $$"
+    with executor_for(server, output_limit=1 << 29) as executor:
+        outcome = executor.execute(sql_step(code, "postgres"))
+    assert outcome.output.startswith("ERROR:  <xxx")
+    assert outcome.output.endswith(f"SQLSTATE: P0001\n{target}")
+    assert len(outcome.output) < 300_000
+    assert outcome.reason.startswith("ERROR:  <xxx")
+    assert outcome.reason.endswith("xxx…")
+    assert len(outcome.reason) <= 1001
+    assert outcome.cause == "P0001"
 
 
 def test_rows_cost_no_memory(server):
@@ -506,6 +539,42 @@ def test_a_target_that_cannot_be_reached_fails_the_step(
     assert reason in outcome.reason
 
 
+@pytest.mark.parametrize(
+    "where", [{"conninfo": "password="}, {"database": ""}, {"conninfo": "host="}]
+)
+def test_a_target_of_megabytes_is_not_looked_at(execute_at, where):
+    outcome = execute_at(**{name: text + "x" * 70000 for name, text in where.items()})
+    assert outcome.reason == (
+        "the connection string, or the name of the database, is longer than 65536"
+        " characters"
+    )
+
+
+def test_thousands_of_hosts_keep_nobody_waiting(execute_at, loop):
+    """None of them needs a wait: their sockets are missing."""
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    loop.started(count)
+    outcome = execute_at(conninfo="host=" + ",".join(["/x"] * 2000))
+    assert turns > 2000
+    assert "/x/.s.PGSQL" in outcome.reason
+    assert "1900 more failures" in outcome.output
+
+
+def test_who_is_stopped_tries_no_more_hosts(executor, loop):
+    conninfo = "host=" + ",".join(["/x"] * 20000)
+    step = sql_step("SELECT 1", conninfo=conninfo)
+    outcome = loop.started(executor.itself.execute, step)
+    executor.cancel("enough")
+    assert outcome.result(20).ending is Ending.ABORTED
+
+
 def test_a_step_does_not_stream_the_log(executor_for, server):
     conninfo = make_conninfo(server, replication="database")
     step = sql_step("START_REPLICATION 0/0", conninfo=conninfo)
@@ -690,16 +759,38 @@ def test_a_cancelled_statement_ends_at_the_server(watcher, executor, execute, co
 def test_a_statement_that_cannot_be_cancelled_is_terminated_with_its_session(
     executor_for, watcher, server
 ):
-    code = """DO $$ BEGIN LOOP
-        BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN END;
-    END LOOP; END $$"""
     asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     with (
         executor_for(server) as executor,
         cancelled_when(executor, lambda: watcher.execute(asleep).rowcount),
     ):
-        outcome = executor.execute(sql_step(code, "postgres"))
+        outcome = executor.execute(sql_step(CANNOT_BE_CANCELLED, "postgres"))
     assert outcome.ending is Ending.ABORTED
+    assert "its session was terminated" in outcome.output
+    assert running(watcher, "query_canceled") is None
+
+
+def test_no_session_of_another_server_is_terminated(watcher, executor_for, server):
+    """The first host of the step comes back meanwhile, and knows other sessions."""
+    where = conninfo_to_dict(server)
+    asleep = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with socket.socket() as first:
+        first.bind(("127.0.0.1", 0))
+        conninfo = make_conninfo(
+            server,
+            host=f"127.0.0.1,{where['host']}",
+            port=f"{first.getsockname()[1]},{where['port']}",
+        )
+
+        def is_asleep():
+            if watcher.execute(asleep).rowcount:
+                first.listen()
+                return True
+            return False
+
+        with executor_for(server) as executor, cancelled_when(executor, is_asleep):
+            outcome = executor.execute(sql_step(CANNOT_BE_CANCELLED, conninfo=conninfo))
+        assert not select.select([first], [], [], 0)[0]
     assert "its session was terminated" in outcome.output
     assert running(watcher, "query_canceled") is None
 

@@ -20,6 +20,9 @@ from pgagent_runner.waiting import in_thread, wait, wake
 Parameters = Mapping[str, Any]
 Wait = Callable[["asyncio.Future[None]", float], Awaitable[None]]
 
+_MOST_FAILURES = 100  # of the hosts and addresses of a connection string, to be told
+_LONGEST_MESSAGE = 32 * 1024  # bytes of what a server says instead of letting us in
+
 
 async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGconn:
     """Open a connection: each host and address in turn, each for its time at most.
@@ -37,13 +40,17 @@ async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGcon
         except psycopg.Error as error:
             pgconn.finish()
             failures.append(str(error).strip())
+            # There may be thousands, each of which fails without a wait.
+            await wait_for(asyncio.get_running_loop().create_future(), 0)
         except BaseException:
             pgconn.finish()
             raise
         else:
             pgconn.nonblocking = 1
             return pgconn
-    raise psycopg.OperationalError("\n".join(failures))
+    others = len(failures) - _MOST_FAILURES
+    told = [f"{others} more failures"] if others > 0 else []
+    raise psycopg.OperationalError("\n".join([*failures[:_MOST_FAILURES], *told]))
 
 
 class Wire:
@@ -227,6 +234,5 @@ async def _poll_until_connected(
         # The socket may be another one after the next call: see `watched`.
         with watched(pgconn.socket, waiter, read=reads, write=not reads):
             await wait_for(waiter, left)
-    raise psycopg.OperationalError(
-        pgconn.error_message.decode(errors="backslashreplace")
-    )
+    message = pgconn.error_message[:_LONGEST_MESSAGE]
+    raise psycopg.OperationalError(message.decode(errors="backslashreplace"))

@@ -118,7 +118,9 @@ class Agent:
     async def _serve(self, service: Service, lease: Lease) -> None:
         """Work, and let nothing go on in the end, whatever ends it."""
         failure: Exception | None = None
-        last_resort = threading.Timer(_CLOSE_TIME, exit_at_once, ["it could not be closed"])
+        last_resort = threading.Timer(
+            _CLOSE_TIME, exit_at_once, ["it could not be closed"]
+        )
         last_resort.daemon = True
         # The group only owns the runs: neither they nor this may raise in it, because
         # it would cancel all others.

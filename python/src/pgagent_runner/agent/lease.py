@@ -146,8 +146,8 @@ class Lease:
         except BaseException as e:  # noqa: BLE001 (raised where it is waited for)
             error = e
         self._post(self._note_end, error)
-        # A loop that is stuck does not hear of it. Of a process that was frozen, no more
-        # than one of these moments has passed.
+        # A loop that is stuck does not hear of it. Of a process that was frozen, one of
+        # these moments has passed at most.
         for _ in range(_MOMENTS):
             is_noted = self._end_is_noted.wait(self._options.lease / _MOMENTS)
             if is_noted or self._loop.is_closed():

@@ -15,7 +15,6 @@ from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
 from pgagent_runner.options import AgentOptions
-from pgagent_runner.systemd import notify
 from pgagent_runner.steps import (
     Nursery,
     SessionPool,
@@ -23,6 +22,7 @@ from pgagent_runner.steps import (
     StepSettings,
     batch_environment,
 )
+from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
 

@@ -306,8 +306,8 @@ class Ledger:
         try:
             return await asyncio.shield(recorded)
         except asyncio.CancelledError:
-            # It is recorded all the same. Whatever is said of the run next, such as that
-            # it has been aborted, must come after that.
+            # It is recorded all the same. Whatever is said of the run next, such as
+            # that it has been aborted, must come after that.
             await asyncio.wait([recorded])
             raise
 

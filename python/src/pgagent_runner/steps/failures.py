@@ -1,5 +1,7 @@
 """How the execution of a step ends, if it does not succeed."""
 
+_LONGEST_REASON = 1000  # characters
+
 
 class StepError(Exception):
     """The step failed.
@@ -16,8 +18,14 @@ class StepError(Exception):
         super().__init__(text)
         self.result = result
         self.cause = cause
-        self.reason = reason or text.partition("\n")[0]
+        self.reason = reason or _shortened(text.partition("\n")[0])
 
 
 class StepAbortedError(StepError):
     """The step was stopped by the runner."""
+
+
+def _shortened(reason: str) -> str:
+    if len(reason) <= _LONGEST_REASON:
+        return reason
+    return reason[:_LONGEST_REASON] + "…"

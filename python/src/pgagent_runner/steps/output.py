@@ -27,19 +27,24 @@ class BoundedOutput:
             return
         self._written += len(data)
         self._ends_line = data[-1] == ord("\n")
+        data = memoryview(data)  # whose parts are no copies: there may be megabytes
         room = self._head_limit - len(self._head)
         self._head += data[:room]
-        self._tail += data[room:]
+        self._tail += data[room:][-2 * self._tail_limit or len(data) :]
         # Trimmed at twice its size, so each byte is moved at most once.
         if len(self._tail) > 2 * self._tail_limit:
             del self._tail[: -self._tail_limit or None]
 
-    def line(self, text: str) -> None:
+    def line(self, text: str | bytes) -> None:
         """Add a line of its own, or several; nothing if the text is empty."""
+        if isinstance(text, str):
+            text = text.encode("utf-8", "backslashreplace")
         if text:
-            start = "" if self._ends_line else "\n"
-            line = start + text.removesuffix("\n") + "\n"
-            self.write(line.encode("utf-8", "backslashreplace"))
+            if not self._ends_line:
+                self.write(b"\n")
+            self.write(text)
+            if not self._ends_line:
+                self.write(b"\n")
 
     def text(self) -> str:
         """Give the text that fits a column of type text, whatever was written."""

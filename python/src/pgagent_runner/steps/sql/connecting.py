@@ -42,6 +42,8 @@ _SHORTAGE = re.compile(
 )
 _QUOTED = re.compile('(missing "=" after |)".*"', re.DOTALL)
 
+_LONGEST_TARGET = 65536  # characters: as long as a password may be
+
 _FIRST_DELAY = 0.1  # seconds
 _LONGEST_DELAY = 5.0  # seconds
 
@@ -54,6 +56,11 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
     """
     if not step.conninfo and not step.database:
         raise StepError("the step names neither a database nor a connection string")
+    if max(len(step.conninfo), len(step.database)) > _LONGEST_TARGET:
+        raise StepError(
+            "the connection string, or the name of the database, is longer than"
+            f" {_LONGEST_TARGET} characters"
+        )
     given = step.conninfo or settings.server_conninfo
     try:
         target = _parse(given, "" if step.conninfo else step.database)

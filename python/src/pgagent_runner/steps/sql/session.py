@@ -1,5 +1,6 @@
 """A session of a run: one query at a time, read without keeping its rows."""
 
+import asyncio
 import math
 import re
 import time
@@ -39,6 +40,10 @@ _ONE_STATEMENT = re.compile(
     rb"\s*+(?:select|insert|update|delete|merge|with|call)\b[^;$]*+;?+\s*+",
     re.IGNORECASE,
 ).fullmatch
+
+_LONGEST_TO_LOOK_THROUGH = 100_000  # bytes
+
+_LONGEST_MESSAGE = 256 * 1024  # bytes that are kept of an error
 
 _COPY_REFUSED = b"COPY FROM STDIN is not possible in a job step"
 _COPIES = (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT)
@@ -89,7 +94,7 @@ class Session:
     @property
     def error_text(self) -> str:
         """All that libpq says about the last query."""
-        return self._pgconn.error_message.decode(errors="backslashreplace")
+        return bounded(self._pgconn.error_message)
 
     @property
     def target(self) -> str:
@@ -149,7 +154,7 @@ class Session:
     def write_to(self, output: BoundedOutput) -> None:
         """Let the server's notices and the data of COPY appear in this output."""
         self._output = output
-        self._pgconn.notice_handler = lambda notice: output.line(message(notice))
+        self._pgconn.notice_handler = lambda notice: output.line(notice.error_message)
 
     async def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle.
@@ -183,7 +188,11 @@ class Session:
         try:
             if not settings:
                 await self._ask(text, take, parameters)
-            elif parameters is None and _ONE_STATEMENT(text):
+            elif (
+                parameters is None
+                and len(text) < _LONGEST_TO_LOOK_THROUGH
+                and _ONE_STATEMENT(text)
+            ):
                 await self._tell_and_ask(settings, text, take, resets=ends_run)
             else:
                 await self._ask(b"; ".join(settings), _ignore)
@@ -373,13 +382,15 @@ class Session:
 
     async def _ask_to_stop(self) -> None:
         self._stop_by = time.monotonic() + _CANCEL_TIME
-        with suppress(psycopg.Error, OSError):
-            await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
+        with suppress(psycopg.Error, OSError):  # TimeoutError is one of the latter
+            async with asyncio.timeout(_CANCEL_TIME):
+                await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
     async def _terminate(self) -> NoReturn:
         """End the session from the server's side, and let go of it."""
         with suppress(OSError, psycopg.Error):
-            await in_thread(_end_session, self._conninfo, self.pid)
+            async with asyncio.timeout(_TERMINATE_TIME):
+                await in_thread(_end_session, self._conninfo_of_same(), self.pid)
             await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
         ended = self.lost
         self.close()
@@ -388,6 +399,13 @@ class Session:
             f"the statement did not stop within {_CANCEL_TIME:g} s; "
             + ("its session was terminated" if ended else _MAY_GO_ON)
         )
+
+    def _conninfo_of_same(self) -> str:
+        """Return how to reach this very server: the string may name several."""
+        pgconn = self._pgconn
+        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
+        same = {name: value.decode() for name, value in where.items()}
+        return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
     async def _see_to_the_end(self, deadline: float) -> None:
         """Read, and forget, what the server still sends, until it ends the session."""
@@ -399,9 +417,7 @@ class Session:
 
 def _end_session(conninfo: str, pid: int) -> None:
     """End a session through another one, in a thread."""
-    with psycopg.connect(
-        make_conninfo(conninfo, connect_timeout=1), autocommit=True
-    ) as other:
+    with psycopg.connect(conninfo, autocommit=True) as other:
         other.execute("SELECT pg_catalog.pg_terminate_backend(%s::integer)", [pid])
 
 
@@ -415,9 +431,11 @@ def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     return settings
 
 
-def message(result: pq.abc.PGresult) -> str:
-    """Give an error or a notice as psql shows it."""
-    return result.error_message.decode(errors="backslashreplace")
+def bounded(message: bytes) -> str:
+    """Decode what a server says, or the first and the last part of it."""
+    text = BoundedOutput(_LONGEST_MESSAGE)
+    text.write(message)
+    return text.text()
 
 
 def _ignore(result: pq.abc.PGresult) -> None:

@@ -18,10 +18,11 @@ from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.connecting import connect, connection_parameters
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool, Target
-from pgagent_runner.steps.sql.session import Session, message
+from pgagent_runner.steps.sql.session import Session, bounded
 from pgagent_runner.steps.sql.statements import split
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
+_SQLSTATE = 5  # characters
 
 _NO_STATEMENT = "the step contains no SQL statement"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
@@ -292,12 +293,12 @@ class _Answer:
         # The tag comes with the last rows, or after them if those fill a chunk.
         if tag := result.command_status:
             self.rows = result.command_tuples or 0
-            self.output.line(tag.decode())
+            self.output.line(tag)
 
     def _fail(self, result: pq.abc.PGresult) -> None:
-        self.problems.append(message(result).rstrip())
+        self.problems.append(bounded(result.error_message).rstrip())
         if sqlstate := result.error_field(pq.DiagnosticField.SQLSTATE):
-            self.cause = sqlstate.decode()
+            self.cause = sqlstate[:_SQLSTATE].decode(errors="backslashreplace")
             self.problems.append(f"SQLSTATE: {self.cause}")
         if self.statements:
             self.problems.append(f"in statement {self.statements + 1}")

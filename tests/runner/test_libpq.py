@@ -1,0 +1,227 @@
+"""Connections in the loop: several hosts, names that can't be looked up, and stops."""
+
+import asyncio
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from pgagent_runner import libpq
+from pgagent_runner.model import Ending, Run, Step
+from pgagent_runner.steps import StepSettings
+from pgagent_runner.waiting import in_thread
+from psycopg.conninfo import conninfo_to_dict
+from support import poll
+
+RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
+PATIENCE = 5  # seconds
+
+
+def sql_step(conninfo, code="SELECT 1"):
+    return Step(5, "step", "s", code, "", conninfo, "f")
+
+
+@pytest.fixture
+def executors(executor_of, server):
+    """Open so many executors of a runner: `with executors(6) as …`."""
+
+    @contextmanager
+    def open_executors(count):
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(executor_of(StepSettings(server), RUN))
+                for _ in range(count)
+            ]
+
+    return open_executors
+
+
+def parameters(conninfo, **others):
+    return {"connect_timeout": 10} | conninfo_to_dict(conninfo, **others)
+
+
+@contextmanager
+def refusing_hosts(count):
+    """Give the ports of hosts that refuse every connection."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        yield [one.getsockname()[1] for one in sockets]
+
+
+# --- several hosts
+
+
+@contextmanager
+def hosts_that_hang_up(count):
+    """Give the ports of hosts that take every connection, and close it when asked."""
+    with ExitStack() as stack:
+        listening = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            for _ in range(count)
+        ]
+
+        def serve(one):
+            while True:
+                try:
+                    client, _ = one.accept()
+                except OSError:
+                    return
+                with client:
+                    client.recv(1)
+
+        for one in listening:
+            threading.Thread(target=serve, args=[one], daemon=True).start()
+        try:
+            yield [one.getsockname()[1] for one in listening]
+        finally:
+            for one in listening:
+                one.shutdown(socket.SHUT_RDWR)
+
+
+async def answer(pgconn, wire, number):
+    """Have the server answer with this number; return it."""
+    pgconn.send_query(b"SELECT %d, pg_sleep(0.01)" % number)
+    pgconn.flush()
+    results = []
+    while True:
+        while pgconn.is_busy():
+            assert not wire.is_broken
+            await asyncio.wait_for(wire.waiter(), PATIENCE)
+        if (result := pgconn.get_result()) is None:
+            return [int(result.get_value(0, 0)) for result in results]
+        results.append(result)
+
+
+@pytest.mark.parametrize("others", [refusing_hosts, hosts_that_hang_up])
+def test_descriptors_that_libpq_closes_and_reuses_are_taken_for_nobody_elses(
+    server, loop, others
+):
+    """Of forty at a time, each fails at two hosts before it is connected."""
+    where = conninfo_to_dict(server)
+
+    async def visit(ports, number):
+        hosts = {
+            "host": f"127.0.0.1,127.0.0.1,{where['host']}",
+            "port": f"{ports[0]},{ports[1]},{where['port']}",
+            "sslmode": "prefer",
+        }
+        connecting = libpq.connect(parameters(server, **hosts))
+        pgconn = await asyncio.wait_for(connecting, PATIENCE)
+        wire = libpq.Wire(pgconn)
+        try:
+            return await answer(pgconn, wire, number)
+        finally:
+            wire.close()
+            pgconn.finish()
+
+    async def visits(ports):
+        found = []
+        for _ in range(5):
+            found += await asyncio.gather(*(visit(ports, n) for n in range(40)))
+        return found
+
+    with others(2) as ports:
+        assert loop.started(visits, ports).result(60) == [[n] for n in range(40)] * 5
+
+
+def test_a_lost_connection_does_not_keep_others_from_being_read(server, watcher, loop):
+    """One of them has got the number of its descriptor."""
+
+    async def opened():
+        pgconn = await libpq.connect(parameters(server))
+        return pgconn, libpq.Wire(pgconn)
+
+    async def work():
+        lost, lost_wire = await opened()
+        terminate = "SELECT pg_terminate_backend(%s)"
+        await in_thread(watcher.execute, terminate, [lost.backend_pid])
+        while not lost_wire.is_broken:
+            await asyncio.wait_for(lost_wire.waiter(), PATIENCE)
+        others = [await opened() for _ in range(5)]
+        lost_wire.close()
+        lost.finish()
+        asked = [answer(*other, number) for number, other in enumerate(others)]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            for pgconn, wire in others:
+                wire.close()
+                pgconn.finish()
+
+    assert loop.call(work) == [[number] for number in range(5)]
+
+
+# --- stops
+
+
+@contextmanager
+def mute_server():
+    """Give a connection string of a server that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        yield f"host=127.0.0.1 port={port} user=u dbname=d", listening
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_stop_ends_the_attempt_to_connect_to_a_server_that_says_nothing(
+    executors, loop, several
+):
+    with (
+        mute_server() as (conninfo, listening),
+        refusing_hosts(1) as (port,),
+        executors(1) as (executor,),
+    ):
+        step = sql_step(conninfo)
+        if several:
+            mute = listening.getsockname()[1]
+            hosts = ["127.0.0.1"] * 3
+            step = sql_step(f"host={','.join(hosts)} port={port},{mute},{mute} user=u")
+        outcome = loop.started(executor.itself.execute, step)
+        client, _ = listening.accept()
+        executor.cancel("enough")
+        assert outcome.result(2).ending is Ending.ABORTED
+        with client:
+            client.settimeout(PATIENCE)
+            while client.recv(4096):
+                pass  # and it is closed
+
+
+# --- names
+
+
+@pytest.fixture
+def dead_name_servers(monkeypatch):
+    """Have no look-up of a name that begins with "dead" end before the test does."""
+    end = threading.Event()
+    looking_up = []
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):
+        if host is not None and host.startswith("dead"):
+            looking_up.append(host)
+            end.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield looking_up
+    end.set()
+
+
+def test_dead_name_servers_stall_nobody_else(executors, loop, dead_name_servers):
+    with executors(71) as (*waiting, other), refusing_hosts(1) as (port,):
+        futures = [
+            loop.started(executor.itself.execute, sql_step(f"host=dead{number} user=u"))
+            for number, executor in enumerate(waiting)
+        ]
+        poll(lambda: len(dead_name_servers) == len(waiting))
+
+        outcome = other.execute(sql_step(f"host=localhost port={port} user=u"))
+        assert "Connection refused" in outcome.reason
+        assert not any(future.done() for future in futures)
+        for executor in waiting:
+            executor.cancel("enough")
+        for future in futures:
+            assert future.result(2).ending is Ending.ABORTED
