@@ -15,10 +15,10 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_attempts, make_conninfo
 
-from pgagent_runner.waiting import in_thread, wait, wake
+from pgagent_runner.waiting import Waiter, in_thread, wait, wake
 
 Parameters = Mapping[str, Any]
-Wait = Callable[["asyncio.Future[None]", float], Awaitable[None]]
+Wait = Callable[[Waiter, float], Awaitable[None]]
 
 _MOST_FAILURES = 100  # of the hosts and addresses of a connection string, to be told
 _LONGEST_MESSAGE = 32 * 1024  # bytes of what a server says instead of letting us in
@@ -64,12 +64,12 @@ class Wire:
         """Begin to read. Raises OSError if there is no descriptor left."""
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._descriptor = os.dup(pgconn.socket)
         self._loop.add_reader(self._descriptor, self._take_in)
         self.is_broken = False
 
-    def waiter(self) -> "asyncio.Future[None]":
+    def waiter(self) -> Waiter:
         """Return a future that ends when something has come, or never will."""
         waiter = self._waiter = self._loop.create_future()
         if self.is_broken:
@@ -115,7 +115,7 @@ class Wire:
 
 @contextlib.contextmanager
 def watched(
-    descriptor: int, waiter: "asyncio.Future[None]", *, read: bool, write: bool
+    descriptor: int, waiter: Waiter, *, read: bool, write: bool
 ) -> Iterator[None]:
     """Wake the waiter when the descriptor is ready, while the block lasts.
 

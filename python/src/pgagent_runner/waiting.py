@@ -15,14 +15,16 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Waiter = asyncio.Future[None]
 
-def wake(waiter: "asyncio.Future[None] | None") -> None:
+
+def wake(waiter: Waiter | None) -> None:
     """End a wait, if there is one that has not ended yet: in the loop's thread."""
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
 
 
-async def wait(waiter: "asyncio.Future[None]", seconds: float = math.inf) -> None:
+async def wait(waiter: Waiter, seconds: float = math.inf) -> None:
     """Wait to be woken, for so many seconds at most."""
     if seconds == math.inf:
         await waiter

@@ -18,7 +18,7 @@ from pgagent_runner.model import Pulse
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import Nursery, SessionPool, reap
 from pgagent_runner.systemd import notify
-from pgagent_runner.waiting import wait, wake
+from pgagent_runner.waiting import Waiter, wait, wake
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Agent:
         self._backoff = Backoff(_FIRST_RETRY, options.retry)
         self._starting = True
         self._stops = 0
-        self._pause: asyncio.Future[None] | None = None
+        self._pause: Waiter | None = None
         self._service: Service | None = None
 
     def stop(self) -> None:

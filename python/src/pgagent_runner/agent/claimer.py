@@ -12,7 +12,7 @@ from pgagent_runner.catalog import (
     Claims,
     NotRegisteredError,
 )
-from pgagent_runner.waiting import wait, wake
+from pgagent_runner.waiting import Waiter, wait, wake
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Claimer:
         self._poll = poll
         self._closed = False
         self._look_at = 0.0
-        self._pause: asyncio.Future[None] | None = None
+        self._pause: Waiter | None = None
         self._passed_over = False
 
     async def work(self) -> None:

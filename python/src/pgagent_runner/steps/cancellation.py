@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.failures import StepAbortedError
-from pgagent_runner.waiting import wait, wake
+from pgagent_runner.waiting import Waiter, wait, wake
 
 # A reason that weighs more replaces one that weighs less.
 _WEIGHT = {Ending.FAILED: 1, Ending.EXPIRED: 2, Ending.ABORTED: 3}
@@ -25,7 +25,7 @@ class Cancellation:
         """Ask for nothing yet."""
         self._reason: str | None = None
         self._ending = Ending.ABORTED
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
 
     @property
     def reason(self) -> str | None:
@@ -71,9 +71,7 @@ class Cancellation:
         if self._reason is not None:
             raise StepAbortedError(self._reason)
 
-    async def wait(
-        self, waiter: "asyncio.Future[None]", seconds: float = math.inf
-    ) -> None:
+    async def wait(self, waiter: Waiter, seconds: float = math.inf) -> None:
         """Wait to be woken, by a request to stop too, or for so many seconds."""
         if self._reason is not None:
             return

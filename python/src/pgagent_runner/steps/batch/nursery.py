@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
-from pgagent_runner.waiting import wake
+from pgagent_runner.waiting import Waiter, wake
 
 _PROGRAM = Path(__file__).with_name("guardian.py")
 _CHANNEL = 3  # where that expects its socket
@@ -183,7 +183,7 @@ class Nursery:
 
         Then it is asked no more.
         """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: Waiter = asyncio.get_running_loop().create_future()
         said: list[tuple[bytes, list[bytes]]] = []
 
         def note(word: bytes, rest: list[bytes]) -> None:

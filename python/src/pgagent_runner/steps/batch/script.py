@@ -21,7 +21,7 @@ from pgagent_runner.steps.batch.nursery import Guardian, Nursery
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
-from pgagent_runner.waiting import in_thread, wait, wake
+from pgagent_runner.waiting import Waiter, in_thread, wait, wake
 
 _PIPE_SIZE = 64 * 1024
 _MOST_LEFT = 1024 * 1024  # bytes that are read at the end: what a pipe may hold
@@ -146,7 +146,7 @@ class Script:
         self._is_free = False  # the guardian, for other scripts
         self.has_lost_its_guardian = False
         self._is_awaited: Callable[[], bool] = lambda: False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self.exit_code: int | None = None
         """-N if signal N killed it, None before its end."""
         self.cpu: float | None = None

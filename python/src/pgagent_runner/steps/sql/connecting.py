@@ -1,6 +1,5 @@
 """Opening a session at the target of an SQL step."""
 
-import asyncio
 import functools
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from pgagent_runner.steps.sql.permitted import (
     explain_refusal,
     precautions,
 )
+from pgagent_runner.waiting import Waiter
 
 # A network that swallows packets is noticed within a minute, not within hours.
 _KEEPALIVES: Parameters = {
@@ -106,7 +106,7 @@ async def connect(
     cannot be reached or refuses for another reason, StepAbortedError when cancelled.
     """
 
-    async def wait_for(waiter: "asyncio.Future[None]", seconds: float) -> None:
+    async def wait_for(waiter: Waiter, seconds: float) -> None:
         await cancellation.wait(waiter, seconds)
         cancellation.check()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.sql.session import Session
-from pgagent_runner.waiting import wake
+from pgagent_runner.waiting import Waiter, wake
 
 Target = frozenset[tuple[str, str | int | None]]
 
@@ -31,7 +31,7 @@ class _Waiter:
     """A run that waits for a session."""
 
     since: float
-    pause: "asyncio.Future[None] | None" = None  # its wait under way, which a call ends
+    pause: Waiter | None = None  # its wait under way, which a call ends
     session: Session | None = None  # when it has been given one
     is_called: bool = False
 
