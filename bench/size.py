@@ -154,7 +154,7 @@ def claims(bench: Bench) -> list[float]:
         "INSERT INTO pgagent.pga_jobagent (jagpid, jagstation)"
         " VALUES (pg_backend_pid(), 'claims') RETURNING jagpid"
     )
-    query = f"SELECT * FROM pgagent.pga_run_claim({agent}, {CLAIM_AT_ONCE})"
+    query = f"SELECT * FROM pgagent.pga_run_claim({agent}, {CLAIM_AT_ONCE}, 60)"
     bench.conn.execute("SET enable_seqscan = off")  # as the runner does
     times = []
     for _ in range(200):

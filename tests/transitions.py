@@ -1,13 +1,10 @@
 """The transitions of the schema pgagent, as an agent's session calls them."""
 
+import json
+
 RECORD = """
-    SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
-        ARRAY[%(run)s]::bigint[], ARRAY[%(step_log)s]::bigint[],
-        ARRAY[%(step_status)s]::text[], ARRAY[%(result)s]::integer[],
-        ARRAY[%(output)s]::text[], ARRAY[%(next_step)s]::integer[],
-        ARRAY[%(attempt)s]::integer[], ARRAY[%(status)s]::text[],
-        ARRAY[%(message)s]::text[]
-    )
+    SELECT step_log_id, refusal, reason
+    FROM pgagent.pga_run_record(pg_backend_pid(), %s::json) WHERE place IS NOT NULL
 """
 
 
@@ -45,9 +42,9 @@ def claim(session, limit=10):
 
 def claim_rows(session, limit=10):
     """Claim runs; return (run id, job id, job's name, id, name, kind of a step, ...)."""
-    query = "SELECT * FROM pgagent.pga_run_claim(pg_backend_pid(), %s)"
-    rows = session.execute(query, [limit]).fetchall()
-    return [(*row[:3], *row[5:]) for row in rows]
+    query = "SELECT * FROM pgagent.pga_run_claim(pg_backend_pid(), %s, 60)"
+    *rows, _ = session.execute(query, [limit]).fetchall()
+    return [(*row[:3], *row[5:-1]) for row in rows]
 
 
 def record(session, run_id, **changes):
@@ -55,30 +52,29 @@ def record(session, run_id, **changes):
 
     Raises RefusedError.
     """
-    names = ("step_log", "step_status", "result", "output", "next_step", "status")
-    nothing = dict.fromkeys((*names, "message")) | {"attempt": 1, "run": run_id}
-    row = session.execute(RECORD, nothing | changes).fetchone()
+    entry = {"run_id": run_id, "attempt": 1} | changes
+    row = session.execute(RECORD, [json.dumps([entry])]).fetchone()
     if row[1] is not None:
         raise RefusedError(*row[1:])
     return row[0]
 
 
 def finish_run(session, run_id, status="s", message=None):
-    record(session, run_id, status=status, message=message)
+    record(session, run_id, run_status=status, message=message)
 
 
 def start_step(session, run_id, step_id):
     """Start a step, unless it has; return its row."""
-    return record(session, run_id, next_step=step_id)
+    return record(session, run_id, next_step_id=step_id)
 
 
 def finish_step(session, run_id, step_log_id, status="s", result=0, output=""):
     ended = {"step_status": status, "result": result, "output": output}
-    record(session, run_id, step_log=step_log_id, **ended)
+    record(session, run_id, step_log_id=step_log_id, **ended)
 
 
 def seconds_until_due(session, station="here"):
-    return _call(session, "pga_seconds_until_due(%s)", station)
+    return _call(session, "pga_look_again(%s)", station)
 
 
 def _call(session, call, *parameters):

@@ -33,7 +33,10 @@ CREATE TABLE pgagent.pga_jobsteplog (
     jslduration interval,
     jsloutput text,
     -- Since 5.0.0
-    jslattempt integer NOT NULL DEFAULT 1
+    jslattempt integer NOT NULL DEFAULT 1,
+    -- Since 5.1.0
+    jslcpu interval,
+    jslmemory bigint
 );
 -- Each row is updated once, when the step has ended: room for that on the same page
 -- leaves the indexes as they are.

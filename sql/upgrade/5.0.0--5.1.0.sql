@@ -2,3 +2,6 @@
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Only the catalogue is written, the log is not.
+ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmemory bigint;
+

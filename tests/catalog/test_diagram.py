@@ -58,7 +58,7 @@ def run_in_every_way(conn, agent):
         (run_id, *_), (_, _, _, second_step, *_) = claim_rows(agent)
         finish_step(agent, run_id, step_rows(conn, run_id)[0], status)
         row = start_step(agent, run_id, second_step)
-        record(agent, run_id, step_log=row, step_status=status, status=status)
+        record(agent, run_id, step_log_id=row, step_status=status, run_status=status)
     add_job(conn, "SELECT 1")
     ((run_id, _),) = claim(agent)
     agent.execute("SELECT pgagent.pga_step_finish(%s, 1, '')", step_rows(conn, run_id))

@@ -12,14 +12,17 @@ READ = """
     WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind IN ('r', 'i')
 """
 MOST_READS = 25  # for a run; about 10 and 18 are needed
-CLAIM = "SELECT run_id, step_log_id FROM pgagent.pga_run_claim(pg_backend_pid(), %s)"
+CLAIM = """
+    SELECT run_id, run_step_log_id FROM pgagent.pga_run_claim(pg_backend_pid(), %s, 60)
+    WHERE run_id IS NOT NULL
+"""
 RECORD = """
-    SELECT refusal FROM pgagent.pga_run_record(
-        %(runs)s, %(steps)s, array_fill('s'::text, %(size)s),
-        array_fill(0, %(size)s), array_fill('done'::text, %(size)s),
-        array_fill(NULL::integer, %(size)s), array_fill(1, %(size)s),
-        array_fill('s'::text, %(size)s), array_fill(NULL::text, %(size)s)
-    )
+    SELECT refusal FROM pgagent.pga_run_record(pg_backend_pid(), (
+        SELECT json_agg(json_build_object(
+            'run_id', run_id, 'step_log_id', step_log_id, 'step_status', 's',
+            'result', 0, 'output', 'done', 'run_status', 's'
+        )) FROM unnest(%s, %s) AS e (run_id, step_log_id)
+    )) WHERE place IS NOT NULL
 """
 
 
@@ -42,8 +45,7 @@ def claim_all(session, count):
 
 
 def record_all(session, run_ids, step_log_ids):
-    ended = {"runs": run_ids, "steps": step_log_ids, "size": [len(run_ids)]}
-    return session.execute(RECORD, ended).fetchall()
+    return session.execute(RECORD, [run_ids, step_log_ids]).fetchall()
 
 
 def reads_of_runs(session, count):

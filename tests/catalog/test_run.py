@@ -111,8 +111,8 @@ def test_a_step_is_finished_once(conn, agent, run):
 
 
 def test_a_further_attempt_has_a_row_of_its_own(conn, agent, run):
-    ended = {"step_log": start_step(agent, run[0], run[2]), "step_status": "f"}
-    record(agent, run[0], **ended, next_step=run[2], attempt=2)
+    ended = {"step_log_id": start_step(agent, run[0], run[2]), "step_status": "f"}
+    record(agent, run[0], **ended, next_step_id=run[2], attempt=2)
 
     assert conn.execute(
         "SELECT jslattempt, jslstatus FROM pgagent.pga_jobsteplog ORDER BY jslid"
@@ -120,8 +120,8 @@ def test_a_further_attempt_has_a_row_of_its_own(conn, agent, run):
 
 
 def test_what_is_recorded_twice_is_recorded_once(conn, agent, run):
-    ended = {"step_log": start_step(agent, run[0], run[2]), "step_status": "s"}
-    further = {"next_step": run[2], "attempt": 2}
+    ended = {"step_log_id": start_step(agent, run[0], run[2]), "step_status": "s"}
+    further = {"next_step_id": run[2], "attempt": 2}
     assert len({record(agent, run[0], **ended, **further) for _ in range(3)}) == 1
 
     for _ in range(3):

@@ -65,7 +65,7 @@ def count_calls(conn):
     """Return how often the runner has asked for something so far."""
     query = (
         "SELECT COALESCE(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname IN"
-        " ('pga_agent_heartbeat', 'pga_run_claim', 'pga_seconds_until_due')"
+        " ('pga_agent_heartbeat', 'pga_run_claim')"
     )
     return int(conn.execute(query).fetchone()[0])
 

@@ -19,7 +19,7 @@ CALLED = (
     "pga_agent_session",
     "pga_agent_leave",
     "pga_run_claim",
-    "pga_seconds_until_due",
+    "pga_look_again",
     "pga_run_record",
     "pga_step_finish",
     "pga_log_prune",
@@ -30,6 +30,8 @@ NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision", "text
 LIKE = {
     "integer": NUMBERS,
     "bigint": NUMBERS,
+    "double precision": NUMBERS,
+    "json": ("jsonb", "text", "json"),
     "text": ("varchar", "name", "bpchar", '"char"', "text", "integer"),
     "interval": ("text", "interval"),
     "boolean": ("text", "boolean"),
@@ -51,13 +53,16 @@ def planted(conn):
     free_from_extension(conn)
     conn.execute("CREATE SEQUENCE public.planted MINVALUE 0")
     with conn.transaction():
-        for name in CALLED:
-            declared = conn.execute(
-                "SELECT array_agg(format_type(t, NULL) ORDER BY place) FROM pg_proc AS p"
-                " CROSS JOIN unnest(p.proargtypes) WITH ORDINALITY AS a (t, place)"
-                " WHERE p.oid = %s::regproc",
-                [f"pgagent.{name}"],
-            ).fetchone()[0]
+        ours = conn.execute(
+            "SELECT proname, ARRAY("
+            " SELECT format_type(t, NULL)"
+            " FROM unnest(proargtypes) WITH ORDINALITY AS a (t, place) ORDER BY place)"
+            " FROM pg_proc"
+            " WHERE pronamespace = 'pgagent'::regnamespace AND proname = ANY (%s)",
+            [list(CALLED)],
+        ).fetchall()
+        assert {name for name, _ in ours} == set(CALLED)
+        for name, declared in ours:
             for signature in signatures(declared):
                 plant(conn, name, signature)
     return conn
@@ -145,9 +150,9 @@ def test_no_planted_function_runs(planted, dsn):
         ("pga_agent_heartbeat(%s, make_interval(secs => %s))", (1, 1.0)),
         ("pga_agent_leave(%s)", (1,)),
         ("pga_agent_session(%s, %s)", (70_000, 1)),
-        ("pga_run_claim(%s, %s)", (70_000, 33)),
+        ("pga_run_claim(%s, %s, %s)", (70_000, 33, 1.0)),
         ("pga_log_prune(%s, %s, %s)", (0, 500, 500)),
-        ("pga_seconds_until_due(%s)", (1,)),
+        ("pga_look_again(%s)", (1,)),
     ],
 )
 def test_what_is_planted_would_answer_a_call_without_types(planted, call, parameters):

@@ -50,19 +50,21 @@ UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
 
 TRANSITIONS = f"""
 SELECT pgagent.pga_agent_register(p_station => 'here', p_lease => '1 minute')
+SELECT pgagent.pga_look_again(p_station => 'here')
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
+SELECT * FROM pgagent.pga_run_record(p_agent_id => {THIS}, p_entries => '[{{"run_id": 1, "step_log_id": 1, "step_status": "f", "result": 0, "output": "x", "cpu": 0.5, "memory": 9, "next_step_id": 1, "attempt": 2}}]')
 SELECT pgagent.pga_seconds_until_due(p_station => 'here')
-SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
-SELECT * FROM pgagent.pga_run_record(p_run_ids => '{{1}}', p_step_log_ids => '{{1}}', p_step_statuses => '{{f}}', p_results => '{{0}}', p_outputs => '{{x}}', p_next_step_ids => '{{1}}', p_attempts => '{{2}}', p_run_statuses => '{{NULL}}', p_messages => '{{NULL}}')
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 0)
 SELECT pgagent.pga_agent_heartbeat(p_agent_id => {THIS}, p_lease => '1 minute')
 SELECT pgagent.pga_agent_session(p_agent_id => {THIS}, p_pid => {THIS})
 SELECT * FROM pgagent.pga_run_record(p_run_ids => '{{1}}', p_step_log_ids => '{{2}}', p_step_statuses => '{{s}}', p_results => '{{0}}', p_outputs => '{{x}}', p_next_step_ids => '{{NULL}}', p_attempts => '{{1}}', p_run_statuses => '{{s}}', p_messages => '{{NULL}}')
 UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
-SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT pgagent.pga_step_finish(p_step_log_id => 3, p_result => 0, p_output => 'done')
 SELECT pgagent.cancel_run(run_id => 2)
 SELECT pgagent.pga_run_abort(p_run_id => 2, p_reason => 'enough')
 UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun = '2024-01-01', jobkeepruns = 1
-SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9)
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT * FROM pgagent.pga_log_prune(p_after => 0, p_jobs => 9, p_runs => 9)
 SELECT pgagent.pga_agent_sweep()
 SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})

@@ -35,15 +35,24 @@ def runs_and_seconds(conn, count):
     return runs, span
 
 
-@pytest.mark.parametrize("wheel", WHEELS, ids=version_of)
-@pytest.mark.parametrize("which", ["old", "new"])
-def test_no_run_is_lost_or_doubled(wheel, which, cluster, new_database, tmp_path):
+@pytest.fixture(params=WHEELS, ids=version_of)
+def wheel(request):
+    return request.param
+
+
+@pytest.fixture
+def conn(new_database, wheel):
+    """A session with a catalogue of the version before, and a job every second."""
     conn = new_database("running")
     conn.execute(f"CREATE EXTENSION pgagent VERSION '{version_of(wheel)}'")
     conn.execute("SELECT pgagent.schedule('tick', '@every 1 second', 'SELECT 1')")
-    dsn = cluster.conninfo("running")
-    runner = Runner(dsn) if which == "new" else old_runner(wheel, tmp_path, dsn)
-    with runner:
+    return conn
+
+
+def test_a_runner_of_the_version_before_loses_and_doubles_no_run(
+    conn, wheel, cluster, tmp_path
+):
+    with old_runner(wheel, tmp_path, cluster.conninfo("running")) as runner:
         before, _ = runs_and_seconds(conn, 2)
 
         conn.execute("ALTER EXTENSION pgagent UPDATE")
@@ -52,6 +61,27 @@ def test_no_run_is_lost_or_doubled(wheel, which, cluster, new_database, tmp_path
         assert runs == seconds, "a second was left out"
         assert conn.execute("TABLE pgagent.skipped_runs").fetchall() == []
         assert "ERROR" not in runner.log
+
+
+def test_a_new_runner_says_what_it_waits_for_and_goes_on_after_the_update(
+    conn, wheel, cluster, tmp_path
+):
+    dsn = cluster.conninfo("running")
+    with old_runner(wheel, tmp_path, dsn) as older, Runner(dsn) as runner:
+        runner.says(
+            'database "running" has no pgagent of this version '
+            "(function pgagent.pgagent_version() does not exist):"
+            " ALTER EXTENSION pgagent UPDATE, or pgagent update"
+        )
+        before, _ = runs_and_seconds(conn, 2)
+
+        conn.execute("ALTER EXTENSION pgagent UPDATE")
+        runner.ready()
+        assert older.stop() == 0
+
+        runs, seconds = runs_and_seconds(conn, before + 4)
+        assert runs == seconds, "a second was left out"
+        assert conn.execute("TABLE pgagent.skipped_runs").fetchall() == []
 
 
 def test_the_version_before_is_kept():

@@ -99,16 +99,16 @@ def test_a_step_that_was_deleted_does_not_start(conn, ledger, run):
 
 
 def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_run_record RENAME TO away")
+    conn.execute("ALTER FUNCTION pgagent.pga_run_record(integer, json) RENAME TO away")
     recorded = start_closing(ledger, run)
-    conn.execute("ALTER FUNCTION pgagent.away RENAME TO pga_run_record")
+    conn.execute("ALTER FUNCTION pgagent.away(integer, json) RENAME TO pga_run_record")
     recorded.result(timeout=10)
 
     assert runs(conn) == [("s", None)]
 
 
 def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_run_record RENAME TO away")
+    conn.execute("ALTER FUNCTION pgagent.pga_run_record(integer, json) RENAME TO away")
 
     with pytest.raises(CatalogError, match="pga_run_record"):
         close(ledger, run)

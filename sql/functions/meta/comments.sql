@@ -123,6 +123,8 @@ COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The number of this attempt at the step in this run, from 1.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslcpu IS 'How long the script and what it has started used a processor; NULL unless a script has ended.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslmemory IS 'The most memory, in bytes, that one of its processes had resident; NULL unless a script has ended.';
 
 COMMENT ON TABLE pgagent.pga_jobskip IS
 'Times of jobs that have passed without a run, and why.';

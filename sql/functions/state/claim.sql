@@ -1,13 +1,17 @@
 -- claim.sql: claiming the jobs that are due: a job is claimed while pga_job.jobagentid is
 -- set. Writes pga_job, and opens runs in pga_joblog and pga_jobsteplog.
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(p_agent_id integer, p_limit integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(
+    p_agent_id integer, p_limit integer, p_longest double precision
+)
 RETURNS TABLE (
-    run_id bigint, job_id integer, job_name text, job_timeout double precision, step_log_id bigint,
+    run_id bigint, run_job_id integer, run_job_name text, run_timeout double precision,
+    run_step_log_id bigint,
     step_id integer, step_name text, step_kind text, step_code text,
     step_database text, step_conninfo text, step_on_error text, step_mode text,
     step_timeout double precision, step_retries integer, step_retry_delay double precision,
-    step_retry_backoff double precision, step_retry_on text[]
+    step_retry_backoff double precision, step_retry_on text[],
+    look_again double precision
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -75,25 +79,34 @@ BEGIN
            s.step_log_id, s.jstid, s.jstname, s.jstkind::text, s.jstcode,
            s.jstdbname::text, s.jstconnstr, s.jstonerror::text, s.jstmode,
            extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
-           extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff, s.jstretryon
+           extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff, s.jstretryon,
+           NULL::double precision
     FROM step AS s
     ORDER BY s.due, s.run_id, s.place;
+
+    look_again := least(pgagent.pga_look_again(v_station), p_longest);
+    RETURN NEXT;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. step_log_id is the row of the first step. Raises PGA03 if the agent is not registered.';
+COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision) IS
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one is. Raises PGA03 if the agent is not registered.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_seconds_until_due(p_station text)
-RETURNS double precision LANGUAGE sql
+-- PL/pgSQL for the sake of its plan cache.
+CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text)
+RETURNS double precision LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN isfinite(j.jobnextrun)
-        THEN greatest(extract(epoch FROM j.jobnextrun - clock_timestamp())::double precision, 0)
-    END
-    FROM pgagent.pga_job AS j
-    WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
-    ORDER BY j.jobnextrun LIMIT 1
+BEGIN
+    RETURN (
+        SELECT CASE WHEN j.jobnextrun <= clock_timestamp() THEN 0
+            WHEN isfinite(j.jobnextrun)
+            THEN extract(epoch FROM j.jobnextrun - clock_timestamp())::double precision END
+        FROM pgagent.pga_job AS j
+        WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
+        ORDER BY j.jobnextrun LIMIT 1
+    );
+END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
+COMMENT ON FUNCTION pgagent.pga_look_again(text) IS
 'How long, by this server''s clock, until the next job that an agent on this host may claim is due; 0 if one is, NULL if none ever is.';
 

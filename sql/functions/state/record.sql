@@ -10,47 +10,58 @@
 -- a whole index, and by "jlgstatus = 'r'" through that of the open runs; by
 -- "= ANY (ARRAY[...])", and compared with a variable, it can't.
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_record(
-    p_run_ids bigint[], p_step_log_ids bigint[], p_step_statuses text[], p_results integer[],
-    p_outputs text[], p_next_step_ids integer[], p_attempts integer[],
-    p_run_statuses text[], p_messages text[]
-)
-RETURNS TABLE (place integer, step_log_id bigint, refusal text, reason text) LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_run_record(p_agent_id integer, p_entries json)
+RETURNS TABLE (
+    place integer, step_log_id bigint, refusal text, reason text, look_again double precision
+) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_held bigint[];        -- those of the runs to be closed whose jobs could be locked
+    v_run_ids bigint[];
+    v_next_step_ids integer[];
+    v_attempts integer[];
+    v_run_statuses text[];
+    v_messages text[];
 BEGIN
-    -- The order of locks is in docs/design.md: the job comes first.
-    -- A job that somebody else has locked is passed over: nobody may wait for one job
-    -- while holding the locks of others.
-    IF array_remove(p_run_statuses, NULL) <> ARRAY[]::text[] THEN
-        v_held := ARRAY(
-            SELECT r.run_id
-            FROM unnest(p_run_ids, p_run_statuses) AS r (run_id, run_status),
-            LATERAL (
-                SELECT FROM pgagent.pga_job AS j
-                WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = r.run_id)
-                FOR NO KEY UPDATE SKIP LOCKED
-            ) AS j
-            WHERE r.run_status IS NOT NULL
-        );
-    END IF;
-
-    UPDATE pgagent.pga_jobsteplog AS s
-    SET jslstatus = r.step_status, jslresult = r.result, jsloutput = r.output,
-        jslduration = clock_timestamp() - s.jslstart
-    FROM unnest(p_run_ids, p_step_log_ids, p_step_statuses, p_results, p_outputs, p_run_statuses)
-         AS r (run_id, step_log_id, step_status, result, output, run_status)
-    WHERE s.jslid = ANY (ARRAY[r.step_log_id]) AND s.jslstatus = 'r'
-          AND (r.run_status IS NULL OR r.run_id = ANY (v_held));
+    WITH entry AS MATERIALIZED (
+        SELECT r.* FROM json_to_recordset(p_entries) AS r (
+            run_id bigint, step_log_id bigint, step_status text, result integer, output text,
+            cpu double precision, memory bigint, next_step_id integer, attempt integer,
+            run_status text, message text
+        )
+    ), held AS MATERIALIZED (
+        -- The order of locks is in docs/design.md: the job comes first.
+        -- A job that somebody else has locked is passed over: nobody may wait for one job
+        -- while holding the locks of others.
+        SELECT e.run_id
+        FROM entry AS e,
+        LATERAL (
+            SELECT FROM pgagent.pga_job AS j
+            WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = e.run_id)
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS j
+        WHERE e.run_status IS NOT NULL
+    ), ended AS (
+        UPDATE pgagent.pga_jobsteplog AS s
+        SET jslstatus = e.step_status, jslresult = e.result, jsloutput = e.output,
+            jslcpu = e.cpu * interval '1 second', jslmemory = e.memory,
+            jslduration = clock_timestamp() - s.jslstart
+        FROM entry AS e
+        WHERE s.jslid = ANY (ARRAY[e.step_log_id]) AND s.jslstatus = 'r'
+              AND (e.run_status IS NULL OR e.run_id = ANY (ARRAY(SELECT h.run_id FROM held AS h)))
+    )
+    SELECT ARRAY(SELECT h.run_id FROM held AS h), array_agg(e.run_id), array_agg(e.next_step_id),
+           array_agg(e.attempt), array_agg(e.run_status), array_agg(e.message)
+    INTO v_held, v_run_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages
+    FROM entry AS e;
 
     IF v_held <> ARRAY[]::bigint[] THEN
-        PERFORM pgagent.pga_run_close(v_held, p_run_ids, p_run_statuses, p_messages);
+        PERFORM pgagent.pga_run_close(v_held, v_run_ids, v_run_statuses, v_messages);
     END IF;
     RETURN QUERY
-    SELECT r.place::integer, n.step_log_id, n.refusal, n.reason
-    FROM unnest(p_run_ids, p_next_step_ids, p_attempts, p_run_statuses, p_messages)
+    SELECT r.place::integer, n.step_log_id, n.refusal, n.reason, NULL::double precision
+    FROM unnest(v_run_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages)
          WITH ORDINALITY AS r (run_id, next_step_id, attempt, run_status, message, place),
     LATERAL (
         -- An open run goes on, and a run that was to be closed has been.
@@ -67,10 +78,14 @@ BEGIN
         WHERE r.next_step_id IS NULL
         LIMIT 1
     ) AS n;
+
+    SELECT pgagent.pga_look_again(a.jagstation) INTO look_again
+    FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
+    RETURN NEXT;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[]) IS
-'Records, for each run of p_run_ids, in one transaction, how its step ended (row p_step_log_ids of pga_jobsteplog, NULL if none was under way; status s, f, i or d, result, output), and then that its next step starts (p_next_step_ids, attempt number p_attempts), or nothing more, or how the run ended (p_run_statuses s, f, i or d, and a sentence why, NULL for none), which frees its job. Returns a row for each, in the order of the arrays: the row of the step that has started, NULL if that step was deleted; or a refusal, for which nothing was written: PGA01 the run is not running (any more), 55P03 another transaction has locked the job. What is recorded already is not refused.';
+COMMENT ON FUNCTION pgagent.pga_run_record(integer, json) IS
+'Records in one transaction what became of runs. p_entries is an array of objects, one for each run_id, whose other keys may be absent or null: how its step ended (row step_log_id of pga_jobsteplog; step_status s, f, i or d, result, output, of a script cpu in seconds and memory in bytes), and then that its next step starts (next_step_id, attempt), or nothing more, or how the run ended (run_status s, f, i or d, and in message one sentence why), which frees its job. Returns a row for each, in their order: the row of the step that has started, NULL if that step was deleted; or a refusal, for which nothing was written: PGA01 the run is not running (any more), 55P03 another transaction has locked the job. What is recorded already is not refused. A last row has only look_again: in how many seconds the next job is due that this agent may claim, 0 if one is; NULL if none ever is, or the agent is not registered.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_step_advance(
     p_run_id bigint, p_step_id integer, p_attempt integer,

@@ -1,0 +1,55 @@
+-- older_runners.sql: what runners of 5.0 call. They go on while and after a catalogue is
+-- updated under them. Each is what is left of a function under its former signature, and
+-- goes when no update from a version that calls it is offered any more; nothing else
+-- may use it.
+
+-- Up to 5.0 a claim did not say when to look again.
+CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(p_agent_id integer, p_limit integer)
+RETURNS TABLE (
+    run_id bigint, job_id integer, job_name text, job_timeout double precision, step_log_id bigint,
+    step_id integer, step_name text, step_kind text, step_code text,
+    step_database text, step_conninfo text, step_on_error text, step_mode text,
+    step_timeout double precision, step_retries integer, step_retry_delay double precision,
+    step_retry_backoff double precision, step_retry_on text[]
+) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.run_id, c.run_job_id, c.run_job_name, c.run_timeout, c.run_step_log_id,
+           c.step_id, c.step_name, c.step_kind, c.step_code, c.step_database, c.step_conninfo,
+           c.step_on_error, c.step_mode, c.step_timeout, c.step_retries, c.step_retry_delay,
+           c.step_retry_backoff, c.step_retry_on
+    FROM pgagent.pga_run_claim(p_agent_id, p_limit, NULL::double precision) AS c
+    WHERE c.run_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
+'For runners of 5.0: claims runs as the function of three arguments does, which also says when to look again.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_seconds_until_due(p_station text)
+RETURNS double precision LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.pga_look_again($1) $$;
+COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
+'For runners of 5.0: what pga_look_again() returns.';
+
+-- Up to 5.0 a record came as arrays, one for each property of an entry.
+CREATE OR REPLACE FUNCTION pgagent.pga_run_record(
+    p_run_ids bigint[], p_step_log_ids bigint[], p_step_statuses text[], p_results integer[],
+    p_outputs text[], p_next_step_ids integer[], p_attempts integer[],
+    p_run_statuses text[], p_messages text[]
+)
+RETURNS TABLE (place integer, step_log_id bigint, refusal text, reason text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.place, r.step_log_id, r.refusal, r.reason
+    FROM pgagent.pga_run_record(NULL::integer, (
+        SELECT json_agg(e)
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS e (
+            run_id, step_log_id, step_status, result, output, next_step_id, attempt, run_status,
+            message
+        )
+    )) AS r
+    WHERE r.place IS NOT NULL
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[]) IS
+'For runners of 5.0: records what the function of two arguments does.';
+
