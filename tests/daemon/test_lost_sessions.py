@@ -12,10 +12,10 @@ OTHERS = (
     "application_name = 'pgagent' AND datname = current_database()"
     " AND pid NOT IN (SELECT jagpid FROM pgagent.pga_jobagent)"
 )
-LEDGER = f"{OTHERS} AND query !~ 'pga_seconds_until_due|pga_run_claim|LISTEN'"
+LEDGER = f"{OTHERS} AND query !~ 'pga_look_again|pga_run_claim|LISTEN'"
 # A claim whose answer is lost ends the registration: one that is idle, and stays so.
 CLAIMS = (
-    f"{OTHERS} AND query ~ 'pga_seconds_until_due' AND state = 'idle'"
+    f"{OTHERS} AND query ~ 'pga_look_again' AND state = 'idle'"
     " AND state_change < clock_timestamp() - interval '0.3 s'"
 )
 LISTENER = f"{OTHERS} AND query ~ 'LISTEN'"

@@ -81,7 +81,7 @@ def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn):
 def test_a_question_whose_answer_is_lost_is_asked_again(conn, dsn, claims):
     waiting = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE wait_event_type = 'Lock' AND query ~ 'pga_seconds_until_due'"
+        " WHERE wait_event_type = 'Lock' AND query ~ 'pga_look_again'"
     )
     with closing(psycopg.connect(dsn)) as holder, ThreadPoolExecutor(1) as asking:
         holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")

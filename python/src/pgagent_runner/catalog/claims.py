@@ -49,15 +49,16 @@ class Claims:
     def claim(self, limit: int) -> list[Run]:
         """Claim at most `limit` due runs, the longest due first."""
         query: LiteralString = (
-            "SELECT * FROM pgagent.pga_run_claim(%s::integer, %s::integer)"
+            "SELECT * FROM pgagent.pga_run_claim("
+            "%s::integer, %s::integer, 60::double precision)"
         )
-        rows = self._ask(query, self._agent_id, limit)
+        *rows, _ = self._ask(query, self._agent_id, limit)
         self._session.note_rows(len(rows))
         return list(_runs(rows))
 
     def seconds_until_due(self) -> float | None:
         """Return the time until a run is due, 0 if one is, None if none will be."""
-        query: LiteralString = "SELECT pgagent.pga_seconds_until_due(%s::text)"
+        query: LiteralString = "SELECT pgagent.pga_look_again(%s::text)"
         try:
             rows = self._ask(query, self._station)
         except CatalogLostError:  # this is no claim, and can be asked again
@@ -144,7 +145,7 @@ def _runs(rows: Iterable[Row]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
     for run, steps in itertools.groupby(rows, lambda row: row[:5]):
         run_id, job_id, name, timeout, step_log_id = run
-        known = tuple(_sound(Step(*row[5:])) for row in steps if row[5] is not None)
+        known = tuple(_sound(Step(*row[5:-1])) for row in steps if row[5] is not None)
         yield Run(run_id, job_id, name, known, step_log_id, _limit(timeout))
 
 

@@ -1,11 +1,12 @@
 """The record of what becomes of runs: many tasks hand it in, one writes it down."""
 
 import functools
+import json
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,11 +43,9 @@ _LAST_WORDS = 1.0  # seconds that the server has to answer when the ledger is cl
 _GIVEN_UP = "the agent has given up its registration"
 
 _RECORD: LiteralString = """
-    SELECT step_log_id, refusal, reason FROM pgagent.pga_run_record(
-        %s::bigint[], %s::bigint[], %s::text[], %s::integer[], %s::text[],
-        %s::integer[], %s::integer[], %s::text[],
-        pg_catalog.array_replace(%s::text[], ''::text, NULL::text)
-    ) ORDER BY place
+    SELECT step_log_id, refusal, reason
+    FROM pgagent.pga_run_record(NULL::integer, %s::json)
+    WHERE place IS NOT NULL ORDER BY place
 """
 
 
@@ -386,21 +385,23 @@ def _record(session: Connection, entries: list[_Entry]) -> list[Row]:
     outputs = [_storable(e.outcome.output) if e else "" for e in ended]
     messages = [e.message or "" for e in entries]
     while True:
-        # The arrays of numbers as text: their type must not depend on the numbers, for
-        # a statement is prepared for its types.
-        parameters = (
-            _array(e.run_id for e in entries),
-            _array(e and e.log_id for e in ended),
-            _array(e and e.status.value for e in ended),
-            _array(e and e.outcome.result for e in ended),
-            outputs,
-            _array(e.step_id for e in entries),
-            _array(e.attempt for e in entries),
-            _array(e.status and e.status.value for e in entries),
-            messages,
-        )
+        parameters = [
+            {
+                "run_id": e.run_id,
+                "step_log_id": e.ended and e.ended.log_id,
+                "step_status": e.ended and e.ended.status.value,
+                "result": e.ended and e.ended.outcome.result,
+                "output": output,
+                "next_step_id": e.step_id,
+                "attempt": e.attempt,
+                "run_status": e.status and e.status.value,
+                "message": message or None,
+            }
+            for e, output, message in zip(entries, outputs, messages, strict=True)
+        ]
         try:
-            return session.execute(_RECORD, parameters).fetchall()
+            sent = json.dumps(parameters, ensure_ascii=False)
+            return session.execute(_RECORD, [sent]).fetchall()
         except (
             psycopg.errors.DeadlockDetected,
             psycopg.errors.SerializationFailure,
@@ -409,11 +410,6 @@ def _record(session: Connection, entries: list[_Entry]) -> list[Row]:
         except psycopg.errors.UntranslatableCharacter:
             outputs = [_escaped(text) for text in outputs]
             messages = [_escaped(text) for text in messages]
-
-
-def _array(items: Iterable[object]) -> str:
-    """Write numbers and letters as PostgreSQL's array literal."""
-    return "{" + ",".join("NULL" if i is None else str(i) for i in items) + "}"
 
 
 def _storable(text: str) -> str:
