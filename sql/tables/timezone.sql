@@ -40,3 +40,5 @@ BEGIN
 END;
 $$;
 
+COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
+
