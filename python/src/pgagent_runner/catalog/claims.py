@@ -6,7 +6,7 @@ import select
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -52,7 +52,10 @@ class Claims:
             "SELECT * FROM pgagent.pga_run_claim("
             "%s::integer, %s::integer, 60::double precision)"
         )
-        *rows, _ = self._ask(query, self._agent_id, limit)
+        with self._asking():
+            cursor = self._session.execute(query, (self._agent_id, limit))
+            names = [column.name for column in cursor.description or ()]
+            *rows, _ = [dict(zip(names, row, strict=True)) for row in cursor]
         self._session.note_rows(len(rows))
         return list(_runs(rows))
 
@@ -141,12 +144,24 @@ class Claims:
         return self._has_ended
 
 
-def _runs(rows: Iterable[Row]) -> Iterator[Run]:
+def _runs(rows: Iterable[dict[str, Any]]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    for run, steps in itertools.groupby(rows, lambda row: row[:5]):
-        run_id, job_id, name, timeout, step_log_id = run
-        known = tuple(_sound(Step(*row[5:-1])) for row in steps if row[5] is not None)
-        yield Run(run_id, job_id, name, known, step_log_id, _limit(timeout))
+    for _, group in itertools.groupby(rows, lambda row: row["run_id"]):
+        steps = list(group)
+        known = tuple(
+            _sound(Step(**_fields(row, "step_"))) for row in steps if row["step_id"]
+        )
+        run = Run(**_fields(steps[0], "run_"), steps=known)
+        yield run._replace(timeout=_limit(run.timeout))
+
+
+def _fields(row: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what stands in the columns of this prefix, by the names of the fields."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in row.items()
+        if name.startswith(prefix)
+    }
 
 
 def _sound(step: Step) -> Step:
