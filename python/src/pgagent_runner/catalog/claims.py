@@ -149,7 +149,9 @@ def _runs(rows: Iterable[dict[str, Any]]) -> Iterator[Run]:
     for _, group in itertools.groupby(rows, lambda row: row["run_id"]):
         steps = list(group)
         known = tuple(
-            _sound(Step(**_fields(row, "step_"))) for row in steps if row["step_id"]
+            _sound(Step(**_fields(row, "step_")))
+            for row in steps
+            if row["step_id"] is not None
         )
         run = Run(**_fields(steps[0], "run_"), steps=known)
         yield run._replace(timeout=_limit(run.timeout))
