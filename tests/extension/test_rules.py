@@ -27,6 +27,7 @@ FOR_EVERYBODY = {
     "drop_job",
     "explain_job",
     "next_runs",
+    "pga_add_command",
     "pga_at_parse",
     "pga_calendar_field",
     "pga_calendar_never",

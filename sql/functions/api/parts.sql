@@ -80,6 +80,20 @@ $$;
 COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
 'As add_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.add_step(''etl'', ''1 load'', ''CALL load()'').';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_add_command(p_job_id bigint, p_command text, p_kind text, p_database text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.add_step(
+        p_job_id, 'command'::text, p_command, p_kind, p_database, NULL::text, 'fail'::text, true, ''::text,
+        NULL::text, NULL::interval, NULL::integer, NULL::interval, NULL::double precision, NULL::text[]
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_add_command(bigint, text, text, text) IS
+'Adds the only step of a job that is made of one command. Raises what add_step() does.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parsed(
     p_schedule text, p_timezone text, p_start timestamptz
 )
