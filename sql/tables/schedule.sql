@@ -24,12 +24,13 @@ CREATE TABLE pgagent.pga_schedule (
     jscmonths boolean[12] NOT NULL
         DEFAULT '{f,f,f,f,f,f,f,f,f,f,f,f}'
         CONSTRAINT pga_schedule_jscmonths_size CHECK (array_upper(jscmonths, 1) = 12),
-    -- Since 5.0.0; timezone.sql adds one more.
+    -- Since 5.0.0
     jscevery interval
         CONSTRAINT pga_schedule_jscevery_check CHECK (jscevery >= interval '1 second'),
     jscat timestamptz
         CONSTRAINT pga_schedule_jscat_check CHECK (isfinite(jscat)),
     jscreboot boolean NOT NULL DEFAULT false,
+    jsctimezone text NOT NULL,      -- timezone.sql sets its default
     CONSTRAINT pga_schedule_kind_check
         CHECK (num_nonnulls(jscevery, jscat, nullif(jscreboot, false)) <= 1)
 );
@@ -52,6 +53,7 @@ COMMENT ON COLUMN pgagent.pga_schedule.jscmonths IS 'The months, January first.'
 COMMENT ON COLUMN pgagent.pga_schedule.jscevery IS 'If set, the schedule starts the job at jscstart and then at this interval, whatever the fields select; a change of the fields empties it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscat IS 'If set, the schedule starts the job once, at this time, and is then disabled; a change of the fields empties it.';
 COMMENT ON COLUMN pgagent.pga_schedule.jscreboot IS 'If true, the schedule starts the job whenever an agent starts; a change of the fields resets it.';
+COMMENT ON COLUMN pgagent.pga_schedule.jsctimezone IS 'The IANA time zone in which the fields and the exceptions are meant. The default was taken from the database''s setting when this column was created.';
 COMMENT ON CONSTRAINT pga_schedule_kind_check ON pgagent.pga_schedule IS 'Fields, an interval, one time or the start of an agent: a schedule is of one kind.';
 
 CREATE TABLE pgagent.pga_exception (
