@@ -14,7 +14,9 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	state/restore state/make_up state/refuse state/triggers \
 	state/agent state/claim state/record state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
-	meta/grants meta/pg_dump meta/comments)
+	meta/grants meta/pg_dump)
+# What the tables' own files say of them, for updates: a comment is written once.
+COMMENTS = build/sql/comments.sql
 
 # Upgrades form one chain, sql/upgrade/OLD--NEW.sql. The script from any older version to
 # this one is the deltas on the way and, at its end, the same functions as a new
@@ -90,24 +92,29 @@ $(INSTALL_SCRIPT): sql/install.head.sql $(TABLES) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -E \
 		-e 's/^CREATE OR REPLACE (FUNCTION|VIEW)/CREATE \1/' >$@
 
+$(COMMENTS): $(TABLES)
+	@mkdir -p $(@D)
+	@awk '/^COMMENT ON / { inside = 1 } inside { print } /;$$/ { inside = 0 }' $^ >$@
+
 .SECONDEXPANSION:
 $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/trust.sql $$(call deltas_from,$$*) $(FUNCTIONS)
+		sql/upgrade.head.sql sql/upgrade/trust.sql $$(call deltas_from,$$*) \
+		$(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: \
 		sql/upgrade.head.sql sql/upgrade/trust.sql \
-		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(FUNCTIONS)
+		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--plain--$(EXTVERSION).sql: \
 		sql/upgrade.head.sql sql/upgrade/trust.sql \
-		sql/upgrade/plain--adopted.sql $(FUNCTIONS)
+		sql/upgrade/plain--adopted.sql $(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
 		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
 
 $(CATALOGUE)/tables.sql: $(TABLES)
-$(CATALOGUE)/functions.sql: $(PLAIN_FUNCTIONS)
+$(CATALOGUE)/functions.sql: $(COMMENTS) $(PLAIN_FUNCTIONS)
 $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql:
 	@mkdir -p $(@D)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@

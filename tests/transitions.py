@@ -43,8 +43,12 @@ def claim(session, limit=10):
 def claim_rows(session, limit=10):
     """Claim runs; return (run id, job id, job's name, id, name, kind of a step, ...)."""
     query = "SELECT * FROM pgagent.pga_run_claim(pg_backend_pid(), %s, 60)"
-    *rows, _ = session.execute(query, [limit]).fetchall()
-    return [(*row[:3], *row[5:-1]) for row in rows]
+    cursor = session.execute(query, [limit])
+    names = [column.name for column in cursor.description]
+    *rows, _ = [dict(zip(names, row, strict=True)) for row in cursor]
+    shown = ["run_id", "run_job_id", "run_job_name"]
+    shown += [name for name in names if name.startswith("step_")]
+    return [tuple(row[name] for name in shown) for row in rows]
 
 
 def record(session, run_id, **changes):

@@ -18,14 +18,16 @@ CREATE FUNCTION pgagent.pga_describe(p_schedule pgagent.pga_schedule)
 RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_describe(
+    -- What it has no words for is described by its text.
+    SELECT CASE WHEN pgagent.pga_schedule_kind(p_schedule) !~ '^@(every|at|reboot)'
+        THEN pgagent.pga_schedule_text(p_schedule) ELSE pgagent.pga_describe(
         p_schedule.jscminutes, p_schedule.jschours, p_schedule.jscweekdays,
         p_schedule.jscmonthdays, p_schedule.jscmonths,
         extract(epoch FROM p_schedule.jscevery)::double precision,
         to_char(COALESCE(pgagent.pga_local_time(p_schedule.jsctimezone, p_schedule.jscat),
                          p_schedule.jscat AT TIME ZONE 'UTC'), 'YYYY-MM-DD HH24:MI:SS'),
         p_schedule.jscreboot, p_schedule.jsctimezone
-    )
+    ) END
 $$;
 REVOKE ALL ON FUNCTION pgagent.pga_describe(pgagent.pga_schedule) FROM PUBLIC;
 COMMENT ON FUNCTION pgagent.pga_describe(pgagent.pga_schedule) IS

@@ -10,6 +10,15 @@ CREATE TABLE pgagent.pga_jobagent (
     jagrunner uuid
 );
 
+COMMENT ON TABLE pgagent.pga_jobagent IS
+'The agents that are running: one row for each, written and deleted by themselves or by those that find them dead.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagpid IS 'Process id of the agent''s session on this server; what pga_job.jobagentid refers to.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jaglogintime IS 'When the agent registered.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagstation IS 'Host name of the agent: it executes jobs whose jobhostagent is this name or empty.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, since process ids are used again. NULL if unknown.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent counts as alive unless it renews this; NULL for pgAgent''s own daemon, which has no lease.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagrunner IS 'Names the process, whose sessions come and go; NULL for pgAgent''s own daemon, and when the process has registered anew: then it is not dead, only this session is.';
+
 CREATE TABLE pgagent.pga_jobclass (
     jclid serial NOT NULL PRIMARY KEY,
     jclname text NOT NULL
@@ -22,4 +31,9 @@ INSERT INTO pgagent.pga_jobclass (jclname) VALUES
     ('Data Export'),
     ('Data Summarisation'),
     ('Miscellaneous');
+
+COMMENT ON TABLE pgagent.pga_jobclass IS
+'Classes of jobs, by which people sort them; the scheduler treats all classes alike.';
+COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
+COMMENT ON COLUMN pgagent.pga_jobclass.jclname IS 'Its name, unique.';
 

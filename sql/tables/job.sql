@@ -38,6 +38,31 @@ CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
 -- The jobs that an agent holds.
 CREATE INDEX pga_job_agent ON pgagent.pga_job (jobagentid) WHERE jobagentid IS NOT NULL;
 
+COMMENT ON TABLE pgagent.pga_job IS
+'Jobs: what runs at the times of its schedules, step by step.';
+COMMENT ON COLUMN pgagent.pga_job.jobid IS 'Id of the job.';
+COMMENT ON COLUMN pgagent.pga_job.jobjclid IS 'Its class.';
+COMMENT ON COLUMN pgagent.pga_job.jobname IS 'Its name; need not be unique.';
+COMMENT ON COLUMN pgagent.pga_job.jobdesc IS 'A description.';
+COMMENT ON COLUMN pgagent.pga_job.jobhostagent IS 'Host name of the only agent that may execute the job, exactly as in pga_jobagent.jagstation; empty: any.';
+COMMENT ON COLUMN pgagent.pga_job.jobenabled IS 'Whether schedules start the job. A disabled job still runs once when jobnextrun is set.';
+COMMENT ON COLUMN pgagent.pga_job.jobcreated IS 'When the job was created.';
+COMMENT ON COLUMN pgagent.pga_job.jobchanged IS 'When the job, a step, a schedule or an exception of it was last changed.';
+COMMENT ON COLUMN pgagent.pga_job.jobagentid IS 'Agent that currently executes this job; NULL: none. Written by agents only.';
+COMMENT ON COLUMN pgagent.pga_job.jobnextrun IS 'When the job is due, kept by triggers. Set it to now() to run the job at once, to NULL to have it computed from the schedules.';
+COMMENT ON COLUMN pgagent.pga_job.joblastrun IS 'When the last run began.';
+COMMENT ON COLUMN pgagent.pga_job.jobrunid IS 'The id that run_job() has promised for the next run; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_job.jobfromstep IS 'The step from which the next run begins, if run_job() was told so; NULL: the first.';
+COMMENT ON COLUMN pgagent.pga_job.jobtimeout IS 'How long a run may take before it is stopped and fails; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_job.joboverlap IS 'What becomes of a time of its schedules that passes while the job is running: skip=it is left out, queue=the job runs again when it has ended.';
+COMMENT ON COLUMN pgagent.pga_job.jobmissed IS 'What becomes of the times that pass while no runner can take the job: latest=one run makes up for all, skip=they are left out, all=a run for each of the latest hundred.';
+COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a time longer ago than this is left out. NULL: as late as need be; a minute where jobmissed is skip.';
+COMMENT ON COLUMN pgagent.pga_job.jobdeaths IS 'How many runners in a row have died while they executed this job; three disable it.';
+COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in the log; NULL: for ever.';
+COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
+COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
+COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
+
 CREATE TABLE pgagent.pga_jobstep (
     jstid serial NOT NULL PRIMARY KEY,
     jstjobid integer NOT NULL
@@ -77,4 +102,26 @@ CREATE TABLE pgagent.pga_jobstep (
         )
 );
 CREATE INDEX pga_jobstep_jobid ON pgagent.pga_jobstep (jstjobid);
+
+COMMENT ON TABLE pgagent.pga_jobstep IS
+'Steps of jobs, executed in the order of their names.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstid IS 'Id of the step.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstjobid IS 'The job it belongs to.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstname IS 'Its name: steps are executed in the order of names, those of one name in the order of ids.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstdesc IS 'A description.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstenabled IS 'Whether it is executed.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstkind IS 'Kind of step: s=SQL, b=batch.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstcode IS 'SQL commands, sent as one query; or a script, run by the interpreter that its first line names (#!), else by /bin/sh.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstconnstr IS 'For SQL: a libpq connection string to any database; empty: jstdbname says where. It takes precedence over jstdbname.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstdbname IS 'For SQL: a database on the agent''s own server; empty: jstconnstr says where.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstonerror IS 'What a failure does: f=the job fails and stops, s=the step counts as succeeded, i=the failure is logged and ignored.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jscnextrun IS 'Not used; pgAdmin reads it.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jsttimeout IS 'How long the step may take before it is stopped and fails; NULL: no limit.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretries IS 'How many more times the step is tried if it fails for a reason in jstretryon.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretrydelay IS 'How long to wait before the first retry.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'How many times longer to wait before each further retry: 1=always the same, 2=twice as long.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstretryon IS 'After what to try again: SQLSTATEs or their first two characters, exit codes, ''connection'', ''timeout'', ''any''. NULL: lost connections, 40001, 40P01, 55P03 and 57P01 to 57P03 for SQL; any exit code for batch.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstmode IS 'How an SQL step is sent: single=as one query, in one transaction unless it says otherwise; autocommit=statement by statement, each on its own; atomic=in one transaction with its own log row, in the database of the jobs only.';
+COMMENT ON CONSTRAINT pga_jobstep_check ON pgagent.pga_jobstep IS 'Only SQL steps have a connection string, and they have it or a database.';
+COMMENT ON CONSTRAINT pga_jobstep_check1 ON pgagent.pga_jobstep IS 'Only SQL steps have a database, and they have it or a connection string.';
 

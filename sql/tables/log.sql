@@ -20,6 +20,20 @@ CREATE INDEX pga_joblog_jobid ON pgagent.pga_joblog (jlgjobid, jlgid DESC) INCLU
 -- The runs under way: few, among millions.
 CREATE INDEX pga_joblog_running ON pgagent.pga_joblog (jlgjobid) WHERE jlgstatus = 'r';
 
+COMMENT ON TABLE pgagent.pga_joblog IS
+'Runs of jobs, past and present.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgid IS 'Id of the run.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgjobid IS 'The job.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstatus IS 'Status of the run: r=running, s=successfully finished, f=failed, i=no steps to execute, d=aborted.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstart IS 'When the run began.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgduration IS 'How long it took; NULL while it is running.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgagentid IS 'The agent that executed it: its pga_jobagent.jagpid at that time.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstation IS 'The host of that agent.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgscheduled IS 'When the run was due.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run ended as it did; NULL after success.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgcancel IS 'Who has asked for the run to be stopped, and when; NULL: nobody.';
+COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
+
 CREATE TABLE pgagent.pga_jobsteplog (
     jslid bigserial NOT NULL PRIMARY KEY,
     jsljlgid bigint NOT NULL
@@ -44,3 +58,18 @@ ALTER TABLE pgagent.pga_jobsteplog SET (fillfactor = 85);
 CREATE INDEX pga_jobsteplog_jslid ON pgagent.pga_jobsteplog (jsljlgid);
 -- A step's runs, the latest first.
 CREATE INDEX pga_jobsteplog_jstid ON pgagent.pga_jobsteplog (jsljstid, jslid DESC);
+
+COMMENT ON TABLE pgagent.pga_jobsteplog IS
+'Steps of runs, past and present.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslid IS 'Id of this row.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljlgid IS 'The run.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljstid IS 'The step.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstatus IS 'Status of the step: r=running, s=successfully finished, f=failed stopping job, i=ignored failure, d=aborted.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: for SQL the number of rows that the last command touched, -1 after an error; for batch the exit code of the script, -N if signal N killed it.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslattempt IS 'The number of this attempt at the step in this run, from 1.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslcpu IS 'How long the script and what it has started used a processor; NULL unless a script has ended.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslmemory IS 'The most memory, in bytes, that one of its processes had resident; NULL unless a script has ended.';
+

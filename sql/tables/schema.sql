@@ -75,3 +75,6 @@ BEGIN
     END IF;
 END;
 $$;
+
+COMMENT ON SCHEMA pgagent IS 'pgAgent job scheduler';
+

@@ -9,3 +9,9 @@ CREATE TABLE pgagent.pga_jobsession (
 );
 CREATE INDEX pga_jobsession_agentid ON pgagent.pga_jobsession (jssagentid);
 
+COMMENT ON TABLE pgagent.pga_jobsession IS
+'The sessions on this server in which agents execute SQL steps; whoever finds an agent dead ends them.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jsspid IS 'Process id of the session.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jssagentid IS 'The agent.';
+COMMENT ON COLUMN pgagent.pga_jobsession.jssbackendstart IS 'When the session began: with jsspid its identity.';
+

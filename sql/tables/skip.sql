@@ -11,3 +11,12 @@ CREATE TABLE pgagent.pga_jobskip (
 );
 CREATE INDEX pga_jobskip_jobid ON pgagent.pga_jobskip (jskjobid, jskid DESC);
 
+COMMENT ON TABLE pgagent.pga_jobskip IS
+'Times of jobs that have passed without a run, and why.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskid IS 'Id of this row.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskjobid IS 'The job.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskfrom IS 'The first time that was left out.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskuntil IS 'All its times up to here were left out.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jskreason IS 'One sentence why.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jsklogged IS 'When that was decided.';
+

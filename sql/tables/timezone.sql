@@ -1,6 +1,6 @@
--- timezone.sql: the time zone of schedules, pga_schedule.jsctimezone, and its default.
+-- timezone.sql: the default of the time zone of schedules, pga_schedule.jsctimezone.
 --
--- The default is fixed once, when the column comes to be: what "daily at 9" means must
+-- It is fixed once, when the column comes to be: what "daily at 9" means must
 -- not depend on which client happens to save the schedule. It is taken from what the
 -- database's sessions get by default, not from the settings that this session brought.
 DO $$
@@ -34,7 +34,7 @@ BEGIN
     ), v_zone);
 
     EXECUTE format(
-        'ALTER TABLE pgagent.pga_schedule ADD COLUMN jsctimezone text NOT NULL DEFAULT %L',
+        'ALTER TABLE pgagent.pga_schedule ALTER COLUMN jsctimezone SET DEFAULT %L',
         v_zone
     );
 END;

@@ -172,10 +172,7 @@ BEGIN
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
         'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer
     );
-    PERFORM pgagent.add_step(
-        v_job_id, 'command'::text, p_command, p_kind, p_database, NULL::text, 'fail'::text, true, ''::text,
-        'single'::text, NULL::interval, 0, NULL::interval, NULL::double precision, NULL::text[]
-    );
+    PERFORM pgagent.pga_add_command(v_job_id, p_command, p_kind, p_database);
     PERFORM pgagent.add_schedule(
         v_job_id, p_schedule, NULL::text, p_timezone, NULL::timestamptz, NULL::timestamptz, true, ''::text
     );

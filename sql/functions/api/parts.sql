@@ -1,5 +1,18 @@
 -- parts.sql: steps, schedules and exceptions of a job, in SQL.
 
+CREATE OR REPLACE FUNCTION pgagent.pga_kind_of_step(p_kind text, OUT letter text, OUT word text, OUT known text)
+RETURNS record LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    letter := CASE WHEN lower(p_kind) IN ('s', 'sql') THEN 's' WHEN lower(p_kind) IN ('b', 'batch') THEN 'b' END;
+    word := CASE letter WHEN 's' THEN 'sql' WHEN 'b' THEN 'batch' END;
+    known := 'Kinds are sql (s) and batch (b).';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_kind_of_step(text) IS
+'The letter in pga_jobstep.jstkind and the word for a kind of step, given as either, NULL if it is not known; and a sentence which are.';
+
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_id bigint, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,
     conninfo text DEFAULT NULL, on_error text DEFAULT 'fail', enabled boolean DEFAULT true,
@@ -11,20 +24,20 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_kind CONSTANT text := (ARRAY['s', 's', 'b', 'b'])[array_position('{sql,s,batch,b}', lower(kind))];
+    v_kind CONSTANT record := pgagent.pga_kind_of_step(kind);
     v_on_error CONSTANT text := (ARRAY['f', 'f', 's', 's', 'i', 'i'])[
         array_position('{fail,f,success,s,ignore,i}', lower(on_error))];
     v_step_id bigint;
 BEGIN
     PERFORM pgagent.pga_job_name(job_id);
-    IF v_kind IS NULL THEN
-        PERFORM pgagent.pga_refuse('add_step(kind)'::text, format('"%s" is not known', kind), 'Kinds are sql and batch.'::text);
+    IF v_kind.letter IS NULL THEN
+        PERFORM pgagent.pga_refuse('add_step(kind)'::text, format('"%s" is not known', kind), v_kind.known);
     ELSIF v_on_error IS NULL THEN
         PERFORM pgagent.pga_refuse('add_step(on_error)'::text, format('"%s" is not known', on_error), 'What a failing step can do is fail (the job), success (count as succeeded) and ignore.'::text);
     ELSIF octet_length(database) > 63 THEN
         PERFORM pgagent.pga_refuse('add_step(database)'::text, format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.'::text);
-    ELSIF v_kind = 'b' AND num_nonnulls(nullif(database, ''), nullif(conninfo, '')) > 0 THEN
-        PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, 'a batch step has no database'::text, 'Leave both out.'::text);
+    ELSIF v_kind.letter <> 's' AND num_nonnulls(nullif(database, ''), nullif(conninfo, '')) > 0 THEN
+        PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, format('a %s step has no database', v_kind.word), 'Leave both out.'::text);
     ELSIF nullif(database, '') IS NOT NULL AND nullif(conninfo, '') IS NOT NULL THEN
         PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, 'one of the two is wanted'::text, 'The connection string names the database: dbname=...'::text);
     ELSIF btrim(command) = '' OR command IS NULL THEN
@@ -38,8 +51,8 @@ BEGIN
         jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc,
         jstmode, jsttimeout, jstretries, jstretrydelay, jstretrybackoff, jstretryon
     ) VALUES (
-        job_id, name, command, v_kind,
-        CASE WHEN v_kind = 'b' OR nullif(conninfo, '') IS NOT NULL THEN ''
+        job_id, name, command, v_kind.letter,
+        CASE WHEN v_kind.letter <> 's' OR nullif(conninfo, '') IS NOT NULL THEN ''
              ELSE COALESCE(nullif(database, ''), current_database()) END,
         COALESCE(conninfo, ''), v_on_error, COALESCE(enabled, true), COALESCE(description, ''),
         COALESCE(lower(mode), 'single'), nullif(timeout, interval '0'), COALESCE(retries, 0),
@@ -66,6 +79,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
 'As add_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.add_step(''etl'', ''1 load'', ''CALL load()'').';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_add_command(p_job_id bigint, p_command text, p_kind text, p_database text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.add_step(
+        p_job_id, 'command'::text, p_command, p_kind, p_database, NULL::text, 'fail'::text, true, ''::text,
+        NULL::text, NULL::interval, NULL::integer, NULL::interval, NULL::double precision, NULL::text[]
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_add_command(bigint, text, text, text) IS
+'Adds the only step of a job that is made of one command. Raises what add_step() does.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parsed(
     p_schedule text, p_timezone text, p_start timestamptz

@@ -107,7 +107,7 @@ BEGIN
         v_notes := v_notes || format('an exception leaves out %s',
             to_char(v_planned AT TIME ZONE v_zone, 'YYYY-MM-DD HH24:MI'));
     END IF;
-    IF p_schedule.jscevery IS NULL AND p_schedule.jscat IS NULL THEN
+    IF pgagent.pga_schedule_kind(p_schedule) IS NULL THEN
         IF pgagent.pga_zone_local(v_zone, p_run) < v_local
            AND NOT (pgagent.pga_calendar_field(p_schedule.jschours, 24))[extract(hour FROM v_local)::integer + 1]
            OR pgagent.pga_zone_local(v_zone, p_run) < v_local

@@ -133,14 +133,12 @@ BEGIN
     END IF;
 
     -- If somebody edits the fields, as pgAdmin does, they are to count.
-    IF TG_OP = 'UPDATE' AND (NEW.jscevery, NEW.jscat, NEW.jscreboot)
-           IS NOT DISTINCT FROM (OLD.jscevery, OLD.jscat, OLD.jscreboot)
+    IF TG_OP = 'UPDATE'
        AND (NEW.jscminutes, NEW.jschours, NEW.jscweekdays, NEW.jscmonthdays, NEW.jscmonths)
            IS DISTINCT FROM
-           (OLD.jscminutes, OLD.jschours, OLD.jscweekdays, OLD.jscmonthdays, OLD.jscmonths) THEN
-        NEW.jscevery := NULL;
-        NEW.jscat := NULL;
-        NEW.jscreboot := false;
+           (OLD.jscminutes, OLD.jschours, OLD.jscweekdays, OLD.jscmonthdays, OLD.jscmonths)
+       AND pgagent.pga_schedule_kind(NEW) IS NOT DISTINCT FROM pgagent.pga_schedule_kind(OLD) THEN
+        NEW := pgagent.pga_schedule_by_fields(NEW);
     END IF;
 
     IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
@@ -207,8 +205,8 @@ BEGIN
     ELSIF p_step.jstmode NOT IN ('single', 'autocommit', 'atomic') THEN
         PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, format('unknown mode "%s"', p_step.jstmode),
             'single, autocommit or atomic is wanted.'::text);
-    ELSIF p_step.jstmode <> 'single' AND p_step.jstkind = 'b' THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, format('a batch step can''t be %s', p_step.jstmode),
+    ELSIF p_step.jstmode <> 'single' AND p_step.jstkind <> 's' THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, format('a %s step can''t be %s', (pgagent.pga_kind_of_step(p_step.jstkind::text)).word, p_step.jstmode),
             'autocommit and atomic are for SQL steps.'::text);
     ELSIF p_step.jstmode = 'atomic' AND (p_step.jstconnstr <> '' OR p_step.jstdbname <> current_database()) THEN
         PERFORM pgagent.pga_refuse('pga_jobstep.jstmode'::text, 'an atomic step runs in the database of the jobs'::text,
@@ -233,6 +231,8 @@ CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_check()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_kind CONSTANT record := pgagent.pga_kind_of_step(NEW.jstkind::text);
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
@@ -245,19 +245,18 @@ BEGIN
                 CASE WHEN NEW.jstcode IS DISTINCT FROM OLD.jstcode THEN octet_length(NEW.jstcode) END, 67108864, 'bytes'::text),
             pgagent.pga_check_size('pga_jobstep.jstconnstr'::text,
                 CASE WHEN NEW.jstconnstr IS DISTINCT FROM OLD.jstconnstr THEN length(NEW.jstconnstr) END, 100000, 'characters'::text);
-    IF NEW.jstkind NOT IN ('s', 'b') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep.jstkind'::text, format('unknown kind "%s"', NEW.jstkind),
-            's (SQL) or b (batch) is wanted.'::text);
+    IF v_kind.letter IS DISTINCT FROM NEW.jstkind THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep.jstkind'::text, format('unknown kind "%s"', NEW.jstkind), v_kind.known);
     ELSIF NEW.jstonerror NOT IN ('f', 's', 'i') THEN
         PERFORM pgagent.pga_refuse('pga_jobstep.jstonerror'::text, format('unknown answer to an error, "%s"', NEW.jstonerror),
             'f (fail), s (success) or i (ignore) is wanted.'::text);
     ELSIF NEW.jstkind = 's' AND NEW.jstdbname = '' AND NEW.jstconnstr = '' THEN
         PERFORM pgagent.pga_refuse('pga_jobstep'::text, 'database or connection string wanted'::text,
             format('The SQL step "%s" names neither (jstdbname, jstconnstr).', NEW.jstname));
-    ELSIF NEW.jstkind = 'b' AND (NEW.jstdbname <> '' OR NEW.jstconnstr <> '') THEN
-        PERFORM pgagent.pga_refuse('pga_jobstep'::text, 'a batch step has no database'::text,
-            format('The step "%s" is of kind b, yet jstdbname is "%s" and jstconnstr has %s characters.',
-                   NEW.jstname, NEW.jstdbname, length(NEW.jstconnstr)));
+    ELSIF NEW.jstkind <> 's' AND (NEW.jstdbname <> '' OR NEW.jstconnstr <> '') THEN
+        PERFORM pgagent.pga_refuse('pga_jobstep'::text, format('a %s step has no database', v_kind.word),
+            format('The step "%s" is of kind %s, yet jstdbname is "%s" and jstconnstr has %s characters.',
+                   NEW.jstname, NEW.jstkind, NEW.jstdbname, length(NEW.jstconnstr)));
     END IF;
     PERFORM pgagent.pga_check_attempts(NEW);
     RETURN NEW;

@@ -48,6 +48,30 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_interval_next(pgagent.pga_schedule, timestamptz) IS
 'The first instant after p_after at which a schedule with jscevery runs: its start plus a multiple of the interval, on no excepted date and in no excepted minute. NULL if there is none.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_kind(p_schedule pgagent.pga_schedule)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN p_schedule.jscevery IS NOT NULL THEN '@every ' || p_schedule.jscevery
+        WHEN p_schedule.jscat IS NOT NULL THEN '@at ' || p_schedule.jscat
+        WHEN p_schedule.jscreboot THEN '@reboot'
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_kind(pgagent.pga_schedule) IS
+'The kind of a schedule that does not go by its fields, with its value; NULL if it does.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_by_fields(p_schedule pgagent.pga_schedule)
+RETURNS pgagent.pga_schedule LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_populate_record(p_schedule, '{"jscevery": null, "jscat": null, "jscreboot": false}')
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_by_fields(pgagent.pga_schedule) IS
+'The same schedule, going by its fields.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_next(
     p_schedule pgagent.pga_schedule, p_after timestamptz
 )

@@ -63,7 +63,8 @@ class Registration:
             SELECT pgagent.pga_agent_register(
                        %s::text, pg_catalog.make_interval(secs => %s::double precision),
                        %s::boolean, %s::uuid
-                   ), pg_catalog.current_setting('max_connections'::text)::integer
+                   ), pg_catalog.current_setting('max_connections'::text)::integer,
+                   pgagent.pgagent_version()
         """
         identity = runner or uuid4()
         try:
