@@ -53,6 +53,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 _CHANNEL = 3  # the nursery's socket
@@ -73,7 +74,7 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 _libc = ctypes.CDLL(None)
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     if sys.platform == "linux":
         _libc.prctl(option, value, 0, 0, 0)
 
@@ -386,6 +387,7 @@ class _Nursery:
     def _become_guardian(self, runner: socket.socket) -> NoReturn:
         try:
             self._channel.close()
+            _prctl(_PR_SET_NAME, b"pgagent-guard")
             _prctl(_PR_SET_CHILD_SUBREAPER, 1)
             _Guardian(runner, _enter_cgroup(self._cgroup)).serve()
         finally:
@@ -626,8 +628,10 @@ def main() -> NoReturn:
     gc.disable()
     gc.freeze()
     if os.fork() == 0:
+        _prctl(_PR_SET_NAME, b"pgagent-nursery")
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         _Nursery(channel, cgroup).serve()
+    _prctl(_PR_SET_NAME, b"pgagent-keeper")
     channel.close()
     _outlive_children(cgroup, adopted=False)
 
