@@ -617,11 +617,23 @@ def _write(path: str, data: bytes) -> None:
         os.close(file)
 
 
+def _close_what_was_inherited() -> None:
+    """Close all but the usual descriptors and the socket; there may be a billion."""
+    try:
+        there = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208
+    except OSError:
+        there = list(range(os.sysconf("SC_OPEN_MAX")))
+    for descriptor in there:
+        if descriptor > _CHANNEL:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
 def main() -> NoReturn:
     """Be the keeper, and the nursery's parent."""
     _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    os.closerange(_CHANNEL + 1, max(os.sysconf("SC_OPEN_MAX"), 1 << 16))
+    _close_what_was_inherited()
     channel = socket.socket(fileno=_private(_CHANNEL))
     cgroup = _delegated_cgroup()
     # Memory is shared with what is forked, as long as nobody writes to it.
