@@ -340,6 +340,15 @@ async def test_a_guardian_is_used_again(nursery):
 
 
 @with_nursery
+async def test_everybody_sees_what_is_what(nursery):
+    await execute(nursery, "true")
+    keeper, own, (guardian,) = guards()
+    names = [name_of(pid).strip() for pid in (keeper, own, guardian)]
+    assert names == ["pgagent-keeper", "pgagent-nursery", "pgagent-guard"]
+    assert await execute(nursery, "cat /proc/$$/comm") == "sh\n"
+
+
+@with_nursery
 async def test_a_failure_to_start_leaves_the_guardian_free(nursery):
     before = await execute(nursery, "echo $PPID")
     with pytest.raises(StepError, match="not found"):
@@ -470,8 +479,11 @@ async def test_a_guardian_that_stands_still_can_not_keep_a_script(nursery, leash
         execute(nursery, code, cancellation, kill_grace=0.1, drain_time=0.1)
     )
     await until(leash.is_held)
-    os.kill(guards()[2][0], signal.SIGSTOP)
+    (guardian,) = guards()[2]
+    (script,) = children(guardian)
+    os.kill(guardian, signal.SIGSTOP)
     cancellation.cancel("enough")
+    await until(lambda: not lives(script), 2)
     with pytest.raises(StepAbortedError, match="enough"):
         await task
     await until(lambda: not leash.is_held())

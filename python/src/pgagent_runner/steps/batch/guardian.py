@@ -53,6 +53,7 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 _CHANNEL = 3  # the nursery's socket
@@ -73,7 +74,7 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 _libc = ctypes.CDLL(None)
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     if sys.platform == "linux":
         _libc.prctl(option, value, 0, 0, 0)
 
@@ -386,6 +387,7 @@ class _Nursery:
     def _become_guardian(self, runner: socket.socket) -> NoReturn:
         try:
             self._channel.close()
+            _prctl(_PR_SET_NAME, b"pgagent-guard")
             _prctl(_PR_SET_CHILD_SUBREAPER, 1)
             _Guardian(runner, _enter_cgroup(self._cgroup)).serve()
         finally:
@@ -615,19 +617,33 @@ def _write(path: str, data: bytes) -> None:
         os.close(file)
 
 
+def _close_what_was_inherited() -> None:
+    """Close all but the usual descriptors and the socket; there may be a billion."""
+    try:
+        there = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208
+    except OSError:
+        there = list(range(os.sysconf("SC_OPEN_MAX")))
+    for descriptor in there:
+        if descriptor > _CHANNEL:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
 def main() -> NoReturn:
     """Be the keeper, and the nursery's parent."""
     _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    os.closerange(_CHANNEL + 1, max(os.sysconf("SC_OPEN_MAX"), 1 << 16))
+    _close_what_was_inherited()
     channel = socket.socket(fileno=_private(_CHANNEL))
     cgroup = _delegated_cgroup()
     # Memory is shared with what is forked, as long as nobody writes to it.
     gc.disable()
     gc.freeze()
     if os.fork() == 0:
+        _prctl(_PR_SET_NAME, b"pgagent-nursery")
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         _Nursery(channel, cgroup).serve()
+    _prctl(_PR_SET_NAME, b"pgagent-keeper")
     channel.close()
     _outlive_children(cgroup, adopted=False)
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from io import FileIO
 from typing import NamedTuple
 
-from pgagent_runner.steps.batch.nursery import Guardian, Nursery
+from pgagent_runner.steps.batch.nursery import Guardian, Nursery, kill_group
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -25,7 +25,11 @@ from pgagent_runner.waiting import Waiter, in_thread, wait, wake
 
 _PIPE_SIZE = 64 * 1024
 _MOST_LEFT = 1024 * 1024  # bytes that are read at the end: what a pipe may hold
-_KILL_TIME = 3.0  # seconds from a kill until the guardian has nothing left to report
+
+# Seconds from the end of the grace.
+_HESITATION = 0.3  # until this process kills the process group itself
+_KILL_TIME = 2.5  # from then on, until the guardian has nothing left to report
+
 _FOR_EVER = 1e9  # seconds
 
 
@@ -199,12 +203,12 @@ class Script:
 
     async def _end(self, message: str, grace: float) -> None:
         self._guardian.tell(message)
-        try:
-            if not await self._until(lambda: self._is_gone, grace + _KILL_TIME):
+        with suppress(StepError):
+            if not await self._until(lambda: self._is_gone, grace + _HESITATION):
+                kill_group(self._group)  # as the guardian should have done
+            if not await self._until(lambda: self._is_gone, _KILL_TIME):
                 self.has_lost_its_guardian = True
                 self._guardian.destroy(self._group)
-        except StepError:
-            pass
         self._read_rest()  # the last words
 
     async def _until(
