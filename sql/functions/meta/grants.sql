@@ -8,14 +8,15 @@
 DO $$
 DECLARE
     v_function regprocedure;
+    v_runner name;
 BEGIN
     -- Only where PUBLIC has it: after a REVOKE in an extension's script pg_dump takes the
     -- function's privileges for the extension's own, and leaves out what users granted.
     -- Where there is no extension, what else may be in the schema is not the owner's.
     FOR v_function IN
         SELECT p.oid
-        FROM pg_proc AS p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) AS a
-        WHERE p.pronamespace = 'pgagent'::regnamespace AND a.grantee = 0
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgagent'::regnamespace
               AND (p.prorettype = 'trigger'::regtype
                    OR p.proname ~ '^pga_(agent|run|step|log)_' AND p.proname <> 'pga_run_note'
                    OR p.proname IN ('pga_look_again', 'pga_seconds_until_due', 'pga_job_skip', 'pga_job_passed',
@@ -29,7 +30,22 @@ BEGIN
                   )
                   ELSE pg_has_role(p.proowner, 'USAGE') END
     LOOP
-        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
+        IF EXISTS (
+            SELECT FROM pg_proc AS p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) AS a
+            WHERE p.oid = v_function AND a.grantee = 0
+        ) THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', v_function);
+        END IF;
+        -- Whoever may register goes on as a runner after an update, which brings functions
+        -- that nobody could be granted before.
+        FOR v_runner IN
+            SELECT r.rolname FROM pg_proc AS p, aclexplode(p.proacl) AS a JOIN pg_roles AS r ON r.oid = a.grantee
+            WHERE p.oid = 'pgagent.pga_agent_register(text, interval, boolean, uuid)'::regprocedure
+                  AND a.grantee <> p.proowner AND a.privilege_type = 'EXECUTE'
+                  AND NOT has_function_privilege(a.grantee, v_function, 'EXECUTE')
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', v_function, v_runner);
+        END LOOP;
     END LOOP;
 END;
 $$;
