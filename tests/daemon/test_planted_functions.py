@@ -1,5 +1,6 @@
 """Functions that somebody has planted in the schema pgagent never answer a call of ours."""
 
+import asyncio
 from contextlib import closing
 from itertools import product
 
@@ -132,7 +133,7 @@ def test_no_planted_function_runs(planted, dsn):
         )
         assert ended_runs(conn, atomic, count=2) == "ss"
         conn.execute("UPDATE pgagent.pga_job SET jobkeepruns = 1")
-        assert prune_log(dsn, lambda _: False) == 1
+        assert asyncio.run(prune_log(dsn)) == 1
         assert runner.stop() == 0
         assert "planted" not in runner.log
 
