@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
@@ -17,6 +17,8 @@ from pgagent_runner.model import Pulse, Run
 from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
 
 log = logging.getLogger(__name__)
+
+_DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 
 class Service:
@@ -82,7 +84,7 @@ class Service:
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._options.conninfo)
         self._others = [
-            asyncio.create_task(work()) for work in (ear.work, housekeeping.work)
+            asyncio.create_task(_goes_on(work)) for work in (ear.work, housekeeping.work)
         ]
         log.info(
             'agent on host "%s" serves %s, %s jobs at a time',
@@ -156,3 +158,13 @@ class Service:
 
     def _executor(self, run: Run) -> StepExecutor:
         return StepExecutor(self._settings, run, self._pool, self._nursery)
+
+
+async def _goes_on(work: Callable[[], Awaitable[None]]) -> None:
+    """Begin anew after an error that was not foreseen; nobody else would hear of it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("an error in the runner itself")
+            await asyncio.sleep(_DEFECT_PAUSE)
