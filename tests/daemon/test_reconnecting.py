@@ -1,7 +1,9 @@
 """An agent that registers again and again, and one that is stopped while it claims."""
 
 import os
+import signal
 import sys
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -90,7 +92,7 @@ def test_a_claim_in_flight_is_not_lost_when_the_agent_stops(conn, dsn, grace):
             holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
             with closing(psycopg.connect(dsn, autocommit=True)) as watcher:
                 poll(lambda: claiming(watcher), what="the claim")
-            os.kill(runner.pid, 15)
+            runner.send(signal.SIGTERM)
             if not grace:
                 runner.ended()
         runner.ended()
@@ -116,5 +118,18 @@ def test_it_detaches_before_there_is_a_loop_or_a_thread(conn, dsn, tmp_path):
         assert told == "threads 1 loops 0"
         poll(lambda: agents(conn), what="its registration")
     finally:
-        os.kill(int(child.split()[1]), 15)
+        os.kill(int(child.split()[1]), signal.SIGTERM)
     poll(lambda: not agents(conn))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_comes_too_late_changes_nothing_of_the_end(dsn, number):
+    with Runner(dsn) as runner:
+        runner.ready()
+        runner.send(signal.SIGTERM)
+        while runner.process.poll() is None:
+            runner.send(number)
+            time.sleep(0.001)
+        assert runner.ended() == 0
+        assert "Traceback" not in runner.log
+        assert "stopped" in runner.log

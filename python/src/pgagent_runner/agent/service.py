@@ -145,7 +145,8 @@ class Service:
         self.abort(reason)
         for task in self._others:
             task.cancel()
-        await asyncio.wait([self._claiming, *self._others])
+        # What they raise now, broken off, is no news.
+        await asyncio.gather(self._claiming, *self._others, return_exceptions=True)
         await self._ledger.close()
 
     async def close(self) -> None:
