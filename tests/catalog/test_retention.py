@@ -1,5 +1,7 @@
 """What the log need not keep any longer is deleted, and nothing else."""
 
+import asyncio
+
 import pytest
 from jobs import add_job
 from pgagent_runner.catalog import prune_log
@@ -33,7 +35,7 @@ def kept(conn, job_id):
 
 
 def prune(dsn):
-    return prune_log(dsn, lambda _: False)
+    return asyncio.run(prune_log(dsn))
 
 
 def test_runs_beyond_their_age_or_number_are_deleted_job_by_job(conn, dsn, history):

@@ -1,8 +1,12 @@
 """Runs and steps: each ends once, and only by whoever holds it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job, runs, step_runs
+from support import poll
 from transitions import (
     RefusedError,
     claim,
@@ -178,3 +182,53 @@ def test_an_atomic_step_closes_its_own_row_once(conn, agent, run):
 
     assert e.value.sqlstate == "PGA02"
     assert step_runs(conn) == [("step 01", "s", 3, "done")]
+
+
+@pytest.fixture
+def two_steps(conn, agent):
+    """A run under way of a job with two steps: (run id, id of the second step)."""
+    add_job(conn, "SELECT 1", "SELECT 2")
+    rows = claim_rows(agent)
+    return rows[0][0], rows[1][3]
+
+
+def test_a_run_that_is_aborted_while_a_step_starts_leaves_no_step_running(
+    conn, dsn, agent, two_steps
+):
+    run_id, step_id = two_steps
+    abort = "SELECT pgagent.pga_run_abort(%s, 'its agent is gone')"
+    with (
+        closing(psycopg.connect(dsn, autocommit=True)) as sweeper,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with agent.transaction():
+            start_step(agent, run_id, step_id)
+            aborting = threads.submit(sweeper.execute, abort, [run_id])
+            waits = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            poll(
+                lambda: (
+                    conn.execute(waits, [sweeper.info.backend_pid]).fetchall()
+                    or aborting.done()
+                )
+            )
+        assert aborting.result(10).fetchone() == (1,)
+
+    assert runs(conn) == [("d", "its agent is gone")]
+    assert [row[:2] for row in step_runs(conn)] == [("step 01", "d"), ("step 02", "d")]
+
+
+def test_a_step_that_would_start_while_its_run_is_aborted_waits_for_nobody(
+    conn, dsn, agent, two_steps
+):
+    run_id, step_id = two_steps
+    agent.execute("SET lock_timeout = '1ms'")
+    with psycopg.connect(dsn) as sweeper:
+        sweeper.execute("SELECT pgagent.pga_run_abort(%s, 'gone')", [run_id])
+        with pytest.raises(RefusedError, match="locked by another") as e:
+            start_step(agent, run_id, step_id)
+        assert e.value.sqlstate == "55P03"
+
+    with pytest.raises(RefusedError, match="gone") as e:
+        start_step(agent, run_id, step_id)
+    assert e.value.sqlstate == "PGA01"
+    assert [row[:2] for row in step_runs(conn)] == [("step 01", "d")]

@@ -59,6 +59,11 @@ class LossyProxy:
         """Pass on everything but that one side has hung up."""
         self._holds_ends = True
 
+    @property
+    def sessions(self) -> int:
+        """How many there have been."""
+        return self._sessions
+
     def drop(self) -> None:
         """Break all sessions."""
         for client in self._clients:

@@ -5,9 +5,11 @@ import gc
 import types
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 
 import pytest
 from jobs import add_job, runs
+from pgagent_runner import run as run_module
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.journal import write_down
 from pgagent_runner.events import Events, RunStarted
@@ -32,7 +34,8 @@ MOMENTS = ["begins", "goes on", "ends"]  # of a wait
 @types.coroutine
 def cancelled_at(coroutine, number, moment, reached):
     """Await it, and have its task cancelled when it waits for the nth time."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    task: Any = asyncio.current_task()
+    loop = asyncio.get_running_loop()
     awaiting, thrown = coroutine.__await__(), None
     for wait in count(1):
         try:
@@ -54,10 +57,11 @@ def cancelled_at(coroutine, number, moment, reached):
             thrown = e
 
 
-class CancellingGroup:
+class CancellingGroup(asyncio.TaskGroup):
     """Creates tasks in another group, of which one is cancelled, if asked for."""
 
     def __init__(self, group):
+        super().__init__()
         self._group = group
         self._cancel = None
         self.reached = []
@@ -66,16 +70,17 @@ class CancellingGroup:
         self.reached.clear()
         self._cancel = (number, moment)
 
-    def create_task(self, coroutine):
+    def create_task(self, coro, **options):
         if self._cancel:
-            coroutine = self._cancelled(coroutine, *self._cancel)
+            coro = self._cancelled(coro, *self._cancel)
             self._cancel = None
-        self.last = self._group.create_task(coroutine)
+        self.last = self._group.create_task(coro, **options)
         return self.last
 
     async def _cancelled(self, coroutine, number, moment):
         if number == 0:
-            asyncio.current_task().cancel()
+            task: Any = asyncio.current_task()
+            task.cancel()
         return await cancelled_at(coroutine, number, moment, self.reached)
 
 
@@ -141,7 +146,7 @@ def test_a_run_whose_task_is_cancelled_is_closed_wherever_that_is(
     pool = SessionPool(1)
     slow = "SELECT pg_sleep(0.01)"
     elsewhere = {"jstcode": slow, "jstconnstr": cluster.conninfo()}
-    steps = {
+    kinds: dict[str, list[Any]] = {
         "one statement": [slow],
         "autocommit": [{"jstcode": f"{slow}; {slow};", "jstmode": "autocommit"}],
         "atomic": [{"jstcode": "INSERT INTO effect SELECT", "jstmode": "atomic"}],
@@ -156,7 +161,7 @@ def test_a_run_whose_task_is_cancelled_is_closed_wherever_that_is(
         "several targets": [slow, elsewhere, slow],
         "waits for a session": ["SELECT 1"],
         "slow record": [slow, slow],
-    }[kind]
+    }
     if kind == "slow record":
         add_slow_record(conn)
     waits = 0
@@ -166,7 +171,7 @@ def test_a_run_whose_task_is_cancelled_is_closed_wherever_that_is(
                 add_job(conn, "SELECT pg_sleep(0.03)")
                 start(crew, claims)
                 poll(lambda: conn.execute(SESSIONS).fetchall(), what="the session")
-            add_job(conn, *steps)
+            add_job(conn, *kinds[kind])
             group.cancel_next(number, moment)
             start(crew, claims)
             poll(lambda: crew.is_idle, what=f"the end, when cancelled at {number}")
@@ -226,28 +231,26 @@ def test_an_error_in_one_of_thirty_runs_ends_that_one_only(
     """A group of tasks cancels all others when one raises."""
     jobs = [add_job(conn, "SELECT pg_sleep(0.3)", "SELECT 1") for _ in range(30)]
     broken = jobs[11]
-    defect = {"run": "_execute_step", "step": "_end_of_run"}[where]
-    sound = getattr(__import__("pgagent_runner.run", fromlist=["run"]), defect)
-
-    if where == "run":
-
-        async def fails(run, *args):
-            if run.job_id == broken:
-                await asyncio.sleep(0.1)  # the others are under way
-                raise TypeError("a defect")
-            return await sound(run, *args)
-
-    else:
-
-        def fails(step, ended):
-            if step.id == broken_step:
-                raise TypeError("a defect")
-            return sound(step, ended)
-
+    execute_step, end_of_run = run_module._execute_step, run_module._end_of_run  # noqa: SLF001
     (broken_step,) = conn.execute(
         "SELECT min(jstid) FROM pgagent.pga_jobstep WHERE jstjobid = %s", [broken]
     ).fetchone()
-    monkeypatch.setattr(f"pgagent_runner.run.{defect}", fails)
+
+    async def fail_in_run(run, *args):
+        if run.job_id == broken:
+            await asyncio.sleep(0.1)  # the others are under way
+            raise TypeError("a defect")
+        return await execute_step(run, *args)
+
+    def fail_after_step(step, ended):
+        if step.id == broken_step:
+            raise TypeError("a defect")
+        return end_of_run(step, ended)
+
+    if where == "run":
+        monkeypatch.setattr(run_module, "_execute_step", fail_in_run)
+    else:
+        monkeypatch.setattr(run_module, "_end_of_run", fail_after_step)
     with crew_of(30, loop, ledger, dsn, SessionPool()) as (crew, _):
         start(crew, claims, 30)
         poll(lambda: crew.is_idle, what="the end of all")

@@ -1,6 +1,7 @@
 """Whoever listens hears what happens to a run, in its order, and can harm nobody."""
 
 import logging
+from typing import Any
 
 import pytest
 from jobs import add_job, runs
@@ -43,7 +44,7 @@ def heard_of(conn, claims, ledger, loop, *steps, listener=lambda _: None):
     """Return the events of a run with these steps, once it is recorded."""
     add_job(conn, *steps)
     (run,) = claims.claim(1, 60).runs
-    heard = []
+    heard: list[Any] = []
     events = Events(listener, heard.append)
     loop.call(execute_run, run, ledger.itself, Player(), events)
     poll(lambda: any(isinstance(event, RunRecorded) for event in heard))
@@ -120,7 +121,8 @@ def test_a_listener_that_raises_harms_nobody(conn, claims, ledger, loop, caplog)
 
 
 def test_a_listener_may_begin_later():
-    early, late = [], []
+    early: list[Any] = []
+    late: list[Any] = []
     events = Events(early.append)
     events.emit(RunClaimed(RUN))
     events.listen(late.append)

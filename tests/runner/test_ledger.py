@@ -1,6 +1,7 @@
 """What is recorded is recorded exactly once, whatever becomes of the sessions."""
 
 import asyncio
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from unittest.mock import Mock
@@ -249,6 +250,25 @@ def test_closing_the_ledger_ends_attempts_to_record(ledger, run, proxy):
 
     with pytest.raises(CatalogLostError):
         recorded.result(timeout=10)
+
+
+@pytest.mark.parametrize("work", ["a record", "a question"])
+def test_closing_the_ledger_waits_for_no_server_that_does_not_answer(
+    conn, ledger, run, proxy, loop, work
+):
+    proxy.hang()
+    if work == "a record":
+        waiting = start_closing(ledger, run)
+    else:
+        waiting = loop.started(ledger.itself.note_session, 1)
+    # Its sessions do not answer, and one that is opened instead does not either.
+    poll(lambda: ledger.break_off_silent(0) or proxy.sessions > 2)
+    began = time.monotonic()
+    ledger.close()
+
+    assert time.monotonic() - began < 5
+    with pytest.raises(CatalogLostError):
+        waiting.result(timeout=10)
 
 
 def test_a_ledger_that_cannot_connect_says_so(tmp_path, loop):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from pgagent_runner.libpq import watched
@@ -67,7 +68,8 @@ def test_a_wait_leaves_no_timer_behind(loop):
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        timers = asyncio.get_running_loop()._scheduled  # noqa: SLF001
+        running: Any = asyncio.get_running_loop()
+        timers = running._scheduled  # noqa: SLF001
         assert all(timer.cancelled() for timer in timers), timers
 
     loop.run(work())
@@ -122,7 +124,8 @@ def test_a_descriptor_is_watched_no_longer_than_the_wait(loop, pair):
             waiter = asyncio.get_running_loop().create_future()
             with watched(reader.fileno(), waiter, **direction):
                 await wait(waiter, 0.01)
-        selector = asyncio.get_running_loop()._selector  # noqa: SLF001
+        running: Any = asyncio.get_running_loop()
+        selector = running._selector  # noqa: SLF001
         return reader.fileno() in {key.fd for key in selector.get_map().values()}
 
     assert not loop.run(work())

@@ -97,8 +97,9 @@ AS $$
 DECLARE
     v_running CONSTANT character := character 'r';
 BEGIN
+    -- Whoever is aborting the run may be waiting for the step that has just been ended.
     PERFORM FROM pgagent.pga_joblog AS l
-    WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE;
+    WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE SKIP LOCKED;
     IF NOT FOUND THEN
         SELECT r.refusal, r.reason INTO refusal, reason
         FROM pgagent.pga_run_refusal(p_run_id, NULL::bigint[]) AS r;
@@ -209,7 +210,8 @@ BEGIN
     PERFORM FROM pgagent.pga_job AS j
     WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id)
     FOR NO KEY UPDATE;
-    PERFORM FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR NO KEY UPDATE;
+    -- A step that is being started now is one of those that are to be closed below.
+    PERFORM FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 0;       -- somebody else was faster
     END IF;

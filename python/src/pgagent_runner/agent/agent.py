@@ -82,6 +82,7 @@ class Agent:
         self._pool.close_idle(0)
         self._nursery.close()
         log.info("stopped")
+        _ignore_signals()
 
     def _listen_to_signals(self) -> None:
         add = asyncio.get_running_loop().add_signal_handler
@@ -200,3 +201,14 @@ class Agent:
         finally:
             awaited.cancel()
             await asyncio.wait([awaited])
+
+
+def _ignore_signals() -> None:
+    """Have nothing kill this process, now that it ends by itself.
+
+    The loop, when it is closed, has signals do again what they do by default.
+    """
+    remove = asyncio.get_running_loop().remove_signal_handler
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        remove(number)
+        signal.signal(number, signal.SIG_IGN)

@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+<<<<<<< HEAD
 import os
 from collections.abc import Callable
+=======
+from collections.abc import Awaitable, Callable
+>>>>>>> t2
 
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
@@ -25,6 +29,8 @@ from pgagent_runner.steps import (
 from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
+
+_DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 
 class Service:
@@ -90,7 +96,7 @@ class Service:
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._options.conninfo)
         self._others = [
-            asyncio.create_task(work()) for work in (ear.work, housekeeping.work)
+            asyncio.create_task(_goes_on(work)) for work in (ear.work, housekeeping.work)
         ]
         where = self._registered.where
         log.info(
@@ -154,7 +160,8 @@ class Service:
         self.abort(reason)
         for task in self._others:
             task.cancel()
-        await asyncio.wait([self._claiming, *self._others])
+        # What they raise now, broken off, is no news.
+        await asyncio.gather(self._claiming, *self._others, return_exceptions=True)
         await self._ledger.close()
 
     async def close(self) -> None:
@@ -167,3 +174,13 @@ class Service:
 
     def _executor(self, run: Run) -> StepExecutor:
         return StepExecutor(self._settings, run, self._pool, self._nursery)
+
+
+async def _goes_on(work: Callable[[], Awaitable[None]]) -> None:
+    """Begin anew after an error that was not foreseen; nobody else would hear of it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("an error in the runner itself")
+            await asyncio.sleep(_DEFECT_PAUSE)

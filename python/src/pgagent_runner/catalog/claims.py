@@ -1,5 +1,6 @@
 """The session through which an agent claims runs."""
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -9,7 +10,7 @@ from typing import LiteralString, NamedTuple
 import psycopg
 from psycopg import pq
 
-from pgagent_runner.catalog.connection import Connection, Row, open_in_loop
+from pgagent_runner.catalog.connection import Connection, Row, open_unless_closed
 from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.model import Run, Step
 
@@ -51,11 +52,13 @@ class Claims:
         self._agent_id = agent_id
         self._lock_timeout = lock_timeout
         self._session: Connection | None = None
-        self._is_broken_off = False
+        self._broken_off = asyncio.Event()
 
     async def open(self) -> None:
         """Connect; raises `CatalogLostError`."""
-        self._session = await open_in_loop(self._conninfo, self._lock_timeout)
+        self._session = await open_unless_closed(
+            self._conninfo, self._broken_off, self._lock_timeout
+        )
         self._has_ended = False
         self._session.add_notice_handler(self._hear)
 
@@ -78,11 +81,11 @@ class Claims:
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""
         if self._session is not None and self._session.break_off_silent(seconds):
-            self._is_broken_off = True
+            self._broken_off.set()
 
     def break_off(self) -> None:
         """Have whatever is asked, now or later, fail."""
-        self._is_broken_off = True
+        self._broken_off.set()
         if self._session is not None:
             self._session.break_off()
 
@@ -97,11 +100,11 @@ class Claims:
         One that ended while nothing was asked is no loss. But nobody knows of a claim
         whose answer is lost until this agent is gone.
         """
-        if self._has_been_ended() and not self._is_broken_off:
+        if self._has_been_ended() and not self._broken_off.is_set():
             self.close()
             await self.open()
             await self._check_agent()
-        if self._is_broken_off or self._session is None:
+        if self._broken_off.is_set() or self._session is None:
             raise CatalogLostError("the session for claims was broken off")
         return self._session
 

@@ -219,6 +219,40 @@ async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
     return session
 
 
+async def open_unless_closed(
+    conninfo: str, closed: asyncio.Event, lock_timeout: float = 0
+) -> Connection:
+    """Do as `open_in_loop` does, but raise CatalogLostError as soon as that is set.
+
+    Nothing is lost with a session that has not been used, while a server that does not
+    answer, or a name that is looked up, may take its time.
+    """
+    opening = asyncio.create_task(open_in_loop(conninfo, lock_timeout))
+    closing = asyncio.create_task(closed.wait())
+    try:
+        await asyncio.wait((opening, closing), return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        _give_up(opening)
+        raise
+    finally:
+        closing.cancel()
+    if not opening.done():
+        _give_up(opening)
+        raise CatalogLostError("there is no use for a session any more")
+    return opening.result()
+
+
+def _give_up(opening: "asyncio.Task[Connection]") -> None:
+    """Have a session closed that may just have been opened."""
+
+    def finish(opened: "asyncio.Task[Connection]") -> None:
+        if not opened.cancelled() and opened.exception() is None:
+            opened.result().finish()
+
+    opening.add_done_callback(finish)
+    opening.cancel()
+
+
 def _knows_no_encoding(session: BlockingConnection | Connection) -> bool:
     """Tell whether the database takes any bytes, and have them read as they are.
 

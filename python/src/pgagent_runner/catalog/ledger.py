@@ -11,7 +11,12 @@ from typing import Any, LiteralString
 import psycopg
 
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog.connection import Connection, Row, open_in_loop
+from pgagent_runner.catalog.connection import (
+    Connection,
+    Row,
+    open_in_loop,
+    open_unless_closed,
+)
 from pgagent_runner.catalog.errors import (
     BY_SQLSTATE,
     CatalogError,
@@ -400,7 +405,7 @@ class Ledger:
             raise CatalogLostError(_GIVEN_UP)
         if session is not None and not session.closed:
             return session
-        session = await open_in_loop(self._conninfo)
+        session = await open_unless_closed(self._conninfo, self._closed)
         if self._closed.is_set():
             session.finish()
             raise CatalogLostError(_GIVEN_UP)

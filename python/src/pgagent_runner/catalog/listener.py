@@ -85,4 +85,9 @@ class Listener:
 
 async def listen(conninfo: str) -> Listener:
     """Connect, and hear of changes; raises `CatalogLostError`."""
-    return Listener(await open_in_loop(conninfo))
+    session = await open_in_loop(conninfo)
+    try:
+        return Listener(session)
+    except BaseException:
+        session.finish()
+        raise
