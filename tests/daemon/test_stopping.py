@@ -99,7 +99,8 @@ def test_sixteen_runs_are_stopped_together(conn, dsn):
     assert ended_runs(conn, count=16) == 16 * "d"
 
 
-def test_a_runner_that_waits_for_a_mute_server_stops_at_once(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_runner_that_waits_for_a_mute_server_stops_at_once(tmp_path, number):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / ".s.PGSQL.5432"))
         server.listen()
@@ -108,7 +109,7 @@ def test_a_runner_that_waits_for_a_mute_server_stops_at_once(tmp_path):
             Runner(f"host={tmp_path} dbname=x user=x") as runner,
             server.accept()[0],
         ):
-            assert runner.stop(deadline=3) == 0
+            assert runner.stop(number, deadline=3) == 0
 
 
 def assert_aborted(conn, job_id):
