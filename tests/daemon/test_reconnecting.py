@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -87,11 +86,11 @@ def claiming(conn):
 def test_a_claim_in_flight_is_not_lost_when_the_agent_stops(conn, dsn, grace):
     with Runner(dsn, "--grace", grace) as runner:
         runner.ready()
-        with closing(psycopg.connect(dsn)) as holder:
-            job_id = add_job(conn, "SELECT 1", due="clock_timestamp() + interval '1 s'")
+        with psycopg.connect(dsn) as holder:
             holder.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
-            with closing(psycopg.connect(dsn, autocommit=True)) as watcher:
-                poll(lambda: claiming(watcher), what="the claim")
+            job_id = add_job(holder, "SELECT 1")
+            conn.execute("NOTIFY pgagent")
+            poll(partial(claiming, conn), what="the claim")
             runner.send(signal.SIGTERM)
             if not grace:
                 runner.ended()
