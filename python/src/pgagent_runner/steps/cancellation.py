@@ -79,7 +79,10 @@ class Cancellation:
             return
         self._waiter = waiter
         try:
-            await wait(waiter, seconds)
+            if seconds == math.inf:
+                await waiter
+            else:
+                await wait(waiter, seconds)
         finally:
             self._waiter = None
 
