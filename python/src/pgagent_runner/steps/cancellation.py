@@ -50,11 +50,15 @@ class Cancellation:
             self._reason = None
 
     def limited(
-        self, seconds: float | None, reason: str, ending: Ending
+        self, seconds: float | None, what: str, ending: Ending
     ) -> contextlib.AbstractContextManager[None]:
-        """Ask to stop if the block takes longer than so many seconds; None: never."""
+        """Ask to stop if the block takes longer than so many seconds; None: never.
+
+        `what` takes too long then, and that is the reason.
+        """
         if seconds is None:
             return contextlib.nullcontext()
+        reason = f"{what} took longer than {seconds:g} s"
         return self._limited(seconds, reason, ending)
 
     @contextlib.contextmanager
@@ -77,7 +81,10 @@ class Cancellation:
             return
         self._waiter = waiter
         try:
-            await wait(waiter, seconds)
+            if seconds == math.inf:
+                await waiter
+            else:
+                await wait(waiter, seconds)
         finally:
             self._waiter = None
 

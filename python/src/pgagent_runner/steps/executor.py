@@ -44,9 +44,8 @@ class StepExecutor:
         self._cancellation = Cancellation()
         self._script: Script | None = None
         self._sql = SqlSteps(settings, run, self._cancellation, pool)
-        limit = f"the run took longer than {run.timeout or 0:g} s"
         self._time_limit = self._cancellation.limited(
-            run.timeout, limit, Ending.EXPIRED
+            run.timeout, "the run", Ending.EXPIRED
         )
 
     @property
@@ -140,8 +139,7 @@ class StepExecutor:
     async def _dispatch(
         self, step: Step, seal: Seal | None, output: BoundedOutput
     ) -> int:
-        reason = f"the step took longer than {step.timeout or 0:g} s"
-        limit = self._cancellation.limited(step.timeout, reason, Ending.FAILED)
+        limit = self._cancellation.limited(step.timeout, "the step", Ending.FAILED)
         if step.kind == StepKind.SQL:
             return await self._sql.execute(step, seal, output, limit)
         if step.kind == StepKind.BATCH:

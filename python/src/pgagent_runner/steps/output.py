@@ -27,8 +27,11 @@ class BoundedOutput:
             return
         self._written += len(data)
         self._ends_line = data[-1] == ord("\n")
-        data = memoryview(data)  # whose parts are no copies: there may be megabytes
         room = self._head_limit - len(self._head)
+        if len(data) <= room:
+            self._head += data
+            return
+        data = memoryview(data)  # whose parts are no copies: there may be megabytes
         self._head += data[:room]
         self._tail += data[room:][-2 * self._tail_limit or len(data) :]
         # Trimmed at twice its size, so each byte is moved at most once.

@@ -197,6 +197,8 @@ class Session:
             else:
                 await self._ask(b"; ".join(settings), _ignore)
                 await self._ask(text, take, parameters)
+            while self._pgconn.notifies():
+                pass  # of a LISTEN: nobody is there to hear it
         except psycopg.Error:
             self._is_broken = True
 
@@ -276,7 +278,11 @@ class Session:
             self._pgconn.send_query_params(text, [p.encode() for p in parameters])
         self._read_few_rows_at_a_time()
         await self._flush()
-        while (result := await self._next_result()) is not None:
+        while True:
+            if self._pgconn.is_busy():
+                await self._receive_result()
+            if (result := self._pgconn.get_result()) is None:
+                return
             if result.status in _COPIES:
                 await self._copy(result.status)
             else:
@@ -304,12 +310,17 @@ class Session:
     async def _finish_transaction(self, take: Take) -> bool:
         """Have all results up to the next sync taken; tell whether all was done."""
         done: list[pq.abc.PGresult] = []  # unless the transaction fails at its end
+        statement_has_ended = False
         while True:
-            result = (
-                await self._next_result() or await self._next_result()
-            )  # None ends a statement
-            if result is None:
-                raise psycopg.OperationalError("the answer of the server is incomplete")
+            if self._pgconn.is_busy():
+                await self._receive_result()
+            if (result := self._pgconn.get_result()) is None:
+                if statement_has_ended:
+                    text = "the answer of the server is incomplete"
+                    raise psycopg.OperationalError(text)
+                statement_has_ended = True
+                continue
+            statement_has_ended = False
             if result.status == _SYNC:
                 break
             if result.status == _FATAL:
@@ -354,15 +365,13 @@ class Session:
             while self._pgconn.flush() != 0:
                 await self._wait()
 
-    async def _next_result(self) -> pq.abc.PGresult | None:
+    async def _receive_result(self) -> None:
+        """Wait until the next result, or the end of all, is there."""
         while self._pgconn.is_busy():
             await self._receive()
-        if (result := self._pgconn.get_result()) is None:
-            while self._pgconn.notifies():
-                pass  # of a LISTEN: nobody is there to hear it
-        return result
 
     async def _receive(self) -> None:
+        """Wait until something has come."""
         if self._wire.is_broken:
             raise psycopg.OperationalError("the connection is lost")
         await self._wait()
