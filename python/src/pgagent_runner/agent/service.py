@@ -2,12 +2,8 @@
 
 import asyncio
 import logging
-<<<<<<< HEAD
 import os
-from collections.abc import Callable
-=======
 from collections.abc import Awaitable, Callable
->>>>>>> t2
 
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
