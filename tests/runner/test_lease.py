@@ -232,6 +232,18 @@ def test_two_hundred_leases_leave_no_thread_and_no_descriptor(conn, dsn, loop):
     assert open_files() <= min(counts)
 
 
+def test_many_registrations_that_fail_leave_no_thread_and_no_descriptor(loop, tmp_path):
+    before = open_files()
+    for _ in range(50):
+        told = Told()
+        lease = start(loop, f"host={tmp_path}", told)
+        with pytest.raises(CatalogLostError):
+            loop.run(outcome(lease.itself.registered))
+        lease.close()
+    poll(lambda: threads() == [], what="the end of all threads")
+    assert open_files() == before
+
+
 def test_a_run_whose_agent_has_left_is_recorded_as_aborted(conn, dsn, loop, told):
     with lease_of(loop, dsn, told) as lease:
         add_job(conn, "SELECT 1")
