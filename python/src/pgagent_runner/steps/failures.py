@@ -1,6 +1,5 @@
 """How the execution of a step ends, if it does not succeed."""
 
-
 _LONGEST_REASON = 1000  # characters
 
 
