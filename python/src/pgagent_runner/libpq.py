@@ -1,4 +1,4 @@
-"""Connections of libpq in the loop: how they are opened, and how they are waited for."""
+"""Connections of libpq in the loop: how to open them, and how to wait for them."""
 
 import asyncio
 import contextlib
@@ -217,9 +217,9 @@ def _timeout(parameters: Parameters) -> float:
 
 
 async def _poll_until_connected(
-    pgconn: pq.abc.PGconn, timeout: float, wait_for: Wait
+    pgconn: pq.abc.PGconn, seconds: float, wait_for: Wait
 ) -> None:
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + seconds
     loop = asyncio.get_running_loop()
     while pgconn.status != pq.ConnStatus.BAD:
         state = pgconn.connect_poll()
@@ -228,7 +228,7 @@ async def _poll_until_connected(
         if state == pq.PollingStatus.FAILED:
             break
         if (left := deadline - time.monotonic()) <= 0:
-            raise psycopg.OperationalError(f"no connection within {timeout:g} s")
+            raise psycopg.OperationalError(f"no connection within {seconds:g} s")
         waiter = loop.create_future()
         reads = state == pq.PollingStatus.READING
         # The socket may be another one after the next call: see `watched`.

@@ -5,6 +5,7 @@ A wait here is a future without a result: whoever ends it, for whatever reason, 
 """
 
 import asyncio
+import contextlib
 import errno
 import math
 import threading
@@ -58,10 +59,8 @@ async def in_thread(
             result = function(*args, **kwargs)
         except BaseException as e:  # noqa: BLE001 (raised where it is waited for)
             error = e
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            pass  # the loop has ended
 
     try:
         threading.Thread(target=work, name="blocking", daemon=True).start()
