@@ -5,6 +5,7 @@ import inspect
 import itertools
 import threading
 from concurrent.futures import Future
+from typing import Any
 
 PATIENCE = 30  # seconds
 
@@ -25,7 +26,7 @@ class LoopThread:
         self._thread.join()
         self._loop.close()
 
-    def start(self, coroutine) -> Future:
+    def start(self, coroutine) -> Future[Any]:
         """Have a task execute this; return the future of its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
@@ -42,7 +43,7 @@ class LoopThread:
 
         return self.run(work())
 
-    def started(self, function, *args, **kwargs) -> Future:
+    def started(self, function, *args, **kwargs) -> Future[Any]:
         """Do as `call` does, but return a future at once."""
 
         async def work():
@@ -83,6 +84,8 @@ class CancelledAt:
 
     def __await__(self):
         inner = self._coroutine.__await__()
+        task = asyncio.current_task()
+        assert task is not None
         go_on, value = inner.send, None
         for number in itertools.count(1):
             try:
@@ -90,7 +93,7 @@ class CancelledAt:
             except StopIteration as end:
                 return end.value
             if number == self._nth and not self._late:
-                asyncio.current_task().cancel()
+                task.cancel()
             try:
                 go_on, value = inner.send, (yield waited_for)
             except BaseException as error:  # noqa: BLE001 (raised where it waits)
