@@ -5,7 +5,6 @@ import inspect
 import itertools
 import threading
 from concurrent.futures import Future
-from typing import Any
 
 PATIENCE = 30  # seconds
 
@@ -26,7 +25,7 @@ class LoopThread:
         self._thread.join()
         self._loop.close()
 
-    def start(self, coroutine) -> Future[Any]:
+    def start(self, coroutine) -> Future:
         """Have a task execute this; return the future of its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
@@ -43,7 +42,7 @@ class LoopThread:
 
         return self.run(work())
 
-    def started(self, function, *args, **kwargs) -> Future[Any]:
+    def started(self, function, *args, **kwargs) -> Future:
         """Do as `call` does, but return a future at once."""
 
         async def work():

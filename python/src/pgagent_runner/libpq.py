@@ -1,4 +1,4 @@
-"""Connections of libpq in the loop: how to open them, and how to wait for them."""
+"""Connections of libpq in the loop: how they are opened and waited for."""
 
 import asyncio
 import contextlib

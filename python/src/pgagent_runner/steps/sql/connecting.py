@@ -106,7 +106,7 @@ async def connect(
     cannot be reached or refuses for another reason, StepAbortedError when cancelled.
     """
 
-    async def wait_for(waiter: asyncio.Future[None], seconds: float) -> None:
+    async def wait_for(waiter: "asyncio.Future[None]", seconds: float) -> None:
         await cancellation.wait(waiter, seconds)
         cancellation.check()
 
