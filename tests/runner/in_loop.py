@@ -100,6 +100,8 @@ class CancelledAt:
 
     def __await__(self):
         inner = self._coroutine.__await__()
+        task = asyncio.current_task()
+        assert task is not None
         go_on, value = inner.send, None
         for number in itertools.count(1):
             try:
@@ -107,7 +109,7 @@ class CancelledAt:
             except StopIteration as end:
                 return end.value
             if number == self._nth and not self._late:
-                asyncio.current_task().cancel()
+                task.cancel()
             try:
                 go_on, value = inner.send, (yield waited_for)
             except BaseException as error:  # noqa: BLE001 (raised where it waits)

@@ -10,6 +10,7 @@ from pgagent_runner import libpq
 from pgagent_runner.model import Ending, Run, Step
 from pgagent_runner.steps import StepSettings
 from pgagent_runner.waiting import in_thread
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from support import poll
 
@@ -80,18 +81,18 @@ def hosts_that_hang_up(count):
                 one.shutdown(socket.SHUT_RDWR)
 
 
-async def answer(pgconn, wire, number):
+async def answer(pgconn: pq.abc.PGconn, wire: libpq.Wire, number: int) -> list[int]:
     """Have the server answer with this number; return it."""
     pgconn.send_query(b"SELECT %d, pg_sleep(0.01)" % number)
     pgconn.flush()
-    results = []
+    results: list[bytes] = []
     while True:
         while pgconn.is_busy():
             assert not wire.is_broken
             await asyncio.wait_for(wire.waiter(), PATIENCE)
         if (result := pgconn.get_result()) is None:
-            return [int(result.get_value(0, 0)) for result in results]
-        results.append(result)
+            return [int(result) for result in results]
+        results.append(result.get_value(0, 0) or b"")
 
 
 @pytest.mark.parametrize("others", [refusing_hosts, hosts_that_hang_up])
@@ -142,13 +143,15 @@ def test_a_lost_connection_does_not_keep_others_from_being_read(server, watcher,
         others = [await opened() for _ in range(5)]
         lost_wire.close()
         lost.finish()
-        asked = [answer(*other, number) for number, other in enumerate(others)]
+        asked = [
+            answer(pgconn, wire, number) for number, (pgconn, wire) in enumerate(others)
+        ]
         try:
             return await asyncio.gather(*asked)
         finally:
-            for pgconn, wire in others:
-                wire.close()
-                pgconn.finish()
+            for other, other_wire in others:
+                other_wire.close()
+                other.finish()
 
     assert loop.call(work) == [[number] for number in range(5)]
 

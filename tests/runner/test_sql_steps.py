@@ -823,6 +823,16 @@ def test_a_step_that_never_stops_talking_is_ended_all_the_same(
             wait(futures, 30)
 
 
+def test_the_search_for_the_statements_of_a_large_text_can_be_cancelled(
+    executor, loop, watcher
+):
+    step = sql_step(";" * 50_000_000, "postgres")._replace(mode="autocommit")
+    outcome = loop.started(executor.itself.execute, step)
+    poll(lambda: step_sessions(watcher))
+    executor.cancel("enough")
+    assert outcome.result(5).ending is Ending.ABORTED
+
+
 def test_nothing_starts_after_a_cancellation(watcher, executor, execute):
     executor.cancel("the agent stops")
     outcome = execute("CREATE TABLE t ()")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator
 
 from pgagent_runner.model import Ending
 from pgagent_runner.steps.failures import StepAbortedError
@@ -58,17 +57,7 @@ class Cancellation:
         """
         if seconds is None:
             return contextlib.nullcontext()
-        reason = f"{what} took longer than {seconds:g} s"
-        return self._limited(seconds, reason, ending)
-
-    @contextlib.contextmanager
-    def _limited(self, seconds: float, reason: str, ending: Ending) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(seconds, self.cancel, reason, ending)
-        try:
-            yield
-        finally:
-            timer.cancel()
+        return _Limit(self, seconds, what, ending)
 
     def check(self) -> None:
         """Raise StepAbortedError if stopping was asked for."""
@@ -96,3 +85,26 @@ class Cancellation:
         while (left := end - time.monotonic()) > 0:
             await self.wait(loop.create_future(), left)
             self.check()
+
+
+class _Limit:
+    """Asks to stop if the block takes too long."""
+
+    def __init__(
+        self, cancellation: Cancellation, seconds: float, what: str, ending: Ending
+    ) -> None:
+        self._cancellation = cancellation
+        self._seconds = seconds
+        self._what = what
+        self._ending = ending
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, self._expire)
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _expire(self) -> None:
+        reason = f"{self._what} took longer than {self._seconds:g} s"
+        self._cancellation.cancel(reason, self._ending)

@@ -101,7 +101,7 @@ class SqlSteps:
         if seal is not None:
             await self._execute_atomically(code, seal, answer)
         elif step.mode == StepMode.AUTOCOMMIT:
-            await answer.ask_each(split(code))
+            await answer.ask_each(split(code), self._cancellation)
         else:
             await answer.ask(code, ends_run=self._ends_run(step))
         if session.lost:
@@ -255,12 +255,15 @@ class _Answer:
     ) -> None:
         await self.session.query(text, self._take, parameters, ends_run=ends_run)
 
-    async def ask_each(self, statements: Iterable[bytes | None]) -> None:
+    async def ask_each(
+        self, statements: Iterable[bytes | None], cancellation: Cancellation
+    ) -> None:
         """Send statements one by one, up to the first that fails."""
         is_empty = True
         for statement in statements:
             if statement is None:
                 await asyncio.sleep(0)
+                cancellation.check()
                 continue
             is_empty = False
             await self.ask(statement)
