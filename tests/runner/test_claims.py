@@ -80,13 +80,18 @@ def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn, loop):
                 claims.claim(1, LONGEST)
 
 
-def waiting_claim(conn, end=""):
-    """Wait for a claim that waits for a lock; end its session, if asked to."""
+def claims_in_sessions(conn, end=""):
+    """Return the claims that wait for a lock; end their sessions, if asked to."""
     query = (
         f"SELECT {end or ''}(pid) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND query ~ 'pga_run_claim'"
     )
-    return poll(lambda: conn.execute(query).fetchall(), what="the claim")
+    return conn.execute(query).fetchall()
+
+
+def waiting_claim(conn, end=""):
+    """Wait for a claim that waits for a lock; end its session, if asked to."""
+    return poll(lambda: claims_in_sessions(conn, end), what="the claim")
 
 
 @pytest.mark.parametrize("lost", ["by the server", "by us"])
@@ -102,6 +107,8 @@ def test_a_claim_whose_answer_is_lost_is_not_asked_again(conn, dsn, claims, loop
         # Nobody knows whether it has claimed something.
         with pytest.raises(CatalogLostError):
             claim.result(timeout=10)
+        # The server notices within a second that nobody waits for it any more.
+        poll(lambda: not claims_in_sessions(conn), what="its end")
     assert runs(conn) == []
     assert job(conn, job_id, "jobagentid IS NULL")
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from jobs import add_job, runs
 from pgagent_runner.agent.lease import Lease
-from pgagent_runner.options import AgentOptions
 from pgagent_runner.catalog import CatalogLostError
+from pgagent_runner.options import AgentOptions
 from psycopg.conninfo import make_conninfo
 from support import poll
 

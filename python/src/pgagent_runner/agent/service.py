@@ -92,7 +92,8 @@ class Service:
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._options.conninfo)
         self._others = [
-            asyncio.create_task(_goes_on(work)) for work in (ear.work, housekeeping.work)
+            asyncio.create_task(_goes_on(work))
+            for work in (ear.work, housekeeping.work)
         ]
         where = self._registered.where
         log.info(
