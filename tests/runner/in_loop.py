@@ -26,7 +26,7 @@ class LoopThread:
         self._thread.join()
         self._loop.close()
 
-    def start(self, coroutine) -> Future:
+    def start(self, coroutine) -> Future[object]:
         """Have a task execute this; return the future of its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
@@ -43,7 +43,7 @@ class LoopThread:
 
         return self.run(work())
 
-    def started(self, function, *args, **kwargs) -> Future:
+    def started(self, function, *args, **kwargs) -> Future[object]:
         """Do as `call` does, but return a future at once."""
 
         async def work():
