@@ -28,6 +28,7 @@ from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import add_arguments, gather
 from pgagent_runner.options import AgentOptions, configuration, take_variables
 from pgagent_runner.secrecy import hide
+from pgagent_runner.waiting import new_loop
 
 log = logging.getLogger("pgagent")
 
@@ -108,7 +109,8 @@ def _run(arguments: list[str], *, classic: bool) -> int:
 def _serve(options: AgentOptions) -> None:
     """Be an agent until told to stop."""
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
-    asyncio.run(Agent(options).run())
+    with asyncio.Runner(loop_factory=new_loop) as loop:
+        loop.run(Agent(options).run())
 
 
 def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -70,13 +71,15 @@ class Claims:
         """
         session = await self._usable_session()
         cursor = await session.ask(_CLAIM, (self._agent_id, limit, longest))
+        answered = time.monotonic()
         rows = await cursor.fetchall()
         columns = [column.name for column in cursor.description or ()]
         look_again: float = rows.pop()[columns.index("look_again")]
         session.note_rows(len(rows))
         if await session.renew_plans():  # before a claim is in a hurry
             await session.ask(_CLAIM, (self._agent_id, 0, longest))
-        return Claimed(list(_runs(rows, columns)), look_again)
+        runs = list(_runs(rows, columns))
+        return Claimed(runs, max(look_again - (time.monotonic() - answered), 0.0))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""

@@ -413,6 +413,8 @@ class Ledger:
 
     def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:
         *answers, (_, _, _, _, look_again) = answers
+        if look_again is not None:
+            self._on_due(look_again)
         for entry, answer in zip(entries, answers, strict=True):
             _, step_log_id, refusal, reason, _ = answer
             if refusal is None:
@@ -423,8 +425,6 @@ class Ledger:
                 later.add_done_callback(self._locked.discard)
             else:
                 entry.end(None, BY_SQLSTATE[refusal](reason))
-        if look_again is not None:
-            self._on_due(look_again)
 
     async def _hand_in_later(self, entry: _Entry) -> None:
         """Hand an entry in once more: somebody has locked the job."""
