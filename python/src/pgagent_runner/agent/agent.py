@@ -99,13 +99,14 @@ class Agent:
             starting=self._starting,
         )
         try:
-            registered = await self._unless_stopped(1, lease.registered)
+            await self._unless_stopped(1, lease.connected)
+            # An agent that registers leaves again, unless that takes too long as well.
+            registered = await self._unless_stopped(2, lease.registered)
             self._starting = False
             service = Service(
                 self._options, lease, registered, self._pool, self._nursery
             )
             try:
-                # An agent that has registered leaves, unless that takes too long too.
                 await self._unless_stopped(2, service.open())
                 self._backoff.reset()
                 await self._serve(service, lease)

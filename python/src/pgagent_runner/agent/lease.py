@@ -80,6 +80,7 @@ class Lease:
         self._runner = runner
         self._starting = starting
         self._loop = asyncio.get_running_loop()
+        self.connected: asyncio.Future[None] = self._loop.create_future()
         self.registered: asyncio.Future[Registered] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._waker = Waker()
@@ -161,6 +162,7 @@ class Lease:
             self._registration = it
             if self._closed:
                 return
+            self._post(self._note_connected)
             it.register(starting=self._starting, runner=self._runner)
             self._extend(began)
             known = Registered(
@@ -226,6 +228,10 @@ class Lease:
         if not self.ended.done():
             self._on_pulse(pulse, silent)
 
+    def _note_connected(self) -> None:
+        if not self.connected.done():
+            self.connected.set_result(None)
+
     def _note_registered(self, known: Registered) -> None:
         if not self.registered.done():
             self.registered.set_result(known)
@@ -234,10 +240,10 @@ class Lease:
         self._end_is_noted.set()
         self._fence.close()
         self._waker.close()
-        for future in (self.registered, self.ended):
+        for future in (self.connected, self.registered, self.ended):
             if not future.done() and error is not None:
                 future.set_exception(error)
-                future.exception()  # nobody need ask for both
+                future.exception()  # nobody need ask for all
         if not self.ended.done():
             self.ended.set_result(None)
 
