@@ -51,7 +51,7 @@ def test_nothing_is_claimed_for_an_agent_whose_session_has_ended(conn, claims):
 
 def test_a_session_that_was_broken_off_claims_nothing_any_more(conn, claims):
     job_id = add_job(conn, "SELECT 1")
-    assert claims.claim(0, LONGEST).look_again == 0
+    assert claims.claim(0, LONGEST).is_more_due
 
     claims.break_off()
 

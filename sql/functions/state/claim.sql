@@ -89,7 +89,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one is. Raises PGA03 if the agent is not registered.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one was then. Raises PGA03 if the agent is not registered.';
 
 -- PL/pgSQL for the sake of its plan cache.
 CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text)
@@ -98,9 +98,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT CASE WHEN j.jobnextrun <= clock_timestamp() THEN 0
+        SELECT CASE WHEN j.jobnextrun <= statement_timestamp() THEN 0
             WHEN isfinite(j.jobnextrun)
-            THEN extract(epoch FROM j.jobnextrun - clock_timestamp())::double precision END
+            THEN extract(epoch FROM j.jobnextrun - statement_timestamp())::double precision END
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
         ORDER BY j.jobnextrun LIMIT 1
@@ -108,5 +108,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_look_again(text) IS
-'How long, by this server''s clock, until the next job that an agent on this host may claim is due; 0 if one is, NULL if none ever is.';
+'How long, by this server''s clock and from the beginning of the statement, until the next job that an agent on this host may claim is due; 0 if one was then, NULL if none ever is.';
 

@@ -45,29 +45,28 @@ class Claimer:
         """Claim until closed; raises CatalogError if session or agent are lost."""
         while not self._closed:
             self._look_at = math.inf
-            self.look_within(await self._look())
+            self.look_at(await self._look())
             while not self._closed and (left := self._look_at - time.monotonic()) > 0:
                 self._pause = asyncio.get_running_loop().create_future()
                 await wait(self._pause, left)
 
     def look(self) -> None:
         """Look at once: something may be due, or a worker is free."""
-        self.look_within(0.0)
+        self.look_at(-math.inf)
 
-    def look_within(self, seconds: float) -> None:
-        """Look in so many seconds, if not before."""
-        at = time.monotonic() + seconds
-        if at < self._look_at:
-            self._look_at = at
+    def look_at(self, moment: float) -> None:
+        """Look at a moment of the monotonic clock, if not before."""
+        if moment < self._look_at:
+            self._look_at = moment
             wake(self._pause)
 
-    def note_due(self, seconds: float) -> None:
+    def note_due(self, moment: float) -> None:
         """Learn from a record when something is due.
 
         Whoever lacks workers looks when there are some.
         """
         if self._crew.wakes_at == math.inf:
-            self.look_within(seconds)
+            self.look_at(moment)
 
     def break_off_silent(self, seconds: float) -> None:
         """Give up a claim that has been waiting for an answer for so long."""
@@ -84,18 +83,18 @@ class Claimer:
         wake(self._pause)
 
     async def _look(self) -> float:
-        """Start due jobs if workers are free; return the seconds to the next look."""
+        """Start due jobs if workers are free; return the moment of the next look."""
         self._crew.wakes_at = math.inf
         if not (free := self._crew.free):
             self._crew.wakes_at = 1
-            return min(_FULL_RETRY, self._poll)
+            return self._in(_FULL_RETRY)
         try:
-            return min(await self._start_what_is_due(free), self._poll)
+            return await self._start_what_is_due(free)
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
             log.error("could not look for due jobs: %s", e)  # noqa: TRY400
-            return min(_REFUSED_RETRY, self._poll)
+            return self._in(_REFUSED_RETRY)
 
     async def _start_what_is_due(self, free: int) -> float:
         """Claim as many runs as workers are free; return when to look again."""
@@ -104,10 +103,14 @@ class Claimer:
         if len(claimed.runs) == free:
             # More may be due. Single places are filled several at a time.
             self._crew.wakes_at = max(1, self._crew.size // 2)
-            return _CROWDED_RETRY if self._crew.free else _FULL_RETRY
+            return self._in(_CROWDED_RETRY if self._crew.free else _FULL_RETRY)
         # A job that was not claimed may have become due since. If it is passed over
         # again, somebody has locked it.
-        nothing = claimed.look_again == 0 and not claimed.runs
+        nothing = claimed.is_more_due and not claimed.runs
         is_locked = nothing and self._passed_over
         self._passed_over = nothing
-        return _LOCKED_RETRY if is_locked else claimed.look_again
+        return self._in(_LOCKED_RETRY) if is_locked else claimed.look_at
+
+    def _in(self, seconds: float) -> float:
+        """Return the moment in so many seconds, or after the longest pause."""
+        return time.monotonic() + min(seconds, self._poll)

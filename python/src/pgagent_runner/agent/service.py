@@ -166,8 +166,8 @@ class Service:
         self._claims.close()
         await self._ledger.close()
 
-    def _note_due(self, seconds: float) -> None:
-        self._claimer.note_due(seconds)
+    def _note_due(self, moment: float) -> None:
+        self._claimer.note_due(moment)
 
     def _executor(self, run: Run) -> StepExecutor:
         return StepExecutor(self._settings, run, self._pool, self._nursery)

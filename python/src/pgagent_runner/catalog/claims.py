@@ -31,7 +31,8 @@ class Claimed(NamedTuple):
     """What a claim has found."""
 
     runs: list[Run]
-    look_again: float  # seconds until there may be more
+    look_at: float  # when there may be more, on the monotonic clock
+    is_more_due: bool  # when it was asked, and could not be had
 
 
 class Claims:
@@ -67,11 +68,12 @@ class Claims:
         """Claim at most `limit` due runs, the longest due first.
 
         Also say when to look again: at once if more are due, in `longest` seconds if
-        none will be before.
+        none will be before. The server counts from the question, which came a little
+        after it was sent; so the next one comes at its time, or a little before.
         """
         session = await self._usable_session()
+        asked = time.monotonic()
         cursor = await session.ask(_CLAIM, (self._agent_id, limit, longest))
-        answered = time.monotonic()
         rows = await cursor.fetchall()
         columns = [column.name for column in cursor.description or ()]
         look_again: float = rows.pop()[columns.index("look_again")]
@@ -79,7 +81,7 @@ class Claims:
         if await session.renew_plans():  # before a claim is in a hurry
             await session.ask(_CLAIM, (self._agent_id, 0, longest))
         runs = list(_runs(rows, columns))
-        return Claimed(runs, max(look_again - (time.monotonic() - answered), 0.0))
+        return Claimed(runs, asked + look_again, look_again == 0)
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
@@ -161,8 +162,8 @@ class Ledger:
     ) -> None:
         """Prepare to record for an agent; `open` comes first.
 
-        `on_due` is called with the seconds until something is due, whenever that may
-        have changed by what was recorded.
+        `on_due` is called with the moment, on the monotonic clock, at which something
+        is due, whenever that may have changed by what was recorded.
         """
         self._conninfo = conninfo
         self._agent_id = agent_id
@@ -354,6 +355,7 @@ class Ledger:
         while True:
             try:
                 self._writer = await self._connected(self._writer)
+                asked = time.monotonic()
                 answers = await self._record_all(self._writer, entries)
             except CatalogError as e:
                 is_lost = isinstance(e, CatalogLostError)
@@ -368,7 +370,7 @@ class Ledger:
                 if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
                     raise
             else:
-                self._settle(entries, answers)
+                self._settle(entries, answers, asked)
                 return
 
     async def _write_alone(self, entry: _Entry) -> None:
@@ -411,10 +413,10 @@ class Ledger:
             raise CatalogLostError(_GIVEN_UP)
         return session
 
-    def _settle(self, entries: list[_Entry], answers: list[Row]) -> None:
+    def _settle(self, entries: list[_Entry], answers: list[Row], asked: float) -> None:
         *answers, (_, _, _, _, look_again) = answers
         if look_again is not None:
-            self._on_due(look_again)
+            self._on_due(asked + look_again)
         for entry, answer in zip(entries, answers, strict=True):
             _, step_log_id, refusal, reason, _ = answer
             if refusal is None:
