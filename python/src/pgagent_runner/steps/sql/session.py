@@ -1,6 +1,7 @@
 """A session of a run: one query at a time, read without keeping its rows."""
 
 import asyncio
+import asyncio
 import math
 import re
 import time
@@ -184,6 +185,9 @@ class Session:
         COPY TO STDOUT are written to the output; COPY FROM STDIN is refused.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
+        # What others have to do comes first: to send wakes up another process, which may
+        # take the processor away at once.
+        await asyncio.sleep(0)
         settings, self._untold = self._untold, []
         try:
             if not settings:
