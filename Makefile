@@ -15,7 +15,7 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	state/agent state/claim state/record state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
 	meta/grants meta/pg_dump)
-# What the tables' own files say of them, for updates: a comment is written once.
+# Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
 
 # Upgrades form one chain, sql/upgrade/OLD--NEW.sql. The script from any older version to
@@ -225,7 +225,7 @@ clean: ## Remove everything that was built
 lock: machine ## Pin the newest libraries and tools in python/requirements/
 	dev/lock
 
-# What build/venv has to hold: the runner, the tools for tests as well, or all tools.
+# These fill build/venv: with the runner, the tools for tests as well, or all tools.
 machine-runner:
 	@dev/setup runner
 

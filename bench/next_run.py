@@ -1,7 +1,7 @@
 """How long the next run of a schedule takes to compute, in the backend.
 
-All that is stored for it is rolled back. What does not end within two seconds, as many
-schedules do not with pgAgent 4.2, or ends with an error, has an infinite time.
+All that is stored for it is rolled back. A computation that does not end within two
+seconds, as many do not with pgAgent 4.2, or ends with an error, has an infinite time.
 """
 
 import math

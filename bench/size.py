@@ -110,7 +110,7 @@ def fill_log(bench: Bench, jobs: int, rows: int) -> None:
 
 
 class Retention:
-    """Delete what need not be kept, in a thread, as the runner does it."""
+    """Delete what need not be kept as the runner does, while others measure."""
 
     def __init__(self, bench: Bench) -> None:
         """Have it ready for this server."""

@@ -152,7 +152,7 @@ def _match(
     pairs = assign(targets, runs, epsilon)
     matched = {run.id for run in pairs.values()}
     rest = sorted((r for r in runs if r.id not in matched), key=lambda r: r.start)
-    # What a fault held up is made up for later, by one run for all that was missed.
+    # Targets that a fault held up are made up for later, by one run for all of them.
     for run in rest:
         open_targets = [t for t in targets if t not in pairs and t.due <= run.start]
         if not open_targets:

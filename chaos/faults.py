@@ -184,7 +184,7 @@ class Clock:
     def environ(self) -> dict[str, str]:
         """The environment in which a process has this clock.
 
-        What measures waiting is left alone: it does not jump on a real machine either.
+        Clocks that measure waiting are left alone: real ones do not jump either.
         """
         return {
             "LD_PRELOAD": str(faketime_library()),

@@ -16,7 +16,7 @@ from psycopg import sql
 Connection = psycopg.Connection[Any]
 DATABASE = "chaos"
 
-# What steps leave behind. The run is the one that is open at that time: a black box
+# Steps leave these behind. The run is the one that is open at that time: a black box
 # need not tell its steps which run they belong to.
 MARKS = """
 CREATE SCHEMA chaos;

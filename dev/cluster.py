@@ -200,7 +200,7 @@ class Cluster:
         if os.geteuid() == 0:
             uid, gid = self._owner.pw_uid, self._owner.pw_gid
             drop += [f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-        # What a preloaded library creates before the drop would stay root's.
+        # Anything that a preloaded library creates before the drop would stay root's.
         then = ["env", *(f"{name}={value}" for name, value in environ.items())]
         return [*drop, *then, str(self.bindir / program), *arguments]
 

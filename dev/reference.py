@@ -24,8 +24,8 @@ written.
 INNER = """
 ## For runners and triggers
 
-What runners call, what the tables' triggers call, and what the functions above are made
-of. Names that begin with `pga_` may change between versions, except
+Functions that runners or the tables' triggers call, or of which those above are made.
+Names that begin with `pga_` may change between versions, except
 `pga_next_schedule`, `pga_is_leap_year` and `pgagent_schema_version`, which pgAgent has.
 
 | function | what it does |

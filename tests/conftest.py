@@ -44,7 +44,7 @@ def cluster(request):
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in filter(LIBPQ.match, list(os.environ)):
             monkeypatch.delenv(name)
-        # What this machine has for its own runner is not for ours.
+        # Settings that this machine has for its own runner are not for ours.
         monkeypatch.setenv("PGAGENT_CONFIG", os.devnull)
         # A worker of autovacuum in the template would delay the next test.
         with Cluster({"max_connections": "100", "autovacuum": "off"}) as server:

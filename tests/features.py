@@ -1,7 +1,8 @@
 """What a test may need that not every machine has: `@pytest.mark.needs("plpython")`.
 
 Where it is missing the test is skipped, but fails where everything has to be there
-(CI=true), unless only newer servers have it. `make matrix` sees to it that each test runs with some server.
+(CI=true), unless only newer servers have it. `make matrix` sees to it that each test runs
+with some server.
 """
 
 import os

@@ -132,7 +132,7 @@ def overlap(lab: Lab) -> None:
             later.start < (earlier.end or later.start + 1)
             for earlier, later in itertools.pairwise(real)
         )
-        # What passes while a run is under way is recorded when that has ended.
+        # Times that pass while a run is under way are recorded when that has ended.
         slots = [t.due for t in grid(job, first, 1, real[-1].start)]
         used = {round(r.scheduled or 0, 3) for r in real}
         passed_over = [due for due in slots if round(due, 3) not in used]

@@ -1,7 +1,7 @@
 """R11, R12: the primary dies and its standby takes over.
 
-What was acknowledged is what the world outside saw: a runner's log says that a run
-started or succeeded, or a script has written its line.
+Acknowledged is whatever the world outside saw: a runner's log says that a run started
+or succeeded, or a script has written its line.
 """
 
 import time

@@ -71,7 +71,7 @@ def _pytest(
     command = [
         *("nice", "-n", "10", str(setting.python), "-m", "pytest"),
         *("-c", "python/pyproject.toml", "--rootdir", "."),
-        # What a test has to say of itself is for this family of reports only.
+        # A test can say something of itself in this family of reports only.
         *("-o", "junit_family=xunit1", f"--junit-xml={report}", *arguments),
     ]
     with log.open("wb") as opened:

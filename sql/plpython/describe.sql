@@ -18,7 +18,7 @@ CREATE FUNCTION pgagent.pga_describe(p_schedule pgagent.pga_schedule)
 RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- What it has no words for is described by its text.
+    -- A schedule that it has no words for is described by its text.
     SELECT CASE WHEN pgagent.pga_schedule_kind(p_schedule) !~ '^@(every|at|reboot)'
         THEN pgagent.pga_schedule_text(p_schedule) ELSE pgagent.pga_describe(
         p_schedule.jscminutes, p_schedule.jschours, p_schedule.jscweekdays,

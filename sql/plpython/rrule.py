@@ -189,7 +189,7 @@ def interval_of(parts: "dict[str, str]", freq: str) -> int:
 def fields_of(parts: "dict[str, str]", interval: int, begin: datetime) -> str:
     """Write the five fields of a rule whose frequency is not in seconds."""
     freq = parts["FREQ"]
-    # What the rule does not choose is that of its start.
+    # Fields that the rule does not choose are those of its start.
     minutes = None if "BYMINUTE" in parts else [begin.minute]
     hours = None if "BYHOUR" in parts else [begin.hour]
     months: list[int] | None = None

@@ -7,7 +7,7 @@ import stat
 def secret(source: "str | None", allowed: bool) -> "str | None":  # noqa: FBT001
     """Read `file:/absolute/path`, which nobody else may read, or `env:NAME`.
 
-    What is read goes to wherever the caller says: as good as reading it oneself.
+    It goes to wherever the caller says, which is as good as reading it oneself.
     """
     if source is None:
         return None

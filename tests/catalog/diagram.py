@@ -1,8 +1,8 @@
 """The state diagrams of docs/design.md, and what the functions do instead.
 
 A transition is (thing, from, to, function). The function is the one that writes the row:
-the innermost of the schema pgagent. What people, pgAdmin and pgAgent's own daemon write
-by themselves is no transition of ours, and neither is what a foreign key deletes.
+the innermost of the schema pgagent. Direct writes of people, pgAdmin and pgAgent's own
+daemon are no transitions of ours, and neither are deletions by foreign keys.
 """
 
 import re

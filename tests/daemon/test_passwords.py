@@ -89,7 +89,7 @@ def everything_stored(conn):
 def test_a_service_in_the_environment_is_for_the_runners_own_server(
     frail, frail_dsn, frail_conn, tmp_path
 ):
-    # What it sets besides, here something that this server can't do by TCP, is not
+    # Whatever it sets besides, here something that this server can't do by TCP, is not
     # added to what a step says of another server.
     services = tmp_path / "services"
     lines = frail_dsn.replace(" ", "\n")

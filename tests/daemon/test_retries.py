@@ -16,7 +16,7 @@ def raising(sqlstate):
 
 LOSES_ITS_CONNECTION = "SELECT pg_terminate_backend(pg_backend_pid())"
 
-# What a step does, after what it shall be tried again, and how often it will be tried.
+# The text of a step, after which failures it may be tried again, and how often it will be.
 CASES = {
     "a serialization failure": (raising("40001"), None, 3),
     "a deadlock": (raising("40P01"), None, 3),

@@ -14,8 +14,8 @@ FUNCTIONS = """
     WHERE d.deptype = 'e' AND e.extname = 'pgagent'
 """
 
-# What only asks, what writes no more than its caller may write anyway, and what triggers
-# call with the rights of whoever writes a table. Not the functions of triggers themselves:
+# Functions that only ask, that write no more than their callers may write anyway, and that
+# triggers call with the rights of whoever writes a table. Not the functions of triggers themselves:
 # to fire one takes no privilege.
 FOR_EVERYBODY = {
     "add_exception",

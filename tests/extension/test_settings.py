@@ -41,7 +41,7 @@ SETUP: list[tuple[str, list[object]]] = [
     ),
 ]  # fmt: skip
 
-# What must be the same, in a form that does not depend on settings itself.
+# All that must be the same, in a form that does not depend on settings itself.
 RESULTS = """
     SELECT (to_jsonb(j) - '{jobcreated,jobchanged,jobnextrun}'::text[])::text FROM pgagent.pga_job AS j
     UNION ALL

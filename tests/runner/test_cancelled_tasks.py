@@ -49,7 +49,7 @@ def cancelled_at(coroutine, number, moment, reached):
             elif moment == "goes on":
                 loop.call_later(0.003, task.cancel)
             else:
-                # What it waited for is there, and it has not heard of that yet.
+                # Its future is done, and it has not heard of that yet.
                 future.add_done_callback(lambda _: task.cancel())
         try:
             thrown = yield future

@@ -64,7 +64,7 @@ def test_a_bad_number_of_workers_is_named(capsys, value):
     ],
 )
 def test_a_bad_command_line_is_refused_with_a_reason(capsys, arguments, message):
-    # What argparse puts in quotes depends on Python's version.
+    # Python's version decides what argparse puts in quotes.
     answer = refused(capsys, *arguments).replace("'", "")
 
     assert message.replace("'", "") in answer

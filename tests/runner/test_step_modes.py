@@ -107,7 +107,7 @@ def test_autocommit_wants_a_statement(conn, execute, code):
 
 
 def test_the_effect_of_an_atomic_step_commits_with_its_row(conn, execute, effects):
-    """That both have the same transaction shows in the rows themselves."""
+    """The rows themselves show that both have the same transaction."""
     execute("INSERT INTO effects VALUES (1), (2)")
 
     assert effects() == [1, 2]

@@ -57,8 +57,8 @@ def next_run(schedule: Schedule, after: datetime) -> datetime | None:
             break
         begin = max(stretch.begin, lowest) + stretch.offset
         if not schedule.any_hour:
-            # What the clocks showed before is served: a repetition is not served
-            # again, and what they skipped is served as soon as they go on.
+            # Times that the clocks showed before are served: a repetition is not
+            # served again, and those they skipped are as soon as they go on.
             served = stretch.begin + stretch.offset_before
             begin = served if stretch.begin >= lowest else max(begin, served)
         until = min(stretch.end + stretch.offset, horizon)

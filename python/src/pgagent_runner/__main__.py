@@ -8,7 +8,7 @@ from pgagent_runner.secrecy import hide
 def main() -> int:
     """Run the command with the arguments of the process."""
     hide()
-    # What loads for some tenths of a second loads in hiding.
+    # The rest takes some tenths of a second to load, and does so in hiding.
     from pgagent_runner.cli import main as run  # noqa: PLC0415
 
     return run()

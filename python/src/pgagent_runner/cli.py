@@ -1,7 +1,8 @@
 """The command `pgagent`: from what the user has written to an agent, or a verb.
 
-The runner exits with 0 after a stop that was asked for, and with 2 if what the user has
-written makes no sense; nothing else ends it.
+The runner exits with 0 after a stop that was asked for, with 2 if what the user has
+written makes no sense, and with 70 if it is stuck (see `agent/lease.py`); nothing else
+ends it.
 """
 
 import argparse

@@ -216,7 +216,7 @@ class Option:
         return Form(name, self.kind)
 
     def add_to(self, parser: argparse.ArgumentParser, *, classic: bool) -> None:
-        """Have the parser take it; what is not given is not in the result."""
+        """Have the parser take it; the result has it only if it was given."""
         form = self.form(classic=classic)
         arguments = form.kind.arguments | {"default": argparse.SUPPRESS}
         if self.metavar:
@@ -268,7 +268,7 @@ def add_arguments(
 ) -> None:
     """Have the parser take the options, or only some; or all as pgAgent 4.2 has them.
 
-    What is not given is not in its result.
+    Its result has only what was given.
     """
     for one in options_of(cls):
         if not only or one.name in only:

@@ -12,7 +12,7 @@ from typing import Any
 LONGEST = 2000  # characters of a message
 LONGEST_TRACEBACK = 20_000
 
-# What each record has; the rest is `extra`: what the message is about.
+# Each record has these; all else is `extra`, what the message is about.
 _USUAL = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
 
@@ -25,7 +25,7 @@ class _TextFormatter(logging.Formatter):
         self._time = ""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a message, and below it, set in, those of an exception."""
+        """Return the line of a message, and indented below it those of an exception."""
         time = f"{self._time_of(record)}.{int(record.msecs):03d}"
         message = _shown(_cut(record.getMessage()))
         line = f"{time} [{record.process}] {record.levelname}:  {message}"
@@ -46,7 +46,7 @@ class _JsonFormatter(logging.Formatter):
     """An object a line, in ASCII: whatever reads it needs to know no encoding."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the object; what a message has as `extra` has keys of its own."""
+        """Return the object; whatever a message has as `extra` has keys of its own."""
         time = datetime.fromtimestamp(record.created).astimezone()
         shown = {
             "time": time.isoformat(timespec="milliseconds"),

@@ -128,8 +128,8 @@ class AgentOptions:
     )
     lease: float = option(
         seconds(4),
-        "count as dead, so that others may take the jobs, without a sign of life for"
-        " this long; it is shown five times as often",
+        "count as dead, so that others may take the jobs, after this long"
+        " without a sign of life; it gives one five times as often",
         default=20.0,
         metavar="SECONDS",
     )

@@ -9,8 +9,8 @@ _PR_SET_DUMPABLE = 4
 def hide(*, hidden: bool = True) -> None:
     """Let only root look into this process: its memory, its environment, its files.
 
-    Or let others look again. Where the kernel is not Linux, nothing changes. What this
-    process starts can be looked into.
+    Or let others look again. Where the kernel is not Linux, nothing changes. The
+    processes that it starts can be looked into.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, int(not hidden), 0, 0, 0)

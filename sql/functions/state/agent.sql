@@ -125,7 +125,7 @@ BEGIN
         WHERE s.pid IS NULL OR a.jaglease < clock_timestamp()
         FOR NO KEY UPDATE OF a SKIP LOCKED
     LOOP
-        -- What it executes must have ended before anybody starts its jobs again.
+        -- Its steps must have ended before anybody starts its jobs again.
         IF pgagent.pga_agent_end_sessions(v_agent.jagpid) > 0 THEN
             dying := dying + 1;
             CONTINUE;

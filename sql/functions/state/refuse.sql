@@ -2,8 +2,8 @@
 --
 -- The essence of an error stands in MESSAGE and DETAIL: pgAdmin shows no HINT.
 --
--- What refuses is STABLE: so what calls it can be, and no call is made beforehand, as one of
--- an IMMUTABLE function with constants would.
+-- Functions that refuse are STABLE: so their callers can be, and no call is made beforehand,
+-- as one of an IMMUTABLE function with constants would.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_refuse(p_where text, p_problem text, p_detail text)
 RETURNS void LANGUAGE plpgsql STABLE

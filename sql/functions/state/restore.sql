@@ -2,7 +2,7 @@
 
 -- pg_dump's scripts begin with these two settings, whatever the format, and nothing
 -- else sets both: see _doSetFixedOutputState() in PostgreSQL's pg_backup_archiver.c.
--- What is prescribed to a database or a role does not count. To see that takes a
+-- Settings of a database or a role do not count. To see that takes a
 -- millisecond, so a transaction that restores remembers it: triggers ask for each row.
 -- PL/pgSQL for the sake of its plan cache: triggers ask at every statement.
 CREATE OR REPLACE FUNCTION pgagent.pga_restoring()

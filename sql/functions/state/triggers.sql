@@ -33,7 +33,7 @@ BEGIN
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
-            -- What a dump has brought may stay as it is.
+            -- Values that a dump has brought may stay as they are.
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text,
                         CASE WHEN NEW.jobname <> OLD.jobname THEN length(NEW.jobname) END, 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text,

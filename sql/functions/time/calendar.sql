@@ -4,7 +4,7 @@
 -- (Sunday first), days of the month 1-31 and "the last day" as the 32nd, months.
 -- Element n + 1 stands for minute, hour or weekday n. All fields must match.
 
--- What is stored may be any interval. '5000000 years -1826000000 days' is less than a year,
+-- A stored span may be any interval. '5000000 years -1826000000 days' is less than a year,
 -- and yet no date survives it.
 CREATE OR REPLACE FUNCTION pgagent.pga_span(p_span interval)
 RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE

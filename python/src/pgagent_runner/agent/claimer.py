@@ -36,17 +36,17 @@ class Claimer:
         self._claims = claims
         self._crew = crew
         self._poll = poll
-        self._closed = False
+        self._stopped = False
         self._look_at = 0.0
         self._pause: Waiter | None = None
         self._passed_over = False
 
     async def work(self) -> None:
-        """Claim until closed; raises CatalogError if session or agent are lost."""
-        while not self._closed:
+        """Claim until stopped; raises CatalogError if session or agent are lost."""
+        while not self._stopped:
             self._look_at = math.inf
             self.look_at(await self._look())
-            while not self._closed and (left := self._look_at - time.monotonic()) > 0:
+            while not self._stopped and (left := self._look_at - time.monotonic()) > 0:
                 self._pause = asyncio.get_running_loop().create_future()
                 await wait(self._pause, left)
 
@@ -74,12 +74,12 @@ class Claimer:
 
     def break_off(self) -> None:
         """Claim no more, and fail what waits for an answer."""
-        self.close()
+        self.stop()
         self._claims.break_off()
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Claim no more; what is being claimed is."""
-        self._closed = True
+        self._stopped = True
         wake(self._pause)
 
     async def _look(self) -> float:

@@ -75,7 +75,7 @@ class Ear:
         """Tell of changes until there are too many."""
         self._readable = float(_FLOOD)
         while self._readable >= 0:
-            # What is not read at once would be kept by the server, for everybody.
+            # The server would keep all that is not read at once, for everybody.
             await listener.wait(self._seconds_until_look())
             self._pass_time()
             heard = listener.take(_FLOOD)

@@ -140,7 +140,7 @@ class Service:
 
     def claim_no_more(self) -> None:
         """Let running jobs end; what is being claimed still starts."""
-        self._claimer.close()
+        self._claimer.stop()
 
     def abort(self, reason: str) -> None:
         """Stop all runs; they end as aborted."""
@@ -157,7 +157,7 @@ class Service:
         self.abort(reason)
         for task in self._others:
             task.cancel()
-        # What they raise now, broken off, is no news.
+        # Broken off, they may raise something, which is no news.
         await asyncio.gather(self._claiming, *self._others, return_exceptions=True)
         await self._ledger.close()
 

@@ -19,11 +19,11 @@ Row = tuple[Any, ...]
 BlockingConnection = psycopg.Connection[Row]
 T = TypeVar("T")
 
-# What psycopg is told when that has come for which it waits.
+# Told to psycopg when that has come for which it waits.
 _READY = {Wait.R: Ready.R, Wait.W: Ready.W, Wait.RW: Ready.RW}
 
-# What a session of ours needs, whatever the role, the database or the user's
-# environment prescribe; settings that this server does not have are left out. Four let
+# Settings that a session of ours needs, whatever the role, the database or the user's
+# environment prescribe; those that this server does not have are left out. Four let
 # the server notice that we are gone as soon as we notice that it is. The last ones: all
 # that we ask for is found by an index, whatever the statistics of tables say that were
 # empty a minute ago.
@@ -96,7 +96,7 @@ class Connection(psycopg.AsyncConnection[Row]):
     async def renew_plans(self) -> bool:
         """Have statements planned anew if the log has doubled; tell whether it has.
 
-        What was the shortest way when a table was empty may now be a long one.
+        The shortest way while a table was empty may now be a long one.
         """
         if self._rows < self._rows_of_plans:
             return False

@@ -1,4 +1,4 @@
-"""Steps: executing one step of a job, an SQL session or a process group."""
+"""Steps: executing one step of a job, in an SQL session or as a process group."""
 
 from pgagent_runner.steps.batch.batch_step import batch_environment
 from pgagent_runner.steps.batch.nursery import Nursery, reap

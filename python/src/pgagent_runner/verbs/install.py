@@ -12,7 +12,7 @@ from pgagent_runner.verbs.database import add_database, database
 _TEXTS = {
     "init": "Make the schema pgagent, with its tables and functions, in a database on"
     " whose server no extension can be installed. The login needs CREATE on the"
-    " database and becomes the owner. What is there already is left as it is.",
+    " database and becomes the owner. A schema that is there already is left as it is.",
     "update": "Bring a schema pgagent that was made without CREATE EXTENSION, by"
     " `pgagent init` or by the script of pgAgent 3.4 to 4.2, to this version.",
 }
@@ -52,7 +52,7 @@ def _print(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is left would be tried again at the end of the process.
+        # The rest would be tried again at the end of the process.
         with open(os.devnull, "wb") as null:  # noqa: PTH123
             os.dup2(null.fileno(), sys.stdout.fileno())
 

@@ -28,7 +28,7 @@ _BIRTH_TIME = 10.0  # until a new guardian must have said that it is there
 
 _MESSAGE = 4096  # bytes read at once
 
-# What the nursery sees of the environment: where its interpreter's libraries are.
+# All that the nursery sees of the environment: where its interpreter's libraries are.
 _INHERITED = ("LD_LIBRARY_PATH",)
 
 Listener = Callable[[bytes, list[bytes]], None]
@@ -96,7 +96,7 @@ class Guardian:
     def destroy(self, group: int) -> None:
         """Kill a guardian that does not do what it should, and all it has.
 
-        What is neither in the process group nor in a cgroup falls to the nursery.
+        Processes in neither the process group nor a cgroup fall to the nursery.
         """
         kill_group(group)
         if self._cgroup:

@@ -67,8 +67,8 @@ _WHY_NOT = {
     "oauth_scope": _WEB,
 }
 
-# What the runner's environment says of these (PGHOSTADDR, PGOPTIONS, PGGSSDELEGATION)
-# is meant for its own server; an empty value keeps libpq from looking there.
+# The runner's environment has these (PGHOSTADDR, PGOPTIONS, PGGSSDELEGATION) for its
+# own server; an empty value keeps libpq from looking there.
 _NOT_FROM_ENVIRONMENT: Parameters = {
     "hostaddr": "",
     "options": "",

@@ -27,7 +27,7 @@ _PACE = 0.002  # seconds between two that are opened for runs that have waited
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter:
+class _WaitingRun:
     """A run that waits for a session."""
 
     since: float
@@ -53,36 +53,36 @@ class _Sessions:
     last_opening: float = -math.inf
     last_return: float = -math.inf
     idle: list[tuple[float, Session]] = field(default_factory=list)
-    waiting: deque[_Waiter] = field(default_factory=deque)
+    waiting: deque[_WaitingRun] = field(default_factory=deque)
 
     def hand_on(self, session: Session) -> None:
         """Give a session to the run that has waited longest, or keep it."""
         now = time.monotonic()
         if self.waiting:
-            waiter = self.waiting.popleft()
-            waiter.session = session
-            waiter.call()
+            run = self.waiting.popleft()
+            run.session = session
+            run.call()
             if self.waiting and not self.waiting[0].is_patient(now):
                 self.call_first()
         else:
             self.idle.append((now, session))
 
-    def open(self, waiter: _Waiter, now: float) -> bool:
-        """Let a waiter open one more session, if that is better than waiting."""
-        if waiter.is_patient(now):
+    def open(self, run: _WaitingRun, now: float) -> bool:
+        """Let a run open one more session, if that is better than waiting."""
+        if run.is_patient(now):
             returning = now - self.last_return < _PATIENCE
             may = not returning and self.being_opened < _AT_ONCE
         else:
             may = now - self.last_opening >= _PACE
         if may:
-            self.leave(waiter)
+            self.leave(run)
             self.count += 1
             self.being_opened += 1
             self.last_opening = now
         return may
 
-    def leave(self, waiter: _Waiter) -> None:
-        self.waiting.remove(waiter)
+    def leave(self, run: _WaitingRun) -> None:
+        self.waiting.remove(run)
         self.call_first()
 
     def call_first(self) -> None:
@@ -116,40 +116,40 @@ class SessionPool:
         sessions = self._targets[target]
         if sessions.idle:
             return sessions.idle.pop()[1]
-        waiter = _Waiter(time.monotonic())
-        sessions.waiting.append(waiter)
+        run = _WaitingRun(time.monotonic())
+        sessions.waiting.append(run)
         try:
-            while pause := self._pause(sessions, waiter, waits=waits):
-                await self._wait(waiter, pause, cancellation)
-                if waiter.session is not None:
+            while pause := self._pause(sessions, run, waits=waits):
+                await self._wait(run, pause, cancellation)
+                if run.session is not None:
                     break
         except BaseException:
-            if waiter.session is None:
-                sessions.leave(waiter)
+            if run.session is None:
+                sessions.leave(run)
             else:
-                sessions.hand_on(waiter.session)
+                sessions.hand_on(run.session)
             raise
-        return waiter.session
+        return run.session
 
     async def _wait(
-        self, waiter: _Waiter, seconds: float, cancellation: Cancellation
+        self, run: _WaitingRun, seconds: float, cancellation: Cancellation
     ) -> None:
-        """Wait until the waiter is called, for so many seconds at most."""
-        if not waiter.is_called:
-            waiter.pause = asyncio.get_running_loop().create_future()
-            await cancellation.wait(waiter.pause, seconds)
-        waiter.is_called = False
+        """Wait until the run is called, for so many seconds at most."""
+        if not run.is_called:
+            run.pause = asyncio.get_running_loop().create_future()
+            await cancellation.wait(run.pause, seconds)
+        run.is_called = False
         cancellation.check()
 
-    def _pause(self, sessions: _Sessions, waiter: _Waiter, *, waits: bool) -> float:
-        """Return the seconds until a waiter should look again; 0: it need not wait."""
+    def _pause(self, sessions: _Sessions, run: _WaitingRun, *, waits: bool) -> float:
+        """Return the seconds until a run should look again; 0: it need not wait."""
         now = time.monotonic()
         is_full = sessions.count >= self._limit
-        has_turn = (waiter is sessions.waiting[0] and not is_full) or not waits
-        if has_turn and sessions.open(waiter, now):
+        has_turn = (run is sessions.waiting[0] and not is_full) or not waits
+        if has_turn and sessions.open(run, now):
             return 0.0
-        if waiter.is_patient(now):
-            return waiter.since + _PATIENCE - now
+        if run.is_patient(now):
+            return run.since + _PATIENCE - now
         return _PACE if has_turn else math.inf  # until it is called
 
     def replace(self, target: Target, session: Session) -> None:

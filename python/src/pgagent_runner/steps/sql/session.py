@@ -1,7 +1,6 @@
 """A session of a run: one query at a time, read without keeping its rows."""
 
 import asyncio
-import asyncio
 import math
 import re
 import time
@@ -178,8 +177,8 @@ class Session:
         """Send one query, and have its results taken, errors too, as they come.
 
         With parameters it must be a single statement; without, it is a simple query.
-        What ends a run must be followed by nothing but a reset, which may be sent along
-        with it.
+        A query that ends a run must be followed by nothing but a reset, which may be
+        sent along with it.
 
         If the connection breaks, they end early and the session is `lost`. The data of
         COPY TO STDOUT are written to the output; COPY FROM STDIN is refused.
@@ -437,7 +436,7 @@ def _end_session(conninfo: str, pid: int) -> None:
 def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     settings = []
     if pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
-        # It takes any bytes, but none that are not UTF-8 from who speaks UTF-8.
+        # It takes any bytes, but only UTF-8 from whoever claims to speak UTF-8.
         settings.append(b"SET client_encoding = 'SQL_ASCII'")
     if pgconn.server_version >= _KNOWS_CHECK_INTERVAL:
         settings.append(_CHECK)
