@@ -14,11 +14,11 @@ It is three kinds of processes, all in one session, in which no script ever is:
   directory of the script is removed.
 - The *keeper* is the nursery's parent, and only waits.
 
-Whatever a killed guardian leaves behind falls to the nursery, or to the keeper if there
-is no nursery any more; both kill whatever is not of their session. Where the runner has
-a cgroup to itself (systemd: Delegate=yes), each guardian has one below it, together with
-its script, and everything can be killed at once. On other systems than Linux only the
-script's process group is killed.
+What a guardian that was killed leaves behind falls to the nursery, or to the keeper if
+there is no nursery any more; both kill whatever is not of their session. Where the
+runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one below it,
+together with its script, and everything can be killed at once. On other systems than
+Linux only the process group of the script is killed.
 
 Messages to a guardian are lines:
 

@@ -184,8 +184,8 @@ class Session:
         COPY TO STDOUT are written to the output; COPY FROM STDIN is refused.
         Raise StepAbortedError if the server does not stop in time when cancelled.
         """
-        # What others have to do comes first: to send wakes up another process, which may
-        # take the processor away at once.
+        # What others have to do comes first: to send wakes up another process, which
+        # may take the processor away at once.
         await asyncio.sleep(0)
         settings, self._untold = self._untold, []
         try:
