@@ -83,7 +83,8 @@ class Wire:
         try:
             yield
         finally:
-            self._loop.remove_writer(self._descriptor)
+            if self._descriptor >= 0:  # it may have been closed meanwhile
+                self._loop.remove_writer(self._descriptor)
 
     def break_off(self) -> None:
         """Have whatever waits for the server's answer fail: for any thread."""
@@ -93,7 +94,9 @@ class Wire:
         """Read no more: before the connection is closed."""
         self.is_broken = True
         if self._descriptor >= 0:
+            # Both, or the loop would never rest: a closed descriptor is always ready.
             self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
         wake(self._waiter)
