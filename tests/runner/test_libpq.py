@@ -277,6 +277,21 @@ def test_a_step_can_be_stopped_while_its_statement_is_being_sent(executors, loop
         assert closed_descriptors(loop) == []
 
 
+def test_rows_that_nobody_takes_while_a_step_is_being_stopped_are_not_kept(
+    executors, loop
+):
+    with closing(Stubborn()) as server, executors(1) as (executor,):
+        outcome = loop.started(
+            executor.itself.execute, sql_step(server.conninfo, "SELECT x")
+        )
+        assert server.is_busy.wait(PATIENCE)
+        before = server.sent
+        executor.cancel("enough")
+
+        assert outcome.result(PATIENCE).ending is Ending.ABORTED
+        assert server.sent - before < 50_000_000
+
+
 # --- names
 
 

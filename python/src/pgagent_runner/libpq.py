@@ -86,6 +86,19 @@ class Wire:
             if self._descriptor >= 0:  # it may have been closed meanwhile
                 self._loop.remove_writer(self._descriptor)
 
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[None]:
+        """Let the server wait while nobody takes the rows that it sends.
+
+        libpq would keep all of them.
+        """
+        self._loop.remove_reader(self._descriptor)
+        try:
+            yield
+        finally:
+            if not self.is_broken:  # or closed meanwhile
+                self._loop.add_reader(self._descriptor, self._take_in)
+
     def break_off(self) -> None:
         """Have whatever waits for the server's answer fail: for any thread."""
         shut_down(self._descriptor)
