@@ -292,6 +292,34 @@ def test_rows_that_nobody_takes_while_a_step_is_being_stopped_are_not_kept(
         assert server.sent - before < 50_000_000
 
 
+def test_notifications_that_nobody_hears_are_not_kept(server, watcher, loop):
+    """A session that listens may be idle for long: until the next step of its run."""
+
+    async def work():
+        pgconn = await libpq.connect(parameters(server))
+        wire = libpq.Wire(pgconn)
+        try:
+            assert await answer(pgconn, wire, 1, b"LISTEN c") == [1]
+            await in_thread(notify, 1000)
+            assert await answer(pgconn, wire, 2) == [2]
+            kept = 0
+            while pgconn.notifies():
+                kept += 1
+            return kept
+        finally:
+            wire.close()
+            pgconn.finish()
+
+    def notify(times):
+        watcher.execute(
+            "SELECT pg_notify('c', n::text) FROM generate_series(1, %s) AS n", [times]
+        )
+        usage = "SELECT pg_notification_queue_usage() = 0"
+        poll(lambda: watcher.execute(usage).fetchone() == (True,))
+
+    assert loop.call(work) < 500
+
+
 # --- names
 
 

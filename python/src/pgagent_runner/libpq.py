@@ -122,6 +122,8 @@ class Wire:
             self._loop.remove_reader(self._descriptor)
         if self._waiter is None or self._waiter.done():
             self._pgconn.is_busy()  # which has the last words of the server heard
+            while self._pgconn.notifies():
+                pass  # of a LISTEN: libpq would keep them
         else:
             self._waiter.set_result(None)
 
