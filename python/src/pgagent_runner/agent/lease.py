@@ -163,6 +163,8 @@ class Lease:
             if self._closed:
                 return
             self._post(self._note_connected)
+            # A server that does not answer is left, as it is later on.
+            self._fence.extend([time.monotonic() + options.lease] * 3)
             it.register(starting=self._starting, runner=self._runner)
             self._extend(began)
             known = Registered(
