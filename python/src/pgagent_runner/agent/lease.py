@@ -126,7 +126,7 @@ class Lease:
         """End the registration in good order; raises what `Registration.leave` does."""
         self._leaves = True
         self._waker.wake()
-        await self.ended
+        await asyncio.shield(self.ended)
 
     def break_off(self) -> None:
         """Have whatever waits for the server's answer fail: from any thread."""
