@@ -48,6 +48,7 @@ class Registered:
     agent_id: int
     max_connections: int
     where: str  # for people
+    conninfo: str  # how to reach the catalogue, names looked up by ourselves
     server_conninfo: str  # how to reach any database of the same server
 
 
@@ -168,7 +169,8 @@ class Lease:
             it.register(starting=self._starting, runner=self._runner)
             self._extend(began)
             known = Registered(
-                it.agent_id, it.max_connections, it.where, it.server_conninfo
+                *(it.agent_id, it.max_connections, it.where),
+                *(it.conninfo, it.server_conninfo),
             )
             self._post(self._note_registered, known)
             while not (self._closed or self._leaves):

@@ -49,7 +49,7 @@ class Service:
         self._registered = registered
         self._pool = pool
         self._nursery = nursery
-        conninfo = options.conninfo
+        conninfo = registered.conninfo
         self._claims = Claims(conninfo, registered.agent_id, options.lease / 4)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
         self._events = Events(write_down)
@@ -82,7 +82,7 @@ class Service:
         )
         self._claimer = Claimer(self._claims, self._crew, self._options.poll)
         ear = Ear(
-            lambda: listen(self._options.conninfo),
+            lambda: listen(self._registered.conninfo),
             on_change=self.look,
             on_cancel=self._lease.beat,
         )
@@ -90,7 +90,7 @@ class Service:
         self._lease.guard(self._crew)
         self._claiming = asyncio.create_task(self._claimer.work())
         self._claiming.add_done_callback(lambda _: on_change())
-        housekeeping = Housekeeping(self._options.conninfo)
+        housekeeping = Housekeeping(self._registered.conninfo)
         self._others = [
             asyncio.create_task(_goes_on(work))
             for work in (ear.work, housekeeping.work)
