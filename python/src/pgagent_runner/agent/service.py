@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 from collections.abc import Awaitable, Callable
 
 from pgagent_runner.agent.claimer import Claimer
@@ -26,6 +27,8 @@ from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
 
+_OWN_DESCRIPTORS = 200
+_DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
 _DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 
@@ -75,6 +78,7 @@ class Service:
         else than before.
         """
         size = self._options.workers_for(self._registered.max_connections)
+        _have_descriptors(size)
         self._crew = Crew(
             *(size, tasks, self._ledger, self._events, self._executor),
             on_free=self.look,
@@ -171,6 +175,16 @@ class Service:
 
     def _executor(self, run: Run) -> StepExecutor:
         return StepExecutor(self._settings, run, self._pool, self._nursery)
+
+
+def _have_descriptors(workers: int) -> None:
+    """Have this process open as many as so many runs may need, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _OWN_DESCRIPTORS + _DESCRIPTORS_A_RUN * workers
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _goes_on(work: Callable[[], Awaitable[None]]) -> None:
