@@ -4,10 +4,12 @@ import asyncio
 import socket
 import struct
 import threading
+import tracemalloc
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pgagent_runner import libpq
 from pgagent_runner.model import Ending, Run, Step
@@ -160,6 +162,32 @@ def test_a_lost_connection_does_not_keep_others_from_being_read(server, watcher,
                 other.finish()
 
     assert loop.call(work) == [[number] for number in range(5)]
+
+
+def test_of_thousands_of_long_refusals_few_are_kept(loop):
+    def refuse(listening):
+        refusal = b"SFATAL\0C28000\0M" + b"x" * 25_000 + b"\0\0"
+        with suppress(OSError):
+            while True:
+                with listening.accept()[0] as client:
+                    client.recv(4096)
+                    client.sendall(b"E" + struct.pack("!i", 4 + len(refusal)) + refusal)
+                    client.shutdown(socket.SHUT_WR)
+                    client.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=refuse, args=[listening], daemon=True).start()
+        port = listening.getsockname()[1]
+        hosts = ",".join(["127.0.0.1"] * 1500)
+        one = parameters(f"port={port} user=u sslmode=disable gssencmode=disable")
+        tracemalloc.start()
+        try:
+            with pytest.raises(psycopg.OperationalError, match="1400 more failures"):
+                loop.call(libpq.connect, one | {"host": hosts})
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+            listening.shutdown(socket.SHUT_RDWR)
 
 
 # --- stops

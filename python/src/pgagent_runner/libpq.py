@@ -32,14 +32,18 @@ async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGcon
     of ours and looks names up in threads that are few, and libpq's knows no time-out.)
     """
     timeout = _timeout(parameters)
-    failures = []
+    failures: list[str] = []
+    others = 0
     for attempt in await _attempts(parameters, wait_for):
         pgconn = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
         try:
             await _poll_until_connected(pgconn, timeout, wait_for)
         except psycopg.Error as error:
             pgconn.finish()
-            failures.append(str(error).strip())
+            if len(failures) < _MOST_FAILURES:
+                failures.append(str(error).strip())
+            else:
+                others += 1
             # There may be thousands, each of which fails without a wait.
             await wait_for(asyncio.get_running_loop().create_future(), 0)
         except BaseException:
@@ -48,9 +52,8 @@ async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGcon
         else:
             pgconn.nonblocking = 1
             return pgconn
-    others = len(failures) - _MOST_FAILURES
-    told = [f"{others} more failures"] if others > 0 else []
-    raise psycopg.OperationalError("\n".join([*failures[:_MOST_FAILURES], *told]))
+    told = [f"{others} more failures"] if others else []
+    raise psycopg.OperationalError("\n".join([*failures, *told]))
 
 
 class Wire:
