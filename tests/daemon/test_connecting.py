@@ -3,7 +3,7 @@
 import pytest
 from jobs import add_job, batch, step_runs
 from pgagent_runner.catalog import CatalogError, Registration
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from .runner_process import Runner, ended_runs
 
@@ -60,6 +60,26 @@ def test_a_runner_connects_by(frail_conn, parts, way):
         environment = step_runs(frail_conn)[2][3]
         assert "\nPG" not in environment.replace("\nPGAGENT_", "")
         assert parts["password"] not in environment + runner.log
+
+
+def test_the_hosts_of_a_service_are_looked_up_by_the_runner(frail, frail_conn, parts):
+    """As long as libpq looks names up, nothing else goes on."""
+    (parts["files"] / "service").write_text(
+        f"[ours]\nhost=nowhere.invalid,localhost\nport={frail.port},{frail.port}\n"
+        f"user={frail.user}\npassword={frail.password}\ndbname=frail\n"
+    )
+    environ = {"PGSERVICEFILE": str(parts["files"] / "service")}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PGSERVICEFILE", environ["PGSERVICEFILE"])
+        with Registration("service=ours", "here", 20) as catalog:
+            found = conninfo_to_dict(catalog.conninfo)
+    assert found["host"] == "nowhere.invalid,localhost"
+    assert found["service"] == "ours"
+
+    job_id = add_job(frail_conn, "SELECT 1")
+    with Runner("service=ours", environ=environ) as runner:
+        assert ended_runs(frail_conn, job_id) == "s"
+        assert frail.password not in runner.log
 
 
 def refusal(dsn):

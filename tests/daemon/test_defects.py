@@ -33,3 +33,19 @@ def test_a_strange_step_fails_alone(conn, dsn, runner, step):
     assert {row[1] for row in step_runs(conn, strange)} == {"f"}
     assert agents(conn) == [agent]
     assert "next attempt" not in runner.log
+
+
+def test_what_was_claimed_starts_although_the_next_claim_is_refused(conn, runner):
+    """Of so many rows, the plans of claims are renewed; that takes another claim."""
+    conn.execute(
+        """
+        DO $$ BEGIN EXECUTE replace(
+            pg_get_functiondef('pgagent.pga_run_claim(int, int, float8)'::regprocedure),
+            'RETURN QUERY',
+            'IF p_limit = 0 THEN RAISE lock_not_available; END IF; RETURN QUERY');
+        END $$
+        """
+    )
+    job_id = add_job(conn, *["SELECT 1"] * 100)
+
+    assert ended_runs(conn, job_id) == "s"

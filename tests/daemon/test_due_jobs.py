@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from jobs import add_job, add_schedule, batch, job, runs, step_runs
 from support import poll
 
-from .runner_process import Runner, ended_runs
+from .runner_process import Runner, add_jobs, ended_runs
 
 
 @contextmanager
@@ -116,3 +116,17 @@ def test_a_job_bound_to_the_runners_station_runs(conn, dsn):
     assert conn.execute("SELECT jlgstation FROM pgagent.pga_joblog").fetchone() == (
         "the Ätna",
     )
+
+
+def test_a_few_free_workers_take_job_after_job_while_the_others_are_busy(conn, dsn):
+    """They do not wait for half of all workers to be free, nor for the next look."""
+    with Runner("--workers", "4", dsn) as runner:
+        runner.ready()
+        for _ in range(3):
+            add_job(conn, "SELECT pg_sleep(600)")
+        poll(lambda: [status for status, _ in runs(conn)] == ["r"] * 3)
+
+        add_jobs(conn, 40, "SELECT 1")
+
+        done = "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgstatus = 's'"
+        poll(lambda: conn.execute(done).fetchone() == (40,))

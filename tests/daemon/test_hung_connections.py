@@ -120,6 +120,16 @@ def test_a_claim_that_hangs_does_not_keep_the_runner_from_stopping(conn, runner,
     assert runner.stop(deadline=3) == 0
 
 
+def test_a_server_that_does_not_answer_keeps_no_agent_from_leaving(
+    dsn, proxy, tmp_path
+):
+    with Runner("--lease", 60, make_conninfo(dsn, host=str(tmp_path))) as runner:
+        runner.ready()
+        proxy.hang(0)
+
+        assert runner.stop(deadline=12) == 0
+
+
 def test_nothing_is_claimed_that_would_be_stopped_at_once(conn, runner, proxy):
     stopped = add_job(conn, "SELECT pg_sleep(600)")
     running_step(conn)

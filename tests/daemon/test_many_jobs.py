@@ -1,5 +1,6 @@
 """A thousand jobs due at once, more than the server has connections for."""
 
+import resource
 from contextlib import closing
 
 import psycopg
@@ -38,3 +39,18 @@ def test_a_thousand_jobs_due_at_once_all_succeed(conn):
     assert conn.execute(
         "SELECT count(*), count(DISTINCT jlgjobid) FROM pgagent.pga_joblog"
     ).fetchone() == (JOBS, JOBS)
+
+
+def test_more_workers_than_there_may_be_descriptors_by_default(dsn, cluster):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        runner = Runner("--workers", "60", "--log-level", "error", dsn)
+        with runner:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            with closing(psycopg.connect(dsn, autocommit=True)) as conn:
+                add_jobs(conn, 60, "SELECT pg_sleep(1)")
+                ended_runs(conn, count=60)
+                assert runs(conn) == [("s", None)] * 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -24,6 +24,7 @@ class LossyProxy:
         self._sessions = 0
         self._ended = threading.Event()
         self._hanging: tuple[int, ...] | range = ()
+        self._hang_at: bytes | None = None
         self._holds_ends = False
         self._last_answer = b""
 
@@ -54,6 +55,10 @@ class LossyProxy:
     def hang(self, *sessions: int) -> None:
         """Pass on nothing more, of the sessions of these numbers or of any."""
         self._hanging = sessions or range(1 << 62)
+
+    def hang_at(self, text: bytes) -> None:
+        """Pass on nothing more of a session from the question that contains this."""
+        self._hang_at = text
 
     def hold_ends(self) -> None:
         """Pass on everything but that one side has hung up."""
@@ -108,6 +113,9 @@ class LossyProxy:
                         continue
                     if source is client:
                         question = data
+                        if self._hang_at is not None and self._hang_at in data:
+                            self._hanging = (*self._hanging, number)
+                            continue
                     if self._lose == what and self._lose_at in question:
                         self._lose = None
                         return

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from jobs import add_job, runs
+from jobs import add_job, runs, step_runs
 from pgagent_runner.agent.journal import write_down
 from pgagent_runner.catalog import CatalogError, NotRunningError
 from pgagent_runner.events import (
@@ -22,6 +22,8 @@ from support import poll
 RUN = Run(7, 3, "nightly", ())
 STEP = Step(1, "load", "s", "", "", "", "f")
 OUTCOME = Outcome(Ending.SUCCEEDED, 1, "")
+CUT_SHORT = Outcome(Ending.ABORTED, -1, "", "it was cancelled")
+PATIENCE = 60  # seconds
 
 
 class Player:
@@ -36,8 +38,8 @@ class Player:
             return OUTCOME
         return Outcome(Ending.FAILED, -1, "", "it failed", "40001")
 
-    async def pause(self, _):
-        return None
+    async def pause(self, seconds):
+        return CUT_SHORT if seconds > PATIENCE else None
 
 
 def heard_of(conn, claims, ledger, loop, *steps, listener=lambda _: None):
@@ -73,6 +75,16 @@ def test_each_attempt_at_a_step_is_told_of(conn, claims, ledger, loop):
 
     ended = [event for event in heard if isinstance(event, StepEnded)]
     assert "".join(event.status for event in ended) == "ffs"
+
+
+def test_an_attempt_that_was_stopped_before_it_began_is_told_of(
+    conn, claims, ledger, loop
+):
+    step = {"jstcode": "f", "jstretries": 1, "jstretrydelay": "1 hour"}
+    heard = heard_of(conn, claims, ledger, loop, step)
+
+    ended = [event.status for event in heard if isinstance(event, StepEnded)]
+    assert ended == [status for _, status, *_ in step_runs(conn)] == ["f", "d"]
 
 
 def test_how_a_run_failed_is_told(conn, claims, ledger, loop):

@@ -2,9 +2,14 @@
 
 import asyncio
 import socket
+import struct
 import threading
-from contextlib import ExitStack, contextmanager
+import tracemalloc
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from pgagent_runner import libpq
 from pgagent_runner.model import Ending, Run, Step
@@ -81,9 +86,11 @@ def hosts_that_hang_up(count):
                 one.shutdown(socket.SHUT_RDWR)
 
 
-async def answer(pgconn: pq.abc.PGconn, wire: libpq.Wire, number: int) -> list[int]:
-    """Have the server answer with this number; return it."""
-    pgconn.send_query(b"SELECT %d, pg_sleep(0.01)" % number)
+async def answer(
+    pgconn: pq.abc.PGconn, wire: libpq.Wire, number: int, before: bytes = b""
+) -> list[int]:
+    """Have the server do something and answer with this number; return it."""
+    pgconn.send_query(b"%b; SELECT %d, pg_sleep(0.01)" % (before, number))
     pgconn.flush()
     results: list[bytes] = []
     while True:
@@ -92,7 +99,8 @@ async def answer(pgconn: pq.abc.PGconn, wire: libpq.Wire, number: int) -> list[i
             await asyncio.wait_for(wire.waiter(), PATIENCE)
         if (result := pgconn.get_result()) is None:
             return [int(result) for result in results]
-        results.append(result.get_value(0, 0) or b"")
+        if result.ntuples:
+            results.append(result.get_value(0, 0) or b"")
 
 
 @pytest.mark.parametrize("others", [refusing_hosts, hosts_that_hang_up])
@@ -156,6 +164,32 @@ def test_a_lost_connection_does_not_keep_others_from_being_read(server, watcher,
     assert loop.call(work) == [[number] for number in range(5)]
 
 
+def test_of_thousands_of_long_refusals_few_are_kept(loop):
+    def refuse(listening):
+        refusal = b"SFATAL\0C28000\0M" + b"x" * 25_000 + b"\0\0"
+        with suppress(OSError):
+            while True:
+                with listening.accept()[0] as client:
+                    client.recv(4096)
+                    client.sendall(b"E" + struct.pack("!i", 4 + len(refusal)) + refusal)
+                    client.shutdown(socket.SHUT_WR)
+                    client.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=refuse, args=[listening], daemon=True).start()
+        port = listening.getsockname()[1]
+        hosts = ",".join(["127.0.0.1"] * 1500)
+        one = parameters(f"port={port} user=u sslmode=disable gssencmode=disable")
+        tracemalloc.start()
+        try:
+            with pytest.raises(psycopg.OperationalError, match="1400 more failures"):
+                loop.call(libpq.connect, one | {"host": hosts})
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        finally:
+            tracemalloc.stop()
+            listening.shutdown(socket.SHUT_RDWR)
+
+
 # --- stops
 
 
@@ -189,6 +223,129 @@ def test_a_stop_ends_the_attempt_to_connect_to_a_server_that_says_nothing(
             client.settimeout(PATIENCE)
             while client.recv(4096):
                 pass  # and it is closed
+
+
+class Stubborn:
+    """A server that says nothing when it is asked to stop.
+
+    It answers small statements; of a large one it does not read on, and what begins
+    with SELECT has rows without an end.
+    """
+
+    def __init__(self):
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.conninfo = f"host=127.0.0.1 port={self._listening.getsockname()[1]} user=u"
+        self.is_busy = threading.Event()
+        self.sent = 0  # bytes of rows
+        self._closed = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._closed.set()
+        self._listening.close()
+
+    def _serve(self):
+        with suppress(OSError), self._listening.accept()[0] as client:
+            self._let_in(client)
+            while (message := self._next(client)) is not None:
+                if message.startswith(b"SELECT x"):
+                    self._send_rows(client)
+                client.sendall(b"C\0\0\0\x08SET\0")
+            self.is_busy.set()
+            self._closed.wait()
+
+    def _let_in(self, client):
+        while self._receive(client)[:2] != b"\0\3":
+            client.sendall(b"N")  # neither TLS nor GSSAPI
+        client.sendall(b"R\0\0\0\x08\0\0\0\0" + b"K\0\0\0\x0c" + bytes(8))
+
+    def _next(self, client):
+        client.sendall(b"Z\0\0\0\5I")
+        client.recv(1)
+        return self._receive(client)
+
+    def _receive(self, client):
+        """Return a message without its letter and its length; None: it is too long."""
+        (length,) = struct.unpack("!i", client.recv(4, socket.MSG_WAITALL))
+        return client.recv(length - 4, socket.MSG_WAITALL) if length < 1 << 16 else None
+
+    def _send_rows(self, client):
+        client.sendall(
+            b"T" + struct.pack("!ih2sihihih", 26, 1, b"x", 0, 0, 25, -1, -1, 0)
+        )
+        value = b"x" * 50_000
+        row = b"D" + struct.pack("!ihi", 10 + len(value), 1, len(value)) + value
+        self.is_busy.set()
+        while True:
+            client.sendall(row)
+            self.sent += len(row)
+
+
+def closed_descriptors(loop):
+    """Return the descriptors for which the loop looks although they are closed."""
+
+    def find():
+        running: Any = asyncio.get_running_loop()
+        watched = running._selector.get_map()  # noqa: SLF001
+        return [fd for fd in watched if not Path(f"/dev/fd/{fd}").exists()]
+
+    return loop.call(find)
+
+
+def test_a_step_can_be_stopped_while_its_statement_is_being_sent(executors, loop):
+    with closing(Stubborn()) as server, executors(1) as (executor,):
+        large = sql_step(server.conninfo, f"SELECT '{'x' * (1 << 25)}'")
+        outcome = loop.started(executor.itself.execute, large)
+        assert server.is_busy.wait(PATIENCE)
+        executor.cancel("enough")
+
+        stopped = outcome.result(PATIENCE)
+        assert stopped.ending is Ending.ABORTED
+        assert "error in the runner" not in stopped.output
+        assert closed_descriptors(loop) == []
+
+
+def test_rows_that_nobody_takes_while_a_step_is_being_stopped_are_not_kept(
+    executors, loop
+):
+    with closing(Stubborn()) as server, executors(1) as (executor,):
+        outcome = loop.started(
+            executor.itself.execute, sql_step(server.conninfo, "SELECT x")
+        )
+        assert server.is_busy.wait(PATIENCE)
+        before = server.sent
+        executor.cancel("enough")
+
+        assert outcome.result(PATIENCE).ending is Ending.ABORTED
+        assert server.sent - before < 50_000_000
+
+
+def test_notifications_that_nobody_hears_are_not_kept(server, watcher, loop):
+    """A session that listens may be idle for long: until the next step of its run."""
+
+    async def work():
+        pgconn = await libpq.connect(parameters(server))
+        wire = libpq.Wire(pgconn)
+        try:
+            assert await answer(pgconn, wire, 1, b"LISTEN c") == [1]
+            await in_thread(notify, 1000)
+            assert await answer(pgconn, wire, 2) == [2]
+            kept = 0
+            while pgconn.notifies():
+                kept += 1
+            return kept
+        finally:
+            wire.close()
+            pgconn.finish()
+
+    def notify(times):
+        watcher.execute(
+            "SELECT pg_notify('c', n::text) FROM generate_series(1, %s) AS n", [times]
+        )
+        usage = "SELECT pg_notification_queue_usage() = 0"
+        poll(lambda: watcher.execute(usage).fetchone() == (True,))
+
+    assert loop.call(work) < 500
 
 
 # --- names

@@ -32,14 +32,18 @@ async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGcon
     of ours and looks names up in threads that are few, and libpq's knows no time-out.)
     """
     timeout = _timeout(parameters)
-    failures = []
+    failures: list[str] = []
+    others = 0
     for attempt in await _attempts(parameters, wait_for):
         pgconn = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
         try:
             await _poll_until_connected(pgconn, timeout, wait_for)
         except psycopg.Error as error:
             pgconn.finish()
-            failures.append(str(error).strip())
+            if len(failures) < _MOST_FAILURES:
+                failures.append(str(error).strip())
+            else:
+                others += 1
             # There may be thousands, each of which fails without a wait.
             await wait_for(asyncio.get_running_loop().create_future(), 0)
         except BaseException:
@@ -48,9 +52,8 @@ async def connect(parameters: Parameters, wait_for: Wait = wait) -> pq.abc.PGcon
         else:
             pgconn.nonblocking = 1
             return pgconn
-    others = len(failures) - _MOST_FAILURES
-    told = [f"{others} more failures"] if others > 0 else []
-    raise psycopg.OperationalError("\n".join([*failures[:_MOST_FAILURES], *told]))
+    told = [f"{others} more failures"] if others else []
+    raise psycopg.OperationalError("\n".join([*failures, *told]))
 
 
 class Wire:
@@ -83,7 +86,21 @@ class Wire:
         try:
             yield
         finally:
-            self._loop.remove_writer(self._descriptor)
+            if self._descriptor >= 0:  # it may have been closed meanwhile
+                self._loop.remove_writer(self._descriptor)
+
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[None]:
+        """Let the server wait while nobody takes the rows that it sends.
+
+        libpq would keep all of them.
+        """
+        self._loop.remove_reader(self._descriptor)
+        try:
+            yield
+        finally:
+            if not self.is_broken:  # or closed meanwhile
+                self._loop.add_reader(self._descriptor, self._take_in)
 
     def break_off(self) -> None:
         """Have whatever waits for the server's answer fail: for any thread."""
@@ -93,7 +110,9 @@ class Wire:
         """Read no more: before the connection is closed."""
         self.is_broken = True
         if self._descriptor >= 0:
+            # Both, or the loop would never rest: a closed descriptor is always ready.
             self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
         wake(self._waiter)
@@ -106,6 +125,8 @@ class Wire:
             self._loop.remove_reader(self._descriptor)
         if self._waiter is None or self._waiter.done():
             self._pgconn.is_busy()  # which has the last words of the server heard
+            while self._pgconn.notifies():
+                pass  # of a LISTEN: libpq would keep them
         else:
             self._waiter.set_result(None)
 

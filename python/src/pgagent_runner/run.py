@@ -146,7 +146,9 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
             return EndedStep(step_log_id, _step_status(step, outcome), outcome)
         step_log_id = next_log_id
         if cut_short is not None:
-            return EndedStep(step_log_id, _step_status(step, cut_short), cut_short)
+            status = _step_status(step, cut_short)
+            events.emit(StepEnded(run, step, status, cut_short))
+            return EndedStep(step_log_id, status, cut_short)
 
 
 def _may_pass(step: Step, outcome: Outcome) -> bool:

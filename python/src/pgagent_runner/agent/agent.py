@@ -28,6 +28,7 @@ T = TypeVar("T")
 _FIRST_RETRY = 0.1  # until the first attempt to reconnect
 _CLOSE_TIME = 60.0  # from the end of the service to that of all connections
 _ABORT_TIME = 5.0  # that what was aborted may take to end and to be recorded
+_LEAVE_TIME = 5.0  # that the server may take to let the agent go
 
 
 class _StoppedError(Exception):
@@ -132,7 +133,7 @@ class Agent:
             try:
                 await self._work(service)
                 await self._drain(service)
-                await lease.leave()
+                await self._leave(lease)
             except Exception as e:  # noqa: BLE001 (raised below)
                 failure = e
             self._service = None
@@ -170,6 +171,14 @@ class Agent:
                 given_up = min(given_up, now + _ABORT_TIME)
                 service.abort("the agent was stopped")
             await self._wait((given_up if deadline <= now else deadline) - now)
+
+    async def _leave(self, lease: Lease) -> None:
+        """End the registration, unless the server keeps us waiting: it ends anyway."""
+        try:
+            async with asyncio.timeout(_LEAVE_TIME):
+                await lease.leave()
+        except TimeoutError:
+            log.warning("the server does not answer; its lease ends by itself")
 
     def _note_pulse(self, pulse: Pulse, silent: float) -> None:
         if self._service is not None:

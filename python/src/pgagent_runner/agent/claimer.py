@@ -100,6 +100,7 @@ class Claimer:
         """Claim as many runs as workers are free; return when to look again."""
         claimed = await self._claims.claim(free, self._poll)
         self._crew.start(claimed.runs)
+        await self._claims.renew_plans()
         if len(claimed.runs) == free:
             # More may be due. Single places are filled several at a time.
             self._crew.wakes_at = max(1, self._crew.size // 2)

@@ -26,8 +26,9 @@ class Crew:
     """The workers of one registration of the agent.
 
     Two functions are called. `on_free`: when a worker has become free and at least
-    `wakes_at` are, and when runs may start again after an abort. `on_idle`: when no run
-    is left, or one could not be recorded.
+    `wakes_at` are; if they are fewer, when nothing is left to be recorded but the runs
+    under way, which may take their time; and when runs may start again after an abort.
+    `on_idle`: when no run is left, or one could not be recorded.
     """
 
     def __init__(  # noqa: PLR0913
@@ -177,6 +178,8 @@ class Crew:
         self._unrecorded.remove(run.id)
         if error is not None and not isinstance(error, NotRunningError):
             self._failure = f"run {run.id} could not be recorded: {error}"
+        if self.wakes_at < math.inf and len(self._unrecorded) <= len(self._running):
+            self._on_free()
         self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:

@@ -24,9 +24,9 @@ class Fence:
     def extend(self, moments: Sequence[float]) -> None:
         """Call each function at its moment, by the monotonic clock, and not before."""
         with self._changed:
-            sleeps_longer = bool(self._due)
+            wakes_in_time = self._due and self._due[0][0] <= moments[0]
             self._due = list(zip(moments, self._functions, strict=True))
-            if not sleeps_longer:
+            if not wakes_in_time:
                 self._changed.notify()
 
     def close(self) -> None:

@@ -48,6 +48,7 @@ class Registered:
     agent_id: int
     max_connections: int
     where: str  # for people
+    conninfo: str  # how to reach the catalogue, names looked up by ourselves
     server_conninfo: str  # how to reach any database of the same server
 
 
@@ -126,7 +127,7 @@ class Lease:
         """End the registration in good order; raises what `Registration.leave` does."""
         self._leaves = True
         self._waker.wake()
-        await self.ended
+        await asyncio.shield(self.ended)
 
     def break_off(self) -> None:
         """Have whatever waits for the server's answer fail: from any thread."""
@@ -163,10 +164,13 @@ class Lease:
             if self._closed:
                 return
             self._post(self._note_connected)
+            # A server that does not answer is left, as it is later on.
+            self._fence.extend([time.monotonic() + options.lease] * 3)
             it.register(starting=self._starting, runner=self._runner)
             self._extend(began)
             known = Registered(
-                it.agent_id, it.max_connections, it.where, it.server_conninfo
+                *(it.agent_id, it.max_connections, it.where),
+                *(it.conninfo, it.server_conninfo),
             )
             self._post(self._note_registered, known)
             while not (self._closed or self._leaves):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 from collections.abc import Awaitable, Callable
 
 from pgagent_runner.agent.claimer import Claimer
@@ -26,6 +27,8 @@ from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
 
+_OWN_DESCRIPTORS = 200
+_DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
 _DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 
@@ -49,7 +52,7 @@ class Service:
         self._registered = registered
         self._pool = pool
         self._nursery = nursery
-        conninfo = options.conninfo
+        conninfo = registered.conninfo
         self._claims = Claims(conninfo, registered.agent_id, options.lease / 4)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
         self._events = Events(write_down)
@@ -75,6 +78,7 @@ class Service:
         else than before.
         """
         size = self._options.workers_for(self._registered.max_connections)
+        _have_descriptors(size)
         self._crew = Crew(
             *(size, tasks, self._ledger, self._events, self._executor),
             on_free=self.look,
@@ -82,7 +86,7 @@ class Service:
         )
         self._claimer = Claimer(self._claims, self._crew, self._options.poll)
         ear = Ear(
-            lambda: listen(self._options.conninfo),
+            lambda: listen(self._registered.conninfo),
             on_change=self.look,
             on_cancel=self._lease.beat,
         )
@@ -90,7 +94,7 @@ class Service:
         self._lease.guard(self._crew)
         self._claiming = asyncio.create_task(self._claimer.work())
         self._claiming.add_done_callback(lambda _: on_change())
-        housekeeping = Housekeeping(self._options.conninfo)
+        housekeeping = Housekeeping(self._registered.conninfo)
         self._others = [
             asyncio.create_task(_goes_on(work))
             for work in (ear.work, housekeeping.work)
@@ -171,6 +175,16 @@ class Service:
 
     def _executor(self, run: Run) -> StepExecutor:
         return StepExecutor(self._settings, run, self._pool, self._nursery)
+
+
+def _have_descriptors(workers: int) -> None:
+    """Have this process open as many as so many runs may need, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _OWN_DESCRIPTORS + _DESCRIPTORS_A_RUN * workers
+    if hard != resource.RLIM_INFINITY:
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 async def _goes_on(work: Callable[[], Awaitable[None]]) -> None:

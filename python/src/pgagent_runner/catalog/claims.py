@@ -78,10 +78,17 @@ class Claims:
         columns = [column.name for column in cursor.description or ()]
         look_again: float = rows.pop()[columns.index("look_again")]
         session.note_rows(len(rows))
-        if await session.renew_plans():  # before a claim is in a hurry
-            await session.ask(_CLAIM, (self._agent_id, 0, longest))
         runs = list(_runs(rows, columns))
         return Claimed(runs, asked + look_again, look_again == 0)
+
+    async def renew_plans(self) -> None:
+        """Have claims planned anew if it is time: before one is in a hurry.
+
+        Not within a claim: should this be refused, what was claimed has to start.
+        """
+        session = self._session
+        if session is not None and await session.renew_plans():
+            await session.ask(_CLAIM, (self._agent_id, 0, 0))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""

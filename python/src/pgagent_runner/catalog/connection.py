@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString, TypeVar
@@ -76,6 +77,8 @@ _DEFAULTS = {
 
 _TAKE_ANY_BYTES: LiteralString = "SET client_encoding = 'SQL_ASCII'"
 _SLOWEST = 50_000  # characters a second that every network carries
+_SET_UP_TIME = 10.0  # seconds that a server has to make our settings
+_NO_ANSWER = f"the server has not answered for {_SET_UP_TIME:g} s"
 
 
 class Connection(psycopg.AsyncConnection[Row]):
@@ -196,9 +199,10 @@ def connect(conninfo: str, lock_timeout: float = 0) -> BlockingConnection:
         session = BlockingConnection.connect(
             merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
         )
-        session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-        if _knows_no_encoding(session):
-            session.execute(_TAKE_ANY_BYTES)
+        with _in_time(session):
+            session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+            if _knows_no_encoding(session):
+                session.execute(_TAKE_ANY_BYTES)
     return session
 
 
@@ -210,9 +214,13 @@ async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
         session = Connection(pgconn)
         try:
             await session.set_autocommit(True)
-            await session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-            if _knows_no_encoding(session):
-                await session.execute(_TAKE_ANY_BYTES)
+            async with asyncio.timeout(_SET_UP_TIME):
+                await session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+                if _knows_no_encoding(session):
+                    await session.execute(_TAKE_ANY_BYTES)
+        except TimeoutError:
+            pgconn.finish()
+            raise CatalogLostError(_NO_ANSWER) from None
         except BaseException:
             pgconn.finish()
             raise
@@ -251,6 +259,21 @@ def _give_up(opening: "asyncio.Task[Connection]") -> None:
 
     opening.add_done_callback(finish)
     opening.cancel()
+
+
+@contextlib.contextmanager
+def _in_time(session: BlockingConnection) -> Iterator[None]:
+    """Break the session off if the block takes too long; close it if that raises."""
+    timer = threading.Timer(_SET_UP_TIME, break_off, [session])
+    timer.daemon = True
+    try:
+        timer.start()
+        yield
+    except BaseException:
+        session.close()
+        raise
+    finally:
+        timer.cancel()
 
 
 def _knows_no_encoding(session: BlockingConnection | Connection) -> bool:

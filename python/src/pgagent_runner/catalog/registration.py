@@ -10,6 +10,7 @@ from pgagent_runner.catalog.connection import (
     Row,
     break_off,
     connect,
+    merge_conninfo,
     parse_conninfo,
     translated_errors,
 )
@@ -87,6 +88,18 @@ class Registration:
         """The database, server and user of this session, for people."""
         info = self._connection.info
         return f'database "{info.dbname}" on {info.host}:{info.port} as {info.user}'
+
+    @property
+    def conninfo(self) -> str:
+        """How to reach the catalogue, with the hosts for which a service stands.
+
+        libpq would look up their names by itself, and whoever calls it would wait.
+        """
+        if not parse_conninfo(self._conninfo).get("service"):
+            return self._conninfo
+        known = self._connection.info.get_parameters()
+        hosts = {name: known.get(name) for name in ("host", "hostaddr", "port")}
+        return merge_conninfo(self._conninfo, hosts)
 
     @property
     def server_conninfo(self) -> str:

@@ -396,13 +396,15 @@ class Session:
         self._stop_by = time.monotonic() + _CANCEL_TIME
         with suppress(psycopg.Error, OSError):  # TimeoutError is one of the latter
             async with asyncio.timeout(_CANCEL_TIME):
-                await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
+                with self._wire.unread():
+                    await in_thread(self._connection.cancel_safe, timeout=_CANCEL_TIME)
 
     async def _terminate(self) -> NoReturn:
         """End the session from the server's side, and let go of it."""
         with suppress(OSError, psycopg.Error):
             async with asyncio.timeout(_TERMINATE_TIME):
-                await in_thread(_end_session, self._conninfo_of_same(), self.pid)
+                with self._wire.unread():
+                    await in_thread(_end_session, self._conninfo_of_same(), self.pid)
             await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
         ended = self.lost
         self.close()
