@@ -4,14 +4,19 @@ import sys
 
 from pgagent_runner.secrecy import hide
 
+_INTERRUPTED = 130  # as shells have it
+
 
 def main() -> int:
     """Run the command with the arguments of the process."""
     hide()
-    # The rest takes some tenths of a second to load, and does so in hiding.
-    from pgagent_runner.cli import main as run  # noqa: PLC0415
+    try:
+        # The rest takes some tenths of a second to load, and does so in hiding.
+        from pgagent_runner.cli import main as run  # noqa: PLC0415
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # before there is a loop, which has other ways to stop
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":
