@@ -16,8 +16,8 @@ It is three kinds of processes, all in one session, in which no script ever is:
 
 Whatever a killed guardian leaves behind falls to the nursery, or to the keeper if there
 is no nursery any more; both kill whatever is not of their session. Where the runner has
-a cgroup to itself (systemd: Delegate=yes), each guardian has one below it, together with
-its script, and everything can be killed at once. On other systems than Linux only the
+a cgroup to itself (systemd: Delegate=yes), each guardian has one below it, with its
+script, and everything can be killed at once. On other systems than Linux only the
 script's process group is killed.
 
 Messages to a guardian are lines:
