@@ -1,7 +1,9 @@
 """The command line: what it takes, and what it says about the rest."""
 
+import os
 import platform
 import re
+import signal
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -145,3 +147,14 @@ def test_ctrl_c_before_there_is_a_loop_shows_no_traceback(monkeypatch):
     monkeypatch.setattr(cli, "main", interrupted)
 
     assert __main__.main() == 130
+
+
+def test_the_first_process_of_a_container_can_be_stopped_while_it_loads(monkeypatch):
+    monkeypatch.setattr(__main__, "hide", lambda: None)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(cli, "main", lambda: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert __main__.main() == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
