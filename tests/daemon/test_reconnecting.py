@@ -15,6 +15,7 @@ from support import poll
 from .runner_process import Program, Runner, agents, ended_runs
 
 FORKING = """
+# A loop is known by the pair of sockets by which signals wake it.
 import os, sys
 from pgagent_runner import cli
 
@@ -22,7 +23,7 @@ fork = os.fork
 
 def told_fork():
     descriptors = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
-    loops = [d for d in descriptors if os.path.lexists(d) and "epoll" in os.readlink(d)]
+    loops = [d for d in descriptors if os.path.lexists(d) and "socket" in os.readlink(d)]
     threads = os.listdir("/proc/self/task")
     print("threads", len(threads), "loops", len(loops), flush=True)
     child = fork()

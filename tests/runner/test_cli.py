@@ -1,13 +1,16 @@
 """The command line: what it takes, and what it says about the rest."""
 
+import os
 import platform
 import re
+import signal
 import subprocess
 import sysconfig
 from pathlib import Path
 
 import psycopg
 import pytest
+from pgagent_runner import __main__, cli
 from pgagent_runner.cli import main
 from pgagent_runner.options import AgentOptions
 from support import ROOT
@@ -134,3 +137,24 @@ def test_help_does_not_contradict_itself(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "less than 10 is refused, as under pgAgent 4.2, but without this" in shown
     assert "option it is 3" in shown
+
+
+def test_ctrl_c_before_there_is_a_loop_shows_no_traceback(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "hide", lambda: None)
+    monkeypatch.setattr(cli, "main", interrupted)
+
+    assert __main__.main() == 130
+
+
+def test_the_first_process_of_a_container_can_be_stopped_while_it_loads(monkeypatch):
+    monkeypatch.setattr(__main__, "hide", lambda: None)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(cli, "main", lambda: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert __main__.main() == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -103,6 +103,7 @@ def test_an_unexpected_error_ends_its_own_run_only(conn, claims, crew, defect, c
     assert job(conn, broken, "jobagentid") is None
     (record,) = caplog.records
     assert record.exc_info[0] is TypeError
+    assert record.job_id == broken
 
 
 def test_it_keeps_no_other_run_waiting_while_its_job_is_locked(

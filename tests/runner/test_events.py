@@ -130,6 +130,7 @@ def test_a_listener_that_raises_harms_nobody(conn, claims, ledger, loop, caplog)
     assert runs(conn) == [("s", None)]
     assert len(caplog.records) == 4
     assert {record.exc_info[0] for record in caplog.records} == {RuntimeError}
+    assert {record.job for record in caplog.records} == {heard[0].run.job_name}
 
 
 def test_a_listener_may_begin_later():
@@ -171,7 +172,7 @@ def test_a_listener_may_begin_later():
         (
             RunRecorded(RUN, RunStatus.SUCCEEDED, None, TypeError("a defect")),
             "ERROR",
-            "run 7: an error in the agent",
+            "run 7: an error in the runner itself",
         ),
     ],
 )
@@ -200,10 +201,28 @@ def test_the_log_says_nothing_twice(caplog, event):
     assert caplog.records == []
 
 
-def test_a_message_of_a_run_names_run_and_job_for_machines(caplog):
+NAMED = {"run_id": 7, "job_id": 3, "job": "nightly"}
+
+
+@pytest.mark.parametrize(
+    ("event", "keys"),
+    [
+        (RunStarted(RUN), NAMED),
+        (RunRecorded(RUN, RunStatus.SUCCEEDED, None, None), NAMED),
+        (RunRecorded(RUN, RunStatus.SUCCEEDED, None, NotRunningError("x")), NAMED),
+        (RunRecorded(RUN, RunStatus.SUCCEEDED, None, TypeError("a defect")), NAMED),
+        (
+            StepEnded(RUN, STEP, StepStatus.IGNORED, OUTCOME),
+            NAMED | {"step_id": 1, "step": "load"},
+        ),
+    ],
+)
+def test_a_message_names_job_run_and_step_for_machines(caplog, event, keys):
     caplog.set_level(logging.DEBUG)
 
-    write_down(RunStarted(RUN))
+    write_down(event)
 
     (record,) = caplog.records
-    assert (record.run_id, record.job_id, record.job) == (7, 3, "nightly")
+    known = ("run_id", "job_id", "job", "step_id", "step")
+    found = {name: value for name, value in record.__dict__.items() if name in known}
+    assert found == keys

@@ -72,6 +72,22 @@ def test_a_file_that_was_moved_away_is_opened_anew(file):
     assert file.read_text().endswith("two\n")
 
 
+def test_a_log_whose_folder_was_moved_goes_on_there_until_there_is_another(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    logs.start(logging.WARNING, folder / "log")
+    moved = folder.rename(tmp_path / "moved")
+
+    warn("one")
+    assert (moved / "log").read_text().endswith("one\n")
+    folder.mkdir()
+    warn("two")
+    warn("three")
+
+    assert LINE.findall((folder / "log").read_text()) == ["two", "three"]
+    assert LINE.findall((moved / "log").read_text()) == ["one"]
+
+
 def test_a_log_that_cannot_be_written_any_more_stops_nobody(capfd):
     logs.start(logging.WARNING, Path("/dev/full"))
 

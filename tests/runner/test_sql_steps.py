@@ -95,6 +95,7 @@ def test_a_defect_becomes_the_outcome_of_the_step_and_the_next_one_goes_on(
     assert outcome.reason == "an error in the runner itself: KeyError: 'x'"
     assert outcome.reason in outcome.output
     assert caplog.records[0].exc_info[0] is KeyError
+    assert caplog.records[0].step_id == 5
     assert following.ending is Ending.SUCCEEDED
 
 

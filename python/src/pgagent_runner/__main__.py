@@ -1,17 +1,27 @@
 """The command `pgagent`, which hides from others of its user before all else."""
 
+import os
+import signal
 import sys
 
 from pgagent_runner.secrecy import hide
+
+_INTERRUPTED = 130  # as shells have it
 
 
 def main() -> int:
     """Run the command with the arguments of the process."""
     hide()
-    # The rest takes some tenths of a second to load, and does so in hiding.
-    from pgagent_runner.cli import main as run  # noqa: PLC0415
+    try:
+        if os.getpid() == 1:
+            # A container's first process does not get signals that it does not handle.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # The rest takes some tenths of a second to load, and does so in hiding.
+        from pgagent_runner.cli import main as run  # noqa: PLC0415
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # before there is a loop, which has other ways to stop
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

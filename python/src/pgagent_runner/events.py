@@ -71,4 +71,5 @@ class Events:
             try:
                 listener(event)
             except Exception:
-                log.exception("an error in the runner itself")
+                text = "run %s: an error in the runner itself"
+                log.exception(text, event.run.id, extra=event.run.about())

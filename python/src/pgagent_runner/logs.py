@@ -1,9 +1,11 @@
 """The log of the runner: one line for each message, whatever it contains."""
 
+import contextlib
 import json
 import logging
 import logging.handlers
 import math
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +100,22 @@ def _shown(line: str) -> str:
     )
 
 
+class _FileHandler(logging.handlers.WatchedFileHandler):
+    """Opens a file anew that was moved away; goes on in the old one if it can't be."""
+
+    def reopenIfNeeded(self) -> None:  # noqa: N802
+        """Raise nothing, unlike what is overridden: whoever logs could not go on."""
+        with contextlib.suppress(OSError):
+            there = os.stat(self.baseFilename)  # noqa: PTH116
+            if (there.st_dev, there.st_ino) == (self.dev, self.ino):
+                return
+        with contextlib.suppress(OSError):
+            before, self.stream = self.stream, self._open()
+            self._statstream()
+            if before is not None:
+                before.close()
+
+
 _FORMATTERS = {"text": _TextFormatter, "json": _JsonFormatter}
 
 
@@ -105,8 +123,8 @@ def start(level: int, file: Path | None, form: str = "text") -> None:
     """Log messages of `level` and above to `file`, or to standard error.
 
     The form is "text" or "json". A file that has been moved away (logrotate) is opened
-    anew; one that can't be written any more does not stop the runner. Raises OSError if
-    it can't be opened.
+    anew, if that can be done; one that can't be written any more does not stop the
+    runner. Raises OSError if it can't be opened.
     """
     logging.raiseExceptions = False
     # The caller is not shown, and finding it costs more than all the rest.
@@ -118,8 +136,6 @@ def start(level: int, file: Path | None, form: str = "text") -> None:
     if file is None:
         handler = logging.StreamHandler(sys.stderr)
     else:
-        handler = logging.handlers.WatchedFileHandler(
-            file, encoding="utf-8", errors="backslashreplace"
-        )
+        handler = _FileHandler(file, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_FORMATTERS[form]())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -94,6 +94,14 @@ class Run(NamedTuple):
     step_log_id: int | None = None  # of the first step, which has started
     timeout: float | None = None  # seconds that the run may take; None: no limit
 
+    def about(self, step: Step | None = None) -> dict[str, int | str]:
+        """Return what a message of the log is about: `extra`, as `logging` takes it."""
+        keys: dict[str, int | str]
+        keys = {"job_id": self.job_id, "job": self.job_name, "run_id": self.id}
+        if step is not None:
+            keys |= {"step_id": step.id, "step": step.name}
+        return keys
+
 
 class Outcome(NamedTuple):
     """How the execution of a step ended, with its result and output.

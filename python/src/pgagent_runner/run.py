@@ -98,7 +98,8 @@ async def _execute_steps(
     for step, following in zip_longest(run.steps, run.steps[1:]):
         ended = None
         if step_log_id is None:
-            log.warning("run %s: step %s has been deleted", run.id, step.name)
+            text = "run %s: step %s has been deleted"
+            log.warning(text, run.id, step.name, extra=run.about(step))
         else:
             ended = await _execute_step(
                 run, step, step_log_id, recorder, executor, events

@@ -65,7 +65,7 @@ class Claimer:
 
         Whoever lacks workers looks when there are some.
         """
-        if self._crew.wakes_at == math.inf:
+        if self._crew.wanted_free == math.inf:
             self.look_at(moment)
 
     def break_off_silent(self, seconds: float) -> None:
@@ -84,9 +84,9 @@ class Claimer:
 
     async def _look(self) -> float:
         """Start due jobs if workers are free; return the moment of the next look."""
-        self._crew.wakes_at = math.inf
+        self._crew.wanted_free = math.inf
         if not (free := self._crew.free):
-            self._crew.wakes_at = 1
+            self._crew.wanted_free = 1
             return self._in(_FULL_RETRY)
         try:
             return await self._start_what_is_due(free)
@@ -103,7 +103,7 @@ class Claimer:
         await self._claims.renew_plans()
         if len(claimed.runs) == free:
             # More may be due. Single places are filled several at a time.
-            self._crew.wakes_at = max(1, self._crew.size // 2)
+            self._crew.wanted_free = max(1, self._crew.size // 2)
             return self._in(_CROWDED_RETRY if self._crew.free else _FULL_RETRY)
         # A job that was not claimed may have become due since. If it is passed over
         # again, somebody has locked it.

@@ -26,7 +26,7 @@ class Crew:
     """The workers of one registration of the agent.
 
     Two functions are called. `on_free`: when a worker has become free and at least
-    `wakes_at` are; if they are fewer, when nothing is left to be recorded but the runs
+    `wanted_free` are; if they are fewer, when nothing is left to be recorded but the runs
     under way, which may take their time; and when runs may start again after an abort.
     `on_idle`: when no run is left, or one could not be recorded.
     """
@@ -42,9 +42,9 @@ class Crew:
         on_free: Callable[[], None],
         on_idle: Callable[[], None],
     ) -> None:
-        """Hire `size` workers, who become tasks of this group."""
+        """Have `size` workers; each run that they execute is a task of this group."""
         self.size = size
-        self.wakes_at: float = math.inf
+        self.wanted_free: float = math.inf
         self._tasks = tasks
         self._ledger = ledger
         self._events = events
@@ -142,18 +142,20 @@ class Crew:
                     self._events.emit(RunRecorded(run, RunStatus.ABORTED, None, e))
                 has_ended = True
         except Exception as e:
-            log.exception("run %s: an error in the runner itself", run.id)
+            text = "run %s: an error in the runner itself"
+            log.exception(text, run.id, extra=run.about())
             if not has_ended:
                 await self._abort(run, explain_error(e))
 
     def _let_go(self, run: Run, task: "asyncio.Task[None]") -> None:
         del self._running[run.id]
         if task.cancelled():
-            # Not by us. What was handed in is recorded; else the run would be nobody's.
+            # Not by us. All that it has handed in is recorded; the rest has to be: the
+            # run would be nobody's.
             aborting = asyncio.create_task(self._abort(run, "its task was cancelled"))
             self._aborting.add(aborting)
             aborting.add_done_callback(self._aborting.discard)
-        if self.size - len(self._running) >= self.wakes_at:
+        if self.size - len(self._running) >= self.wanted_free:
             self._on_free()
         self._tell_if_idle()
 
@@ -178,7 +180,7 @@ class Crew:
         self._unrecorded.remove(run.id)
         if error is not None and not isinstance(error, NotRunningError):
             self._failure = f"run {run.id} could not be recorded: {error}"
-        if self.wakes_at < math.inf and len(self._unrecorded) <= len(self._running):
+        if self.wanted_free < math.inf and len(self._unrecorded) <= len(self._running):
             self._on_free()
         self._tell_if_idle()
 

@@ -31,7 +31,8 @@ def write_down(event: Event) -> None:
             text = "run %s was closed by somebody else: %s"
             _log(logging.WARNING, event, text, run.id, error)
         case RunRecorded(run, _, _, error) if not isinstance(error, CatalogError):
-            log.error("run %s: an error in the agent", run.id, exc_info=error)
+            text = "run %s: an error in the runner itself"
+            log.error(text, run.id, exc_info=error, extra=run.about())
 
 
 def _named(event: RunStarted | RunRecorded) -> tuple[int, int, str]:
@@ -40,6 +41,5 @@ def _named(event: RunStarted | RunRecorded) -> tuple[int, int, str]:
 
 def _log(level: int, event: Event, text: str, *values: object) -> None:
     if log.isEnabledFor(level):
-        run = event.run
-        extra = {"run_id": run.id, "job_id": run.job_id, "job": run.job_name}
-        log.log(level, text, *values, extra=extra)
+        step = event.step if isinstance(event, StepEnded) else None
+        log.log(level, text, *values, extra=event.run.about(step))

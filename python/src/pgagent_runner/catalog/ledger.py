@@ -99,7 +99,8 @@ class _Entry:
         try:
             self.on_end(step_log_id, error)
         except Exception:  # which says nothing of what was recorded
-            log.exception("an error in the runner itself")
+            text = "run %s: an error in the runner itself"
+            log.exception(text, self.run_id, extra={"run_id": self.run_id})
 
     def as_record(self) -> dict[str, Any]:
         """Return what `pga_run_record` takes."""
@@ -147,7 +148,7 @@ class Seal:
 class Ledger:
     """Records steps and runs as they start and end.
 
-    What is handed in while a transaction is being written goes into the next one, all
+    All that is handed in while a transaction is being written goes into the next one,
     together. A session that breaks is opened anew, and what was being recorded is
     handed in again: what had been recorded already is not refused. That goes on until
     it succeeds, the ledger is closed (`CatalogLostError`), or a database that can be
@@ -268,7 +269,7 @@ class Ledger:
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions that have been waiting for an answer for so long.
 
-        What they were recording is recorded again, in new ones.
+        Whatever they were recording is recorded again, in new ones.
         """
         for session in (self._writer, self._lookup):
             if session is not None and session.break_off_silent(seconds):

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 class StepExecutor:
     """Executes the steps of one run, one after the other.
 
-    SQL steps on the same target share a session, until `close` gives it back.
+    SQL steps on the same target share a session, which is given back at the end of the
+    block.
     """
 
     def __init__(
@@ -92,7 +93,8 @@ class StepExecutor:
             self._sql.abandon()  # no other run may have to wait for its statement
             raise
         except Exception as error:
-            log.exception("run %s: an error in the runner itself", self._run.id)
+            text = "run %s: an error in the runner itself"
+            log.exception(text, self._run.id, extra=self._run.about(step))
             self._sql.abandon()
             outcome = _failed(explain_error(error), output)
         else:
