@@ -26,9 +26,9 @@ class Crew:
     """The workers of one registration of the agent.
 
     Two functions are called. `on_free`: when a worker has become free and at least
-    `wanted_free` are; if they are fewer, when nothing is left to be recorded but the runs
-    under way, which may take their time; and when runs may start again after an abort.
-    `on_idle`: when no run is left, or one could not be recorded.
+    `wanted_free` are; if they are fewer, when nothing is left to be recorded but the
+    runs under way, which may take their time; and when runs may start again after an
+    abort. `on_idle`: when no run is left, or one could not be recorded.
     """
 
     def __init__(  # noqa: PLR0913
