@@ -93,7 +93,7 @@ COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision) IS
 
 -- PL/pgSQL for the sake of its plan cache.
 CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text)
-RETURNS double precision LANGUAGE plpgsql
+RETURNS double precision LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
