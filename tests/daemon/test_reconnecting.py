@@ -52,7 +52,7 @@ def has_ended(conn, agent):
 
 @pytest.mark.timeout(180)
 def test_many_reconnects_leave_no_descriptor_and_no_thread(conn, dsn):
-    with Runner("--retry", "0.1", dsn) as runner:
+    with Runner("--debuggable", "--retry", "0.1", dsn) as runner:
         runner.ready()
         for number in range(200):
             (agent,) = poll(lambda: agents(conn), what="a registration")

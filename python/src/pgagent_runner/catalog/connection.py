@@ -68,11 +68,13 @@ _SETTINGS = """
 _DEFAULTS = {
     "connect_timeout": 10,
     "fallback_application_name": "pgagent",
-    # A peer that is gone without a word is noticed within 11 s.
+    # A peer that is gone without a word is noticed within 11 s: by the server, which
+    # counts from the last thing that it heard, a little later than by us, whose last
+    # question comes up to 5 s after that. Otherwise others could start our jobs first.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 8000,
+    "tcp_user_timeout": 5000,
 }
 
 _TAKE_ANY_BYTES: LiteralString = "SET client_encoding = 'SQL_ASCII'"
