@@ -485,6 +485,7 @@ def _outlive_children(cgroup: str = "", *, adopted: bool = True) -> NoReturn:
     while _bury(cgroup):
         if not adopted:
             _kill_strangers()
+    _remove_empty_cgroups(cgroup)
     os._exit(0)
 
 
@@ -607,6 +608,20 @@ def _remove_cgroup(cgroup: str) -> None:
                 time.sleep(_TICK / 10)
                 continue
         return
+
+
+def _remove_empty_cgroups(cgroup: str) -> None:
+    """Remove what a nursery could not that was killed after it had buried a guardian.
+
+    Those of others that live are not empty.
+    """
+    if not cgroup:
+        return
+    with suppress(OSError):
+        for name in os.listdir(cgroup):  # noqa: PTH208
+            if name.startswith("pgagent-"):
+                with suppress(OSError):
+                    os.rmdir(f"{cgroup}/{name}")  # noqa: PTH106
 
 
 def _write(path: str, data: bytes) -> None:
