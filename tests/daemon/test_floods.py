@@ -101,8 +101,10 @@ def test_a_flood_of_notifications_costs_next_to_nothing(conn, dsn, stranger, cod
 
     assert {status for status, _ in runs(conn)} == {"s"}
     assert conn.execute("SELECT count(*) FROM pgagent.skipped_runs").fetchone() == (0,)
-    assert calls < 20 * seconds
-    assert busy < 0.1 * seconds
+    # What it asks for anyway, ten looks that everybody has at once, each a sign of life and
+    # a claim, and a few more.
+    assert calls < 3 * seconds + 25
+    assert busy < 0.05 * seconds
     assert grown < 20_000
 
 

@@ -145,10 +145,15 @@ class Heard(NamedTuple):
 
     times: int
     cancel: bool  # whether a run may have to be cancelled
+    senders: frozenset[int] = frozenset()  # process ids of their sessions
 
-    def plus(self, times: int = 1, *, cancel: bool) -> "Heard":
+    def plus(self, other: "Heard") -> "Heard":
         """Return it with what was heard besides."""
-        return Heard(self.times + times, self.cancel or cancel)
+        return Heard(
+            self.times + other.times,
+            self.cancel or other.cancel,
+            self.senders | other.senders,
+        )
 
 
 class Pulse(NamedTuple):

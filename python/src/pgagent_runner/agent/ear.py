@@ -5,30 +5,25 @@ Every role of the database may NOTIFY, as often as it likes and whatever it like
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 
+from pgagent_runner.agent.attention import Attention
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError, Listener
 from pgagent_runner.events import Event, RunStarted
-from pgagent_runner.model import Heard
 
 log = logging.getLogger(__name__)
 
-# Looks that may follow each other at once, and seconds until there may be one more.
-_AT_ONCE = 10
-_PACE = 0.5
-
-# So many notifications at once, or a second, are read. If there are more, nothing is
-# heard for some seconds, and then there is a look. A run that has been started pays for
-# one more of each: they were worth it.
+# So many notifications at once, or a second, are read, and one more for each run that
+# starts. If there are more, nothing is heard for some seconds, longer each time, and
+# then there is a look.
 _FLOOD = 100
 _DEAF = 1.0
-_LONGEST_DELAY = 10.0  # if a session can't be had, again and again
+_LONGEST_DELAY = 5.0  # also if a session can't be had, again and again
 
-_NOTHING = Heard(0, cancel=False)
+_UNKNOWN = 0  # who may have notified before it listened
 
 
 class Ear:
@@ -50,25 +45,28 @@ class Ear:
         self._on_change = on_change
         self._on_cancel = on_cancel
         self._now = time.monotonic()
-        self._started = 0  # runs, since the last look
-        self._looks = float(_AT_ONCE)
+        self._attention = Attention(self._now)
         self._readable = float(_FLOOD)
-        self._heard = _NOTHING
+        self._cancel = False
 
     def note(self, event: Event) -> None:
         """Hear of a run that starts: what was notified before was worth a look."""
-        self._started += isinstance(event, RunStarted)
+        if isinstance(event, RunStarted):
+            self._readable = min(self._readable + 1, _FLOOD)
+            self._attention.note_start(time.monotonic())
 
     async def work(self) -> None:
         """Listen until cancelled, whatever becomes of the session."""
         backoff = Backoff(_DEAF, _LONGEST_DELAY, spread=0)
         while True:
+            began = time.monotonic()
             try:
                 with closing(await self._listen()) as listener:
-                    backoff.reset()
                     await self._hear(listener)
             except (CatalogError, OSError) as e:
                 log.warning("could not listen for changes of jobs: %s", e)
+            if time.monotonic() - began > _LONGEST_DELAY:
+                backoff.reset()
             await asyncio.sleep(backoff.next())
 
     async def _hear(self, listener: Listener) -> None:
@@ -76,27 +74,26 @@ class Ear:
         self._readable = float(_FLOOD)
         while self._readable >= 0:
             # The server would keep all that is not read at once, for everybody.
-            await listener.wait(self._seconds_until_look())
-            self._pass_time()
-            heard = listener.take(_FLOOD)
-            self._heard = self._heard.plus(heard.times, cancel=heard.cancel)
-            self._readable -= heard.times
-            if self._heard.times and self._looks >= 1:
-                self._tell()
+            look_at = self._attention.look_at(time.monotonic())
+            await listener.wait(look_at - time.monotonic())
+            self._take(listener)
+            now = time.monotonic()
+            if self._attention.look_at(now) <= now:
+                self._tell(now)
 
-    def _seconds_until_look(self) -> float:
-        return (1 - self._looks) * _PACE if self._heard.times else math.inf
-
-    def _pass_time(self) -> None:
+    def _take(self, listener: Listener) -> None:
+        heard = listener.take(_FLOOD)
         now = time.monotonic()
-        passed, started = now - self._now, self._started
-        self._now, self._started = now, 0
-        self._looks = min(self._looks + passed / _PACE + started, _AT_ONCE)
-        self._readable = min(self._readable + passed * _FLOOD + started, _FLOOD)
+        self._readable = min(self._readable + (now - self._now) * _FLOOD, _FLOOD)
+        self._now = now
+        self._readable -= heard.times
+        self._cancel |= heard.cancel
+        if heard.times:
+            self._attention.hear(heard.senders or (_UNKNOWN,), now)
 
-    def _tell(self) -> None:
-        heard, self._heard = self._heard, _NOTHING
-        self._looks -= 1
-        if heard.cancel:
+    def _tell(self, now: float) -> None:
+        self._attention.note_look(now)
+        cancel, self._cancel = self._cancel, False
+        if cancel:
             self._on_cancel()
         self._on_change()

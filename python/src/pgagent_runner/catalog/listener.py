@@ -61,7 +61,8 @@ class Listener:
                     heard = self._note_start(heard)
                 self._pgconn.is_busy()  # which takes in what has come
                 while (notify := self._pgconn.notifies()) is not None:
-                    heard = heard.plus(cancel=notify.extra == _CANCEL)
+                    sender = frozenset((notify.be_pid,))
+                    heard = heard.plus(Heard(1, notify.extra == _CANCEL, sender))
         return heard
 
     def close(self) -> None:
@@ -75,7 +76,7 @@ class Listener:
             if result is None:
                 self._listens = True
             elif result.status == pq.ExecStatus.COMMAND_OK:
-                heard = heard.plus(cancel=True)
+                heard = heard.plus(Heard(1, cancel=True))
             else:
                 raise CatalogError(
                     result.error_message.decode(errors="replace").strip()
