@@ -13,6 +13,7 @@ from pgagent_runner import libpq
 from pgagent_runner.catalog import (
     CatalogError,
     CatalogLostError,
+    CutError,
     Ledger,
     NotRunningError,
     connection,
@@ -125,10 +126,13 @@ def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
     assert runs(conn) == [("s", None)]
 
 
-def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_run_record(integer, json) RENAME TO away")
+def test_what_cannot_be_recorded_at_all_is_an_error(conn, ledger, run, impatience):
+    for name in ("pga_run_record", "pga_run_salvage"):
+        conn.execute(
+            f"ALTER FUNCTION pgagent.{name}(integer, json) RENAME TO no_{name}"
+        )
 
-    with pytest.raises(CatalogError, match="pga_run_record"):
+    with pytest.raises(CatalogError, match="pga_run_salvage"):
         close(ledger, run)
 
 
@@ -182,9 +186,10 @@ def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
     for run in good:
         close(ledger, run)
 
-    with pytest.raises(CatalogError, match="violates check constraint"):
+    with pytest.raises(CutError, match="violates check constraint"):
         refused.result(timeout=10)
-    assert sorted(status for status, _ in runs(conn)) == ["r", "s", "s"]
+    assert [status for status, _ in runs(conn)] == ["s", "s", "s"]
+    assert [output for *_, output in step_runs(conn)].count("output") == 2
 
 
 @pytest.mark.parametrize(
@@ -212,9 +217,7 @@ def test_who_fails_to_hear_it_does_not_keep_it_from_others(conn, dsn, claims, le
     with psycopg.connect(dsn) as holder:  # so that the others are recorded together
         holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
         held = start_closing(ledger, first)
-        ledger.close_run(
-            others[0], ended(others[0]), RunStatus.SUCCEEDED, None, fail
-        )
+        ledger.close_run(others[0], ended(others[0]), RunStatus.SUCCEEDED, None, fail)
         other = start_closing(ledger, others[1])
     held.result(timeout=10)
     other.result(timeout=10)

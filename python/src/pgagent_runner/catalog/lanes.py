@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 
@@ -52,7 +52,7 @@ _RECORD: LiteralString = """
 
 _SALVAGE: LiteralString = """
     SELECT step_log_id, refusal, reason, look_again
-    FROM pgagent.pga_run_salvage(%s::integer, %s::json)
+    FROM pgagent.pga_run_salvage(%s::integer, %s::json -> 0)
 """
 
 # Whoever locks the job must not keep the session from all others.
@@ -293,9 +293,7 @@ class Lanes:
 
     async def _try_to_write(self, lane: _Lane) -> None:
         session = await lane.session.get()
-        timer = asyncio.get_running_loop().call_later(
-            _PATIENCE, self._note_stuck, lane
-        )
+        timer = asyncio.get_running_loop().call_later(_PATIENCE, self._note_stuck, lane)
         asked = time.monotonic()
         entries = lane.entries
         try:
@@ -315,21 +313,17 @@ class Lanes:
                 self._habits.note_quick(entry)
         self._settle(entries, answers, asked)
 
-    async def _record(
-        self, session: Connection, entries: Sequence[Entry]
-    ) -> list[Row]:
+    async def _record(self, session: Connection, entries: Sequence[Entry]) -> list[Row]:
         """Record entries, and return the answer to each, and when to look again."""
         await session.renew_plans()
-        records = [e.as_record() for e in entries]
-        characters = sum(e.size for e in entries)
-        rows = await self._call(session, _RECORD, records, characters)
+        rows = await self._call(session, _RECORD, entries)
         session.note_rows(len(entries))
         return rows
 
     async def _salvage(self, session: Connection, entry: Entry) -> list[Row]:
         """Have as much recorded of one entry as can be; return the same answers."""
         ((step_log_id, refusal, reason, look_again),) = await self._call(
-            session, _SALVAGE, entry.as_record(), entry.size
+            session, _SALVAGE, [entry]
         )
         if refusal is None and reason is not None:
             run = entry.run
@@ -350,10 +344,12 @@ class Lanes:
         return [(1, None, None, None, None), (None, None, None, None, 0.0)]
 
     async def _call(
-        self, session: Connection, query: LiteralString, records: Any, characters: int
+        self, session: Connection, query: LiteralString, entries: Sequence[Entry]
     ) -> list[Row]:
-        """Call a function with the agent and records, and return its answer."""
+        """Call a function with the agent and the entries, and return its answer."""
+        records = [entry.as_record() for entry in entries]
         document = json.dumps(records, ensure_ascii=False)
+        characters = sum(entry.size for entry in entries)
         ways_given = 0
         while True:
             try:
@@ -367,10 +363,7 @@ class Lanes:
                     continue
                 if not isinstance(e.__cause__, psycopg.errors.UntranslatableCharacter):
                     raise
-                if isinstance(records, list):
-                    document = json.dumps([all_escaped(record) for record in records])
-                else:
-                    document = json.dumps(all_escaped(records))
+                document = json.dumps([all_escaped(record) for record in records])
 
     def _note_stuck(self, lane: _Lane) -> None:
         """Have others go on without a lane that takes too long."""
