@@ -26,6 +26,7 @@ from pgagent_runner.catalog.errors import (
 )
 from pgagent_runner.catalog.habits import Habits, Way
 from pgagent_runner.catalog.reopening import GIVEN_UP, Reopening, is_set_within
+from pgagent_runner.model import RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -417,13 +418,16 @@ class Lanes:
         quick = [e for e in entries if not e.was_split and self._habits.is_quick(e)]
         if len(quick) == len(entries):
             quick = []
-        others = [entry for entry in entries if entry not in quick]
-        # Triggers that tell of failures are more frequent than of successes.
-        others.sort(key=lambda e: e.status is not None and e.status.value != "s")
         for entry in entries:
             entry.was_split = True
+            if entry in quick:
+                continue
+            # Triggers wait for failures rather than for successes.
+            if entry.status is RunStatus.SUCCEEDED:
+                self._queues[Way.ALONE].appendleft(entry)
+            else:
+                self._queues[Way.ALONE].append(entry)
         self._queues[Way.TOGETHER].extendleft(reversed(quick))
-        self._queues[Way.ALONE].extend(others)
         if self._closed.is_set():
             self.stop()
         self._fill()
