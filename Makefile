@@ -12,7 +12,7 @@ TABLES = $(patsubst %,sql/tables/%.sql, \
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version time/calendar time/next_run time/grammar time/schedule \
 	state/restore state/make_up state/refuse state/triggers \
-	state/agent state/claim state/record state/older_runners state/prune \
+	state/agent state/claim state/record state/salvage state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
 	meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.

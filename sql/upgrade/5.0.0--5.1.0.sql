@@ -26,3 +26,6 @@ $$;
 -- Only the catalogue is written, the log is not.
 ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmemory bigint;
 
+
+-- It frees a job, too, and has to know which.
+DROP FUNCTION IF EXISTS pgagent.pga_run_refusal(bigint, bigint[]);

@@ -4,13 +4,15 @@ Besides, every test of this folder fails that sees a transition which is not dra
 conftest.py.
 """
 
+import json
 from contextlib import closing
 
 import psycopg
 import pytest
 from catalog.diagram import PAGE, drawn, observed, writers
-from jobs import add_job, batch
+from jobs import add_job, add_schedule, batch
 from transitions import (
+    RefusedError,
     claim,
     claim_rows,
     finish_run,
@@ -65,6 +67,67 @@ def run_in_every_way(conn, agent):
     finish_run(agent, run_id)
 
 
+GUARD = """
+    CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE {} FOR EACH ROW EXECUTE FUNCTION public.refuse()
+"""
+
+
+def salvage_in_every_way(conn, agent):
+    """Have runs and steps end in every way while triggers refuse that."""
+    for status in "sfid":
+        salvage_run(conn, agent, status)
+    for guarded in (
+        "INSERT ON pga_jobskip",
+        "UPDATE ON pga_joblog",
+        "UPDATE ON pga_jobsteplog",
+    ):
+        event = guarded.replace("ON ", "ON pgagent.")
+        for status in "sfid":
+            salvage_run(conn, agent, status, GUARD.format(event))
+            conn.execute(
+                f"DROP TRIGGER refuse {event.removeprefix('INSERT ').removeprefix('UPDATE ')}"
+            )
+
+
+def salvage_run(conn, agent, status, guard=""):
+    """Have a late run of a job of every minute end, behind a guard."""
+    job_id = add_job(conn, "SELECT 1", jobkeepfor="1 microsecond")
+    add_schedule(conn, job_id)
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [job_id]
+    )
+    ((run_id, _),) = claim(agent)
+    (row,) = step_rows(conn, run_id)
+    hour = "date_trunc('hour', now()) - interval '1 hour'"
+    conn.execute(
+        f"UPDATE pgagent.pga_joblog SET jlgstart = {hour} WHERE jlgid = %s", [run_id]
+    )
+    conn.execute(
+        f"UPDATE pgagent.pga_job SET joblastrun = {hour}, jobnextrun = {hour} WHERE jobid = %s",
+        [job_id],
+    )
+    conn.execute(guard)
+    entry = {
+        "run_id": run_id,
+        "step_log_id": row,
+        "step_status": status,
+        "run_status": status,
+    }
+    agent.execute(
+        "SELECT pgagent.pga_run_salvage(pg_backend_pid(), %s)", [json.dumps(entry)]
+    )
+
+
+def release_one_that_is_gone(conn, agent):
+    job_id = add_job(conn, "SELECT 1")
+    ((run_id, _),) = claim(agent)
+    conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgid = %s", [run_id])
+    with pytest.raises(RefusedError):
+        record(agent, run_id, job_id=job_id, run_status="s")
+
+
 def take_the_other_ways(conn, agent):
     """Promise, take back and drop jobs; die with and without a run."""
     for held in ("free", "promised", "held"):
@@ -85,6 +148,8 @@ def take_the_other_ways(conn, agent):
 
 def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):
     run_in_every_way(conn, agent)
+    salvage_in_every_way(conn, agent)
+    release_one_that_is_gone(conn, agent)
     conn.execute("SELECT pgagent.pga_log_prune(0, 100, 100)")
     take_the_other_ways(conn, agent)
     restore_what_was_running(restoring)
@@ -98,7 +163,9 @@ def test_the_functions_that_move_something_are_those_that_are_drawn(conn):
 
 def test_a_transition_that_is_only_drawn_is_noticed(conn):
     edge = "    f --> r: pga_run_retry\n"
-    page = PAGE.read_text().replace("    r --> f: pga_run_close\n", edge)
+    page = PAGE.read_text().replace(
+        "    r --> f: pga_run_close, pga_run_salvage_end\n", edge
+    )
 
     assert drawn(page) - drawn() == {("run", "f", "r", "pga_run_retry")}
     assert ("run", "pga_run_retry") not in writers(conn)

@@ -176,7 +176,6 @@ def test_a_run_whose_task_is_cancelled_is_closed_wherever_that_is(
             start(crew, claims)
             poll(lambda: crew.is_idle, what=f"the end, when cancelled at {number}")
 
-            crew.check()
             assert conn.execute(OPEN_RUNS).fetchall() == []
             assert conn.execute(TWICE).fetchall() == []
             assert crew.free == 2
@@ -254,7 +253,6 @@ def test_an_error_in_one_of_thirty_runs_ends_that_one_only(
     with crew_of(30, loop, ledger, dsn, SessionPool()) as (crew, _):
         start(crew, claims, 30)
         poll(lambda: crew.is_idle, what="the end of all")
-        crew.check()
         assert crew.free == 30
 
     for job_id in jobs:

@@ -8,7 +8,6 @@ import pytest
 from jobs import add_job, job, runs, step_runs
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.journal import write_down
-from pgagent_runner.catalog import CatalogError
 from pgagent_runner.events import Events
 from pgagent_runner.steps import Nursery, SessionPool, StepExecutor, StepSettings
 from pgagent_runner.steps.sql.session import Session
@@ -82,7 +81,6 @@ def test_what_fails_after_a_run_has_ended_neither_changes_nor_hides_its_end(
         poll(lambda: crew.is_idle)
         poll(lambda: runs(conn) == [("s", None)])
         assert crew.free == 1
-        crew.check()
     assert caplog.records[-1].exc_info[1] is error
     assert runs(conn) == [("s", None)]
 
@@ -93,7 +91,6 @@ def test_an_unexpected_error_ends_its_own_run_only(conn, claims, crew, defect, c
     crew.start(claims.claim(2, 60).runs)
 
     poll(lambda: crew.is_idle)
-    crew.check()
     assert runs(conn, broken) == [("d", DEFECT)]
     assert [row[:2] for row in step_runs(conn, broken)] == [
         ("step 01", "s"),
@@ -125,20 +122,25 @@ def test_it_keeps_no_other_run_waiting_while_its_job_is_locked(
             assert runs(conn, broken) == [("r", None)]
     poll(lambda: runs(conn, broken) == [("d", DEFECT)])
     poll(lambda: crew.is_idle)
-    crew.check()
 
 
-def test_an_end_that_cannot_be_recorded_is_an_error_of_the_crew(
-    conn, claims, crew, defect, monkeypatch
+def test_an_end_that_cannot_be_recorded_concerns_no_other_run(
+    conn, claims, crew, defect, monkeypatch, caplog
 ):
-    monkeypatch.setattr("pgagent_runner.catalog.ledger._LONGEST_DELAY", 0.02)
+    monkeypatch.setattr("pgagent_runner.catalog.lanes._LONGEST_DELAY", 0.02)
     conn.execute("ALTER FUNCTION pgagent.pga_run_abort RENAME TO away")
-    add_job(conn, "SELECT 1", "SELECT 2")
-    crew.start(claims.claim(1, 60).runs)
+    broken = add_job(conn, "SELECT 1", "SELECT 2")
+    sound = add_job(conn, "SELECT 1")
+    crew.start(claims.claim(2, 60).runs)
 
     poll(lambda: crew.is_idle)
-    with pytest.raises(CatalogError, match="pga_run_abort"):
-        crew.check()
+    assert runs(conn, sound) == [("s", None)]
+    record = caplog.records[-1]
+    assert record.levelname == "ERROR"
+    assert record.job_id == broken
+    assert (
+        "could not be recorded: function pgagent.pga_run_abort" in record.getMessage()
+    )
 
 
 def test_a_run_that_no_thread_is_left_for_fails_with_its_first_step(
@@ -154,7 +156,6 @@ def test_a_run_that_no_thread_is_left_for_fails_with_its_first_step(
     crew.start([run])
 
     poll(lambda: crew.is_idle)
-    crew.check()
     ((status, message),) = runs(conn)
     assert status == "f"
     assert "can't start new thread" in message
@@ -176,7 +177,6 @@ def test_a_session_that_cannot_be_given_back_is_closed_and_leaves_its_place(
                 add_job(conn, "SELECT 1")
                 crew.start(claims.claim(1, 60).runs)
                 poll(lambda: crew.is_idle)
-        crew.check()
     assert runs(conn) == [("s", None)] * 2
     sessions = "SELECT FROM pg_stat_activity WHERE application_name ~ '^pgagent job'"
     poll(lambda: not conn.execute(sessions).fetchall())

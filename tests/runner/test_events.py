@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 from jobs import add_job, runs, step_runs
 from pgagent_runner.agent.journal import write_down
-from pgagent_runner.catalog import CatalogError, NotRunningError
+from pgagent_runner.catalog import (
+    CatalogError,
+    CatalogLostError,
+    CutError,
+    NotRunningError,
+)
 from pgagent_runner.events import (
     Events,
     RunClaimed,
@@ -170,6 +175,17 @@ def test_a_listener_may_begin_later():
             "run 7 was closed by somebody else: by hand",
         ),
         (
+            RunRecorded(RUN, RunStatus.FAILED, None, CutError("its output")),
+            "WARNING",
+            "run 7 of job 3 (nightly) ended: failed, and not all could be recorded:"
+            " its output",
+        ),
+        (
+            RunRecorded(RUN, RunStatus.FAILED, None, CatalogError("no such function")),
+            "ERROR",
+            "run 7 of job 3 (nightly) could not be recorded: no such function",
+        ),
+        (
             RunRecorded(RUN, RunStatus.SUCCEEDED, None, TypeError("a defect")),
             "ERROR",
             "run 7: an error in the runner itself",
@@ -190,7 +206,7 @@ def test_the_log_tells_what_an_operator_may_want_to_read(caplog, event, level, t
         RunClaimed(RUN),
         RunEnded(RUN, RunStatus.SUCCEEDED, None),
         # The agent loses its registration for it, and says so.
-        RunRecorded(RUN, RunStatus.SUCCEEDED, None, CatalogError("lost")),
+        RunRecorded(RUN, RunStatus.SUCCEEDED, None, CatalogLostError("lost")),
     ],
 )
 def test_the_log_says_nothing_twice(caplog, event):

@@ -13,6 +13,7 @@ from pgagent_runner import libpq
 from pgagent_runner.catalog import (
     CatalogError,
     CatalogLostError,
+    CutError,
     Ledger,
     NotRunningError,
     connection,
@@ -64,7 +65,7 @@ def ledger_of(loop, conninfo, agent_id, on_due):
 
 @pytest.fixture
 def impatience(monkeypatch):
-    monkeypatch.setattr("pgagent_runner.catalog.ledger._LONGEST_DELAY", 0.02)
+    monkeypatch.setattr("pgagent_runner.catalog.lanes._LONGEST_DELAY", 0.02)
 
 
 def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
@@ -73,7 +74,7 @@ def ended(run, status=StepStatus.SUCCEEDED, outcome=OUTCOME):
 
 def start_closing(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
     recorded = Recorded()
-    ledger.close_run(run.id, last or ended(run), status, message, recorded.note)
+    ledger.close_run(run, last or ended(run), status, message, recorded.note)
     return recorded
 
 
@@ -84,7 +85,7 @@ def close(ledger, run, last=None, status=RunStatus.SUCCEEDED, message=None):
 @pytest.mark.parametrize("lost", ["question", "answer"])
 def test_a_lost_session_loses_and_doubles_nothing(conn, ledger, run, proxy, lost):
     proxy.lose(lost)
-    step_log_id = ledger.advance(run.id, ended(run), run.steps[0].id, 2)
+    step_log_id = ledger.advance(run, ended(run), run.steps[0].id, 2)
     assert step_runs(conn) == [
         ("step 01", "s", 1, "output"),
         ("step 01", "r", None, None),
@@ -113,7 +114,7 @@ def test_a_run_that_was_closed_meanwhile_is_not_taken_for_recorded(
 def test_a_step_that_was_deleted_does_not_start(conn, ledger, run):
     conn.execute("DELETE FROM pgagent.pga_jobstep")
 
-    assert ledger.advance(run.id, ended(run), run.steps[0].id, 2) is None
+    assert ledger.advance(run, ended(run), run.steps[0].id, 2) is None
 
 
 def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
@@ -125,10 +126,13 @@ def test_a_refusal_is_not_taken_for_good(conn, ledger, run, impatience):
     assert runs(conn) == [("s", None)]
 
 
-def test_refusals_without_end_are_an_error(conn, ledger, run, impatience):
-    conn.execute("ALTER FUNCTION pgagent.pga_run_record(integer, json) RENAME TO away")
+def test_what_cannot_be_recorded_at_all_is_an_error(conn, ledger, run, impatience):
+    for name in ("pga_run_record", "pga_run_salvage"):
+        conn.execute(
+            f"ALTER FUNCTION pgagent.{name}(integer, json) RENAME TO no_{name}"
+        )
 
-    with pytest.raises(CatalogError, match="pga_run_record"):
+    with pytest.raises(CatalogError, match="pga_run_salvage"):
         close(ledger, run)
 
 
@@ -182,9 +186,10 @@ def test_what_one_run_cannot_have_recorded_does_not_keep_the_others(
     for run in good:
         close(ledger, run)
 
-    with pytest.raises(CatalogError, match="violates check constraint"):
+    with pytest.raises(CutError, match="violates check constraint"):
         refused.result(timeout=10)
-    assert sorted(status for status, _ in runs(conn)) == ["r", "s", "s"]
+    assert [status for status, _ in runs(conn)] == ["s", "s", "s"]
+    assert [output for *_, output in step_runs(conn)].count("output") == 2
 
 
 @pytest.mark.parametrize(
@@ -212,9 +217,7 @@ def test_who_fails_to_hear_it_does_not_keep_it_from_others(conn, dsn, claims, le
     with psycopg.connect(dsn) as holder:  # so that the others are recorded together
         holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
         held = start_closing(ledger, first)
-        ledger.close_run(
-            others[0].id, ended(others[0]), RunStatus.SUCCEEDED, None, fail
-        )
+        ledger.close_run(others[0], ended(others[0]), RunStatus.SUCCEEDED, None, fail)
         other = start_closing(ledger, others[1])
     held.result(timeout=10)
     other.result(timeout=10)
@@ -226,7 +229,7 @@ def test_many_tasks_share_a_session(conn, run, ledger, loop):
     async def advance_often():
         step_id = run.steps[0].id
         return await asyncio.gather(
-            *(ledger.itself.advance(run.id, None, step_id, n) for n in range(2, 202))
+            *(ledger.itself.advance(run, None, step_id, n) for n in range(2, 202))
         )
 
     assert len(set(loop.run(advance_often()))) == 200
@@ -283,7 +286,7 @@ def test_a_defect_leaves_nobody_waiting_and_the_ledger_open(
     conn, ledger, claims, run, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr("pgagent_runner.catalog.ledger._RECORD", None)
+        patch.setattr("pgagent_runner.catalog.lanes._RECORD", None)
         with pytest.raises(TypeError):
             close(ledger, run)
 

@@ -37,16 +37,16 @@ class Recorder(Protocol):
     """Where the run is recorded: see `catalog.Ledger`, whose errors go through."""
 
     async def advance(
-        self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
+        self, run: Run, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
         """Record that a step starts, after another one has ended."""
 
-    async def end_step(self, run_id: int, ended: EndedStep) -> None:
+    async def end_step(self, run: Run, ended: EndedStep) -> None:
         """Record how a step ended, when nothing follows yet."""
 
     def close_run(
         self,
-        run_id: int,
+        run: Run,
         ended: EndedStep | None,
         status: RunStatus,
         message: str | None,
@@ -75,8 +75,9 @@ async def execute_run(
 
     The end of the run is recorded later: then there is the event `RunRecorded`, with
     the error if that has failed. Raises `NotRunningError` if somebody else closed the
-    run meanwhile, and `CatalogLostError` if it can't be recorded: then others will find
-    it aborted.
+    run meanwhile, `CutError` if its next step could not be recorded as started, with
+    which it has ended, and `CatalogLostError` if it can't be recorded: then others will
+    find it aborted.
     """
     events.emit(RunStarted(run))
     ended, status, message = await _execute_steps(run, recorder, executor, events)
@@ -85,7 +86,7 @@ async def execute_run(
     def note(error: Exception | None) -> None:
         events.emit(RunRecorded(run, status, message, error))
 
-    recorder.close_run(run.id, ended, status, message, note)
+    recorder.close_run(run, ended, status, message, note)
 
 
 async def _execute_steps(
@@ -107,7 +108,7 @@ async def _execute_steps(
             if (end := _end_of_run(step, ended)) is not None:
                 return ended, *end
         if following is not None:
-            step_log_id = await recorder.advance(run.id, ended, following.id, 1)
+            step_log_id = await recorder.advance(run, ended, following.id, 1)
     return ended, RunStatus.SUCCEEDED, None
 
 
@@ -137,12 +138,10 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
             f"attempt {attempt} of {step.retries + 1};"
             f" the next one in {backoff.pause:g} s",
         )
-        await recorder.end_step(
-            run.id, EndedStep(step_log_id, StepStatus.FAILED, failed)
-        )
+        await recorder.end_step(run, EndedStep(step_log_id, StepStatus.FAILED, failed))
         cut_short = await executor.pause(backoff.next())
         attempt += 1
-        next_log_id = await recorder.advance(run.id, None, step.id, attempt)
+        next_log_id = await recorder.advance(run, None, step.id, attempt)
         if next_log_id is None:  # deleted meanwhile
             return EndedStep(step_log_id, _step_status(step, outcome), outcome)
         step_log_id = next_log_id

@@ -2,8 +2,12 @@
 --
 -- A run is open while pga_joblog.jlgstatus is 'r', and only then is anything recorded of
 -- it: the run's id is the fence. A run whose agent was declared dead is closed, and nobody
--- who still holds its id can write to it or free the job. It is no error to record again
--- what has been recorded already: a runner that lost a commit's answer does so.
+-- who still holds its id can write to it or free a job for it. It is no error to record
+-- again what has been recorded already: a runner that lost a commit's answer does so.
+--
+-- Users hang triggers, rules, policies and constraints on these tables. What they refuse is
+-- an error of the whole call, and so is, as PGA04, what they leave as it was without a
+-- word. Then salvage.sql records what can be.
 --
 -- A session keeps its plans, perhaps from a time when the log was empty, so they must look
 -- each row up by its key whatever the statistics say. By "=" a join could also walk through
@@ -18,7 +22,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_held bigint[];        -- those of the runs to be closed whose jobs could be locked
+    v_ended bigint[];       -- steps
+    v_to_end bigint[];
     v_run_ids bigint[];
+    v_job_ids integer[];
     v_next_step_ids integer[];
     v_attempts integer[];
     v_run_statuses text[];
@@ -28,7 +35,7 @@ BEGIN
         SELECT r.* FROM json_to_recordset(p_entries) AS r (
             run_id bigint, step_log_id bigint, step_status text, result integer, output text,
             cpu double precision, memory bigint, next_step_id integer, attempt integer,
-            run_status text, message text
+            run_status text, message text, job_id integer
         )
     ), held AS MATERIALIZED (
         -- The order of locks is in docs/design.md: the job comes first.
@@ -46,23 +53,35 @@ BEGIN
         UPDATE pgagent.pga_jobsteplog AS s
         SET jslstatus = e.step_status, jslresult = e.result, jsloutput = e.output,
             jslcpu = e.cpu * interval '1 second', jslmemory = e.memory,
-            jslduration = clock_timestamp() - s.jslstart
+            jslduration = CASE WHEN isfinite(s.jslstart)
+                THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
         FROM entry AS e
         WHERE s.jslid = ANY (ARRAY[e.step_log_id]) AND s.jslstatus = 'r'
               AND (e.run_status IS NULL OR e.run_id = ANY (ARRAY(SELECT h.run_id FROM held AS h)))
+        RETURNING s.jslid
     )
-    SELECT ARRAY(SELECT h.run_id FROM held AS h), array_agg(e.run_id), array_agg(e.next_step_id),
+    SELECT ARRAY(SELECT h.run_id FROM held AS h), ARRAY(SELECT d.jslid FROM ended AS d),
+           array_agg(e.step_log_id) FILTER (
+               WHERE e.run_status IS NULL OR e.run_id = ANY (ARRAY(SELECT h.run_id FROM held AS h))),
+           array_agg(e.run_id), array_agg(e.job_id), array_agg(e.next_step_id),
            array_agg(e.attempt), array_agg(e.run_status), array_agg(e.message)
-    INTO v_held, v_run_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages
+    INTO v_held, v_ended, v_to_end,
+         v_run_ids, v_job_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages
     FROM entry AS e;
 
+    -- Most others were deleted, or have been recorded before.
+    IF cardinality(v_ended) < cardinality(v_to_end) AND EXISTS (
+        SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = ANY (v_to_end) AND s.jslstatus = 'r'
+    ) THEN
+        PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+    END IF;
     IF v_held <> ARRAY[]::bigint[] THEN
         PERFORM pgagent.pga_run_close(v_held, v_run_ids, v_run_statuses, v_messages);
     END IF;
     RETURN QUERY
     SELECT r.place::integer, n.step_log_id, n.refusal, n.reason, NULL::double precision
-    FROM unnest(v_run_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages)
-         WITH ORDINALITY AS r (run_id, next_step_id, attempt, run_status, message, place),
+    FROM unnest(v_run_ids, v_job_ids, v_next_step_ids, v_attempts, v_run_statuses, v_messages)
+         WITH ORDINALITY AS r (run_id, job_id, next_step_id, attempt, run_status, message, place),
     LATERAL (
         -- An open run goes on, and a run that was to be closed has been.
         SELECT NULL::bigint AS step_log_id, NULL::text AS refusal, NULL::text AS reason
@@ -72,10 +91,10 @@ BEGIN
                   IS NOT DISTINCT FROM (COALESCE(r.run_status, 'r'), r.message)
         UNION ALL
         SELECT a.* FROM pgagent.pga_step_advance(r.run_id, r.next_step_id, r.attempt) AS a
-        WHERE r.next_step_id IS NOT NULL
+        WHERE r.next_step_id IS NOT NULL AND a.refusal IS NULL
         UNION ALL
-        SELECT NULL, a.refusal, a.reason FROM pgagent.pga_run_refusal(r.run_id, v_held) AS a
-        WHERE r.next_step_id IS NULL
+        SELECT NULL, a.refusal, a.reason
+        FROM pgagent.pga_run_refusal(r.run_id, v_held, p_agent_id, r.job_id) AS a
         LIMIT 1
     ) AS n;
 
@@ -85,7 +104,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_record(integer, json) IS
-'Records in one transaction what became of runs. p_entries is an array of objects, one for each run_id, whose other keys may be absent or null: how its step ended (row step_log_id of pga_jobsteplog; step_status s, f, i or d, result, output, of a script cpu in seconds and memory in bytes), and then that its next step starts (next_step_id, attempt), or nothing more, or how the run ended (run_status s, f, i or d, and in message one sentence why), which frees its job. Returns a row for each, in their order: the row of the step that has started, NULL if that step was deleted; or a refusal, for which nothing was written: PGA01 the run is not running (any more), 55P03 another transaction has locked the job. What is recorded already is not refused. A last row has only look_again: how many seconds after the beginning of this statement the next job is due that this agent may claim, 0 if one was then; NULL if none ever is, or the agent is not registered.';
+'Records in one transaction what became of runs. p_entries is an array of objects, one for each run_id, whose other keys may be absent or null: its job (job_id), how its step ended (row step_log_id of pga_jobsteplog; step_status s, f, i or d, result, output, of a script cpu in seconds and memory in bytes), and then that its next step starts (next_step_id, attempt), or nothing more, or how the run ended (run_status s, f, i or d, and in message one sentence why), which frees its job. Returns a row for each, in their order: the row of the step that has started, NULL if that step was deleted; or a refusal, for which nothing was written: PGA01 the run is not running (any more), and if the agent held its job for no other run, that is free now; 55P03 another transaction has locked the job. What is recorded already is not refused. Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was, and whatever these raise: then nothing is recorded. A last row has only look_again: how many seconds after the beginning of this statement the next job is due that this agent may claim, 0 if one was then; NULL if none ever is, or the agent is not registered.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_step_advance(
     p_run_id bigint, p_step_id integer, p_attempt integer,
@@ -101,8 +120,8 @@ BEGIN
     PERFORM FROM pgagent.pga_joblog AS l
     WHERE l.jlgid = p_run_id AND l.jlgstatus = v_running FOR KEY SHARE SKIP LOCKED;
     IF NOT FOUND THEN
-        SELECT r.refusal, r.reason INTO refusal, reason
-        FROM pgagent.pga_run_refusal(p_run_id, NULL::bigint[]) AS r;
+        refusal := 'PGA01';
+        reason := 'it is not running, or being closed';
         RETURN;
     END IF;
     SELECT s.jslid INTO step_log_id FROM pgagent.pga_jobsteplog AS s
@@ -114,36 +133,100 @@ BEGIN
         INSERT INTO pgagent.pga_jobsteplog AS s (jsljlgid, jsljstid, jslattempt)
         SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
         RETURNING s.jslid INTO step_log_id;
+        IF NOT FOUND AND EXISTS (SELECT FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id) THEN
+            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+        END IF;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
-'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
+'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_left(p_table text)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'pgagent: a row of % was left as it was', p_table
+        USING ERRCODE = 'PGA04', DETAIL = 'A trigger, rule or policy of somebody''s has refused the change without a word.';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_left(text) IS
+'Raises PGA04: something that is not ours has kept a row of this table as it was.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_refusal(
-    p_run_id bigint, p_held bigint[], OUT refusal text, OUT reason text
+    p_run_id bigint, p_held bigint[], p_agent_id integer, p_job_id integer,
+    OUT refusal text, OUT reason text
 )
-RETURNS record LANGUAGE plpgsql STABLE
+RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_run pgagent.pga_joblog;
+    v_job_id integer := p_job_id;
 BEGIN
     SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id;
-    IF v_run.jlgstatus = 'r' AND (p_run_id = ANY (p_held)) IS NOT TRUE THEN
+    v_job_id := COALESCE(v_run.jlgjobid, p_job_id);
+    -- Whoever is told that a run is over does nothing more for it: a job that he holds for
+    -- no other run would never be free again.
+    IF v_run.jlgstatus IS DISTINCT FROM 'r' THEN
+        PERFORM FROM pgagent.pga_job AS j
+        WHERE j.jobid = v_job_id AND j.jobagentid = p_agent_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            PERFORM pgagent.pga_run_release(p_agent_id, p_run_id, v_job_id);
+            IF pgagent.pga_run_is_held(p_agent_id, p_run_id, v_job_id) THEN
+                PERFORM pgagent.pga_run_left('pga_job'::text);
+            END IF;
+        END IF;
+    END IF;
+    IF (p_run_id = ANY (p_held)) IS NOT TRUE AND (
+        v_run.jlgstatus = 'r' OR pgagent.pga_run_is_held(p_agent_id, p_run_id, v_job_id)
+    ) THEN
         refusal := '55P03';
-        reason := format('job %s is locked by another transaction', v_run.jlgjobid);
+        reason := format('job %s is locked by another transaction', v_job_id);
         RETURN;
     END IF;
     refusal := 'PGA01';
     reason := format('run %s is not running (%s)', p_run_id, CASE
-        WHEN v_run.jlgid IS NULL THEN 'It is not in the log: its job was deleted.'
+        WHEN v_run.jlgid IS NULL THEN 'It is not in the log: it was deleted, or its job was.'
         ELSE format('Its status is %s: %s.', v_run.jlgstatus, COALESCE(v_run.jlgmessage, 'no reason was given'))
     END);
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_refusal(bigint, bigint[]) IS
-'Why nothing can be recorded of a run now: the SQLSTATE, and a sentence. p_held are the runs whose jobs could be locked.';
+COMMENT ON FUNCTION pgagent.pga_run_refusal(bigint, bigint[], integer, integer) IS
+'Why nothing can be recorded of a run now: the SQLSTATE, and a sentence. p_held are the runs whose jobs could be locked. If the run is over, the job that this agent holds for it is freed, or is locked by somebody.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_is_held(p_agent_id integer, p_run_id bigint, p_job_id integer)
+RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM pgagent.pga_job AS j
+        WHERE j.jobid = p_job_id AND j.jobagentid = p_agent_id
+              AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l
+                              WHERE l.jlgjobid = j.jobid AND l.jlgstatus = 'r'
+                                    AND l.jlgagentid = j.jobagentid AND l.jlgid <> p_run_id)
+    )
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_is_held(integer, bigint, integer) IS
+'Whether this agent holds the job, and for no other run than this one.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_release(p_agent_id integer, p_run_id bigint, p_job_id integer)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The row of the run may be gone. It began when the job did for the last time, and was
+    -- due before; a next run that lies after its beginning is somebody's wish, and stays.
+    UPDATE pgagent.pga_job AS j
+    SET jobagentid = NULL,
+        jobnextrun = CASE WHEN j.jobnextrun > j.joblastrun THEN j.jobnextrun
+            ELSE pgagent.pga_job_after_run(j, p_run_id, j.jobnextrun, j.joblastrun) END
+    WHERE j.jobid = p_job_id AND pgagent.pga_run_is_held(p_agent_id, p_run_id, p_job_id);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_release(integer, bigint, integer) IS
+'Frees a job, which the caller has locked, that this agent holds for a run that is over or not in the log any more, and for no other run; sets its next run.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_close(
     p_held bigint[], p_run_ids bigint[], p_statuses text[], p_messages text[]
@@ -153,6 +236,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_running CONSTANT character := character 'r';
+    v_closed bigint;
+    v_freed bigint;
 BEGIN
     -- A schedule that was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
@@ -166,24 +251,45 @@ BEGIN
     WITH closed AS (
         UPDATE pgagent.pga_joblog AS l
         SET jlgstatus = r.status, jlgmessage = r.message,
-            jlgduration = clock_timestamp() - l.jlgstart
+            jlgduration = CASE WHEN isfinite(l.jlgstart)
+                THEN greatest(clock_timestamp() - l.jlgstart, interval '0') END
         FROM unnest(p_run_ids, p_statuses, p_messages) AS r (run_id, status, message)
         WHERE l.jlgid = ANY (ARRAY[r.run_id]) AND l.jlgstatus = v_running
               AND r.status IS NOT NULL AND r.run_id = ANY (p_held)
         RETURNING l.jlgid, l.jlgjobid, l.jlgagentid, l.jlgscheduled, l.jlgstart, l.jlgstatus
+    ), freed AS (
+        -- A next run that was set while the job ran is somebody's wish, and stays.
+        UPDATE pgagent.pga_job AS j
+        SET jobagentid = CASE WHEN EXISTS (
+                -- The job is held for another run, too.
+                SELECT FROM pgagent.pga_joblog AS o
+                WHERE o.jlgjobid = j.jobid AND o.jlgstatus = 'r'
+                      AND o.jlgagentid = c.jlgagentid AND o.jlgid <> ALL (p_held)
+            ) THEN j.jobagentid END,
+            jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
+            jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
+                ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
+        FROM closed AS c
+        WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE
+        RETURNING j.jobid
     )
-    -- A next run that was set while the job ran is somebody's wish, and stays.
-    UPDATE pgagent.pga_job AS j
-    SET jobagentid = NULL,
-        jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
-        jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
-            ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
-    FROM closed AS c
-    WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE;
+    SELECT (SELECT count(*) FROM closed AS c), (SELECT count(*) FROM freed AS f) INTO v_closed, v_freed;
+    -- Others have mostly been closed before, or belong to nobody.
+    IF v_closed < cardinality(p_held) AND EXISTS (
+        SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (p_held) AND l.jlgstatus = v_running
+    ) THEN
+        PERFORM pgagent.pga_run_left('pga_joblog'::text);
+    END IF;
+    IF v_freed < v_closed AND EXISTS (
+        SELECT FROM pgagent.pga_joblog AS l
+        WHERE l.jlgid = ANY (p_held) AND pgagent.pga_run_is_held(l.jlgagentid, l.jlgid, l.jlgjobid)
+    ) THEN
+        PERFORM pgagent.pga_run_left('pga_job'::text);
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS
-'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; frees their jobs and sets their next runs.';
+'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; sets the next runs of their jobs, and frees those that are not held for another run as well. Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_is_complete(p_run_id bigint)
 RETURNS boolean LANGUAGE sql STABLE
@@ -206,6 +312,10 @@ CREATE OR REPLACE FUNCTION pgagent.pga_run_abort(p_run_id bigint, p_reason text)
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_status text := 'd';
+    v_message text := p_reason;
+    v_context text;
 BEGIN
     PERFORM FROM pgagent.pga_job AS j
     WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id)
@@ -218,19 +328,38 @@ BEGIN
 
     -- An atomic step commits by itself. If it was the last one, all was done.
     IF pgagent.pga_run_is_complete(p_run_id) THEN
-        PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['s'], ARRAY[NULL]);
-        RETURN 1;
+        v_status := 's';
+        v_message := NULL;
     END IF;
-    UPDATE pgagent.pga_jobsteplog AS s
-    SET jslstatus = 'd', jslduration = clock_timestamp() - s.jslstart,
-        jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
-    WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
-    PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['d'], ARRAY[p_reason]);
+    BEGIN
+        UPDATE pgagent.pga_jobsteplog AS s
+        SET jslstatus = 'd', jsloutput = concat_ws(E'\n', s.jsloutput, p_reason),
+            jslduration = CASE WHEN isfinite(s.jslstart)
+                THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
+        WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
+        PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY[v_status], ARRAY[v_message]);
+        SET CONSTRAINTS ALL IMMEDIATE;
+        IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r') THEN
+            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+        END IF;
+        RETURN 1;
+    EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
+        GET STACKED DIAGNOSTICS v_context = PG_EXCEPTION_CONTEXT;
+        -- A lock, a deadlock or a cancellation passes, unless a trigger makes them.
+        IF SQLSTATE IN ('55P03', '40P01', '40001', '57014') AND pgagent.pga_run_culprit(v_context) IS NULL THEN
+            RAISE;
+        END IF;
+    END;
+    PERFORM pgagent.pga_run_salvage_end(p_run_id, v_status, nullif(concat_ws('; ', v_message, (
+        SELECT string_agg(pgagent.pga_run_salvage_step(s.jslid, 'd'::text, s.jslresult,
+                              concat_ws(E'\n', s.jsloutput, p_reason), NULL::interval, NULL::bigint), '; ')
+        FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r'
+    )), ''));
     RETURN 1;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_abort(bigint, text) IS
-'Closes a run and its running steps with status d and the reason, if it is still running; with s if its last step, an atomic one, has committed. Returns how many runs that were, 0 or 1.';
+'Closes a run and its running steps with status d and the reason, if it is still running; with s if its last step, an atomic one, has committed. What triggers, constraints or rules refuse is left out, as pga_run_salvage() does. Returns how many runs that were, 0 or 1.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
     p_step_log_id bigint, p_result integer, p_output text
@@ -238,17 +367,34 @@ CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_is_found boolean;
+    v_message text;
+    v_detail text;
+    v_context text;
 BEGIN
-    UPDATE pgagent.pga_jobsteplog AS s
-    SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
-        jslduration = clock_timestamp() - s.jslstart
-    WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
-    IF NOT FOUND THEN
+    BEGIN
+        UPDATE pgagent.pga_jobsteplog AS s
+        SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
+            jslduration = CASE WHEN isfinite(s.jslstart)
+                THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
+        WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
+        v_is_found := FOUND;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
+                                v_context = PG_EXCEPTION_CONTEXT;
+        RAISE EXCEPTION 'the end of the step could not be recorded: %',
+            pgagent.pga_run_why(SQLSTATE, v_message, v_detail, v_context) USING ERRCODE = SQLSTATE;
+    END;
+    IF NOT v_is_found THEN
+        IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r') THEN
+            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+        END IF;
         RAISE EXCEPTION 'step log row % is not running', p_step_log_id
             USING ERRCODE = 'PGA02', DETAIL = 'The run was aborted, or the step or its job was deleted.';
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_finish(bigint, integer, text) IS
-'Closes a running step as succeeded, in the transaction of the step itself: for steps of mode atomic. Raises PGA02, so that the step''s effect is rolled back, if the step is not running (any more).';
+'Closes a running step as succeeded, in the transaction of the step itself: for steps of mode atomic. Raises PGA02, so that the step''s effect is rolled back, if the step is not running (any more), PGA04 if a trigger, rule or policy of somebody''s kept its row as it was, and what triggers raise, with a sentence.';
 

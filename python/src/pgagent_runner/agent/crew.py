@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from pgagent_runner.catalog import CatalogError, Ledger, NotRunningError
+from pgagent_runner.catalog import CatalogError, Ledger
 from pgagent_runner.events import Event, Events, RunClaimed, RunRecorded
 from pgagent_runner.model import Run, RunStatus, explain_error
 from pgagent_runner.run import execute_run
@@ -28,7 +28,7 @@ class Crew:
     Two functions are called. `on_free`: when a worker has become free and at least
     `wanted_free` are; if they are fewer, when nothing is left to be recorded but the
     runs under way, which may take their time; and when runs may start again after an
-    abort. `on_idle`: when no run is left, or one could not be recorded.
+    abort. `on_idle`: when no run is left.
     """
 
     def __init__(  # noqa: PLR0913
@@ -54,7 +54,6 @@ class Crew:
         self._running: dict[int, StepExecutor] = {}
         self._unrecorded: set[int] = set()  # runs, those under way among them
         self._aborting: set[asyncio.Task[None]] = set()
-        self._failure: str | None = None
         self._aborted: str | None = None
         events.listen(self._hear)
 
@@ -73,14 +72,6 @@ class Crew:
     def is_idle(self) -> bool:
         """Whether no run is under way, and all that were have been recorded."""
         return not self._running and not self._unrecorded
-
-    def check(self) -> None:
-        """Raise CatalogError if a run has ended and could not be recorded.
-
-        As long as this agent is registered, such a run counts as running.
-        """
-        if self._failure is not None:
-            raise CatalogError(self._failure)
 
     def start(self, runs: Iterable[Run]) -> None:
         """Have free workers execute these runs."""
@@ -163,7 +154,7 @@ class Crew:
         """Record that a run ended at nobody knows which point."""
         error = None
         try:
-            await self._ledger.abort_run(run.id, reason)
+            await self._ledger.abort_run(run, reason)
         except Exception as e:  # noqa: BLE001 (noted)
             error = e
         if run.id in self._unrecorded:
@@ -171,19 +162,17 @@ class Crew:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, RunRecorded):
-            self._note_recorded(event.run, event.error)
+            self._note_recorded(event.run)
 
-    def _note_recorded(self, run: Run, error: Exception | None) -> None:
+    def _note_recorded(self, run: Run) -> None:
         """Note, once, that a run has been recorded, or that it could not be."""
         if run.id not in self._unrecorded:
             return
         self._unrecorded.remove(run.id)
-        if error is not None and not isinstance(error, NotRunningError):
-            self._failure = f"run {run.id} could not be recorded: {error}"
         if self.wanted_free < math.inf and len(self._unrecorded) <= len(self._running):
             self._on_free()
         self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:
-        if self.is_idle or self._failure is not None:
+        if self.is_idle:
             self._on_idle()

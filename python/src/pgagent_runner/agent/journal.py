@@ -2,7 +2,12 @@
 
 import logging
 
-from pgagent_runner.catalog import CatalogError, NotRunningError
+from pgagent_runner.catalog import (
+    CatalogError,
+    CatalogLostError,
+    CutError,
+    NotRunningError,
+)
 from pgagent_runner.events import Event, RunRecorded, RunStarted, StepEnded
 
 log = logging.getLogger(__name__)
@@ -30,7 +35,18 @@ def write_down(event: Event) -> None:
         case RunRecorded(run, _, _, NotRunningError() as error):
             text = "run %s was closed by somebody else: %s"
             _log(logging.WARNING, event, text, run.id, error)
-        case RunRecorded(run, _, _, error) if not isinstance(error, CatalogError):
+        case RunRecorded(_, status, _, CutError() as error):
+            text = "run %s of job %s (%s) ended: %s, and not all could be recorded: %s"
+            _log(
+                *(logging.WARNING, event, text, *_named(event)),
+                *(status.name.lower(), error),
+            )
+        case RunRecorded(_, _, _, CatalogLostError()):
+            pass  # nor is anything else recorded any more
+        case RunRecorded(_, _, _, CatalogError() as error):
+            text = "run %s of job %s (%s) could not be recorded: %s"
+            _log(logging.ERROR, event, text, *_named(event), error)
+        case RunRecorded(run, _, _, error):
             text = "run %s: an error in the runner itself"
             log.error(text, run.id, exc_info=error, extra=run.about())
 

@@ -118,7 +118,6 @@ class Service:
 
     def check(self) -> None:
         """Raise why this can't go on, if it can't: CatalogError and its kinds."""
-        self._crew.check()
         self._lease.check()
         if self._claiming.done():
             self._claiming.result()

@@ -5,6 +5,7 @@ from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
 from pgagent_runner.catalog.errors import (
     CatalogError,
     CatalogLostError,
+    CutError,
     LockedError,
     NotRegisteredError,
     NotRunningError,
@@ -20,6 +21,7 @@ __all__ = [
     "CatalogLostError",
     "Claimed",
     "Claims",
+    "CutError",
     "Ledger",
     "Listener",
     "LockedError",

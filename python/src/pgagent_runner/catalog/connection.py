@@ -125,11 +125,15 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     def break_off_silent(self, seconds: float) -> bool:
         """Break off if it has waited for an answer for so long; tell whether it has."""
-        asked = self._asked
-        is_silent = asked is not None and asked < time.monotonic() - seconds
+        is_silent = self.is_silent(seconds)
         if is_silent:
             self.break_off()
         return is_silent
+
+    def is_silent(self, seconds: float) -> bool:
+        """Tell whether it has waited for an answer for so long."""
+        asked = self._asked
+        return asked is not None and asked < time.monotonic() - seconds
 
     def break_off(self) -> None:
         """Have whatever waits for an answer fail."""

@@ -5,6 +5,7 @@ CatalogError                    any other refusal; the session goes on
 ├── LockedError         55P03   somebody has held a lock for too long
 ├── StrangersError              others have, or may put, functions into the schema
 ├── NotRegisteredError  PGA03   this agent has been declared dead
+├── CutError            PGA04   the record was refused, and part of it left out
 └── NotRunningError     PGA01   the run has been closed by somebody else, or deleted
 
 PGA02, a step that is not running any more, is met by the step's own transaction only.
@@ -37,8 +38,13 @@ class NotRunningError(CatalogError):
     """The run was closed by somebody else, or its job was deleted."""
 
 
+class CutError(CatalogError):
+    """The run is over, but not all that became of it could be recorded."""
+
+
 BY_SQLSTATE: dict[str, type[CatalogError]] = {
     "55P03": LockedError,
     "PGA01": NotRunningError,
     "PGA03": NotRegisteredError,
+    "PGA04": CutError,
 }

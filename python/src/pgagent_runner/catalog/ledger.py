@@ -1,53 +1,27 @@
 """The record of what becomes of runs: many hand it in, one task writes it down."""
 
 import asyncio
-import contextlib
-import json
 import logging
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, LiteralString
-
-import psycopg
+from typing import LiteralString
 
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog.connection import (
-    Connection,
-    Row,
-    open_in_loop,
-    open_unless_closed,
-)
+from pgagent_runner.catalog.connection import Row
+from pgagent_runner.catalog.entries import Entry, storable
 from pgagent_runner.catalog.errors import (
-    BY_SQLSTATE,
     CatalogError,
     CatalogLostError,
     LockedError,
 )
-from pgagent_runner.model import EndedStep, RunStatus
+from pgagent_runner.catalog.lanes import Lanes
+from pgagent_runner.catalog.reopening import GIVEN_UP, Reopening, is_set_within
+from pgagent_runner.model import EndedStep, Run, RunStatus
 
 log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.05  # seconds between attempts
 _LONGEST_DELAY = 2.0
-_FIRST_LOCKED = 0.01  # seconds until another look at a job that somebody has locked
 _MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
-_MOST_AT_ONCE = 200  # entries in a transaction
-_MOST_CHARACTERS = 8 << 20  # of output in a transaction of several entries
-_LOCKED = "55P03"
-_LAST_WORDS = 1.0  # seconds that the server has to answer when the ledger is closed
-_GIVEN_UP = "the agent has given up its registration"
-
-_RECORD: LiteralString = """
-    SELECT place, step_log_id, refusal, reason, look_again
-    FROM pgagent.pga_run_record(%s::integer, %s::json) ORDER BY place NULLS LAST
-"""
-
-# Whoever locks the job must not keep the session from all others.
-_ABORT: LiteralString = """
-    SELECT pg_catalog.set_config('lock_timeout'::text, '100ms'::text, true),
-           pgagent.pga_run_abort(%s::bigint, %s::text)
-"""
 
 _NOTE_SESSION: LiteralString = (
     "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
@@ -62,66 +36,6 @@ _HAS_SUCCEEDED: LiteralString = (
 _FINISH = """
     SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)
 """
-
-# One of two transactions had to give way.
-_GAVE_WAY = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-)
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """An entry to be recorded of one run, and whoever is told of that."""
-
-    run_id: int
-    ended: EndedStep | None
-    on_end: Callable[[int | None, Exception | None], None]
-    next_step_id: int | None = None
-    attempt: int = 1
-    status: RunStatus | None = None  # if the run ends
-    message: str | None = None
-    locked: Backoff = field(
-        default_factory=lambda: Backoff(_FIRST_LOCKED, _LONGEST_DELAY)
-    )
-    is_told: bool = False
-
-    @property
-    def size(self) -> int:
-        """How many characters of output it has."""
-        return len(self.ended.outcome.output) if self.ended else 0
-
-    def end(self, step_log_id: int | None, error: Exception | None = None) -> None:
-        """Tell, once, what has become of it."""
-        if self.is_told:
-            return
-        self.is_told = True
-        try:
-            self.on_end(step_log_id, error)
-        except Exception:  # which says nothing of what was recorded
-            text = "run %s: an error in the runner itself"
-            log.exception(text, self.run_id, extra={"run_id": self.run_id})
-
-    def as_record(self) -> dict[str, Any]:
-        """Return what `pga_run_record` takes."""
-        record: dict[str, Any] = {"run_id": self.run_id}
-        if self.ended is not None:
-            outcome = self.ended.outcome
-            record |= {
-                "step_log_id": self.ended.log_id,
-                "step_status": self.ended.status.value,
-                "result": outcome.result,
-                "output": _storable(outcome.output),
-            }
-            if outcome.cpu is not None:
-                record |= {"cpu": outcome.cpu, "memory": outcome.memory}
-        if self.next_step_id is not None:
-            record |= {"next_step_id": self.next_step_id, "attempt": self.attempt}
-        if self.status is not None:
-            record["run_status"] = self.status.value
-        if self.message:
-            record["message"] = _storable(self.message)
-        return record
 
 
 class Seal:
@@ -142,19 +56,19 @@ class Seal:
         It closes the step's row as succeeded; if the run has been closed meanwhile,
         it fails with PGA02, and takes the step's effect back.
         """
-        return _FINISH, (str(self._step_log_id), str(result), _storable(output))
+        return _FINISH, (str(self._step_log_id), str(result), storable(output))
 
 
 class Ledger:
     """Records steps and runs as they start and end.
 
     All that is handed in while a transaction is being written goes into the next one,
-    together. A session that breaks is opened anew, and what was being recorded is
-    handed in again: what had been recorded already is not refused. That goes on until
-    it succeeds, the ledger is closed (`CatalogLostError`), or a database that can be
-    reached has refused too often (`CatalogError`).
+    together; see `Lanes` for what is slow or refused. A session that breaks is opened
+    anew, and what was being recorded is handed in again: what had been recorded already
+    is not refused. That goes on until it succeeds, or the ledger is closed
+    (`CatalogLostError`).
 
-    One task writes, which nobody cancels: whoever waits here for a record may be
+    Tasks of its own write, which nobody cancels: whoever waits here for a record may be
     cancelled, but goes on only when what was handed in is recorded all the same.
     """
 
@@ -166,71 +80,49 @@ class Ledger:
         `on_due` is called with the moment, on the monotonic clock, at which something
         is due, whenever that may have changed by what was recorded.
         """
-        self._conninfo = conninfo
         self._agent_id = agent_id
-        self._on_due = on_due
-        self._entries: list[_Entry] = []
         self._closed = asyncio.Event()
-        self._has_entries = asyncio.Event()
         self._asks = asyncio.Lock()
-        self._writer: Connection | None = None
-        self._lookup: Connection | None = None
-        self._writing: asyncio.Task[None] | None = None
-        self._locked: set[asyncio.Task[None]] = set()
+        self._lookup = Reopening(conninfo, self._closed)
+        self._lanes = Lanes(conninfo, agent_id, self._closed, self._ask, on_due)
 
     async def open(self) -> None:
         """Open two sessions. Raises `CatalogLostError` if they can't be had."""
-        self._writer = await open_in_loop(self._conninfo)
-        try:
-            self._lookup = await open_in_loop(self._conninfo)
-        except BaseException:
-            self._writer.finish()
-            raise
-        self._writing = asyncio.create_task(self._write_on())
+        await self._lanes.open()
+        await self._lookup.get()
 
     def stop(self) -> None:
         """Take nothing more; what is not being written yet is refused."""
         self._closed.set()
-        self._has_entries.set()
-        entries, self._entries = self._entries, []
-        for entry in entries:
-            entry.end(None, CatalogLostError(_GIVEN_UP))
+        self._lanes.stop()
 
     async def close(self) -> None:
         """Stop, wait for what is being written, and close the sessions."""
         self.stop()
-        if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=_LAST_WORDS)
-            if not self._writing.done() and self._writer is not None:
-                self._writer.break_off()
-            await asyncio.wait([self._writing])
-        if self._locked:
-            await asyncio.wait(self._locked)
-        for session in (self._writer, self._lookup):
-            if session is not None:
-                session.break_off()
+        await self._lanes.let_end()
+        self._lookup.break_off()
+        await self._lanes.close()
         async with self._asks:
-            for session in (self._writer, self._lookup):
-                if session is not None:
-                    session.finish()
+            self._lookup.finish()
 
     async def advance(
-        self, run_id: int, ended: EndedStep | None, step_id: int, attempt: int
+        self, run: Run, ended: EndedStep | None, step_id: int, attempt: int
     ) -> int | None:
         """Record how a step ended, and that the next one starts its nth attempt.
 
         Return the id of its row, None if it has been deleted. Raises `NotRunningError`
-        if the run has been closed by somebody else.
+        if the run has been closed by somebody else, and `CutError` if it has been
+        aborted, because that it starts is refused.
         """
-        return await self._record(run_id, ended, step_id, attempt)
+        return await self._record(run, ended, step_id, attempt)
 
-    async def end_step(self, run_id: int, ended: EndedStep) -> None:
+    async def end_step(self, run: Run, ended: EndedStep) -> None:
         """Record how a step ended; raises `NotRunningError` if the run was closed."""
-        await self._record(run_id, ended)
+        await self._record(run, ended)
 
     def close_run(
         self,
-        run_id: int,
+        run: Run,
         ended: EndedStep | None,
         status: RunStatus,
         message: str | None,
@@ -239,20 +131,27 @@ class Ledger:
         """Have recorded how a run ended, and its last step; return at once.
 
         `on_recorded` is called when that is done, or with the error if it has failed:
-        `NotRunningError` if the run has been closed by somebody else.
+        `NotRunningError` if the run has been closed by somebody else, `CutError` if
+        part of it could not be recorded.
         """
-        entry = _Entry(run_id, ended, lambda _, error: on_recorded(error))
+        entry = Entry(run, ended, lambda _, error: on_recorded(error))
         entry.status = status
+        if cut := self._lanes.pop_cut(run.id):
+            message = f"{message}; {cut}" if message else cut
         entry.message = message
         self._hand_in(entry)
 
-    async def abort_run(self, run_id: int, reason: str) -> None:
+    async def abort_run(self, run: Run, reason: str) -> None:
         """Close a run, and whichever step of it runs, as aborted, and free its job.
 
         A run that is closed already is left as it is. As long as somebody has locked
         the job, this waits; others do not. Raises `CatalogError`.
         """
-        await self._ask(_ABORT, (run_id, _escaped(reason)))
+        recorded: asyncio.Future[int | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._hand_in(Entry(run, None, _teller(recorded), abort=reason))
+        await recorded
 
     def seal(self, step_log_id: int) -> Seal:
         """Return how a step commits together with its row in the log."""
@@ -267,13 +166,14 @@ class Ledger:
         await self._ask(_NOTE_SESSION, (self._agent_id, pid))
 
     def break_off_silent(self, seconds: float) -> None:
-        """Break off sessions that have been waiting for an answer for so long.
+        """Break off sessions whose answer, for which they have waited so long, is lost.
 
         Whatever they were recording is recorded again, in new ones.
         """
-        for session in (self._writer, self._lookup):
-            if session is not None and session.break_off_silent(seconds):
-                log.warning("a session has not answered for %.0f s", seconds)
+        self._lanes.break_off_silent(seconds)
+        if self._lookup.is_silent(seconds):
+            log.warning("a session has not answered for %.0f s", seconds)
+            self._lookup.break_off()
 
     async def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
@@ -282,16 +182,18 @@ class Ledger:
         while True:
             try:
                 async with self._asks:
-                    self._lookup = await self._connected(self._lookup)
-                    return await (await self._lookup.ask(query, parameters)).fetchone()
+                    session = await self._lookup.get()
+                    return await (await session.ask(query, parameters)).fetchone()
             except CatalogError as e:
                 refusals += not isinstance(e, CatalogLostError | LockedError)
-                if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
+                if refusals == _MOST_REFUSALS or await is_set_within(
+                    self._closed, backoff
+                ):
                     raise
 
     async def _record(
         self,
-        run_id: int,
+        run: Run,
         ended: EndedStep | None,
         next_step_id: int | None = None,
         attempt: int = 1,
@@ -300,16 +202,7 @@ class Ledger:
         recorded: asyncio.Future[int | None] = (
             asyncio.get_running_loop().create_future()
         )
-
-        def note(step_log_id: int | None, error: Exception | None) -> None:
-            if recorded.done():  # nobody waits for it any more
-                return
-            if error is None:
-                recorded.set_result(step_log_id)
-            else:
-                recorded.set_exception(error)
-
-        self._hand_in(_Entry(run_id, ended, note, next_step_id, attempt))
+        self._hand_in(Entry(run, ended, _teller(recorded), next_step_id, attempt))
         try:
             return await asyncio.shield(recorded)
         except asyncio.CancelledError:
@@ -318,145 +211,23 @@ class Ledger:
             await asyncio.wait([recorded])
             raise
 
-    def _hand_in(self, entry: _Entry) -> None:
+    def _hand_in(self, entry: Entry) -> None:
         if self._closed.is_set():
-            raise CatalogLostError(_GIVEN_UP)
-        self._entries.append(entry)
-        self._has_entries.set()
-
-    async def _write_on(self) -> None:
-        """Write what is handed in, all of it together, until closed."""
-        while not self._closed.is_set():
-            await self._has_entries.wait()
-            self._has_entries.clear()
-            while entries := self._take():
-                try:
-                    await self._write(entries)
-                except Exception as e:  # noqa: BLE001 (told to whoever waits for them)
-                    for entry in entries:
-                        entry.end(None, e)
-
-    def _take(self) -> list[_Entry]:
-        """Return what is to be written next: what has room in a transaction, or one."""
-        characters = 0
-        count = 0
-        for entry in self._entries[:_MOST_AT_ONCE]:
-            characters += entry.size
-            if characters > _MOST_CHARACTERS and count:
-                break
-            count += 1
-        entries = self._entries[:count]
-        del self._entries[:count]
-        return entries
-
-    async def _write(self, entries: list[_Entry]) -> None:
-        """Write entries in one transaction."""
-        refusals = 0
-        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
-        while True:
-            try:
-                self._writer = await self._connected(self._writer)
-                asked = time.monotonic()
-                answers = await self._record_all(self._writer, entries)
-            except CatalogError as e:
-                is_lost = isinstance(e, CatalogLostError)
-                if not is_lost and len(entries) > 1:
-                    for entry in entries:  # which of them is it?
-                        await self._write_alone(entry)
-                    return
-                # Whatever it is (a cancelled statement, a full disk, a restart), it may
-                # pass, and a run must not count as running for ever.
-                log.warning("could not record, trying again: %s", e)
-                refusals += not is_lost
-                if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
-                    raise
-            else:
-                self._settle(entries, answers, asked)
-                return
-
-    async def _write_alone(self, entry: _Entry) -> None:
-        try:
-            await self._write([entry])
-        except CatalogError as e:
-            entry.end(None, e)
-
-    async def _record_all(
-        self, session: Connection, entries: Sequence[_Entry]
-    ) -> list[Row]:
-        """Record entries, and return the answer to each, and when to look again."""
-        await session.renew_plans()
-        records = json.dumps([e.as_record() for e in entries], ensure_ascii=False)
-        characters = sum(e.size for e in entries)
-        while True:
-            try:
-                cursor = await session.ask(
-                    _RECORD, (self._agent_id, records), characters=characters
-                )
-            except CatalogError as e:
-                if isinstance(e.__cause__, _GAVE_WAY):
-                    continue
-                if not isinstance(e.__cause__, psycopg.errors.UntranslatableCharacter):
-                    raise
-                records = json.dumps([_all_escaped(e.as_record()) for e in entries])
-            else:
-                session.note_rows(len(entries))
-                return await cursor.fetchall()
-
-    async def _connected(self, session: Connection | None) -> Connection:
-        """Return the session, or a new one if it has ended."""
-        if self._closed.is_set():
-            raise CatalogLostError(_GIVEN_UP)
-        if session is not None and not session.closed:
-            return session
-        session = await open_unless_closed(self._conninfo, self._closed)
-        if self._closed.is_set():
-            session.finish()
-            raise CatalogLostError(_GIVEN_UP)
-        return session
-
-    def _settle(self, entries: list[_Entry], answers: list[Row], asked: float) -> None:
-        *answers, (_, _, _, _, look_again) = answers
-        if look_again is not None:
-            self._on_due(asked + look_again)
-        for entry, answer in zip(entries, answers, strict=True):
-            _, step_log_id, refusal, reason, _ = answer
-            if refusal is None:
-                entry.end(step_log_id)
-            elif refusal == _LOCKED:
-                later = asyncio.create_task(self._hand_in_later(entry))
-                self._locked.add(later)
-                later.add_done_callback(self._locked.discard)
-            else:
-                entry.end(None, BY_SQLSTATE[refusal](reason))
-
-    async def _hand_in_later(self, entry: _Entry) -> None:
-        """Hand an entry in once more: somebody has locked the job."""
-        await self._is_closed_within(entry.locked)
-        try:
-            self._hand_in(entry)
-        except CatalogLostError as e:
-            entry.end(None, e)
-
-    async def _is_closed_within(self, backoff: Backoff) -> bool:
-        """Pause, unless the ledger is closed; tell whether it is."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(backoff.next()):
-                await self._closed.wait()
-        return self._closed.is_set()
+            raise CatalogLostError(GIVEN_UP)
+        self._lanes.hand_in(entry)
 
 
-def _storable(text: str) -> str:
-    """Text as PostgreSQL can take it: no NUL, no byte that is not UTF-8."""
-    if text.isascii() and "\0" not in text:
-        return text
-    clean = text.replace("\0", r"\x00")
-    return clean.encode("utf-8", "backslashreplace").decode()
+def _teller(
+    recorded: asyncio.Future[int | None],
+) -> Callable[[int | None, Exception | None], None]:
+    """Return what ends this future when an entry has been recorded, or has not."""
 
+    def tell(step_log_id: int | None, error: Exception | None) -> None:
+        if recorded.done():  # nobody waits for it any more
+            return
+        if error is None:
+            recorded.set_result(step_log_id)
+        else:
+            recorded.set_exception(error)
 
-def _escaped(text: str) -> str:
-    """Text for a database in whose encoding not all of it can be written."""
-    return text.encode("ascii", "backslashreplace").decode()
-
-
-def _all_escaped(record: dict[str, Any]) -> dict[str, Any]:
-    return {k: _escaped(v) if isinstance(v, str) else v for k, v in record.items()}
+    return tell
