@@ -152,14 +152,16 @@ extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
 	@cat $(filter %.sql,$^) >$@
 
-install: all ## Install the extension's files into the server (as root)
-	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
-	install -d "$$directory" && \
-	install -m 644 $(EXTENSION_FILES) "$$directory"
-	@echo "Next, in a database:   CREATE EXTENSION pgagent;"
-	@echo "The runner:            pipx install ./python"
+# In somebody else's folder root only copies: what it built would be root's.
+BUILT = $(if $(shell dev/install visiting),built,all)
+.PHONY: built
+built:
+	@$(MAKE) --no-print-directory --question all || { dev/install unbuilt; exit 1; }
 
-uninstall: ## Remove the extension's files from the server (as root)
+install: $(BUILT) ## Copy the extension's files into the server; PG_CONFIG=... names one
+	@DESTDIR="$(DESTDIR)" dev/install $(EXTENSION_FILES)
+
+uninstall: ## Remove the extension's files from the server
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 
