@@ -17,6 +17,8 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
+# Each update begins with a look at what could be in its way.
+OBSTACLES = build/sql/obstacles.sql
 
 # Upgrades form one chain, sql/upgrade/OLD--NEW.sql. The script from any older version to
 # this one is the deltas on the way and, at its end, the same functions as a new
@@ -53,7 +55,7 @@ EXTENSION_FILES = extension/pgagent.control extension/pgagent_python.control $(S
 CATALOGUE = python/src/pgagent_runner/catalog/sql
 PLAIN_FUNCTIONS = $(filter-out sql/functions/meta/pg_dump.sql,$(FUNCTIONS))
 PLAIN_SCRIPTS = $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql \
-	$(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
+	$(CATALOGUE)/trust.sql $(CATALOGUE)/obstacles.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%)
 
 BIN = build/venv/bin
 CONFIG = python/pyproject.toml
@@ -96,14 +98,19 @@ $(COMMENTS): $(TABLES)
 	@mkdir -p $(@D)
 	@awk '/^COMMENT ON / { inside = 1 } inside { print } /;$$/ { inside = 0 }' $^ >$@
 
+$(OBSTACLES): sql/upgrade/obstacles.sql dev/changes $(DELTAS) $(FUNCTIONS)
+	@mkdir -p $(@D)
+	@dev/changes $(DELTAS) $(FUNCTIONS) >build/sql/changes
+	@sed -e '/^@CHANGES@$$/{' -e 'r build/sql/changes' -e 'd' -e '}' $< >$@
+
 .SECONDEXPANSION:
 $(UPGRADE_SCRIPTS): extension/pgagent--%--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/trust.sql $$(call deltas_from,$$*) \
+		sql/upgrade.head.sql sql/upgrade/trust.sql $(OBSTACLES) $$(call deltas_from,$$*) \
 		$(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
 extension/pgagent--unpackaged--$(EXTVERSION).sql: \
-		sql/upgrade.head.sql sql/upgrade/trust.sql \
+		sql/upgrade.head.sql sql/upgrade/trust.sql $(OBSTACLES) \
 		sql/upgrade/unpackaged--4.2.sql $(DELTAS) $(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 
@@ -120,6 +127,8 @@ $(CATALOGUE)/tables.sql $(CATALOGUE)/functions.sql:
 	@cat $(filter %.sql,$^) | $(BUILD) >$@
 $(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: sql/upgrade/%
 	@mkdir -p $(@D)
+	@cp $< $@
+$(CATALOGUE)/obstacles.sql: $(OBSTACLES)
 	@cp $< $@
 
 # A line "-- include NAME.py" stands for that file.
@@ -143,14 +152,16 @@ extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
 	@cat $(filter %.sql,$^) >$@
 
-install: all ## Install the extension's files into the server (as root)
-	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
-	install -d "$$directory" && \
-	install -m 644 $(EXTENSION_FILES) "$$directory"
-	@echo "Next, in a database:   CREATE EXTENSION pgagent;"
-	@echo "The runner:            pipx install ./python"
+# In somebody else's folder root only copies: what it built would be root's.
+BUILT = $(if $(shell dev/install visiting),built,all)
+.PHONY: built
+built:
+	@$(MAKE) --no-print-directory --question all || { dev/install unbuilt; exit 1; }
 
-uninstall: ## Remove the extension's files from the server (as root)
+install: $(BUILT) ## Copy the extension's files into the server; PG_CONFIG=... names one
+	@DESTDIR="$(DESTDIR)" dev/install $(EXTENSION_FILES)
+
+uninstall: ## Remove the extension's files from the server
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 

@@ -6,9 +6,18 @@ from typing import NamedTuple
 NAME = re.compile(r"[A-Za-z_]\w*")
 NICKNAME = re.compile(r"@\w+")
 PERCENT = re.compile(r"(?<!\\)%")
+# The crontabs of /etc name a user before the command. So does whoever copies one; the
+# comment above it, or a name that is no program's, gives it away.
+USERS_COLUMN = re.compile(r"#.*\buser(?:-?name)?\s+command\b", re.IGNORECASE)
+USER_FIRST = re.compile(r"([a-z_][a-z0-9_-]*\$?)\s+(?!-)\S", re.IGNORECASE)
+USERS = {
+    *("root", "daemon", "nobody", "postgres", "www-data", "apache", "nginx", "mysql"),
+    *("munin", "nagios", "smmsp", "uucp", "bin", "sys", "list", "irc", "proxy"),
+}
 # Nothing can cancel a backend that is busy in here.
 LONGEST = 1_000_000  # characters of a crontab
 MOST = 10_000_000  # characters of all scripts
+MOST_NUMBERS = 50  # of lines in an error
 
 
 class Entry(NamedTuple):
@@ -69,6 +78,33 @@ def entry_in(line: str) -> "tuple[str, str] | None":
     return line[: len(line) - len(command)].rstrip(), command
 
 
+def user_in(command: str) -> "str | None":
+    """Return the first word of a command, if a user can have that name."""
+    match = USER_FIRST.match(command)
+    return match[1] if match else None
+
+
+def names_users(lines: "list[str]") -> bool:
+    """Whether this is a crontab of the system, with users' names in its lines."""
+    for line in lines:
+        if line.lstrip().startswith("#"):
+            if USERS_COLUMN.match(line.lstrip()):
+                return True
+        elif line.strip() and not assignment_in(line):
+            entry = entry_in(line)
+            if entry and user_in(entry[1]) in USERS:
+                return True
+    return False
+
+
+def describe_user(name: str) -> str:
+    """Say why a line with a user's name is not taken over."""
+    return (
+        f'problem: before the command stands a user\'s name, "{name}", as in /etc/crontab:'
+        " take it out of the line; the job will run as the user of the runner"
+    )
+
+
 def read_crontab(text: str) -> "list[Entry | Other]":
     """Read a crontab line by line; comments and blank lines are left out."""
     if len(text) > LONGEST:
@@ -79,7 +115,9 @@ def read_crontab(text: str) -> "list[Entry | Other]":
     size = 0
     found: list[Entry | Other] = []
     # cron knows no other ends of lines, such as form feeds.
-    for number, line in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    has_users = names_users(lines)
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         assignment = assignment_in(line)
@@ -92,6 +130,10 @@ def read_crontab(text: str) -> "list[Entry | Other]":
             found.append(Other(number, line, describe_variable(name)))
         elif entry:
             schedule, command = entry
+            user = user_in(command) if has_users else None
+            if user:
+                found.append(Other(number, line, describe_user(user)))
+                continue
             zone = environment.get("CRON_TZ")
             body = script(command, environment)
             size += len(body)
@@ -184,11 +226,14 @@ def import_crontab(
         return rows
     problems = [(row[0], row[4][9:]) for row in rows if row[4].startswith("problem: ")]
     if problems:
+        numbers = ", ".join(str(number) for number, _ in problems[:MOST_NUMBERS])
+        more = len(problems) - MOST_NUMBERS
         plpy.error(
             f"pgagent: crontab: line {problems[0][0]}: {problems[0][1]}",
             sqlstate="22023",
-            detail=f"{len(problems)} lines can't be taken over, and no job was made;"
-            " a dry run lists them.",
+            detail=f"Lines that can't be taken over: {numbers}"
+            + (f" and {more} more" if more > 0 else "")
+            + ". No job was made; a dry run says of each what it becomes.",
         )
     for job in new:
         make_job(*job)

@@ -16,6 +16,18 @@ JOBS = """
     SELECT jobid, schedule, command, nodename, database, username, active, jobname,
         username <> current_user AS foreign_user
     FROM cron.job ORDER BY jobid"""
+AWAIT = "SELECT pgagent.pga_pg_cron_await()"
+BUSY = "SELECT unnest(pgagent.pga_pg_cron_busy($1, $2, $3)) AS jobid"
+# What is to be done at the end of the transaction, whenever that is.
+IS_AT_END = "SELECT 1 WHERE to_regclass('pg_temp.pga_moved') IS NOT NULL"
+PREPARE_END = """
+    CREATE TEMPORARY TABLE pga_moved (
+        jobs integer[], cron_jobs bigint[], databases text[], commands text[]
+    ) ON COMMIT DROP;
+    CREATE CONSTRAINT TRIGGER pga_moved AFTER INSERT ON pg_temp.pga_moved
+        DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION pgagent.pga_pg_cron_moved()"""
+AT_END = "INSERT INTO pg_temp.pga_moved VALUES ($1, $2, $3, $4)"
 HERE = ("localhost", "", "127.0.0.1", "::1")
 
 
@@ -45,42 +57,78 @@ def differences(job: "dict[str, Any]") -> "tuple[list[str], bool]":
     return notes, job["active"] and here
 
 
-def make_job(name: str, job: "dict[str, Any]", zone: str, enabled: bool) -> None:  # noqa: FBT001
-    """Make the job that a job of pg_cron becomes."""
-    ask(
-        "SELECT pgagent.pga_job_make($1, $2, 'sql'::text, $3, $4, $5, $6)",
+def make_job(name: str, job: "dict[str, Any]", zone: str, enabled: bool) -> int:  # noqa: FBT001
+    """Make the job that a job of pg_cron becomes, and return its id."""
+    made: int = ask(
+        "SELECT pgagent.pga_job_make($1, $2, 'sql'::text, $3, $4, $5, $6) AS id",
         "text text text text text boolean",
         *(name, job["schedule"], job["command"], job["database"], zone, enabled),
-    )
+    )[0]["id"]
+    return made
 
 
-def take_over(
-    name: str,
-    job: "dict[str, Any]",
-    zone: str,
-    dry: bool,  # noqa: FBT001
-    all_users: bool,  # noqa: FBT001
-) -> str:
-    """Take over one job, and say what becomes of it."""
-    if ask("SELECT 1 FROM pgagent.pga_job WHERE jobname = $1", "text", name):
-        return "left alone: there is a job of this name"
-    if job["foreign_user"] and not all_users:
-        return (
-            f"left alone: it ran as {job['username']},"
-            " and would run with the login of the runner"
-        )
-    notes, enabled = differences(job)
-    try:
-        with plpy.subtransaction():
-            make_job(name, job, zone, enabled)
-            if dry:
-                raise DryRunError
-    except DryRunError:
-        pass
-    except plpy.SPIError as e:
-        return "problem: " + str(e).split("\n")[0]
-    done = "would become a job" if dry else "has become a job"
-    return "; ".join([done, *notes])
+def parts_of(jobs: "list[dict[str, Any]]") -> "tuple[list[Any], ...]":
+    """Return ids, databases and commands of jobs of pg_cron."""
+    return tuple([job[key] for job in jobs] for key in ("jobid", "database", "command"))
+
+
+def busy_of(jobs: "list[dict[str, Any]]") -> "set[int]":
+    """Return the ids of those that pg_cron runs right now, in a moment when it starts none."""
+    ask(AWAIT)
+    return {row["jobid"] for row in ask(BUSY, "bigint[] text[] text[]", *parts_of(jobs))}
+
+
+def arrange_end(moved: "dict[int, dict[str, Any]]") -> None:
+    """Have the transaction end in such a moment, and next runs computed from then on."""
+    if not ask(IS_AT_END):
+        plpy.execute(PREPARE_END)
+    types = "integer[] bigint[] text[] text[]"
+    ask(AT_END, types, [*moved], *parts_of([*moved.values()]))
+
+
+class Move:
+    """What one call does: what it may do, and what it has moved so far."""
+
+    def __init__(self, zone: str, *, dry: bool, all_users: bool) -> None:
+        self.zone = zone
+        self.dry = dry
+        self.all_users = all_users
+        self.busy: set[int] = set()
+        self.moved: dict[int, dict[str, Any]] = {}
+
+    def take_over(self, name: str, job: "dict[str, Any]") -> str:
+        """Take over one job, and say what becomes of it."""
+        reason = self.reason_against(name, job)
+        if reason:
+            return f"left alone: {reason}"
+        notes, enabled = differences(job)
+        try:
+            with plpy.subtransaction():
+                made = make_job(name, job, self.zone, enabled)
+                if self.dry:
+                    raise DryRunError
+        except DryRunError:
+            pass
+        except plpy.SPIError as e:
+            return "problem: " + str(e).split("\n")[0]
+        else:
+            if enabled:
+                self.moved[made] = job
+        done = "would become a job" if self.dry else "has become a job"
+        return "; ".join([done, *notes])
+
+    def reason_against(self, name: str, job: "dict[str, Any]") -> "str | None":
+        """Say why a job is not to be taken over, if there is a reason."""
+        if ask("SELECT 1 FROM pgagent.pga_job WHERE jobname = $1", "text", name):
+            return "there is a job of this name"
+        if job["foreign_user"] and not self.all_users:
+            return (
+                f"it ran as {job['username']},"
+                " and would run with the login of the runner"
+            )
+        if job["jobid"] in self.busy:
+            return "pg_cron is running it; call again when that has ended"
+        return None
 
 
 def import_pg_cron(
@@ -95,13 +143,16 @@ def import_pg_cron(
             detail="It is in the database that cron.database_name says.",
         )
     dry = dry_run is not False
-    zone = ask(ZONE)[0]["zone"]
+    move = Move(ask(ZONE)[0]["zone"], dry=dry, all_users=bool(all_users))
+    jobs = ask(JOBS)
+    if not dry:
+        move.busy = busy_of(jobs)
     rows = []
     names: set[str] = set()
-    for job in ask(JOBS):
+    for job in jobs:
         name = name_of(job, names)
         names.add(name)
-        result = take_over(name, job, zone, dry, bool(all_users))
+        result = move.take_over(name, job)
         rows.append((job["jobid"], name, job["schedule"], job["database"], result))
     problems = [(row[0], row[4][9:]) for row in rows if row[4].startswith("problem: ")]
     if problems and not dry:
@@ -111,4 +162,6 @@ def import_pg_cron(
             detail=f"{len(problems)} jobs can't be taken over, and none was;"
             " a dry run lists them.",
         )
+    if move.moved:
+        arrange_end(move.moved)
     return rows

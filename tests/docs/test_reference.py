@@ -4,6 +4,7 @@ import re
 
 import pytest
 import reference
+from documents import commands_of
 from support import ROOT
 from transitions import register
 
@@ -44,6 +45,8 @@ def test_every_function_and_view_has_an_example_that_runs(conn):
     register(conn)
     found = conn.execute(EXAMPLES).fetchall()
     assert len(found) > 20
+    shown = {command.text.strip() for command in commands_of("docs/reference.md")}
+    assert shown == {reference.parts(comment)[1] for _, comment in found}
     for name, comment in found:
         _, example = reference.parts(comment)
         assert example, f"{name} has no example"

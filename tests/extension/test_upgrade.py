@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from documents import block
 from support import poll
 from transitions import register, sweep
 
@@ -16,7 +17,7 @@ from .contents import (
 from .members import definitions, members
 
 UPGRADE = "ALTER EXTENSION pgagent UPDATE"
-ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
+ADOPT = block("docs/upgrading.md", "CREATE EXTENSION pgagent VERSION 'unpackaged'")
 
 
 def default_timezone(conn):

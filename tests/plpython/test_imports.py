@@ -87,6 +87,61 @@ def test_a_job_that_does_something_else_than_its_line_is_pointed_out(conn):
     ]
 
 
+# As Debian has them. The jobs of each end as "root: not found" if they are taken literally.
+SYSTEM_CRONTABS = {
+    "/etc/crontab": """\
+# /etc/crontab: system-wide crontab
+SHELL=/bin/sh
+# *  *  *  *  * user-name command to be executed
+17 *\t* * *\troot\tcd / && run-parts --report /etc/cron.hourly
+25 6\t* * *\talice\ttest -x /usr/sbin/anacron || run-parts /etc/cron.daily
+""",
+    "without comments": """\
+
+@reboot www-data /usr/bin/warm
+30 2 * * 1 root /usr/local/bin/backup --all
+0 3 * * * alice /usr/bin/true
+""",
+    "/etc/cron.d/e2scrub_all": """\
+SHELL=/bin/sh
+
+30 3 * * 0 root test -e /run/systemd/system || SERVICE_MODE=1 /usr/lib/e2fsprogs/e2scrub_all_cron
+10 3 * * * root test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r
+""",
+}
+
+
+@pytest.mark.parametrize("crontab", SYSTEM_CRONTABS)
+def test_a_crontab_with_users_is_recognised(conn, refused, crontab):
+    text = SYSTEM_CRONTABS[crontab]
+    rows = conn.execute("SELECT * FROM pgagent.import_crontab(%s)", [text]).fetchall()
+    problems = {row[0]: row[4] for row in rows if row[4].startswith("problem: ")}
+    wanted = [
+        number
+        for number, line in enumerate(text.split("\n"), 1)
+        if re.match(r"[0-9@]", line)
+    ]
+    assert list(problems) == wanted
+    assert all("a user's name, " in problem for problem in problems.values())
+    told = refused("22023", "pgagent.import_crontab(%s, dry_run => false)", text)
+    assert f"Lines that can't be taken over: {', '.join(map(str, wanted))}." in told
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
+
+
+def test_commands_are_not_taken_for_users(conn):
+    crontab = """
+# my user crontab
+@daily mail -s report /tmp/report
+@daily backup /var/lib
+@daily sync
+@daily postgres --single
+@daily root-backup.sh now
+@daily sh /usr/local/bin/root
+"""
+    rows = conn.execute("SELECT result FROM pgagent.import_crontab(%s)", [crontab])
+    assert rows.fetchall() == 6 * [("would become a job",)]
+
+
 def test_only_a_newline_ends_a_line(conn):
     rows = conn.execute(
         "SELECT line, job FROM pgagent.import_crontab(E'@daily a\\x0cb\\u2028c\\r\\n@daily d')"

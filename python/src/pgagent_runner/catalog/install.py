@@ -1,7 +1,7 @@
 """The catalogue where no extension can be installed: what makes and updates it.
 
 The scripts are those of the extension, which `make` puts beside this module: tables,
-a look at whose they are, changes from older ones, functions. The version of a schema is
+a look at whose they are and what is in the way, changes from older ones, functions. The version of a schema is
 read from the text of its function pgagent_version(), which is not called: it could be
 anybody's.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from psycopg.errors import Diagnostic
 
 from pgagent_runner.catalog.connection import (
     BlockingConnection,
@@ -33,7 +35,8 @@ _LOCK_TIMEOUT = 3.0  # seconds
 
 _ONE_AT_A_TIME = "SELECT pg_catalog.pg_advisory_xact_lock(7421990250172911::bigint)"
 
-# The tables of 3.4 to 4.2 are the same; those of 5.0.0 had no function that tells.
+# The tables of 3.4 to 4.2 are the same; 5.0.0 had no function that tells. A column does
+# not tell either, for it may be the user's own.
 _FOUND = """
     SELECT (SELECT e.extversion FROM pg_catalog.pg_extension AS e
             WHERE e.extname = 'pgagent'),
@@ -41,11 +44,13 @@ _FOUND = """
                (SELECT pg_catalog.regexp_replace(p.prosrc, '[^0-9.]+', '', 'g')
                 FROM pg_catalog.pg_proc AS p
                 WHERE p.oid = pg_catalog.to_regprocedure('pgagent.pgagent_version()')),
-               (SELECT CASE WHEN pg_catalog.bool_or(a.attname = 'jobkeepfor')
-                            THEN '5.0.0' ELSE '4.2' END
-                FROM pg_catalog.pg_attribute AS a
-                WHERE a.attrelid = pg_catalog.to_regclass('pgagent.pga_job')
-                HAVING pg_catalog.count(*) > 0)
+               (SELECT CASE WHEN EXISTS (
+                    SELECT FROM pg_catalog.pg_proc AS p
+                    WHERE p.pronamespace = c.relnamespace
+                          AND p.proname = 'pga_agent_register'
+                ) THEN '5.0.0' ELSE '4.2' END
+                FROM pg_catalog.pg_class AS c
+                WHERE c.oid = pg_catalog.to_regclass('pgagent.pga_job'))
            )
 """
 
@@ -56,12 +61,14 @@ class Change:
 
     before, after: versions; `before` is None where there was no catalogue.
     script: the SQL that it takes, for one transaction; empty if nothing is to be done.
+    warnings: what the database had to say about it.
     """
 
     database: str
     before: str | None
     after: str
     script: str
+    warnings: tuple[str, ...] = ()
 
 
 def init(conninfo: str, *, dry_run: bool = False) -> Change:
@@ -80,7 +87,8 @@ def update(conninfo: str, *, dry_run: bool = False) -> Change:
     That of pgAgent 3.4 to 4.2 is taken over with all its rows. Raises CatalogError if
     there is none, if it belongs to an extension, if it is newer, if tables or functions
     in the schema are another role's (not a superuser's), if somebody has locked it, if
-    the database refuses, or if this package has no scripts.
+    the database refuses, if something that people have made is in the way, or if this
+    package has no scripts.
     """
     return _change(conninfo, _script_of_update, dry_run=dry_run)
 
@@ -90,6 +98,8 @@ def _change(
 ) -> Change:
     after = version("pgagent-runner")
     session = connect(conninfo, _LOCK_TIMEOUT)
+    warnings: list[str] = []
+    session.add_notice_handler(lambda d: warnings.append(_text_of(d)))
     database = session.info.dbname
     with session, translated_errors(session), session.transaction():
         session.execute(_ONE_AT_A_TIME)
@@ -103,7 +113,14 @@ def _change(
         script = "" if before == after else script_of(before, after)
         if script and not dry_run:
             session.execute(f"{_HEAD}{script}".encode())
-    return Change(database, before, after, script and f"{_HEAD}{script}")
+    return Change(
+        *(database, before, after, script and f"{_HEAD}{script}", tuple(warnings))
+    )
+
+
+def _text_of(notice: Diagnostic) -> str:
+    texts = (notice.message_primary, notice.message_detail)
+    return "\n".join(text for text in texts if text)
 
 
 def _found(session: BlockingConnection) -> tuple[str | None, str | None]:
@@ -130,7 +147,7 @@ def _script_of_update(before: str | None, after: str) -> str:
         path.stem.partition("--")[0]: path.stem.partition("--")[2]
         for path in _SCRIPTS.glob("*--*.sql")
     }
-    script, at = _read("trust.sql"), before
+    script, at = _read("trust.sql") + _read("obstacles.sql"), before
     while at != after:
         if at not in deltas:
             raise CatalogError(

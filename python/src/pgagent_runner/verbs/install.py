@@ -35,6 +35,8 @@ def main(verb: str, arguments: Sequence[str]) -> int:
             reason += "; nothing was changed, try again later"
         sys.stderr.write(f"pgagent {verb}: {reason}\n")
         return 1
+    for warning in change.warnings:
+        sys.stderr.write(f"pgagent {verb}: {warning}\n")
     if not change.script:
         sys.stderr.write(_DONE.format(change, "is there already: nothing to do"))
     elif options.dry_run:
