@@ -29,7 +29,7 @@ BEGIN
         END IF;
         -- Whoever asks for a run gets an id that is nobody else's.
         IF NEW.jobrunid IS NOT NULL AND NEW.jobrunid IS DISTINCT FROM OLD.jobrunid THEN
-            NEW.jobrunid := nextval('pgagent.pga_joblog_jlgid_seq');
+            NEW.jobrunid := pgagent.pga_free_run_id(NEW.jobid);
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
