@@ -51,3 +51,4 @@ BEGIN
 END;
 $$;
 DROP FUNCTION IF EXISTS pgagent.pga_job_make_up(pgagent.pga_job);
+DROP FUNCTION IF EXISTS pgagent.pga_explain_due(pgagent.pga_job);

@@ -125,7 +125,8 @@ BEGIN
     END IF;
 
     IF p_job.joboverlap = 'queue' THEN
-        SELECT l.jlgstart + l.jlgduration INTO v_busy_until
+        SELECT CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+                    THEN l.jlgstart + pgagent.pga_span(l.jlgduration) END INTO v_busy_until
         FROM pgagent.pga_joblog AS l
         WHERE l.jlgjobid = p_job.jobid AND l.jlgid < p_run_id ORDER BY l.jlgid DESC LIMIT 1;
         IF v_next <= v_busy_until OR v_next > p_started THEN
