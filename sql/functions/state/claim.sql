@@ -159,7 +159,7 @@ COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, in
 'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
-    p_agent_id integer, p_limit integer, p_only integer[] DEFAULT NULL, p_without integer[] DEFAULT NULL
+    p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]
 )
 RETURNS TABLE (job_id integer, job_name text, due_in double precision) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -208,7 +208,7 @@ COMMENT ON FUNCTION pgagent.pga_job_set_aside(integer, text) IS
 'Has all agents leave a job alone that could not be claimed: for a second, and twice as long each further time, up to a minute. Returns for how many seconds; NULL if the job is gone, or somebody has claimed it.';
 
 -- PL/pgSQL for the sake of its plan cache.
-CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text, p_without integer[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text, p_without integer[])
 RETURNS double precision LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

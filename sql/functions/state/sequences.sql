@@ -71,12 +71,11 @@ DECLARE
 BEGIN
     LOOP
         v_run_id := nextval('pgagent.pga_joblog_jlgid_seq');
-        IF NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = v_run_id)
-           AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobrunid = v_run_id AND j.jobid <> p_job_id) THEN
-            RETURN v_run_id;
-        END IF;
+        EXIT WHEN NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = v_run_id)
+                  AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobrunid = v_run_id AND j.jobid <> p_job_id);
         PERFORM pgagent.pga_sequences_forward();
     END LOOP;
+    RETURN v_run_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_free_run_id(integer) IS

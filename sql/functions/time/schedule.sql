@@ -49,14 +49,12 @@ COMMENT ON FUNCTION pgagent.pga_interval_next(pgagent.pga_schedule, timestamptz)
 'The first instant after p_after at which a schedule with jscevery runs: its start plus a multiple of the interval, on no excepted date and in no excepted minute. NULL if there is none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_zone_is_unknown(p_schedule pgagent.pga_schedule)
-RETURNS boolean LANGUAGE plpgsql STABLE
+RETURNS boolean LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
     -- Neither one time nor the start of a runner lies in a zone.
-    RETURN p_schedule.jscat IS NULL AND NOT p_schedule.jscreboot
-           AND pgagent.pga_local_time(p_schedule.jsctimezone, '2000-01-01 00:00 UTC') IS NULL;
-END;
+    SELECT p_schedule.jscat IS NULL AND NOT p_schedule.jscreboot
+           AND pgagent.pga_local_time(p_schedule.jsctimezone, now()) IS NULL
 $$;
 COMMENT ON FUNCTION pgagent.pga_zone_is_unknown(pgagent.pga_schedule) IS
 'Whether a schedule can''t start its job because the server does not know its time zone: it may have been renamed, or not be installed.';
