@@ -93,3 +93,23 @@ def test_a_step_starts_with_few_reads_however_often_it_has_before(
 
     assert len(runs(conn, job_id)) == 50
     assert starting < MOST_READS
+
+
+@pytest.mark.parametrize("statistics", ["none", "of one job"])
+def test_a_claim_takes_few_reads_however_often_the_job_has_run(conn, dsn, statistics):
+    add_due_jobs(conn, 1)
+    if statistics != "none":
+        conn.execute("VACUUM ANALYZE")
+    with closing(connect(dsn)) as session:
+        register(session)
+        claiming = []
+        for _ in range(200):
+            conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+            with session.transaction():
+                claimed, reads = rows_read(session, claim_all, 1)
+            claiming.append(reads)
+            assert record_all(session, *map(list, zip(*claimed, strict=True))) == [
+                (None,)
+            ]
+
+    assert claiming[-1] < 2 * MOST_READS

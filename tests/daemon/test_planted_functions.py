@@ -24,6 +24,9 @@ CALLED = (
     "pga_run_record",
     "pga_step_finish",
     "pga_log_prune",
+    "pga_run_due",
+    "pga_job_set_aside",
+    "pga_job_review",
 )
 
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision", "text")
@@ -151,9 +154,12 @@ def test_no_planted_function_runs(planted, dsn):
         ("pga_agent_heartbeat(%s, make_interval(secs => %s))", (1, 1.0)),
         ("pga_agent_leave(%s)", (1,)),
         ("pga_agent_session(%s, %s)", (70_000, 1)),
-        ("pga_run_claim(%s, %s, %s)", (70_000, 33, 1.0)),
+        ("pga_run_claim(%s, %s, %s, %s, %s)", (70_000, 33, 1.0, 1, [1])),
+        ("pga_run_due(%s, %s, %s, %s)", (70_000, 33, [1], [1])),
+        ("pga_job_set_aside(%s, %s)", (1, "a")),
+        ("pga_job_review(%s)", ([1],)),
         ("pga_log_prune(%s, %s, %s)", (0, 500, 500)),
-        ("pga_look_again(%s)", (1,)),
+        ("pga_look_again(%s, %s)", (1, [1])),
     ],
 )
 def test_what_is_planted_would_answer_a_call_without_types(planted, call, parameters):

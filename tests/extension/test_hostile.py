@@ -50,7 +50,12 @@ UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
 
 TRANSITIONS = f"""
 SELECT pgagent.pga_agent_register(p_station => 'here', p_lease => '1 minute')
-SELECT pgagent.pga_look_again(p_station => 'here')
+SELECT pgagent.pga_look_again(p_station => 'here', p_without => NULL)
+SELECT * FROM pgagent.pga_run_due(p_agent_id => {THIS}, p_limit => 9, p_only => NULL, p_without => NULL)
+SELECT pgagent.pga_job_set_aside(p_job_id => 1, p_reason => 'x')
+SELECT pgagent.pga_sequences_forward()
+SELECT * FROM pgagent.pga_job_review(p_unknown => '{{1}}')
+DELETE FROM pgagent.pga_jobaside
 SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT * FROM pgagent.pga_run_record(p_agent_id => {THIS}, p_entries => '[{{"run_id": 1, "step_log_id": 1, "step_status": "f", "result": 0, "output": "x", "cpu": 0.5, "memory": 9, "next_step_id": 1, "attempt": 2}}]')
 SELECT pgagent.pga_seconds_until_due(p_station => 'here')

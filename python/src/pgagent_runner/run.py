@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Protocol
 
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog import Seal
+from pgagent_runner.catalog import CatalogError, CatalogLostError, Seal
 from pgagent_runner.events import Events, RunEnded, RunRecorded, RunStarted, StepEnded
 from pgagent_runner.model import (
     CONNECTION,
@@ -53,6 +53,9 @@ class Recorder(Protocol):
         on_recorded: Callable[[Exception | None], None],
     ) -> None:
         """Have the end of a run recorded, and of its last step; do not wait for it."""
+
+    async def read_step(self, step: Step) -> Step | None:
+        """Return a step with its long texts; None if it has been deleted."""
 
     def seal(self, step_log_id: int) -> Seal:
         """Return how a step commits together with its row in the log."""
@@ -121,6 +124,11 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
     events: Events,
 ) -> EndedStep:
     """Execute a step, repeatedly if that may help; its end is not recorded yet."""
+    if not step.is_complete:
+        complete = await _completed(step, recorder)
+        if isinstance(complete, Outcome):
+            return EndedStep(step_log_id, _step_status(step, complete), complete)
+        step = complete
     attempt = 1
     longest = max(_LONGEST_DELAY, step.retry_delay)
     # A little jitter, so that steps that failed together do not return together.
@@ -149,6 +157,19 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
             status = _step_status(step, cut_short)
             events.emit(StepEnded(run, step, status, cut_short))
             return EndedStep(step_log_id, status, cut_short)
+
+
+async def _completed(step: Step, recorder: Recorder) -> Step | Outcome:
+    """Return a step with its long texts, or how it ends because they can't be read."""
+    reason = "it has been deleted"
+    try:
+        if (complete := await recorder.read_step(step)) is not None:
+            return complete
+    except CatalogLostError:
+        raise
+    except CatalogError as e:
+        reason = f"its text can't be read: {e}"
+    return Outcome(Ending.FAILED, -1, f"{reason}\n", reason)
 
 
 def _may_pass(step: Step, outcome: Outcome) -> bool:

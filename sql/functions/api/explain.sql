@@ -23,7 +23,7 @@ BEGIN
         RETURN format('ended at %s', p_schedule.jscend);
     ELSIF p_schedule.jscend < p_schedule.jscstart THEN
         RETURN format('ends at %s, before it starts at %s', p_schedule.jscend, p_schedule.jscstart);
-    ELSIF NOT EXISTS (SELECT FROM pg_timezone_names AS z WHERE lower(z.name) = lower(p_schedule.jsctimezone)) THEN
+    ELSIF pgagent.pga_zone_is_unknown(p_schedule) THEN
         RETURN format('is in a time zone that this server does not know: %s', p_schedule.jsctimezone);
     END IF;
     IF pgagent.pga_schedule_next(v_bare, now()) IS NOT NULL THEN
@@ -38,7 +38,7 @@ COMMENT ON FUNCTION pgagent.pga_explain_schedule(pgagent.pga_schedule) IS
 'What a schedule will do, or why it will not do anything, in words.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_agent(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
-RETURNS record LANGUAGE plpgsql
+RETURNS record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -57,7 +57,7 @@ COMMENT ON FUNCTION pgagent.pga_explain_agent(pgagent.pga_job) IS
 'Whether a runner that may execute this job is alive.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_claim(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
-RETURNS record LANGUAGE plpgsql
+RETURNS record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -65,22 +65,27 @@ DECLARE
 BEGIN
     SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l
     WHERE l.jlgjobid = p_job.jobid AND l.jlgstatus = 'r' ORDER BY l.jlgid DESC LIMIT 1;
-    ok := p_job.jobagentid IS NULL;
+    ok := p_job.jobagentid IS NULL AND v_run.jlgid IS NULL;
     IF p_job.jobagentid IS NULL THEN
-        detail := 'not running';
-    ELSIF EXISTS (SELECT FROM pgagent.agents AS a WHERE a.agent_id = p_job.jobagentid AND a.alive) THEN
+        detail := CASE WHEN v_run.jlgid IS NULL THEN 'not running'
+            ELSE format('run %s is still open, though no agent holds the job; any runner will close it within seconds', v_run.jlgid) END;
+    ELSIF NOT EXISTS (SELECT FROM pgagent.agents AS a WHERE a.agent_id = p_job.jobagentid AND a.alive) THEN
+        detail := format('claimed by agent %s, which is dead; any runner will free it within seconds', p_job.jobagentid);
+    ELSIF v_run.jlgid IS NULL THEN
+        detail := format('agent %s holds the job, and its run is not in the log any more; the next one waits until the agent lets go', p_job.jobagentid);
+    ELSE
         detail := format('run %s is under way since %s on host "%s"; the next one waits for it',
                          v_run.jlgid, v_run.jlgstart, v_run.jlgstation);
-    ELSE
-        detail := format('claimed by agent %s, which is dead; any runner will free it within seconds', p_job.jobagentid);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_claim(pgagent.pga_job) IS
 'Whether a run of this job is under way, or held by an agent that is dead.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_explain_due(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
-RETURNS record LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_due(
+    p_job pgagent.pga_job, p_is_locked boolean, OUT ok boolean, OUT detail text
+)
+RETURNS record LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -93,23 +98,33 @@ BEGIN
     ELSIF NOT ok THEN
         detail := format('due at %s%s', p_job.jobnextrun, CASE WHEN isfinite(p_job.jobnextrun)
             THEN format(', in %s', date_trunc('second', p_job.jobnextrun - now())) ELSE '' END);
+    ELSIF p_is_locked THEN
+        ok := false;
+        detail := format('due since %s; but another transaction has locked the job''s row: runners pass it over', p_job.jobnextrun);
     ELSE
-        detail := format('due since %s', p_job.jobnextrun);
-        BEGIN
-            PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = p_job.jobid FOR NO KEY UPDATE NOWAIT;
-            detail := detail || '; the next runner with a free worker takes it';
-        EXCEPTION
-            WHEN lock_not_available THEN
-                ok := false;
-                detail := detail || '; but another transaction has locked the job''s row: runners pass it over';
-            WHEN insufficient_privilege OR read_only_sql_transaction THEN
-                NULL;
-        END;
+        detail := format('due since %s; the next runner with a free worker takes it', p_job.jobnextrun);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_explain_due(pgagent.pga_job) IS
-'Whether this job is due, and whether it can be claimed.';
+COMMENT ON FUNCTION pgagent.pga_explain_due(pgagent.pga_job, boolean) IS
+'Whether this job is due, and whether it can be claimed: not if another transaction has locked it.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_aside(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT false, format('it could not be started %s times, since %s: %s; %s', s.jsatimes, s.jsasince, s.jsareason,
+        CASE WHEN s.jsauntil BETWEEN now() AND now() + interval '1 minute'
+             THEN format('the next attempt is in %s s', ceil(extract(epoch FROM s.jsauntil - now())))
+             ELSE 'the next runner with a free worker tries again' END)
+    FROM pgagent.pga_jobaside AS s
+    WHERE s.jsajobid = p_job.jobid AND p_job.jobagentid IS NULL AND p_job.jobnextrun <= now();
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_aside(pgagent.pga_job) IS
+'If this job is due and could not be started: why, and when it is tried again.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_last(p_job_id bigint, OUT ok boolean, OUT detail text)
 RETURNS record LANGUAGE plpgsql STABLE
@@ -169,8 +184,8 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
 'Whether this job is enabled, and whether it was disabled for killing its runners.';
 
-CREATE OR REPLACE FUNCTION pgagent.explain_job(job_id bigint)
-RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_gates(p_job_id bigint, p_is_locked boolean)
+RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -179,35 +194,59 @@ DECLARE
     v_steps bigint;
     v_enabled_steps bigint;
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id);
-    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id;
+    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id;
     RETURN QUERY SELECT 'enabled', v_job.jobenabled, pgagent.pga_explain_enabled(v_job);
 
     SELECT count(*), count(*) FILTER (WHERE s.jstenabled) INTO v_steps, v_enabled_steps
-    FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id;
+    FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job_id;
     RETURN QUERY SELECT 'steps', v_enabled_steps > 0, CASE
         WHEN v_steps = 0 THEN 'the job has no steps: runs end at once with nothing to do'
         WHEN v_enabled_steps = 0 THEN format('all %s steps are disabled: runs end at once with nothing to do', v_steps)
         ELSE format('%s of %s steps are enabled', v_enabled_steps, v_steps) END;
 
-    IF NOT EXISTS (SELECT FROM pgagent.pga_schedule AS s WHERE s.jscjobid = job_id) THEN
+    IF NOT EXISTS (SELECT FROM pgagent.pga_schedule AS s WHERE s.jscjobid = p_job_id) THEN
         RETURN QUERY SELECT 'schedule', false, 'the job has no schedules: it runs only when somebody starts it';
     END IF;
-    FOR v_schedule IN SELECT s.* FROM pgagent.pga_schedule AS s WHERE s.jscjobid = job_id ORDER BY s.jscid LOOP
+    FOR v_schedule IN SELECT s.* FROM pgagent.pga_schedule AS s WHERE s.jscjobid = p_job_id ORDER BY s.jscid LOOP
         RETURN QUERY SELECT format('schedule "%s"', v_schedule.jscname),
             v_schedule.jscenabled AND (v_schedule.jscreboot OR pgagent.pga_schedule_next(v_schedule, now()) IS NOT NULL),
             format('%s in %s %s', pgagent.pga_schedule_text(v_schedule), v_schedule.jsctimezone,
                    pgagent.pga_explain_schedule(v_schedule));
     END LOOP;
     RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
-    RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job) AS e;
+    RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job, p_is_locked) AS e;
+    RETURN QUERY SELECT 'set aside', e.ok, e.detail FROM pgagent.pga_explain_aside(v_job) AS e;
     RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;
     RETURN QUERY SELECT 'rules', NULL::boolean, pgagent.pga_explain_rules(v_job);
-    RETURN QUERY SELECT 'last run', e.ok, e.detail FROM pgagent.pga_explain_last(job_id) AS e;
+    RETURN QUERY SELECT 'last run', e.ok, e.detail FROM pgagent.pga_explain_last(p_job_id) AS e;
     RETURN QUERY
     SELECT 'left out', NULL::boolean,
            format('its times from %s to %s did not run: %s', s.jskfrom, s.jskuntil, s.jskreason)
-    FROM pgagent.pga_jobskip AS s WHERE s.jskjobid = explain_job.job_id ORDER BY s.jskid DESC LIMIT 1;
+    FROM pgagent.pga_jobskip AS s WHERE s.jskjobid = p_job_id ORDER BY s.jskid DESC LIMIT 1;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_gates(bigint, boolean) IS
+'What explain_job() returns, all of it as of one moment; p_is_locked: whether another transaction has locked the job.';
+
+CREATE OR REPLACE FUNCTION pgagent.explain_job(job_id bigint)
+RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_locked boolean := false;
+BEGIN
+    PERFORM pgagent.pga_job_name(job_id);
+    BEGIN
+        PERFORM FROM pgagent.pga_job AS j
+        WHERE j.jobid = job_id AND j.jobagentid IS NULL AND j.jobnextrun <= now() FOR NO KEY UPDATE NOWAIT;
+        RAISE no_data_found;      -- which gives the lock back
+    EXCEPTION
+        WHEN lock_not_available THEN
+            v_is_locked := true;
+        WHEN no_data_found OR insufficient_privilege OR read_only_sql_transaction THEN
+            NULL;
+    END;
+    RETURN QUERY SELECT g.gate, g.ok, g.detail FROM pgagent.pga_explain_gates(job_id, v_is_locked) AS g;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.explain_job(bigint) IS

@@ -26,7 +26,9 @@ SELECT l.jlgjobid::bigint AS jobid, l.jlgid AS runid, l.jlgagentid AS job_pid,
            SELECT s.jsloutput FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = l.jlgid
            ORDER BY s.jslid DESC LIMIT 1
        )) AS return_message,
-       l.jlgstart AS start_time, l.jlgstart + l.jlgduration AS end_time
+       l.jlgstart AS start_time,
+       CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+            THEN l.jlgstart + pgagent.pga_span(l.jlgduration) END AS end_time
 FROM pgagent.pga_joblog AS l;
 COMMENT ON VIEW pgagent.job_run_details IS
 'The runs as pg_cron shows them, with the command of the job''s first SQL step. Example: DELETE FROM pgagent.job_run_details WHERE end_time < now() - interval ''7 days''.';

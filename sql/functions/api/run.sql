@@ -24,9 +24,11 @@ BEGIN
 
     IF v_job.jobagentid IS NOT NULL THEN
         RAISE EXCEPTION 'pgagent: job "%" is already running', v_job.jobname USING ERRCODE = 'object_in_use',
-            DETAIL = (SELECT format('It is run %s, since %s, on host "%s".', l.jlgid, l.jlgstart, l.jlgstation)
-                      FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = job_id AND l.jlgstatus = 'r'
-                      ORDER BY l.jlgid DESC LIMIT 1);
+            DETAIL = COALESCE((
+                SELECT format('It is run %s, since %s, on host "%s".', l.jlgid, l.jlgstart, l.jlgstation)
+                FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = job_id AND l.jlgstatus = 'r'
+                ORDER BY l.jlgid DESC LIMIT 1
+            ), format('Agent %s holds it; the run is not in the log any more.', v_job.jobagentid));
     ELSIF v_job.jobrunid IS NOT NULL THEN
         IF v_job.jobfromstep IS DISTINCT FROM v_step_id THEN
             RAISE EXCEPTION 'pgagent: job "%" is about to run, from another step', v_job.jobname

@@ -52,15 +52,30 @@ COMMENT ON VIEW pgagent.skipped_runs IS
 
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
-       CASE WHEN j.jobagentid IS NOT NULL THEN 'running' WHEN j.jobnextrun <= now() THEN 'due'
-            WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN j.jobenabled THEN 'never due'
-            ELSE 'disabled' END AS state,
+       CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
+            WHEN j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN 'set aside'
+            WHEN j.jobnextrun <= now() THEN 'due'
+            WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN NOT j.jobenabled THEN 'disabled'
+            WHEN l.status IS NOT NULL AND EXISTS (
+                SELECT FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscat <= now()
+            ) AND NOT EXISTS (
+                SELECT FROM pgagent.pga_schedule AS s
+                WHERE s.jscjobid = j.jobid AND s.jscenabled AND s.jscat IS NULL AND COALESCE(s.jscend > now(), true)
+            ) THEN 'done'
+            ELSE 'never due' END AS state,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
        l.message AS last_message, l.duration AS last_duration,
        f.consecutive_failures, f.recent_runs, d.p50 AS duration_p50, d.p95 AS duration_p95,
        (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
-        FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule
+        FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule,
+       nullif(concat_ws('; ', CASE WHEN j.jobagentid IS NULL AND j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN
+           format('could not be started %s times, since %s: %s', x.jsatimes, x.jsasince, x.jsareason) END,
+           (SELECT string_agg(format('schedule "%s" is in a time zone that this server does not know: %s',
+                                     s.jscname, s.jsctimezone), '; ' ORDER BY s.jscid)
+            FROM pgagent.pga_schedule AS s
+            WHERE s.jscjobid = j.jobid AND s.jscenabled AND pgagent.pga_zone_is_unknown(s))), '') AS problem
 FROM pgagent.pga_job AS j
+LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
 LEFT JOIN LATERAL (
     SELECT CASE r.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
                 WHEN 'i' THEN 'nothing to do' WHEN 'd' THEN 'aborted' END AS status,
@@ -86,5 +101,5 @@ LEFT JOIN LATERAL (
           WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
 ) AS d ON true;
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state, next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

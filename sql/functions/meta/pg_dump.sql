@@ -1,5 +1,5 @@
--- pg_dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents
--- and their sessions, which are those of the server that was dumped.
+-- pg_dump.sql: what pg_dump keeps of the tables and sequences: everything but the agents,
+-- their sessions and what they could not start, which are of the server that was dumped.
 DO $$
 DECLARE
     v_name text;
@@ -14,6 +14,7 @@ BEGIN
     END LOOP;
     PERFORM pg_extension_config_dump('pgagent.pga_jobagent', 'WHERE false');
     PERFORM pg_extension_config_dump('pgagent.pga_jobsession', 'WHERE false');
+    PERFORM pg_extension_config_dump('pgagent.pga_jobaside', 'WHERE false');
 END;
 $$;
 

@@ -20,6 +20,7 @@ BEGIN
             USING ERRCODE = 'read_only_sql_transaction',
                   DETAIL = 'The agent registers as soon as the server is promoted.';
     END IF;
+    PERFORM pgagent.pga_sequences_forward();
     -- Whoever had this process id before us is gone.
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text);
     -- It lives, whatever has become of its earlier sessions.

@@ -1,8 +1,13 @@
 -- claim.sql: claiming the jobs that are due: a job is claimed while pga_job.jobagentid is
--- set. Writes pga_job, and opens runs in pga_joblog and pga_jobsteplog.
+-- set. Writes pga_job and pga_jobaside, and opens runs in pga_joblog and pga_jobsteplog.
+--
+-- Whatever users have hung on these tables takes part in a claim, and may refuse it or
+-- delay it. An agent that is refused so claims job by job: the others are claimed, and the
+-- one is set aside.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(
-    p_agent_id integer, p_limit integer, p_longest double precision
+    p_agent_id integer, p_limit integer, p_longest double precision,
+    p_only integer DEFAULT NULL, p_without integer[] DEFAULT NULL
 )
 RETURNS TABLE (
     run_id bigint, run_job_id integer, run_job_name text, run_timeout double precision,
@@ -17,96 +22,217 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_station text;
+    v_any_aside boolean;
+    v_aside integer[];      -- jobs that are not claimed now
+    -- Of the jobs that are claimed, in one order. The ids are drawn here, so the rest
+    -- need not be joined with what it inserts.
+    v_job_ids integer[];
+    v_due timestamptz[];
+    v_from_steps integer[];
+    v_run_ids bigint[];
+    v_step_log_ids bigint[];
+    v_stored integer;
+    v_unstored integer;
 BEGIN
-    SELECT a.jagstation INTO v_station FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
+    SELECT a.jagstation, EXISTS (SELECT FROM pgagent.pga_jobaside), p_without || ARRAY(
+        SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
+        WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
+    ) INTO v_station, v_any_aside, v_aside
+    FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
 
-    RETURN QUERY
     WITH due AS MATERIALIZED (
-        -- A disabled job has a next run only if somebody asked for one.
-        SELECT j AS job
+        -- A disabled job has a next run only if somebody asked for one. One with an open
+        -- run that nobody holds, or another agent, waits until that is closed.
+        SELECT j.jobid, j.jobnextrun, j.jobrunid, j.jobfromstep, j.jobmissed, j.jobmissedlimit, j.joboverlap
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND j.jobhostagent IN ('', v_station)
+              AND j.jobid <> ALL (v_aside) AND (p_only IS NULL OR j.jobid = p_only)
+              AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = j.jobid AND l.jlgstatus = 'r')
         ORDER BY j.jobnextrun, j.jobid
         LIMIT p_limit
         FOR NO KEY UPDATE SKIP LOCKED
     ), timely AS MATERIALIZED (
-        SELECT (d.job).jobid, (d.job).jobrunid, (d.job).jobfromstep, CASE
-            WHEN (d.job).jobrunid IS NULL AND (
-                (d.job).jobnextrun < now() - CASE
-                    WHEN (d.job).jobmissedlimit IS NOT NULL THEN pgagent.pga_span((d.job).jobmissedlimit) END
-                OR ((d.job).jobmissed <> 'latest' OR (d.job).joboverlap = 'queue')
-                   AND (d.job).jobnextrun < now() - interval '1 minute'
-            ) THEN pgagent.pga_job_make_up(d.job)
-            ELSE (d.job).jobnextrun END AS due
+        SELECT d.jobid, d.jobrunid, d.jobfromstep, CASE
+            WHEN d.jobrunid IS NULL AND (
+                d.jobnextrun < now() - CASE
+                    WHEN d.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(d.jobmissedlimit) END
+                OR (d.jobmissed <> 'latest' OR d.joboverlap = 'queue')
+                   AND d.jobnextrun < now() - interval '1 minute'
+            ) THEN pgagent.pga_job_make_up(d.jobid, d.jobnextrun, d.jobmissed, d.jobmissedlimit, d.joboverlap)
+            ELSE d.jobnextrun END AS due
         FROM due AS d
-    ), claimed AS (
-        -- The ids are drawn here, so the rest need not be joined with what it inserts.
+    )
+    SELECT array_agg(t.jobid), array_agg(t.due), array_agg(t.jobfromstep),
+           array_agg(CASE WHEN t.due <= now() THEN
+               COALESCE(t.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')) END),
+           array_agg(CASE WHEN t.due <= now() THEN nextval('pgagent.pga_jobsteplog_jslid_seq') END)
+    INTO v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids
+    FROM timely AS t;
+
+    IF v_job_ids IS NOT NULL THEN
+        -- Statements of their own, not parts of one: tables with rules take no others.
         -- record.sql says what "= ANY (ARRAY[...])" is for.
         UPDATE pgagent.pga_job AS j
-        SET jobagentid = CASE WHEN t.due <= now() THEN p_agent_id END, jobnextrun = t.due,
-            joblastrun = CASE WHEN t.due <= now() THEN now() ELSE j.joblastrun END,
+        SET jobagentid = CASE WHEN c.due <= now() THEN p_agent_id END, jobnextrun = c.due,
+            joblastrun = CASE WHEN c.due <= now() THEN now() ELSE j.joblastrun END,
             jobrunid = NULL, jobfromstep = NULL
-        FROM timely AS t WHERE j.jobid = ANY (ARRAY[t.jobid])
-        RETURNING j.jobid, j.jobname, j.jobtimeout, t.due, t.jobfromstep,
-                  CASE WHEN j.jobagentid IS NOT NULL THEN
-                      COALESCE(t.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')) END AS run_id,
-                  CASE WHEN j.jobagentid IS NOT NULL THEN
-                      nextval('pgagent.pga_jobsteplog_jslid_seq') END AS step_log_id
-    ), opened AS (
-        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
-        SELECT c.run_id, c.jobid, p_agent_id, v_station, c.due
-        FROM claimed AS c WHERE c.run_id IS NOT NULL
-    ), step AS MATERIALIZED (
-        SELECT c.jobid, c.jobname, c.jobtimeout, c.due, c.run_id,
-               CASE WHEN s.jstid IS NOT NULL THEN c.step_log_id END AS step_log_id, s.*,
-               row_number() OVER (PARTITION BY c.run_id ORDER BY s.jstname, s.jstid) AS place
-        FROM claimed AS c
-        LEFT JOIN pgagent.pga_jobstep AS s ON s.jstjobid = ANY (ARRAY[c.jobid]) AND s.jstenabled
-            AND (c.jobfromstep IS NULL OR (s.jstname, s.jstid) >= (
-                SELECT f.jstname, f.jstid FROM pgagent.pga_jobstep AS f WHERE f.jstid = c.jobfromstep
-            ))
-        WHERE c.run_id IS NOT NULL
-    ), started AS (
-        INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid)
-        SELECT s.step_log_id, s.run_id, s.jstid FROM step AS s
-        WHERE s.place = 1 AND s.step_log_id IS NOT NULL
-    )
-    SELECT s.run_id, s.jobid, s.jobname, extract(epoch FROM s.jobtimeout)::double precision,
-           s.step_log_id, s.jstid, s.jstname, s.jstkind::text, s.jstcode,
-           s.jstdbname::text, s.jstconnstr, s.jstonerror::text, s.jstmode,
-           extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
-           extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff, s.jstretryon,
-           NULL::double precision
-    FROM step AS s
-    ORDER BY s.due, s.run_id, s.place;
+        FROM unnest(v_job_ids, v_due) AS c (job_id, due) WHERE j.jobid = ANY (ARRAY[c.job_id]);
 
-    look_again := least(pgagent.pga_look_again(v_station), p_longest);
+        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
+        SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due
+        FROM unnest(v_job_ids, v_due, v_run_ids) AS c (job_id, due, run_id)
+        JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
+        WHERE c.run_id IS NOT NULL;
+
+        GET DIAGNOSTICS v_stored = ROW_COUNT;
+        IF v_stored < cardinality(v_run_ids) THEN
+            -- Not put off, nor refused by the trigger of pga_job? It could not be closed.
+            SELECT min(j.jobid) INTO v_unstored
+            FROM unnest(v_job_ids, v_run_ids) AS c (job_id, run_id)
+            JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
+            WHERE NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (ARRAY[c.run_id]));
+            IF v_unstored IS NOT NULL THEN
+                RAISE EXCEPTION 'the run of job % has not been stored', v_unstored
+                    USING ERRCODE = 'data_exception', DETAIL = 'A trigger or a rule on pga_joblog has left its row out.';
+            END IF;
+        END IF;
+
+        INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid)
+        SELECT c.step_log_id, c.run_id, s.jstid
+        FROM unnest(v_job_ids, v_from_steps, v_run_ids, v_step_log_ids) AS c (job_id, from_step, run_id, step_log_id)
+        JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE,
+        LATERAL (
+            SELECT t.jstid FROM pgagent.pga_jobstep AS t
+            WHERE t.jstjobid = ANY (ARRAY[c.job_id]) AND t.jstenabled
+                  AND (c.from_step IS NULL OR (t.jstname, t.jstid) >= (
+                      SELECT f.jstname, f.jstid FROM pgagent.pga_jobstep AS f WHERE f.jstid = c.from_step
+                  ))
+            ORDER BY t.jstname, t.jstid LIMIT 1
+        ) AS s;
+
+        -- What users' triggers have to say is said now, not when this is committed.
+        SET CONSTRAINTS ALL IMMEDIATE;
+
+        -- The first step is the one that has been started. Texts of a few are in the answer,
+        -- those of many or long ones are not: the agent has more to do than to wait for them.
+        RETURN QUERY
+        SELECT c.run_id, j.jobid, left(j.jobname, 1000), extract(epoch FROM j.jobtimeout)::double precision,
+               f.jslid, s.jstid, left(s.jstname, 1000), s.jstkind::text,
+               CASE WHEN s.is_short THEN s.jstcode END, s.jstdbname::text,
+               CASE WHEN s.is_short THEN s.jstconnstr END, s.jstonerror::text, s.jstmode,
+               extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
+               extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff,
+               CASE WHEN pg_column_size(s.jstretryon) < 65536 THEN s.jstretryon END,
+               NULL::double precision
+        FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids)
+             AS c (job_id, due, from_step, run_id, step_log_id)
+        JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
+        LEFT JOIN pgagent.pga_jobsteplog AS f ON f.jslid = ANY (ARRAY[c.step_log_id])
+        LEFT JOIN LATERAL (
+            SELECT t.*, octet_length(t.jstcode) + octet_length(t.jstconnstr)::bigint <= 262144 AS is_short
+            FROM pgagent.pga_jobstep AS t
+            WHERE t.jstjobid = ANY (ARRAY[c.job_id])
+                  AND (t.jstid = f.jsljstid OR t.jstenabled AND (
+                      c.from_step IS NULL OR (t.jstname, t.jstid) >= (
+                          SELECT g.jstname, g.jstid FROM pgagent.pga_jobstep AS g WHERE g.jstid = c.from_step
+                      )
+                  ))
+        ) AS s ON f.jslid IS NOT NULL
+        ORDER BY c.due, c.run_id, s.jstid <> f.jsljstid, s.jstname, s.jstid;
+
+        IF v_any_aside THEN
+            DELETE FROM pgagent.pga_jobaside AS s
+            USING pgagent.pga_job AS j
+            WHERE s.jsajobid = ANY (v_job_ids) AND j.jobid = s.jsajobid AND j.jobagentid = p_agent_id;
+        END IF;
+    END IF;
+
+    look_again := least(pgagent.pga_look_again(v_station, p_without), p_longest);
     RETURN NEXT;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one was then. Raises PGA03 if the agent is not registered.';
+COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
+    p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]
+)
+RETURNS TABLE (job_id integer, job_name text, due_in double precision) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_station text;
+BEGIN
+    SELECT a.jagstation INTO v_station FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
+    RETURN QUERY
+    SELECT j.jobid, left(j.jobname, 1000), CASE
+        WHEN greatest(j.jobnextrun, s.jsauntil) <= statement_timestamp() THEN 0
+        ELSE extract(epoch FROM greatest(j.jobnextrun, s.jsauntil) - statement_timestamp())::double precision END
+    FROM pgagent.pga_job AS j
+    LEFT JOIN pgagent.pga_jobaside AS s
+        ON s.jsajobid = j.jobid AND s.jsauntil BETWEEN now() AND now() + interval '1 minute'
+    WHERE j.jobagentid IS NULL AND isfinite(greatest(j.jobnextrun, '-infinity'::timestamptz))
+          AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', v_station)
+          AND CASE WHEN p_only IS NULL THEN j.jobnextrun <= statement_timestamp() AND s.jsajobid IS NULL
+                   ELSE j.jobid = ANY (p_only) END
+          AND j.jobid <> ALL (COALESCE(p_without, '{}'))
+    ORDER BY j.jobnextrun, j.jobid LIMIT p_limit;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_due(integer, integer, integer[], integer[]) IS
+'The jobs that this agent may claim now, the longest due first, or those of p_only that it may claim some time, and in how many seconds (0: now); without those in p_without. At most p_limit.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_set_aside(p_job_id integer, p_reason text)
+RETURNS double precision LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_until timestamptz;
+BEGIN
+    INSERT INTO pgagent.pga_jobaside AS s (jsajobid, jsauntil, jsareason)
+    SELECT j.jobid, clock_timestamp() + interval '1 second', left(p_reason, 10000)
+    FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id AND j.jobagentid IS NULL
+    ON CONFLICT (jsajobid) DO UPDATE
+    -- 1, 2, 4 ... 60 seconds
+    SET jsauntil = clock_timestamp() + least(power(2, least(s.jsatimes, 6)), 60) * interval '1 second',
+        jsatimes = s.jsatimes + 1, jsareason = EXCLUDED.jsareason
+    RETURNING s.jsauntil INTO v_until;
+    RETURN extract(epoch FROM v_until - clock_timestamp())::double precision;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_set_aside(integer, text) IS
+'Has all agents leave a job alone that could not be claimed: for a second, and twice as long each further time, up to a minute. Returns for how many seconds; NULL if the job is gone, or somebody has claimed it.';
 
 -- PL/pgSQL for the sake of its plan cache.
-CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text)
+CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text, p_without integer[])
 RETURNS double precision LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-BEGIN
-    RETURN (
-        SELECT CASE WHEN j.jobnextrun <= statement_timestamp() THEN 0
-            WHEN isfinite(j.jobnextrun)
-            THEN extract(epoch FROM j.jobnextrun - statement_timestamp())::double precision END
-        FROM pgagent.pga_job AS j
-        WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
-        ORDER BY j.jobnextrun LIMIT 1
+DECLARE
+    v_aside CONSTANT integer[] := ARRAY(
+        SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
+        WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
     );
+    v_next timestamptz;
+BEGIN
+    SELECT j.jobnextrun INTO v_next
+    FROM pgagent.pga_job AS j
+    WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
+          AND j.jobid <> ALL (p_without || v_aside)
+    ORDER BY j.jobnextrun LIMIT 1;
+    IF v_aside <> ARRAY[]::integer[] THEN
+        SELECT least(v_next, min(greatest(j.jobnextrun, s.jsauntil))) INTO v_next
+        FROM pgagent.pga_jobaside AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jsajobid
+        WHERE s.jsajobid = ANY (v_aside) AND s.jsajobid <> ALL (COALESCE(p_without, '{}'))
+              AND j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station);
+    END IF;
+    RETURN CASE WHEN v_next <= statement_timestamp() THEN 0
+        WHEN isfinite(v_next) THEN extract(epoch FROM v_next - statement_timestamp())::double precision END;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_look_again(text) IS
-'How long, by this server''s clock and from the beginning of the statement, until the next job that an agent on this host may claim is due; 0 if one was then, NULL if none ever is.';
-
+COMMENT ON FUNCTION pgagent.pga_look_again(text, integer[]) IS
+'How long, by this server''s clock and from the beginning of the statement, until the next job that an agent on this host may claim, other than those in p_without, is due, and not set aside any more; 0 if one was then, NULL if none ever is.';

@@ -65,43 +65,44 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_latest(integer, timestamptz, integer) IS
 'An instant, p_after or later, after which fewer than p_count times of the job have passed.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_job_make_up(p_job pgagent.pga_job)
+CREATE OR REPLACE FUNCTION pgagent.pga_job_make_up(
+    p_job_id integer, p_due timestamptz, p_missed text, p_missed_limit interval, p_overlap text
+)
 RETURNS timestamptz LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_due CONSTANT timestamptz := p_job.jobnextrun;
     v_limit CONSTANT interval := CASE
-        WHEN p_job.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(p_job.jobmissedlimit)
-        WHEN p_job.jobmissed = 'skip' THEN interval '1 minute'
+        WHEN p_missed_limit IS NOT NULL THEN pgagent.pga_span(p_missed_limit)
+        WHEN p_missed = 'skip' THEN interval '1 minute'
     END;
-    v_after timestamptz := v_due;
+    v_after timestamptz := p_due;
     v_reason text;
     v_first timestamptz;
 BEGIN
     -- A run that somebody has asked for is at no time of a schedule, and is not left out.
     -- No schedule has a time before our era, where dates end soon.
-    IF v_due < '0001-01-01 00:00 UTC'
-       OR pgagent.pga_job_next_run(p_job.jobid, v_due - interval '1 microsecond')
-          IS DISTINCT FROM v_due THEN
-        RETURN v_due;
+    IF p_due < '0001-01-01 00:00 UTC'
+       OR pgagent.pga_job_next_run(p_job_id, p_due - interval '1 microsecond')
+          IS DISTINCT FROM p_due THEN
+        RETURN p_due;
     END IF;
-    IF now() - v_due > v_limit THEN
+    IF now() - p_due > v_limit THEN
         v_after := now() - v_limit;
         v_reason := format('no runner took the job within %s', v_limit);
-    ELSIF p_job.jobmissed = 'all' OR p_job.joboverlap = 'queue' THEN
-        v_after := pgagent.pga_job_latest(p_job.jobid, v_due, 100);
+    ELSIF p_missed = 'all' OR p_overlap = 'queue' THEN
+        v_after := pgagent.pga_job_latest(p_job_id, p_due, 100);
         v_reason := 'more than 100 runs were due';
     END IF;
-    IF v_after = v_due THEN
-        RETURN v_due;
+    IF v_after = p_due THEN
+        RETURN p_due;
     END IF;
-    v_first := pgagent.pga_job_next_run(p_job.jobid, v_after);
-    PERFORM pgagent.pga_job_skip(p_job.jobid, v_due, v_after, v_reason);
+    v_first := pgagent.pga_job_next_run(p_job_id, v_after);
+    PERFORM pgagent.pga_job_skip(p_job_id, p_due, v_after, v_reason);
     RETURN v_first;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_make_up(pgagent.pga_job) IS
+COMMENT ON FUNCTION pgagent.pga_job_make_up(integer, timestamptz, text, interval, text) IS
 'The time for which a late job is to run: the one at which it fell due, or a later one, possibly still to come, if it is too late for that; NULL for none. Records what is left out. A job with jobmissed ''skip'' is too late after a minute, unless jobmissedlimit says otherwise; of times that are made up for one by one only the latest hundred are.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_after_run(
@@ -124,7 +125,8 @@ BEGIN
     END IF;
 
     IF p_job.joboverlap = 'queue' THEN
-        SELECT l.jlgstart + l.jlgduration INTO v_busy_until
+        SELECT CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+                    THEN l.jlgstart + pgagent.pga_span(l.jlgduration) END INTO v_busy_until
         FROM pgagent.pga_joblog AS l
         WHERE l.jlgjobid = p_job.jobid AND l.jlgid < p_run_id ORDER BY l.jlgid DESC LIMIT 1;
         IF v_next <= v_busy_until OR v_next > p_started THEN

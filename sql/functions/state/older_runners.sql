@@ -15,19 +15,22 @@ RETURNS TABLE (
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.run_id, c.run_job_id, c.run_job_name, c.run_timeout, c.run_step_log_id,
-           c.step_id, c.step_name, c.step_kind, c.step_code, c.step_database, c.step_conninfo,
+           c.step_id, c.step_name, c.step_kind,
+           COALESCE(c.step_code, (SELECT s.jstcode FROM pgagent.pga_jobstep AS s WHERE s.jstid = c.step_id)),
+           c.step_database,
+           COALESCE(c.step_conninfo, (SELECT s.jstconnstr FROM pgagent.pga_jobstep AS s WHERE s.jstid = c.step_id)),
            c.step_on_error, c.step_mode, c.step_timeout, c.step_retries, c.step_retry_delay,
            c.step_retry_backoff, c.step_retry_on
-    FROM pgagent.pga_run_claim(p_agent_id, p_limit, NULL::double precision) AS c
+    FROM pgagent.pga_run_claim(p_agent_id, p_limit, NULL::double precision, NULL::integer, NULL::integer[]) AS c
     WHERE c.run_id IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
-'For runners of 5.0: claims runs as the function of three arguments does, which also says when to look again.';
+'For runners of 5.0: claims runs as the function of five arguments does, which also says when to look again.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_seconds_until_due(p_station text)
 RETURNS double precision LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_look_again($1) $$;
+AS $$ SELECT pgagent.pga_look_again($1, NULL::integer[]) $$;
 COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
 'For runners of 5.0: what pga_look_again() returns.';
 

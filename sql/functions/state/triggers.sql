@@ -29,7 +29,7 @@ BEGIN
         END IF;
         -- Whoever asks for a run gets an id that is nobody else's.
         IF NEW.jobrunid IS NOT NULL AND NEW.jobrunid IS DISTINCT FROM OLD.jobrunid THEN
-            NEW.jobrunid := nextval('pgagent.pga_joblog_jlgid_seq');
+            NEW.jobrunid := pgagent.pga_free_run_id(NEW.jobid);
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
@@ -138,20 +138,25 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_name text;
+    v_schedule pgagent.pga_schedule;
 BEGIN
-    SELECT s.jscname INTO v_name
+    SELECT s.* INTO v_schedule
     FROM pgagent.pga_schedule AS s
     WHERE s.jscid = p_schedule_id AND s.jscenabled
           AND NOT s.jscreboot AND pgagent.pga_schedule_next(s, now()) IS NULL;
-    IF FOUND THEN
-        RAISE NOTICE 'pgagent: schedule "%" never runs from now on', v_name
+    IF NOT FOUND THEN
+        RETURN;
+    ELSIF pgagent.pga_zone_is_unknown(v_schedule) THEN
+        RAISE NOTICE 'pgagent: schedule "%" never runs as long as this server does not know its time zone', v_schedule.jscname
+            USING DETAIL = format('The time zone is %s; the view pg_timezone_names lists those that are known.', v_schedule.jsctimezone);
+    ELSE
+        RAISE NOTICE 'pgagent: schedule "%" never runs from now on', v_schedule.jscname
             USING DETAIL = 'No date and time after now and up to its end matches all its fields and none of its exceptions.';
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_warn(integer) IS
-'Raises a NOTICE if this schedule is enabled and never runs (again).';
+'Raises a NOTICE if this schedule is enabled and never runs (again), or not before the server knows its time zone.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_trigger()
 RETURNS trigger LANGUAGE plpgsql

@@ -48,6 +48,17 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_interval_next(pgagent.pga_schedule, timestamptz) IS
 'The first instant after p_after at which a schedule with jscevery runs: its start plus a multiple of the interval, on no excepted date and in no excepted minute. NULL if there is none.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_zone_is_unknown(p_schedule pgagent.pga_schedule)
+RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Neither one time nor the start of a runner lies in a zone.
+    SELECT p_schedule.jscat IS NULL AND NOT p_schedule.jscreboot
+           AND pgagent.pga_local_time(p_schedule.jsctimezone, now()) IS NULL
+$$;
+COMMENT ON FUNCTION pgagent.pga_zone_is_unknown(pgagent.pga_schedule) IS
+'Whether a schedule can''t start its job because the server does not know its time zone: it may have been renamed, or not be installed.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_kind(p_schedule pgagent.pga_schedule)
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -12,6 +12,8 @@ from pgagent_runner.agent.ear import Ear
 from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.journal import write_down
 from pgagent_runner.agent.lease import Lease, Registered
+from pgagent_runner.agent.review import Review
+from pgagent_runner.agent.suspects import PATIENCE
 from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
@@ -53,7 +55,7 @@ class Service:
         self._pool = pool
         self._nursery = nursery
         conninfo = registered.conninfo
-        self._claims = Claims(conninfo, registered.agent_id, options.lease / 4)
+        self._claims = self._new_claims(PATIENCE)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
         self._events = Events(write_down)
         self._settings = StepSettings(
@@ -84,7 +86,9 @@ class Service:
             on_free=self.look,
             on_idle=on_change,
         )
-        self._claimer = Claimer(self._claims, self._crew, self._options.poll)
+        self._claimer = Claimer(
+            self._claims, self._crew, self._options.poll, self._new_claims
+        )
         ear = Ear(
             lambda: listen(self._registered.conninfo),
             on_change=self.look,
@@ -95,9 +99,10 @@ class Service:
         self._claiming = asyncio.create_task(self._claimer.work())
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._registered.conninfo)
+        review = Review(self._registered.conninfo)
         self._others = [
             asyncio.create_task(_goes_on(work))
-            for work in (ear.work, housekeeping.work)
+            for work in (ear.work, housekeeping.work, review.work)
         ]
         where = self._registered.where
         log.info(
@@ -168,6 +173,10 @@ class Service:
         """Close the sessions with the catalogue."""
         self._claims.close()
         await self._ledger.close()
+
+    def _new_claims(self, patience: float = 0) -> Claims:
+        known, lock_timeout = self._registered, self._options.lease / 4
+        return Claims(known.conninfo, known.agent_id, lock_timeout, patience=patience)
 
     def _note_due(self, moment: float) -> None:
         self._claimer.note_due(moment)

@@ -1,6 +1,6 @@
 """The only speaker to the schema pgagent: its functions that a runner calls."""
 
-from pgagent_runner.catalog.claims import Claimed, Claims
+from pgagent_runner.catalog.claims import Claimed, Claims, DueJob
 from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
 from pgagent_runner.catalog.errors import (
     CatalogError,
@@ -14,7 +14,13 @@ from pgagent_runner.catalog.errors import (
 from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.listener import Listener, listen
 from pgagent_runner.catalog.prune import prune_log
+from pgagent_runner.catalog.refusals import (
+    explain_refusal,
+    is_passing,
+    was_cancelled,
+)
 from pgagent_runner.catalog.registration import Registration
+from pgagent_runner.catalog.review import Reviewed, review_jobs
 
 __all__ = [
     "CatalogError",
@@ -22,16 +28,22 @@ __all__ = [
     "Claimed",
     "Claims",
     "CutError",
+    "DueJob",
     "Ledger",
     "Listener",
     "LockedError",
     "NotRegisteredError",
     "NotRunningError",
     "Registration",
+    "Reviewed",
     "Seal",
     "StrangersError",
+    "explain_refusal",
+    "is_passing",
     "listen",
     "merge_conninfo",
     "parse_conninfo",
     "prune_log",
+    "review_jobs",
+    "was_cancelled",
 ]

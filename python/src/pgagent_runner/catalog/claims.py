@@ -1,4 +1,4 @@
-"""The session through which an agent claims runs."""
+"""The sessions through which an agent claims runs."""
 
 import asyncio
 import math
@@ -12,14 +12,24 @@ import psycopg
 from psycopg import pq
 
 from pgagent_runner.catalog.connection import Connection, Row, open_unless_closed
-from pgagent_runner.catalog.errors import CatalogLostError
+from pgagent_runner.catalog.errors import CatalogError, CatalogLostError
+from pgagent_runner.catalog.refusals import has_taken_id
 from pgagent_runner.model import Run, Step
 
 _CLAIM: LiteralString = """
     SELECT * FROM pgagent.pga_run_claim(
-        %s::integer, %s::integer, %s::double precision
+        %s::integer, %s::integer, %s::double precision, %s::integer, %s::integer[]
     )
 """
+_DUE: LiteralString = """
+    SELECT job_id, job_name, due_in
+    FROM pgagent.pga_run_due(%s::integer, %s::integer, %s::integer[], %s::integer[])
+"""
+_SET_ASIDE: LiteralString = "SELECT pgagent.pga_job_set_aside(%s::integer, %s::text)"
+_FORWARD: LiteralString = "SELECT pgagent.pga_sequences_forward()"
+_PATIENCE: LiteralString = (
+    "SELECT pg_catalog.set_config('statement_timeout'::text, %s::text, false)"
+)
 _IS_REGISTERED: LiteralString = """
     SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
     ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
@@ -35,6 +45,18 @@ class Claimed(NamedTuple):
     is_more_due: bool  # when it was asked, and could not be had
 
 
+class DueJob(NamedTuple):
+    """A job that may be claimed."""
+
+    id: int
+    name: str
+    due_at: float  # on the monotonic clock
+
+    def about(self) -> dict[str, int | str]:
+        """Return what a message of the log is about: `extra`, as `logging` takes it."""
+        return {"job_id": self.id, "job": self.name}
+
+
 class Claims:
     """Claims runs for an agent that is registered.
 
@@ -44,15 +66,23 @@ class Claims:
     may cancel: what it has claimed would be nobody's.
     """
 
-    def __init__(self, conninfo: str, agent_id: int, lock_timeout: float = 0) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        agent_id: int,
+        lock_timeout: float = 0,
+        *,
+        patience: float = 0,
+    ) -> None:
         """Prepare to claim for the agent `agent_id`; `open` comes first.
 
-        A claim waits for a lock on all of a table for `lock_timeout` seconds at most; 0
-        is for ever.
+        A claim waits for a lock on all of a table for `lock_timeout` seconds at most,
+        and takes no longer than `patience`: then it is refused. 0 is for ever.
         """
         self._conninfo = conninfo
         self._agent_id = agent_id
         self._lock_timeout = lock_timeout
+        self._patience = patience
         self._session: Connection | None = None
         self._broken_off = asyncio.Event()
 
@@ -63,23 +93,70 @@ class Claims:
         )
         self._has_ended = False
         self._session.add_notice_handler(self._hear)
+        if self._patience:
+            await self._session.ask(_PATIENCE, [f"{self._patience * 1000:.0f}ms"])
 
-    async def claim(self, limit: int, longest: float) -> Claimed:
+    async def claim(
+        self,
+        limit: int,
+        longest: float,
+        *,
+        only: int | None = None,
+        without: Iterable[int] = (),
+    ) -> Claimed:
         """Claim at most `limit` due runs, the longest due first.
 
-        Also say when to look again: at once if more are due, in `longest` seconds if
+        Of the job `only`, if one is named; of none of the jobs `without`. Also say when to look again: at once if more are due, in `longest` seconds if
         none will be before. The server counts from the question, which came a little
         after it was sent; so the next one comes at its time, or a little before.
         """
         session = await self._usable_session()
+        parameters = (self._agent_id, limit, longest, only, list(without) or None)
         asked = time.monotonic()
-        cursor = await session.ask(_CLAIM, (self._agent_id, limit, longest))
+        try:
+            cursor = await session.ask(_CLAIM, parameters)
+        except CatalogError as e:
+            if not has_taken_id(e):
+                raise
+            await session.ask(_FORWARD)
+            asked = time.monotonic()
+            cursor = await session.ask(_CLAIM, parameters)
         rows = await cursor.fetchall()
         columns = [column.name for column in cursor.description or ()]
         look_again: float = rows.pop()[columns.index("look_again")]
         session.note_rows(len(rows))
         runs = list(_runs(rows, columns))
         return Claimed(runs, asked + look_again, look_again == 0)
+
+    async def due(
+        self,
+        limit: int,
+        *,
+        only: Iterable[int] | None = None,
+        without: Iterable[int] = (),
+    ) -> list[DueJob]:
+        """Return what may be claimed now, the longest due first.
+
+        Of the jobs `only`, if some are named, also what may be claimed later.
+        """
+        session = await self._usable_session()
+        named = None if only is None else list(only)
+        asked = time.monotonic()
+        parameters = (self._agent_id, limit, named, list(without) or None)
+        cursor = await session.ask(_DUE, parameters)
+        return [
+            DueJob(job_id, name, asked + due_in)
+            for job_id, name, due_in in await cursor.fetchall()
+        ]
+
+    async def set_aside(self, job_id: int, reason: str) -> float | None:
+        """Have all agents leave a job alone; return for how long.
+
+        None if the job is gone, or has been claimed by somebody else.
+        """
+        session = await self._usable_session()
+        row = await (await session.ask(_SET_ASIDE, (job_id, reason))).fetchone()
+        return row[0] if row else None
 
     async def renew_plans(self) -> None:
         """Have claims planned anew if it is time: before one is in a hurry.
@@ -88,7 +165,7 @@ class Claims:
         """
         session = self._session
         if session is not None and await session.renew_plans():
-            await session.ask(_CLAIM, (self._agent_id, 0, 0))
+            await session.ask(_CLAIM, (self._agent_id, 0, 0, None, None))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""
@@ -149,12 +226,12 @@ class Claims:
 def _runs(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
     run_of = _reader(Run, "run_", columns, without=("steps",))
-    step_of = _reader(Step, "step_", columns)
+    step_of = _reader(Step, "step_", columns, without=("is_complete",))
     step_id = columns.index("step_id")
     for fields, of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
         steps = tuple(
-            _sound(Step._make(step_of(row)))
+            _sound(Step(*step_of(row)))
             for row in of_run
             if row[step_id] is not None
         )
@@ -179,6 +256,8 @@ def _sound(step: Step) -> Step:
     days is more than nothing to PostgreSQL, which counts 360 for the year, but less in
     seconds.
     """
+    if step.code is None:  # type: ignore[redundant-expr]
+        step = step._replace(code="", conninfo="", is_complete=False)
     return step._replace(
         timeout=_limit(step.timeout),
         retry_delay=max(step.retry_delay, 0.0),

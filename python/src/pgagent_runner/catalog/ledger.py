@@ -15,7 +15,8 @@ from pgagent_runner.catalog.errors import (
 )
 from pgagent_runner.catalog.lanes import Lanes
 from pgagent_runner.catalog.reopening import GIVEN_UP, Reopening, is_set_within
-from pgagent_runner.model import EndedStep, Run, RunStatus
+from pgagent_runner.catalog.step_texts import read_step
+from pgagent_runner.model import EndedStep, Run, RunStatus, Step
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +161,13 @@ class Ledger:
     async def has_succeeded(self, step_log_id: int) -> bool:
         """Tell whether this row of a step is closed as succeeded."""
         return await self._ask(_HAS_SUCCEEDED, (step_log_id,)) == (True,)
+
+    async def read_step(self, step: Step) -> Step | None:
+        """Return a step with its long texts, in a session of its own; None if gone.
+
+        Raises `CatalogError`.
+        """
+        return await read_step(self._conninfo, self._closed, step)
 
     async def note_session(self, pid: int) -> None:
         """Note, before it is used, a session that executes steps for the agent."""
