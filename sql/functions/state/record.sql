@@ -46,7 +46,7 @@ BEGIN
         UPDATE pgagent.pga_jobsteplog AS s
         SET jslstatus = e.step_status, jslresult = e.result, jsloutput = e.output,
             jslcpu = e.cpu * interval '1 second', jslmemory = e.memory,
-            jslduration = clock_timestamp() - s.jslstart
+            jslduration = greatest(clock_timestamp() - s.jslstart, interval '0')
         FROM entry AS e
         WHERE s.jslid = ANY (ARRAY[e.step_log_id]) AND s.jslstatus = 'r'
               AND (e.run_status IS NULL OR e.run_id = ANY (ARRAY(SELECT h.run_id FROM held AS h)))
@@ -154,6 +154,7 @@ AS $$
 DECLARE
     v_running CONSTANT character := character 'r';
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- A schedule that was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
     FROM unnest(p_held) AS r (run_id),
@@ -166,7 +167,7 @@ BEGIN
     WITH closed AS (
         UPDATE pgagent.pga_joblog AS l
         SET jlgstatus = r.status, jlgmessage = r.message,
-            jlgduration = clock_timestamp() - l.jlgstart
+            jlgduration = greatest(clock_timestamp() - l.jlgstart, interval '0')
         FROM unnest(p_run_ids, p_statuses, p_messages) AS r (run_id, status, message)
         WHERE l.jlgid = ANY (ARRAY[r.run_id]) AND l.jlgstatus = v_running
               AND r.status IS NOT NULL AND r.run_id = ANY (p_held)
@@ -222,7 +223,7 @@ BEGIN
         RETURN 1;
     END IF;
     UPDATE pgagent.pga_jobsteplog AS s
-    SET jslstatus = 'd', jslduration = clock_timestamp() - s.jslstart,
+    SET jslstatus = 'd', jslduration = greatest(clock_timestamp() - s.jslstart, interval '0'),
         jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
     WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
     PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['d'], ARRAY[p_reason]);
@@ -241,7 +242,7 @@ AS $$
 BEGIN
     UPDATE pgagent.pga_jobsteplog AS s
     SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
-        jslduration = clock_timestamp() - s.jslstart
+        jslduration = greatest(clock_timestamp() - s.jslstart, interval '0')
     WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'step log row % is not running', p_step_log_id

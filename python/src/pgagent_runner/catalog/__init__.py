@@ -14,12 +14,14 @@ from pgagent_runner.catalog.ledger import Ledger, Seal
 from pgagent_runner.catalog.listener import Listener, listen
 from pgagent_runner.catalog.prune import prune_log
 from pgagent_runner.catalog.registration import Registration
+from pgagent_runner.catalog.sweeps import Deed, Sweeps, Swept, open_sweeps
 
 __all__ = [
     "CatalogError",
     "CatalogLostError",
     "Claimed",
     "Claims",
+    "Deed",
     "Ledger",
     "Listener",
     "LockedError",
@@ -28,8 +30,11 @@ __all__ = [
     "Registration",
     "Seal",
     "StrangersError",
+    "Sweeps",
+    "Swept",
     "listen",
     "merge_conninfo",
+    "open_sweeps",
     "parse_conninfo",
     "prune_log",
 ]

@@ -177,6 +177,7 @@ class Ledger:
         self._lookup: Connection | None = None
         self._writing: asyncio.Task[None] | None = None
         self._locked: set[asyncio.Task[None]] = set()
+        self._warned_of_sessions = False
 
     async def open(self) -> None:
         """Open two sessions. Raises `CatalogLostError` if they can't be had."""
@@ -263,8 +264,20 @@ class Ledger:
         return await self._ask(_HAS_SUCCEEDED, (step_log_id,)) == (True,)
 
     async def note_session(self, pid: int) -> None:
-        """Note, before it is used, a session that executes steps for the agent."""
-        await self._ask(_NOTE_SESSION, (self._agent_id, pid))
+        """Note, before it is used, a session that executes steps for the agent.
+
+        If somebody's trigger or rule refuses that, the step goes on all the same; only
+        if this runner stands still would nobody end its session.
+        """
+        try:
+            await self._ask(_NOTE_SESSION, (self._agent_id, pid), most_refusals=1)
+        except CatalogError as e:
+            is_gone = isinstance(e.__cause__, psycopg.errors.ForeignKeyViolation)
+            if isinstance(e, CatalogLostError) or is_gone:
+                raise
+            if not self._warned_of_sessions:
+                self._warned_of_sessions = True
+                log.warning("sessions of steps can't be noted: %s", e)
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions that have been waiting for an answer for so long.
@@ -275,7 +288,13 @@ class Ledger:
             if session is not None and session.break_off_silent(seconds):
                 log.warning("a session has not answered for %.0f s", seconds)
 
-    async def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
+    async def _ask(
+        self,
+        query: LiteralString,
+        parameters: Row,
+        *,
+        most_refusals: int = _MOST_REFUSALS,
+    ) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
         refusals = 0
         backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
@@ -286,7 +305,7 @@ class Ledger:
                     return await (await self._lookup.ask(query, parameters)).fetchone()
             except CatalogError as e:
                 refusals += not isinstance(e, CatalogLostError | LockedError)
-                if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
+                if refusals == most_refusals or await self._is_closed_within(backoff):
                     raise
 
     async def _record(
