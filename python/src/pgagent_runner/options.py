@@ -115,8 +115,8 @@ class AgentOptions:
         whole(1, 1000),
         "run at most N jobs at the same time",
         default=None,
-        shown_default="a third of the server's max_connections, at most"
-        f" {MOST_WORKERS}",
+        shown_default="a third of the server's max_connections, which all runners"
+        f" share, at most {MOST_WORKERS}",
         metavar="N",
     )
     grace: float = option(

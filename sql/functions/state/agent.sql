@@ -39,14 +39,14 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_why_dead(pgagent.pga_jobagent) IS
 'Why this agent counts as dead; NULL if it is alive.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agents_alive()
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_count()
 RETURNS integer LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT count(*)::integer FROM pgagent.pga_jobagent AS a
     WHERE a.jaglease IS NOT NULL AND pgagent.pga_why_dead(a) IS NULL
 $$;
-COMMENT ON FUNCTION pgagent.pga_agents_alive() IS
+COMMENT ON FUNCTION pgagent.pga_agent_count() IS
 'How many agents with a lease are alive: they share the connections of the server.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(
@@ -122,7 +122,7 @@ BEGIN
 
     now := clock_timestamp();
     unarmed := to_jsonb(v_agent) ->> 'jagunarmed';
-    agents := pgagent.pga_agents_alive();
+    agents := pgagent.pga_agent_count();
     -- Whether all others would see this statement.
     seen := current_setting('track_activities')::boolean AND NOT EXISTS (
         SELECT FROM pgagent.pga_jobagent AS a, pg_stat_get_activity(a.jagpid) AS s

@@ -94,7 +94,7 @@ class Registration:
                    ), pg_catalog.current_setting('max_connections'::text)::integer,
                    pgagent.pgagent_version()
         """
-        alive: LiteralString = "SELECT pgagent.pga_agents_alive()"
+        alive: LiteralString = "SELECT pgagent.pga_agent_count()"
         identity = runner or uuid4()
         try:
             row = self._call(query, self._station, self._lease, starting, identity)[0]
