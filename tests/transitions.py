@@ -20,19 +20,29 @@ def register(session, station="here", lease="20 s"):
     return _call(session, "pga_agent_register(%s, %s)", station, lease)
 
 
-def heartbeat(session, lease="20 s"):
-    """Return how many runs of dead agents were aborted."""
-    query = "SELECT swept FROM pgagent.pga_agent_heartbeat(pg_backend_pid(), %s)"
-    return session.execute(query, [lease]).fetchone()[0]
+def heartbeat(session, run_ids=(), lease="20 s"):
+    """Return the answer to a sign of life of an agent that executes these runs."""
+    query = "SELECT * FROM pgagent.pga_agent_heartbeat(pg_backend_pid(), %s, %s)"
+    cursor = session.execute(query, [lease, list(run_ids)])
+    names = [column.name for column in cursor.description]
+    return dict(zip(names, cursor.fetchone(), strict=True))
 
 
 def leave(session):
     _call(session, "pga_agent_leave(pg_backend_pid())")
 
 
-def sweep(session):
-    """Return how many runs of dead agents were aborted."""
-    return session.execute("SELECT swept FROM pgagent.pga_agent_sweep()").fetchone()[0]
+def sweep(session, *, runs=None, jobs=None, judges=True):
+    """Sweep as an agent that executes these runs; return how many were aborted."""
+    return swept(session, runs=runs, jobs=jobs, judges=judges)[0]
+
+
+def swept(session, *, runs=None, jobs=None, judges=True):
+    """Sweep; return how many runs were aborted, whether to go on, and what was done."""
+    query = """
+        SELECT swept, dying, ARRAY(SELECT t ->> 'text' FROM jsonb_array_elements(told) AS t)
+        FROM pgagent.pga_agent_sweep(pg_backend_pid(), %s, %s, %s)"""
+    return session.execute(query, [runs, jobs, judges]).fetchone()
 
 
 def claim(session, limit=10):

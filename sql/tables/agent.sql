@@ -7,7 +7,9 @@ CREATE TABLE pgagent.pga_jobagent (
     -- Since 5.0.0
     jagbackendstart timestamptz,
     jaglease timestamptz,
-    jagrunner uuid
+    jagrunner uuid,
+    -- Since 5.1.0
+    jagleasefor interval
 );
 
 COMMENT ON TABLE pgagent.pga_jobagent IS
@@ -18,6 +20,7 @@ COMMENT ON COLUMN pgagent.pga_jobagent.jagstation IS 'Host name of the agent: it
 COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s session began: with jagpid its identity, since process ids are used again. NULL if unknown.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent counts as alive unless it renews this; NULL for pgAgent''s own daemon, which has no lease.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagrunner IS 'Names the process, whose sessions come and go; NULL for pgAgent''s own daemon, and when the process has registered anew: then it is not dead, only this session is.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagleasefor IS 'How long the lease lasted when it was renewed last; NULL if there is none.';
 
 CREATE TABLE pgagent.pga_jobclass (
     jclid serial NOT NULL PRIMARY KEY,

@@ -23,7 +23,14 @@ BEGIN
 END;
 $$;
 
+-- Functions that return something else now, or have further arguments.
+DROP FUNCTION IF EXISTS pgagent.pga_agent_leave(integer);
+DROP FUNCTION IF EXISTS pgagent.pga_agent_sweep();
+DROP FUNCTION IF EXISTS pgagent.pga_agent_bury(integer, text);
+DROP FUNCTION IF EXISTS pgagent.pga_agent_bury_run(integer, boolean, text);
+
 -- Only the catalogue is written, the log is not.
+ALTER TABLE pgagent.pga_jobagent ADD COLUMN jagleasefor interval;
 ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmemory bigint;
 
 

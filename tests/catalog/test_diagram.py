@@ -20,6 +20,7 @@ from transitions import (
     leave,
     record,
     start_step,
+    sweep,
 )
 
 RESTORING = "SET check_function_bodies = off; SET row_security = off"
@@ -143,7 +144,25 @@ def take_the_other_ways(conn, agent):
     without_run = add_job(conn, "SELECT 1")
     claim(agent)
     conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgjobid = %s", [without_run])
+    add_a_run_that_is_none(conn, agent)
     leave(agent)
+
+
+def add_a_run_that_is_none(conn, agent):
+    """Add a row for a job beside its run under way; have it swept."""
+    job_id = add_job(conn, "SELECT 1")
+    ((run_id, _),) = claim(agent)
+    conn.execute(
+        """
+        WITH run AS (
+            INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstart)
+            VALUES (%s, now() - interval '1 h') RETURNING jlgid
+        )
+        INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid)
+        SELECT jlgid, (SELECT max(jstid) FROM pgagent.pga_jobstep) FROM run""",
+        [job_id],
+    )
+    sweep(agent, runs=[run_id], jobs=[job_id])
 
 
 def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):

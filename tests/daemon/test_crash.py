@@ -45,7 +45,9 @@ def test_the_runs_of_a_killed_runner_are_aborted_by_another(conn, dsn, runner):
     assert [row[1:] for row in step_runs(conn)] == [("d", None, reason)] * 2
     assert [job(conn, job_id, "jobagentid") for job_id in jobs] == [None, None]
     assert agent not in agents(conn)
-    runner.says("aborted 2 runs of agents that are gone")
+    for number, job_id in enumerate(jobs, 1):
+        runner.says(f"run {number} of job {job_id} (")
+    assert runner.log.count(f"): {reason}") == 2
 
 
 @pytest.mark.parametrize("station", ["same", "another"])

@@ -61,6 +61,8 @@ SELECT * FROM pgagent.pga_run_record(p_agent_id => {THIS}, p_entries => '[{{"run
 SELECT pgagent.pga_seconds_until_due(p_station => 'here')
 SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 0)
 SELECT pgagent.pga_agent_heartbeat(p_agent_id => {THIS}, p_lease => '1 minute')
+SELECT * FROM pgagent.pga_agent_heartbeat(p_agent_id => {THIS}, p_lease => '1 minute', p_run_ids => '{{1,2}}')
+SELECT pgagent.pga_agent_count()
 SELECT pgagent.pga_agent_session(p_agent_id => {THIS}, p_pid => {THIS})
 SELECT * FROM pgagent.pga_run_record(p_run_ids => '{{1}}', p_step_log_ids => '{{2}}', p_step_statuses => '{{s}}', p_results => '{{0}}', p_outputs => '{{x}}', p_next_step_ids => '{{NULL}}', p_attempts => '{{1}}', p_run_statuses => '{{s}}', p_messages => '{{NULL}}')
 UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
@@ -71,7 +73,9 @@ SELECT pgagent.pga_run_abort(p_run_id => 2, p_reason => 'enough')
 UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun = '2024-01-01', jobkeepruns = 1
 SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT * FROM pgagent.pga_log_prune(p_after => 0, p_jobs => 9, p_runs => 9)
-SELECT pgagent.pga_agent_sweep()
+UPDATE pgagent.pga_job SET jobagentid = NULL
+DELETE FROM pgagent.pga_jobagent WHERE jagpid <> {THIS}
+SELECT * FROM pgagent.pga_agent_sweep(p_agent_id => {THIS}, p_run_ids => '{{1}}', p_job_ids => '{{1}}', p_judges => true)
 SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})
 """.strip().splitlines()
 

@@ -35,24 +35,24 @@ COMMENT ON COLUMN pgagent.pga_job.jobid IS 'else'
 COMMENT ON INDEX pgagent.pga_job_due IS NULL
 COMMENT ON TRIGGER pga_job_trigger ON pgagent.pga_job IS NULL
 COMMENT ON CONSTRAINT pga_job_pkey ON pgagent.pga_job IS 'else'
-COMMENT ON FUNCTION pgagent.pga_agent_sweep() IS NULL
+COMMENT ON FUNCTION pgagent.pga_agent_shorten() IS NULL
 COMMENT ON SEQUENCE pgagent.pga_job_jobid_seq IS 'else'
 COMMENT ON EXTENSION pgagent IS NULL
 GRANT USAGE ON SCHEMA pgagent TO PUBLIC
 GRANT SELECT ON pgagent.pga_job TO PUBLIC
 GRANT SELECT (jobid) ON pgagent.pga_job TO PUBLIC
-GRANT EXECUTE ON FUNCTION pgagent.pga_agent_sweep() TO PUBLIC
+GRANT EXECUTE ON FUNCTION pgagent.pga_agent_shorten() TO PUBLIC
 REVOKE EXECUTE ON FUNCTION pgagent.pga_job_next_run(integer, timestamptz) FROM PUBLIC
-ALTER FUNCTION pgagent.pga_agent_sweep() RESET search_path
-ALTER FUNCTION pgagent.pga_agent_sweep() SECURITY DEFINER
-ALTER FUNCTION pgagent.pga_agent_sweep() STABLE
-ALTER FUNCTION pgagent.pga_agent_sweep() OWNER TO pg_monitor
-ALTER EXTENSION pgagent DROP FUNCTION pgagent.pga_agent_sweep()
-UPDATE pg_proc SET prosrc = prosrc || ' ' WHERE proname = 'pga_agent_sweep'
+ALTER FUNCTION pgagent.pga_agent_shorten() RESET search_path
+ALTER FUNCTION pgagent.pga_agent_shorten() SECURITY DEFINER
+ALTER FUNCTION pgagent.pga_agent_shorten() STABLE
+ALTER FUNCTION pgagent.pga_agent_shorten() OWNER TO pg_monitor
+ALTER EXTENSION pgagent DROP FUNCTION pgagent.pga_agent_shorten()
+UPDATE pg_proc SET prosrc = prosrc || ' ' WHERE proname = 'pga_agent_shorten'
 UPDATE pg_extension SET extcondition[1] = 'WHERE false' WHERE extname = 'pgagent'
 UPDATE pg_extension SET extconfig = extconfig[2:], extcondition = extcondition[2:] WHERE extname = 'pgagent'
 UPDATE pgagent.pga_jobclass SET jclname = 'else' WHERE jclid = 5
-DELETE FROM pg_init_privs WHERE objoid = 'pgagent.pga_agent_sweep()'::regprocedure
+DELETE FROM pg_init_privs WHERE objoid = 'pgagent.pga_agent_shorten()'::regprocedure
 """.strip().splitlines()
 
 

@@ -44,7 +44,7 @@ def test_the_next_upgrade_replaces_functions_and_nothing_else(
     (control,) = cluster.directory.glob("server/**/extension/pgagent.control")
     script = f"pgagent--{version}--{NEXT}.sql"
     shutil.copy(checkout / "extension" / script, control.parent)
-    conn.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_agent_sweep() TO alice")
+    conn.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_agent_shorten() TO alice")
     before = members(conn)
 
     conn.execute(f"ALTER EXTENSION pgagent UPDATE TO '{NEXT}'")

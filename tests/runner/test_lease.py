@@ -38,6 +38,7 @@ class Guarded:
     def __init__(self):
         self.done = []
         self.seconds = []
+        self.runs = {}
 
     def abort(self, reason):
         self.done.append(("abort", threading.current_thread().name, reason))
@@ -47,6 +48,9 @@ class Guarded:
 
     def keep_alive(self, seconds):
         self.seconds.append(seconds)
+
+    def under_way(self):
+        return self.runs
 
 
 def start(loop, conninfo, told, lease=20.0):
@@ -125,8 +129,11 @@ def test_what_is_to_be_cancelled_is_told(conn, dsn, loop, told):
             "SELECT * FROM pgagent.pga_run_claim(%s, 1, 60)", [agent_id]
         ).fetchall()
         conn.execute("SELECT pgagent.cancel_run(%s)", [run_id])
+        guarded = Guarded()
+        guarded.runs[run_id] = 1
+        lease.guard(guarded)
         lease.beat()
-        poll(lambda: told.pulses and run_id in told.pulses[-1][0].cancelled)
+        poll(lambda: told.pulses and run_id in told.pulses[-1][0].lost)
 
 
 def test_a_registration_that_fails_says_why(dsn, loop, told, tmp_path):

@@ -6,6 +6,7 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -158,8 +159,18 @@ class Heard(NamedTuple):
 
 
 class Pulse(NamedTuple):
-    """The catalogue's answer to a heartbeat."""
+    """The catalogue's answer to a heartbeat.
 
-    swept: int  # runs of dead agents that were aborted
-    dying: int  # dead agents whose sessions have not ended yet
-    cancelled: Mapping[int, str]  # runs of this agent to be stopped, and who says so
+    Where somebody's lock or trigger is in the way, all or part of it is missing.
+    """
+
+    asked: float  # by a clock that goes on while this machine sleeps
+    answered: float
+    refused: str | None = None  # why the lease could not be renewed
+    seen: bool | None = None  # whether it shows that the agent lives even so
+    now: float | None = None  # the server's clock, in seconds
+    dead: int = 0  # how much there is to sweep
+    # Runs of this agent to be stopped, and who says so; None: its row is gone.
+    lost: Mapping[int, str | None] = MappingProxyType({})
+    agents: int | None = None  # that are alive
+    unarmed: str | None = None  # why this agent may claim nothing

@@ -115,8 +115,8 @@ class AgentOptions:
         whole(1, 1000),
         "run at most N jobs at the same time",
         default=None,
-        shown_default="a third of the server's max_connections, at most"
-        f" {MOST_WORKERS}",
+        shown_default="a third of the server's max_connections, which all runners"
+        f" share, at most {MOST_WORKERS}",
         metavar="N",
     )
     grace: float = option(
@@ -184,14 +184,15 @@ class AgentOptions:
         default=False,
     )
 
-    def workers_for(self, max_connections: int) -> int:
+    def workers_for(self, max_connections: int, agents: int = 1) -> int:
         """Return how many jobs run at once on a server with so many connections.
 
         A job usually takes one connection. Jobs take at most a third of them, to leave
-        some for others when many jobs are due; beyond `MOST_WORKERS` there is little to
-        be gained.
+        some for others when many jobs are due, and all agents share that third; beyond
+        `MOST_WORKERS` there is little to be gained.
         """
-        return self.workers or max(1, min(max_connections // 3, MOST_WORKERS))
+        share = max_connections // 3 // max(1, agents)
+        return self.workers or max(1, min(share, MOST_WORKERS))
 
 
 def configuration(

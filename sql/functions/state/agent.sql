@@ -5,7 +5,49 @@
 -- and its lease, on this server's clock, has not run out. pgAgent's own daemon has no
 -- lease. Any agent that finds another one dead buries it: there is no leader.
 --
+-- People hang triggers on these tables, lock them and edit their rows. So a heartbeat
+-- takes nothing but the agent's own row, and is a sign of life even where it can't have
+-- that; and whatever closes a run or frees a job does so in a subtransaction of its own.
+--
 -- docs/design.md has the order in which all functions take their locks.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_why_dead(p_agent pgagent.pga_jobagent)
+RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_shown timestamptz;
+BEGIN
+    -- Another role's start time and statements are hidden from us: then the process id
+    -- and the lease have to do. By the last statement, because a pooler may hand a
+    -- session on to somebody else.
+    SELECT CASE WHEN s.query LIKE '%pga_agent_heartbeat%' THEN greatest(s.query_start, s.state_change) END
+    INTO v_shown
+    FROM pg_stat_get_activity(p_agent.jagpid) AS s
+    JOIN pg_database AS d ON d.oid = s.datid AND d.datname = current_database()
+    WHERE COALESCE(s.backend_start = p_agent.jagbackendstart, true);
+    IF NOT FOUND THEN
+        RETURN 'its connection to the database ended';
+    -- A heartbeat that waits for somebody's lock or trigger is a sign of life.
+    ELSIF p_agent.jaglease < clock_timestamp()
+          AND (v_shown BETWEEN clock_timestamp() - p_agent.jagleasefor AND clock_timestamp()) IS NOT TRUE THEN
+        RETURN 'it has not shown a sign of life for too long';
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_why_dead(pgagent.pga_jobagent) IS
+'Why this agent counts as dead; NULL if it is alive.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_count()
+RETURNS integer LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*)::integer FROM pgagent.pga_jobagent AS a
+    WHERE a.jaglease IS NOT NULL AND pgagent.pga_why_dead(a) IS NULL
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_count() IS
+'How many agents with a lease are alive: they share the connections of the server.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_register(
     p_station text, p_lease interval, p_starting boolean DEFAULT true,
@@ -23,10 +65,15 @@ BEGIN
     PERFORM pgagent.pga_sequences_forward();
     -- Whoever had this process id before us is gone.
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text);
+    IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'agent %, which had this process id before, can''t be buried yet', pg_backend_pid()
+            USING ERRCODE = 'lock_not_available',
+                  DETAIL = 'Somebody has locked a job that it held, or a trigger keeps its row.';
+    END IF;
     -- It lives, whatever has become of its earlier sessions.
     UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
-    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagrunner)
-    VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_runner);
+    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagleasefor, jagrunner)
+    VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_lease, p_runner);
     IF p_starting THEN
         UPDATE pgagent.pga_job AS j SET jobnextrun = now()
         WHERE j.jobenabled AND j.jobagentid IS NULL AND j.jobhostagent IN ('', p_station)
@@ -40,41 +87,80 @@ COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean, uuid) IS
 'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
-    p_agent_id integer, p_lease interval,
-    OUT swept integer, OUT dying integer, OUT cancelled bigint[], OUT reasons text[]
+    p_agent_id integer, p_lease interval, p_run_ids bigint[],
+    OUT dead integer, OUT lost bigint[], OUT reasons text[], OUT agents integer,
+    OUT now timestamptz, OUT unarmed text, OUT refused text, OUT seen boolean
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_agent pgagent.pga_jobagent;
 BEGIN
-    UPDATE pgagent.pga_jobagent SET jaglease = clock_timestamp() + p_lease
-    WHERE jagpid = p_agent_id;
+    SELECT a.* INTO v_agent FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
+    ELSIF p_agent_id <> pg_backend_pid() OR v_agent.jagbackendstart <> (
+        SELECT s.backend_start FROM pg_stat_get_activity(pg_backend_pid()) AS s
+    ) THEN
+        RAISE EXCEPTION 'agent % is not the session that shows its sign of life', p_agent_id
+            USING ERRCODE = 'PGA03',
+                  DETAIL = format('That is session %s: something on the way, such as a pooler, has exchanged it.', pg_backend_pid());
     END IF;
-    SELECT array_agg(l.jlgid), array_agg(left(l.jlgcancel, 1000)) INTO cancelled, reasons
-    FROM pgagent.pga_joblog AS l
-    WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
+    -- A lock or a trigger of somebody on this row is no reason to give up the rest.
+    IF p_lease IS NOT NULL THEN
+        BEGIN
+            UPDATE pgagent.pga_jobagent SET jaglease = clock_timestamp() + p_lease, jagleasefor = p_lease
+            WHERE jagpid = p_agent_id;
+            IF NOT FOUND THEN
+                refused := 'a trigger or rule keeps the row of the agent as it is';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            refused := SQLERRM;
+        END;
+    END IF;
+
+    now := clock_timestamp();
+    unarmed := to_jsonb(v_agent) ->> 'jagunarmed';
+    agents := pgagent.pga_agent_count();
+    -- Whether all others would see this statement.
+    seen := current_setting('track_activities')::boolean AND NOT EXISTS (
+        SELECT FROM pgagent.pga_jobagent AS a, pg_stat_get_activity(a.jagpid) AS s
+        WHERE a.jagpid <> p_agent_id
+              AND NOT (pg_has_role(s.usesysid, (SELECT u.usesysid FROM pg_stat_get_activity(pg_backend_pid()) AS u), 'USAGE')
+                       OR pg_has_role(s.usesysid, 'pg_read_all_stats', 'USAGE'))
+    );
+    SELECT count(*)::integer INTO dead FROM pgagent.pga_jobagent AS a
+    WHERE pgagent.pga_why_dead(a) IS NOT NULL
+          OR a.jagpid <> p_agent_id AND a.jaglease > clock_timestamp() + a.jagleasefor + interval '1 second';
     BEGIN
-        -- The sign of life must not wait for somebody's lock on pga_job.
-        PERFORM set_config('lock_timeout', '1s', true);
-        SELECT s.swept, s.dying INTO swept, dying FROM pgagent.pga_agent_sweep() AS s;
+        SELECT array_agg(r.run_id), array_agg(CASE
+            WHEN l.jlgstatus <> 'r' THEN format('somebody else has closed its row in the log, with status %s', l.jlgstatus)
+            ELSE left(l.jlgcancel, 1000) END)
+        INTO lost, reasons
+        FROM unnest(p_run_ids) AS r (run_id)
+        LEFT JOIN pgagent.pga_joblog AS l ON l.jlgid = ANY (ARRAY[r.run_id])
+        WHERE l.jlgid IS NULL OR l.jlgstatus <> 'r' OR l.jlgcancel IS NOT NULL;
+        dead := dead + (
+            SELECT count(*) FROM pgagent.pga_agent_strays(p_agent_id, v_agent.jagleasefor, p_run_ids, ARRAY[]::integer[])
+        );
     EXCEPTION WHEN lock_not_available THEN
-        swept := 0;
-        dying := 0;
+        RETURN;     -- somebody has locked all of a table: next time
     END;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS
-'Renews the lease of this agent and sweeps. Returns what pga_agent_sweep() does, and the runs of this agent that cancel_run() has asked to stop, with who asked. Raises PGA03 if the agent is not registered (any more).';
+COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval, bigint[]) IS
+'Renews the lease of this agent, whose session has to be the caller''s; with p_lease NULL it only answers. p_run_ids are the runs that it executes. Returns in dead how much there is for pga_agent_sweep() to do, in lost and reasons those of the runs that are to be stopped, each with a sentence (cancelled, or closed by somebody else), or whose row is gone from the log (NULL: they may end), in agents how many are alive, in now the server''s clock, in unarmed why this agent may claim nothing, in refused why the lease could not be renewed, and in seen whether all other agents see this sign of life in pg_stat_activity even so. Raises PGA03 if the agent is not registered (any more), or has another session.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(p_agent_id integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(
+    p_agent_id integer, p_reason text DEFAULT 'it was stopped'::text
+)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, 'it was stopped'::text) $$;
-COMMENT ON FUNCTION pgagent.pga_agent_leave(integer) IS
-'Ends an agent; what it has not finished is aborted.';
+AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, p_reason) $$;
+COMMENT ON FUNCTION pgagent.pga_agent_leave(integer, text) IS
+'Ends an agent; what it has not finished is aborted, for this reason.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_session(p_agent_id integer, p_pid integer)
 RETURNS void LANGUAGE sql
@@ -93,107 +179,244 @@ CREATE OR REPLACE FUNCTION pgagent.pga_agent_end_sessions(p_agent_id integer)
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_pid integer;
+    v_left integer := 0;
 BEGIN
-    RETURN (
-        SELECT count(pg_terminate_backend(s.pid))::integer
+    PERFORM pg_stat_clear_snapshot();
+    FOR v_pid IN
+        SELECT s.pid
         FROM pgagent.pga_jobsession AS x
         JOIN pg_stat_activity AS s ON s.pid = x.jsspid AND s.backend_start = x.jssbackendstart
         WHERE x.jssagentid = p_agent_id
-    );
-EXCEPTION WHEN insufficient_privilege THEN
-    RETURN 0;       -- it belongs to a role that is not ours to end
+    LOOP
+        BEGIN
+            PERFORM pg_terminate_backend(v_pid);
+            v_left := v_left + 1;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;       -- it belongs to a role that is not ours to end
+        END;
+    END LOOP;
+    RETURN v_left;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_end_sessions(integer) IS
-'Terminates the sessions in which this agent executes SQL steps. Returns how many are still there.';
+'Terminates the sessions in which this agent executes SQL steps. Returns how many of those that can be are still there.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_sweep(OUT swept integer, OUT dying integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_strays(
+    p_agent_id integer, p_lease interval, p_run_ids bigint[], p_job_ids integer[]
+)
+RETURNS TABLE (job_id integer, agent_id integer, run_id bigint, reason text) LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Runs whose claim was taken away by hand or with an agent's row, and runs that their
+    -- own agent knows nothing of.
+    SELECT l.jlgjobid, l.jlgagentid, l.jlgid, 'aborted: no agent held it any more'::text
+    FROM pgagent.pga_joblog AS l
+    LEFT JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[l.jlgjobid])
+    WHERE l.jlgstatus = 'r' AND (
+        j.jobagentid IS NULL OR j.jobagentid IS DISTINCT FROM l.jlgagentid
+        OR j.jobagentid = p_agent_id AND l.jlgid <> ALL (p_run_ids)
+           AND NOT l.jlgstart BETWEEN clock_timestamp() - p_lease AND clock_timestamp()
+    )
+    UNION ALL
+    -- Jobs that are held without a run.
+    SELECT j.jobid, j.jobagentid, NULL::bigint, 'freed: no run of it was under way'::text
+    FROM pgagent.pga_job AS j
+    WHERE j.jobagentid IS NOT NULL AND (
+        NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = ANY (ARRAY[j.jobagentid]))
+        OR j.jobagentid = p_agent_id AND j.jobid <> ALL (p_job_ids)
+           AND (j.joblastrun BETWEEN clock_timestamp() - p_lease AND clock_timestamp()) IS NOT TRUE
+           AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l
+                           WHERE l.jlgjobid = ANY (ARRAY[j.jobid]) AND l.jlgstatus = 'r')
+    )
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_strays(integer, interval, bigint[], integer[]) IS
+'Open runs that nobody executes (run_id), and held jobs without a run (run_id is NULL), each with what is to be said of it. Of the agent p_agent_id those that are older than its lease, and neither among p_run_ids nor p_job_ids, which it is executing; NULL: none of an agent that is there.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_sweep(
+    p_agent_id integer DEFAULT NULL, p_run_ids bigint[] DEFAULT NULL, p_job_ids integer[] DEFAULT NULL,
+    p_judges boolean DEFAULT true, OUT swept integer, OUT dying integer, OUT told jsonb
+)
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_agent record;
-    v_run record;
+    -- What is done by then is committed first.
+    v_until CONSTANT timestamptz := clock_timestamp() + interval '1 second';
+    v_found record;
+    v_one record;
 BEGIN
     swept := 0;
     dying := 0;
-    FOR v_agent IN
-        SELECT a.jagpid, COALESCE(s.pid, 0) <> 0 AS connected
+    told := '[]';
+    PERFORM pg_stat_clear_snapshot();
+    IF pgagent.pga_agent_shorten() THEN
+        dying := 1;
+        RETURN;
+    END IF;
+    FOR v_found IN
+        SELECT a.jagpid, pgagent.pga_why_dead(a) AS reason
         FROM pgagent.pga_jobagent AS a
-        -- Another role's start time is hidden from us: then the process id has to do.
-        LEFT JOIN pg_stat_activity AS s
-            ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
-        WHERE s.pid IS NULL OR a.jaglease < clock_timestamp()
+        WHERE a.jagpid IS DISTINCT FROM p_agent_id
+              AND (p_judges AND pgagent.pga_why_dead(a) IS NOT NULL
+                   OR pgagent.pga_why_dead(a) LIKE 'its connection%')
         FOR NO KEY UPDATE OF a SKIP LOCKED
     LOOP
         -- Its steps must have ended before anybody starts its jobs again.
-        IF pgagent.pga_agent_end_sessions(v_agent.jagpid) > 0 THEN
+        IF pgagent.pga_agent_end_sessions(v_found.jagpid) > 0 THEN
             dying := dying + 1;
             CONTINUE;
         END IF;
-        swept := swept + pgagent.pga_agent_bury(v_agent.jagpid, CASE
-            WHEN v_agent.connected THEN 'it has not shown a sign of life for too long'
-            ELSE 'its connection to the database ended'
-        END);
+        SELECT b.* INTO v_one FROM pgagent.pga_agent_bury(v_found.jagpid, v_found.reason, v_until) AS b;
+        swept := swept + v_one.buried;
+        told := told || v_one.told;
+        dying := dying + v_one.is_left::integer;
     END LOOP;
 
-    -- Runs that nobody holds: their claim was taken away by hand, or with an agent's row.
-    FOR v_run IN
-        SELECT l.jlgid
-        FROM pgagent.pga_joblog AS l
-        JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
-        WHERE l.jlgstatus = 'r' AND j.jobagentid IS DISTINCT FROM l.jlgagentid
+    FOR v_found IN
+        SELECT s.* FROM pgagent.pga_agent_strays(
+            CASE WHEN p_judges THEN p_agent_id END,
+            (SELECT a.jagleasefor FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id),
+            p_run_ids, p_job_ids
+        ) AS s
     LOOP
-        swept := swept + pgagent.pga_run_abort(v_run.jlgid, 'aborted: no agent held it any more'::text);
+        IF clock_timestamp() > v_until THEN
+            dying := dying + 1;
+            EXIT;
+        END IF;
+        SELECT b.* INTO v_one FROM pgagent.pga_agent_clear(
+            v_found.job_id, v_found.agent_id, v_found.run_id, v_found.reason,
+            (v_found.job_id = ANY (p_job_ids)) IS TRUE
+        ) AS b;
+        swept := swept + v_one.buried;
+        told := told || v_one.told;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_sweep() IS
-'Declares dead every agent whose session or lease has ended, terminates the sessions of its steps, and when those are gone aborts the runs that it, or nobody, holds: status d, the reason in jlgmessage, the job free for its next run. Safe to call by any number of agents at any time. Returns the number of runs aborted, and of dead agents whose sessions have not ended yet: sweep again soon.';
+COMMENT ON FUNCTION pgagent.pga_agent_sweep(integer, bigint[], integer[], boolean) IS
+'Declares dead every agent whose session has ended, or, if p_judges, whose lease has, terminates the sessions of its steps, and when those are gone aborts its runs: status d, the reason in jlgmessage, the job free for its next run. So it does with open runs that nobody executes; for agent p_agent_id, if p_judges, those are all but p_run_ids that are older than its lease, and jobs that it holds but p_job_ids are freed. What is refused or locked keeps nothing else from being done. Safe to call by any number of agents at any time. Returns the number of runs aborted, in dying whether to sweep again soon (sessions of dead agents have not ended yet, or it has taken a second), and in told what was done to which job.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_bury(p_agent_id integer, p_reason text)
-RETURNS integer LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_shorten()
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgagent.pga_jobagent AS a SET jaglease = clock_timestamp() + a.jagleasefor
+    WHERE a.jaglease > clock_timestamp() + a.jagleasefor + interval '1 second';
+    RETURN FOUND;
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;       -- somebody's lock or trigger; the next sweep will see
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_shorten() IS
+'Shortens leases that end later than any could: they are from before the clock was set back. Returns whether there were any.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_bury(
+    p_agent_id integer, p_reason text, p_until timestamptz DEFAULT 'infinity'::timestamptz,
+    OUT buried integer, OUT is_left boolean, OUT told jsonb
+)
+RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_agent pgagent.pga_jobagent;
     v_job_id integer;
-    v_buried integer := 0;
     v_killed boolean;
+    v_one record;
+    v_is_locked boolean := false;
 BEGIN
+    buried := 0;
+    is_left := false;
+    told := '[]';
     SELECT a.* INTO v_agent FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     -- Was it the job that killed it? Not if the server was restarted meanwhile, nor if
     -- the process has come back.
     v_killed := v_agent.jagrunner IS NOT NULL AND p_reason LIKE 'its connection%'
                 AND v_agent.jagbackendstart > pg_postmaster_start_time();
     FOR v_job_id IN
-        SELECT j.jobid FROM pgagent.pga_job AS j WHERE j.jobagentid = p_agent_id
-        ORDER BY j.jobid FOR NO KEY UPDATE
+        SELECT j.jobid FROM pgagent.pga_job AS j WHERE j.jobagentid = p_agent_id ORDER BY j.jobid
     LOOP
-        v_buried := v_buried + pgagent.pga_agent_bury_run(v_job_id, v_killed,
-            format('aborted: agent %s on %s is gone: %s', p_agent_id, v_agent.jagstation, p_reason));
-        -- Claimed, but died before it could log the run.
-        UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = NULL
-        WHERE jobid = v_job_id AND jobagentid = p_agent_id;
+        IF clock_timestamp() > p_until THEN
+            is_left := true;
+            RETURN;
+        END IF;
+        SELECT b.* INTO v_one FROM pgagent.pga_agent_bury_job(p_agent_id, v_job_id, v_killed,
+            format('aborted: agent %s on %s is gone: %s', p_agent_id, v_agent.jagstation, p_reason)) AS b;
+        buried := buried + v_one.buried;
+        told := told || v_one.told;
+        v_is_locked := v_is_locked OR v_one.is_locked;
     END LOOP;
-    DELETE FROM pgagent.pga_jobagent WHERE jagpid = p_agent_id;
-    RETURN v_buried;
+    IF NOT v_is_locked THEN
+        BEGIN
+            PERFORM set_config('pgagent.freeing', 'on', true);
+            DELETE FROM pgagent.pga_jobagent WHERE jagpid = p_agent_id;
+        EXCEPTION WHEN OTHERS THEN
+            told := told || pgagent.pga_agent_tell(NULL, NULL,
+                format('agent %s on %s is gone (%s), but its row can''t be deleted: %s',
+                       p_agent_id, v_agent.jagstation, p_reason, SQLERRM));
+        END;
+    END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_bury(integer, text) IS
-'Deletes an agent and aborts its runs, for this reason. Returns the number of runs aborted.';
+COMMENT ON FUNCTION pgagent.pga_agent_bury(integer, text, timestamptz) IS
+'Aborts the runs of an agent, for this reason, and deletes its row, unless somebody has locked a job of it. One run that can''t be aborted keeps no other from being. Returns the number of runs aborted, whether some are left because it is later than p_until, and what was done to which job.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_bury_job(
+    p_agent_id integer, p_job_id integer, p_killed boolean, p_reason text,
+    OUT buried integer, OUT is_locked boolean, OUT told jsonb
+)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    is_locked := false;
+    BEGIN
+        buried := 0;
+        told := '[]';
+        PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id AND j.jobagentid = p_agent_id FOR NO KEY UPDATE;
+        IF FOUND THEN
+            SELECT b.* INTO buried, told FROM pgagent.pga_agent_bury_run(p_job_id, p_killed, p_reason) AS b;
+            -- Claimed, but died before it could log the run, or somebody has deleted that.
+            IF pgagent.pga_agent_free(p_job_id, p_agent_id) THEN
+                told := told || pgagent.pga_agent_tell(p_job_id, NULL, 'freed: its agent is gone, and no run of it was under way'::text);
+            END IF;
+        END IF;
+        RETURN;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            is_locked := true;
+        WHEN OTHERS THEN
+            told := pgagent.pga_agent_tell(p_job_id, NULL, format('its run can''t be closed: %s', SQLERRM));
+    END;
+    buried := 0;
+    IF is_locked THEN
+        told := '[]';
+        RETURN;
+    END IF;
+    BEGIN
+        PERFORM pgagent.pga_agent_free(p_job_id, p_agent_id);
+    EXCEPTION WHEN OTHERS THEN
+        told := told || pgagent.pga_agent_tell(p_job_id, NULL, format('it can''t be freed: %s', SQLERRM));
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_bury_job(integer, integer, boolean, text) IS
+'Aborts the runs of a job that this agent holds, and frees the job, whatever becomes of the runs; unless somebody has locked it. Returns how many runs were aborted, and what was done.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_bury_run(
-    p_job_id integer, p_killed boolean, p_reason text
+    p_job_id integer, p_killed boolean, p_reason text, OUT buried integer, OUT told jsonb
 )
-RETURNS integer LANGUAGE plpgsql
+RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_deaths integer;
     v_reason text := p_reason;
-    v_aborted integer;
+    v_run_id bigint;
 BEGIN
+    buried := 0;
+    told := '[]';
     IF p_killed THEN
         UPDATE pgagent.pga_job SET jobdeaths = jobdeaths + 1
         WHERE jobid = p_job_id RETURNING jobdeaths INTO v_deaths;
@@ -203,11 +426,109 @@ BEGIN
             UPDATE pgagent.pga_job SET jobenabled = false, jobdeaths = 0 WHERE jobid = p_job_id;
         END IF;
     END IF;
-    SELECT COALESCE(sum(pgagent.pga_run_abort(l.jlgid, v_reason)), 0)::integer INTO v_aborted
-    FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = p_job_id AND l.jlgstatus = 'r';
-    RETURN v_aborted;
+    FOR v_run_id IN
+        SELECT l.jlgid FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = p_job_id AND l.jlgstatus = 'r'
+    LOOP
+        IF pgagent.pga_run_abort(v_run_id, v_reason) > 0 THEN
+            buried := buried + 1;
+            told := told || pgagent.pga_agent_tell(p_job_id, v_run_id, NULL);
+        END IF;
+    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_bury_run(integer, boolean, text) IS
-'Aborts the runs of a job, which the caller has locked, for this reason; the third time in a row that its runner was killed it disables the job. Returns how many runs that were.';
+'Aborts the runs of a job, which the caller has locked, for this reason; the third time in a row that its runner was killed it disables the job. Returns how many runs that were, and what was done.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_free(p_job_id integer, p_agent_id integer)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);
+    -- A next run that was set while the job was held is somebody's wish, and stays.
+    UPDATE pgagent.pga_job AS j
+    SET jobagentid = NULL,
+        jobnextrun = CASE WHEN j.jobrunid IS NOT NULL OR j.jobnextrun > j.joblastrun THEN j.jobnextrun END
+    WHERE j.jobid = p_job_id AND j.jobagentid = p_agent_id;
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_free(integer, integer) IS
+'Frees a job that this agent holds, of which no run is open. Returns whether it did hold it.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_clear(
+    p_job_id integer, p_agent_id integer, p_run_id bigint, p_reason text, p_is_under_way boolean,
+    OUT buried integer, OUT told jsonb
+)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    buried := 0;
+    told := '[]';
+    IF p_run_id IS NULL THEN
+        IF pgagent.pga_agent_free(p_job_id, p_agent_id) THEN
+            told := pgagent.pga_agent_tell(p_job_id, NULL, p_reason);
+        END IF;
+        RETURN;
+    ELSIF p_is_under_way THEN
+        buried := pgagent.pga_run_close_row(p_run_id, p_reason);
+    ELSE
+        buried := pgagent.pga_run_abort(p_run_id, p_reason);
+    END IF;
+    IF buried > 0 THEN
+        told := pgagent.pga_agent_tell(p_job_id, p_run_id, NULL);
+    END IF;
+EXCEPTION
+    WHEN lock_not_available THEN
+        buried := 0;
+        told := '[]';
+    WHEN OTHERS THEN
+        buried := 0;
+        told := pgagent.pga_agent_tell(p_job_id, p_run_id, format('nobody executes it, but it can''t be cleared: %s', SQLERRM));
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_clear(integer, integer, bigint, text, boolean) IS
+'Closes an open run that nobody executes, or frees a job that is held without one; if another run of the job is under way, the job stays held. Refused, it changes nothing. Returns how many runs were closed, and what was done.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_close_row(p_run_id bigint, p_reason text)
+RETURNS integer LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    PERFORM set_config('pgagent.freeing', 'on', true);
+    UPDATE pgagent.pga_jobsteplog AS s
+    SET jslstatus = 'd', jslduration = greatest(clock_timestamp() - s.jslstart, interval '0'),
+        jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
+    WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
+    UPDATE pgagent.pga_joblog AS l
+    SET jlgstatus = 'd', jlgmessage = p_reason,
+        jlgduration = greatest(clock_timestamp() - l.jlgstart, interval '0')
+    WHERE l.jlgid = p_run_id;
+    RETURN 1;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_close_row(bigint, text) IS
+'Closes a run that is none, because another run of its job is under way: its job is left alone. Returns how many runs that were, 0 or 1.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_tell(p_job_id integer, p_run_id bigint, p_text text)
+RETURNS jsonb LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_array(jsonb_build_object(
+        'job_id', p_job_id,
+        'job', (SELECT left(j.jobname, 1000) FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id),
+        'run_id', p_run_id,
+        'text', left(COALESCE(
+            p_text,
+            (SELECT l.jlgmessage FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id),
+            'its last step had committed: it has succeeded'
+        ), 1000)
+    ))
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_tell(integer, bigint, text) IS
+'What was done to a job or a run, for the log of the runner that did it: this text, or what the run''s row says.';

@@ -56,3 +56,33 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_run_record(bigint[], bigint[], text[], integer[], text[], integer[], integer[], text[], text[]) IS
 'For runners of 5.0: records what the function of two arguments does.';
 
+-- Up to 5.0 a heartbeat swept, and heard of cancelled runs only.
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
+    p_agent_id integer, p_lease interval,
+    OUT swept integer, OUT dying integer, OUT cancelled bigint[], OUT reasons text[]
+)
+RETURNS record LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE pgagent.pga_jobagent SET jaglease = clock_timestamp() + p_lease, jagleasefor = p_lease
+    WHERE jagpid = p_agent_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'agent % is not registered', p_agent_id
+            USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
+    END IF;
+    SELECT array_agg(l.jlgid), array_agg(left(l.jlgcancel, 1000)) INTO cancelled, reasons
+    FROM pgagent.pga_joblog AS l
+    WHERE l.jlgstatus = 'r' AND l.jlgagentid = p_agent_id AND l.jlgcancel IS NOT NULL;
+    BEGIN
+        -- The sign of life must not wait for somebody's lock on pga_job.
+        PERFORM set_config('lock_timeout', '1s', true);
+        SELECT s.swept, s.dying INTO swept, dying FROM pgagent.pga_agent_sweep() AS s;
+    EXCEPTION WHEN lock_not_available THEN
+        swept := 0;
+        dying := 0;
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS
+'For runners of 5.0: renews the lease of this agent and sweeps. Returns what pga_agent_sweep() does, and the runs of this agent that cancel_run() has asked to stop, with who asked. Raises PGA03 if the agent is not registered (any more).';

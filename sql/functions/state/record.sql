@@ -239,6 +239,7 @@ DECLARE
     v_closed bigint;
     v_freed bigint;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- A schedule that was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
     FROM unnest(p_held) AS r (run_id),

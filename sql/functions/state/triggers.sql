@@ -1,6 +1,7 @@
 -- triggers.sql: keep jobnextrun true, in the transaction that changes what it depends on,
 -- and tell runners. They write pga_job only, only the row of the job concerned, and never
--- in a subtransaction: pgAdmin finds the row that it has just inserted by its xmin.
+-- in a subtransaction: pgAdmin finds the row that it has just inserted by its xmin. The one
+-- exception: whoever takes away a job that a runner is executing asks for its run to be stopped.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -17,11 +18,20 @@ BEGIN
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
-        IF OLD.jobnextrun <= now() THEN
-            RETURN NEW;
+        IF (OLD.jobnextrun <= now()) IS NOT TRUE THEN
+            RETURN NULL;
+        ELSIF NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = NEW.jobagentid) THEN
+            RAISE EXCEPTION 'agent % is not registered', NEW.jobagentid
+                USING ERRCODE = 'PGA03',
+                      DETAIL = 'Its row in pga_jobagent lives no longer than the session that it names: an agent keeps that open.';
         END IF;
-        RETURN NULL;
+        RETURN NEW;
     ELSE
+        IF OLD.jobagentid IS NOT NULL AND NEW.jobagentid IS DISTINCT FROM OLD.jobagentid
+           AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+           AND pgagent.pga_job_stop(OLD.jobid, OLD.jobagentid) THEN
+            NEW.jobagentid := OLD.jobagentid;
+        END IF;
         IF OLD.jobenabled AND NOT NEW.jobenabled THEN
             NEW.jobnextrun := NULL;
         ELSIF NEW.jobenabled AND NEW.jobnextrun IS NULL THEN
@@ -55,7 +65,29 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, refuses the claim of a job that is not due (no row is updated) or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_stop(p_job_id integer, p_agent_id integer)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM pgagent.pga_jobagent AS a
+    WHERE a.jagpid = p_agent_id AND a.jaglease IS NOT NULL AND pgagent.pga_why_dead(a) IS NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE pgagent.pga_joblog AS l
+    SET jlgcancel = COALESCE(l.jlgcancel, format('its job was freed by %s at %s', current_user, date_trunc('second', now())))
+    WHERE l.jlgjobid = p_job_id AND l.jlgstatus = 'r';
+    PERFORM pg_notify('pgagent', 'cancel');
+    RAISE NOTICE 'pgagent: job % is being executed: its run is stopped first', p_job_id
+        USING DETAIL = format('Agent %s holds it, and is alive. The job is free as soon as the run has ended.', p_agent_id);
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_stop(integer, integer) IS
+'Asks for the run of a job to be stopped if this agent, which holds the job, has a lease and is alive. Returns whether it is.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
@@ -182,12 +214,46 @@ BEGIN
         RETURN NULL;    -- no agent of the dumped server is one of this server
     END IF;
     SELECT s.backend_start INTO NEW.jagbackendstart
-    FROM pg_stat_activity AS s WHERE s.pid = NEW.jagpid;
+    FROM pg_stat_activity AS s WHERE s.pid = NEW.jagpid AND s.datname = current_database();
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobagent_trigger() IS
 'Trigger: completes the identity of an agent, whichever program registers: process ids are used again.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobagent_delete()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF OLD.jagpid = pg_backend_pid() OR current_setting('pgagent.freeing', true) = 'on'
+       OR pgagent.pga_why_dead(OLD) IS NOT NULL THEN
+        RETURN OLD;
+    END IF;
+    RAISE WARNING 'pgagent: agent % on host "%" is alive: its row stays', OLD.jagpid, OLD.jagstation
+        USING DETAIL = 'Without it, other agents would start its jobs although they are being executed.',
+              HINT = 'Stop the runner, or end its session: the row goes by itself.';
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobagent_delete() IS
+'Trigger: keeps the row of an agent that has a lease and is alive, with a WARNING.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_joblog_closed()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- pgAgent's own daemon closes its runs itself, and listens to nobody.
+    IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a
+               WHERE a.jagpid = OLD.jlgagentid AND a.jaglease IS NOT NULL) THEN
+        PERFORM pg_notify('pgagent', 'cancel');
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_joblog_closed() IS
+'Trigger: tells the runner of a run that somebody else has closed it.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobclass_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -312,6 +378,11 @@ CREATE TRIGGER pga_jobagent_trigger BEFORE INSERT ON pgagent.pga_jobagent
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobagent_trigger();
 COMMENT ON TRIGGER pga_jobagent_trigger ON pgagent.pga_jobagent IS 'Completes an agent''s identity.';
 
+DROP TRIGGER IF EXISTS pga_jobagent_delete ON pgagent.pga_jobagent;
+CREATE TRIGGER pga_jobagent_delete BEFORE DELETE ON pgagent.pga_jobagent
+    FOR EACH ROW WHEN (OLD.jaglease IS NOT NULL) EXECUTE FUNCTION pgagent.pga_jobagent_delete();
+COMMENT ON TRIGGER pga_jobagent_delete ON pgagent.pga_jobagent IS 'Keeps the rows of agents that are alive.';
+
 DROP TRIGGER IF EXISTS pga_jobclass_trigger ON pgagent.pga_jobclass;
 CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobclass_trigger();
@@ -327,6 +398,16 @@ CREATE TRIGGER pga_joblog_trigger BEFORE INSERT ON pgagent.pga_joblog
     EXECUTE FUNCTION pgagent.pga_joblog_trigger();
 COMMENT ON TRIGGER pga_joblog_trigger ON pgagent.pga_joblog IS
 'Completes what pgAgent''s daemon logs, and closes runs that come from a dump.';
+
+-- A hint, as all notifications: its runner would hear of it at the next heartbeat.
+DROP TRIGGER IF EXISTS pga_joblog_closed ON pgagent.pga_joblog;
+CREATE TRIGGER pga_joblog_closed AFTER UPDATE OF jlgstatus ON pgagent.pga_joblog
+    FOR EACH ROW
+    WHEN (OLD.jlgstatus = 'r' AND NEW.jlgstatus <> 'r'
+          AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on')
+    EXECUTE FUNCTION pgagent.pga_joblog_closed();
+COMMENT ON TRIGGER pga_joblog_closed ON pgagent.pga_joblog IS
+'Tells the runner of a run that somebody else has closed it.';
 
 DROP TRIGGER IF EXISTS pga_jobsteplog_trigger ON pgagent.pga_jobsteplog;
 CREATE TRIGGER pga_jobsteplog_trigger BEFORE INSERT ON pgagent.pga_jobsteplog

@@ -29,6 +29,7 @@ _FIRST_RETRY = 0.1  # until the first attempt to reconnect
 _CLOSE_TIME = 60.0  # from the end of the service to that of all connections
 _ABORT_TIME = 5.0  # that what was aborted may take to end and to be recorded
 _LEAVE_TIME = 5.0  # that the server may take to let the agent go
+_GIVE_UP_TIME = 1.0  # the same, if something else has failed already
 
 
 class _StoppedError(Exception):
@@ -144,6 +145,7 @@ class Agent:
             await service.end("the agent lost its registration")
         last_resort.cancel()
         if failure is not None:
+            await self._give_up(lease, failure)
             raise failure
 
     async def _work(self, service: Service) -> None:
@@ -179,6 +181,14 @@ class Agent:
                 await lease.leave()
         except TimeoutError:
             log.warning("the server does not answer; its lease ends by itself")
+
+    async def _give_up(self, lease: Lease, failure: Exception) -> None:
+        """Leave a reason behind, if the session still answers: else others guess."""
+        try:
+            async with asyncio.timeout(_GIVE_UP_TIME):
+                await lease.leave(f"it has given up its registration: {failure}")
+        except (CatalogError, OSError, TimeoutError) as e:
+            log.debug("no reason could be left behind: %s", e)
 
     def _note_pulse(self, pulse: Pulse, silent: float) -> None:
         if self._service is not None:

@@ -52,7 +52,8 @@ class Crew:
         self._on_free = on_free
         self._on_idle = on_idle
         self._running: dict[int, StepExecutor] = {}
-        self._unrecorded: set[int] = set()  # runs, those under way among them
+        self._unrecorded: dict[int, Run] = {}  # those under way among them
+        self._deleted: set[int] = set()  # runs whose rows in the log are gone
         self._aborting: set[asyncio.Task[None]] = set()
         self._aborted: str | None = None
         events.listen(self._hear)
@@ -79,18 +80,43 @@ class Crew:
             self._events.emit(RunClaimed(run))
             executor = self._executor_of(run)
             self._running[run.id] = executor
-            self._unrecorded.add(run.id)
+            self._unrecorded[run.id] = run
             if self._aborted is not None:
                 executor.cancel(self._aborted)
             task = self._tasks.create_task(self._work(run, executor))
             # Not in the task: one that is cancelled at once does not even begin.
             task.add_done_callback(partial(self._let_go, run))
 
-    def cancel(self, reasons: Mapping[int, str]) -> None:
-        """Stop these runs, as far as they are under way here, for these reasons."""
+    def cancel(self, reasons: Mapping[int, str | None]) -> None:
+        """Stop these runs, as far as they are under way here, for these reasons.
+
+        A run without one is not stopped: its row is gone from the log. It ends with its
+        step, because the next one can't be recorded.
+        """
         for run_id, reason in reasons.items():
-            if executor := self._running.get(run_id):
+            executor = self._running.get(run_id)
+            if executor is not None and reason is not None:
                 executor.cancel(reason)
+            elif executor is not None and run_id not in self._deleted:
+                self._deleted.add(run_id)
+                run = self._unrecorded[run_id]
+                log.warning(
+                    "run %s of job %s (%s): its row in the log was deleted; it ends"
+                    " with its step, and nothing is logged",
+                    *(run_id, run.job_id, run.job_name),
+                    extra=run.about(),
+                )
+
+    def under_way(self) -> dict[int, int]:
+        """Return the runs that are not recorded yet, and their jobs: for any thread."""
+        return {run.id: run.job_id for run in list(self._unrecorded.values())}
+
+    def resize(self, size: int) -> None:
+        """Have so many workers; if they are fewer, no run is stopped for that."""
+        grows = size > self.size
+        self.size = size
+        if grows:
+            self._on_free()
 
     def abort(self, reason: str) -> None:
         """Stop all steps under way, and what is started before the next `resume`.
@@ -168,7 +194,8 @@ class Crew:
         """Note, once, that a run has been recorded, or that it could not be."""
         if run.id not in self._unrecorded:
             return
-        self._unrecorded.remove(run.id)
+        del self._unrecorded[run.id]
+        self._deleted.discard(run.id)
         if self.wanted_free < math.inf and len(self._unrecorded) <= len(self._running):
             self._on_free()
         self._tell_if_idle()

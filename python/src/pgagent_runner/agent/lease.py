@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 from uuid import UUID
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _HEARTBEAT = 1 / 5
 _FENCE = 13 / 20
 _KILL_MARGIN = 1.0  # seconds before the end of the lease
-_DYING_RETRY = 0.2  # seconds until another look at a dead agent whose sessions end
+_REFUSED = 1 / 20  # until the next attempt if somebody is in the way
 _MOMENTS = 20  # in which a lease that lasts no longer is divided
 
 
@@ -40,6 +40,9 @@ class Guarded(Protocol):
     def keep_alive(self, seconds: float) -> None:
         """Let scripts go on for so many seconds: from any thread."""
 
+    def under_way(self) -> Mapping[int, int]:
+        """Return the runs that are under way, and their jobs: from any thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Registered:
@@ -47,6 +50,7 @@ class Registered:
 
     agent_id: int
     max_connections: int
+    agents: int  # that were alive
     where: str  # for people
     conninfo: str  # how to reach the catalogue, names looked up by ourselves
     server_conninfo: str  # how to reach any database of the same server
@@ -87,6 +91,9 @@ class Lease:
         self._waker = Waker()
         self._closed = False
         self._leaves = False
+        self._leaves_because: str | None = None
+        self._is_refused = False
+        self._is_seen = False
         self._next_beat = 0.0
         self._killed_at = 0.0  # scripts, if nobody extends that
         self._turn_asked: float | None = None  # since when the loop has not turned
@@ -123,8 +130,12 @@ class Lease:
         if self.ended.done():
             self.ended.result()
 
-    async def leave(self) -> None:
-        """End the registration in good order; raises what `Registration.leave` does."""
+    async def leave(self, reason: str | None = None) -> None:
+        """End the registration in good order; raises what `Registration.leave` does.
+
+        For this reason, or because the agent was stopped.
+        """
+        self._leaves_because = reason
         self._leaves = True
         self._waker.wake()
         await asyncio.shield(self.ended)
@@ -169,7 +180,7 @@ class Lease:
             it.register(starting=self._starting, runner=self._runner)
             self._extend(began)
             known = Registered(
-                *(it.agent_id, it.max_connections, it.where),
+                *(it.agent_id, it.max_connections, it.agents, it.where),
                 *(it.conninfo, it.server_conninfo),
             )
             self._post(self._note_registered, known)
@@ -179,7 +190,7 @@ class Lease:
                 self._waker.wait(self._next_beat - time.monotonic(), it)
                 it.check()
             if self._leaves:
-                it.leave()
+                it.leave(self._leaves_because)
 
     def _beat(self, registration: Registration) -> None:
         """Renew the lease, unless the loop is stuck."""
@@ -189,15 +200,34 @@ class Lease:
         if began < self._next_beat + every:
             self._exit_if_stuck(began)
         self._next_beat = began + min(every, watchdog_seconds() / 2)
-        pulse = registration.heartbeat()
-        if pulse.dying:
-            self._next_beat = began + _DYING_RETRY
-        self._extend(began)
+        guarded = self._guarded
+        pulse = registration.heartbeat(list(guarded.under_way()) if guarded else ())
+        self._note_refusal(pulse)
+        if pulse.refused is None or self._is_seen:
+            self._extend(began)
+        else:
+            self._next_beat = began + _REFUSED * self._options.lease
         notify("WATCHDOG=1")
         if self._turn_asked is None:
             self._turn_asked = time.monotonic()
         silent = began + _FENCE * self._options.lease - time.monotonic()
         self._post(self._note_pulse, pulse, silent)
+
+    def _note_refusal(self, pulse: Pulse) -> None:
+        """Tell when somebody keeps the lease from being renewed, and when that is over.
+
+        Others who see in the server that this agent has asked know that it lives.
+        """
+        if pulse.seen is not None:
+            self._is_seen = pulse.seen
+        if (pulse.refused is not None) is self._is_refused:
+            return
+        self._is_refused = not self._is_refused
+        if self._is_refused:
+            text = "the lease could not be renewed, trying again: %s"
+            log.warning(text, pulse.refused)
+        else:
+            log.info("the lease is renewed again")
 
     def _extend(self, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`."""

@@ -14,6 +14,8 @@ from pgagent_runner.agent.journal import write_down
 from pgagent_runner.agent.lease import Lease, Registered
 from pgagent_runner.agent.review import Review
 from pgagent_runner.agent.suspects import PATIENCE
+from pgagent_runner.agent.server_clock import ServerClock
+from pgagent_runner.agent.sweeper import Sweeper
 from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
@@ -58,6 +60,8 @@ class Service:
         self._claims = self._new_claims(PATIENCE)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
         self._events = Events(write_down)
+        self._clock = ServerClock(options.lease)
+        self._agents = registered.agents
         self._settings = StepSettings(
             server_conninfo=registered.server_conninfo,
             output_limit=options.output_limit,
@@ -79,7 +83,7 @@ class Service:
         `on_change` is called when `check`, `is_idle` or `has_claimed` may say something
         else than before.
         """
-        size = self._options.workers_for(self._registered.max_connections)
+        size = self._workers()
         _have_descriptors(size)
         self._crew = Crew(
             *(size, tasks, self._ledger, self._events, self._executor),
@@ -95,6 +99,10 @@ class Service:
             on_cancel=self._lease.beat,
         )
         self._events.listen(ear.note)
+        self._sweeper = Sweeper(
+            *(self._registered.conninfo, self._registered.agent_id),
+            *(self._crew.under_way, self.look),
+        )
         self._lease.guard(self._crew)
         self._claiming = asyncio.create_task(self._claimer.work())
         self._claiming.add_done_callback(lambda _: on_change())
@@ -102,7 +110,10 @@ class Service:
         review = Review(self._registered.conninfo)
         self._others = [
             asyncio.create_task(_goes_on(work))
-            for work in (ear.work, housekeeping.work, review.work)
+            for work in (
+                *(ear.work, housekeeping.work),
+                *(review.work, self._sweeper.work),
+            )
         ]
         where = self._registered.where
         log.info(
@@ -137,13 +148,14 @@ class Service:
         It has just answered: another session that has been waiting for an answer for
         `silent` seconds waits for nothing.
         """
-        if pulse.swept:
-            log.warning("aborted %s runs of agents that are gone", pulse.swept)
-            self.look()
+        self._note_clock(pulse)
+        if pulse.dead:
+            self._sweeper.look(judges=self._clock.can_judge)
         self._ledger.break_off_silent(silent)
         self._claimer.break_off_silent(silent)
-        self._crew.cancel(pulse.cancelled)
+        self._crew.cancel(pulse.lost)
         self._crew.resume()
+        self._share_with(pulse.agents)
         self._pool.close_idle()
 
     def claim_no_more(self) -> None:
@@ -177,6 +189,29 @@ class Service:
     def _new_claims(self, patience: float = 0) -> Claims:
         known, lock_timeout = self._registered, self._options.lease / 4
         return Claims(known.conninfo, known.agent_id, lock_timeout, patience=patience)
+
+    def _note_clock(self, pulse: Pulse) -> None:
+        """Look again if the server's clock was set: other jobs are due now."""
+        if step := self._clock.note(pulse):
+            text = (
+                "the database's clock was set %s by %.0f s: jobs go by it from now on"
+            )
+            log.warning(text, "forward" if step > 0 else "back", abs(step))
+            self.look()
+
+    def _share_with(self, agents: int | None) -> None:
+        """Leave the other agents their part of the server's connections."""
+        if agents is None or agents == self._agents:
+            return
+        before, self._agents = self._workers(), agents
+        if (size := self._workers()) != before:
+            log.info("%s runners share the server: %s jobs at a time", agents, size)
+            _have_descriptors(size)
+            self._crew.resize(size)
+
+    def _workers(self) -> int:
+        connections = self._registered.max_connections
+        return self._options.workers_for(connections, self._agents)
 
     def _note_due(self, moment: float) -> None:
         self._claimer.note_due(moment)

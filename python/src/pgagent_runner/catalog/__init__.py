@@ -21,6 +21,7 @@ from pgagent_runner.catalog.refusals import (
 )
 from pgagent_runner.catalog.registration import Registration
 from pgagent_runner.catalog.review import Reviewed, review_jobs
+from pgagent_runner.catalog.sweeps import Deed, Sweeps, Swept, open_sweeps
 
 __all__ = [
     "CatalogError",
@@ -29,6 +30,7 @@ __all__ = [
     "Claims",
     "CutError",
     "DueJob",
+    "Deed",
     "Ledger",
     "Listener",
     "LockedError",
@@ -40,8 +42,11 @@ __all__ = [
     "StrangersError",
     "explain_refusal",
     "is_passing",
+    "Sweeps",
+    "Swept",
     "listen",
     "merge_conninfo",
+    "open_sweeps",
     "parse_conninfo",
     "prune_log",
     "review_jobs",

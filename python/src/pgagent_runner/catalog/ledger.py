@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import LiteralString
 
+import psycopg
+
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog.connection import Row
 from pgagent_runner.catalog.entries import Entry, storable
@@ -81,11 +83,13 @@ class Ledger:
         `on_due` is called with the moment, on the monotonic clock, at which something
         is due, whenever that may have changed by what was recorded.
         """
+        self._conninfo = conninfo
         self._agent_id = agent_id
         self._closed = asyncio.Event()
         self._asks = asyncio.Lock()
         self._lookup = Reopening(conninfo, self._closed)
         self._lanes = Lanes(conninfo, agent_id, self._closed, self._ask, on_due)
+        self._warned_of_sessions = False
 
     async def open(self) -> None:
         """Open two sessions. Raises `CatalogLostError` if they can't be had."""
@@ -170,8 +174,20 @@ class Ledger:
         return await read_step(self._conninfo, self._closed, step)
 
     async def note_session(self, pid: int) -> None:
-        """Note, before it is used, a session that executes steps for the agent."""
-        await self._ask(_NOTE_SESSION, (self._agent_id, pid))
+        """Note, before it is used, a session that executes steps for the agent.
+
+        If somebody's trigger or rule refuses that, the step goes on all the same; only
+        if this runner stands still would nobody end its session.
+        """
+        try:
+            await self._ask(_NOTE_SESSION, (self._agent_id, pid), most_refusals=1)
+        except CatalogError as e:
+            is_gone = isinstance(e.__cause__, psycopg.errors.ForeignKeyViolation)
+            if isinstance(e, CatalogLostError) or is_gone:
+                raise
+            if not self._warned_of_sessions:
+                self._warned_of_sessions = True
+                log.warning("sessions of steps can't be noted: %s", e)
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions whose answer, for which they have waited so long, is lost.
@@ -183,7 +199,13 @@ class Ledger:
             log.warning("a session has not answered for %.0f s", seconds)
             self._lookup.break_off()
 
-    async def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
+    async def _ask(
+        self,
+        query: LiteralString,
+        parameters: Row,
+        *,
+        most_refusals: int = _MOST_REFUSALS,
+    ) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
         refusals = 0
         backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
@@ -194,7 +216,7 @@ class Ledger:
                     return await (await session.ask(query, parameters)).fetchone()
             except CatalogError as e:
                 refusals += not isinstance(e, CatalogLostError | LockedError)
-                if refusals == _MOST_REFUSALS or await is_set_within(
+                if refusals == most_refusals or await is_set_within(
                     self._closed, backoff
                 ):
                     raise

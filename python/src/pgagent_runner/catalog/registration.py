@@ -1,5 +1,7 @@
 """The session of an agent: there it registers, and shows that it lives."""
 
+import time
+from collections.abc import Sequence
 from typing import LiteralString, Self
 from uuid import UUID, uuid4
 
@@ -14,9 +16,35 @@ from pgagent_runner.catalog.connection import (
     parse_conninfo,
     translated_errors,
 )
-from pgagent_runner.catalog.errors import CatalogError
+from pgagent_runner.catalog.errors import (
+    CatalogError,
+    CatalogLostError,
+    LockedError,
+    NotRegisteredError,
+)
 from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
+
+# Of the lease: how long a heartbeat waits for a lock, or takes in all; and the least
+# seconds that this may be on a busy machine.
+_LOCK = 1 / 40
+_STATEMENT = 1 / 10
+_LEAST_LOCK = 0.1
+_LEAST_STATEMENT = 0.5
+
+_AS_LONG_AS: LiteralString = """
+    SELECT pg_catalog.set_config('lock_timeout'::text, %s::text, false),
+           pg_catalog.set_config('statement_timeout'::text, %s::text, false)
+"""
+
+# By its name near the beginning others know that it was the agent who asked.
+_HEARTBEAT: LiteralString = """
+    WITH b AS (SELECT * FROM pgagent.pga_agent_heartbeat(
+        %s::integer, pg_catalog.make_interval(secs => %s::double precision),
+        %s::bigint[]
+    ))
+    SELECT b.*, pg_catalog.date_part('epoch'::text, b.now) AS seconds FROM b
+"""
 
 # What a refused registration lacks, by SQLSTATE.
 _INSTALL = 'database "{0}" has no pgagent: CREATE EXTENSION pgagent, or pgagent init'
@@ -48,7 +76,6 @@ class Registration:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
-        # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
 
     def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
@@ -67,6 +94,7 @@ class Registration:
                    ), pg_catalog.current_setting('max_connections'::text)::integer,
                    pgagent.pgagent_version()
         """
+        alive: LiteralString = "SELECT pgagent.pga_agent_count()"
         identity = runner or uuid4()
         try:
             row = self._call(query, self._station, self._lease, starting, identity)[0]
@@ -74,6 +102,11 @@ class Registration:
             raise self._with_remedy(e) from e
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
+        self._agents: int = self._call(alive)[0][0]
+        self._take_at_most(
+            max(_LOCK * self._lease, _LEAST_LOCK),
+            max(_STATEMENT * self._lease, _LEAST_STATEMENT),
+        )
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -116,17 +149,52 @@ class Registration:
         """How many connections the server has for everybody."""
         return self._max_connections
 
-    def heartbeat(self) -> Pulse:
-        """Renew the lease, bury dead agents, and hear which runs are to be stopped."""
-        query: LiteralString = """
-            SELECT swept, dying, cancelled, reasons FROM pgagent.pga_agent_heartbeat(
-                %s::integer, pg_catalog.make_interval(secs => %s::double precision)
-            )
+    @property
+    def agents(self) -> int:
+        """How many agents were alive when it registered, itself included."""
+        return self._agents
+
+    def heartbeat(self, run_ids: Sequence[int]) -> Pulse:
+        """Renew the lease, and hear what there is to do for an agent with these runs.
+
+        Somebody's lock on its row, or trigger, is no reason to give up: the answer says
+        so, and the server has been asked, which others can see.
         """
-        row = self._call(query, self._agent_id, self._lease)[0]
-        swept, dying, cancelled, reasons = row
+        asked = _now()
+        try:
+            return self._heartbeat(run_ids, self._lease)
+        except (CatalogLostError, NotRegisteredError):
+            raise
+        except LockedError as e:
+            return Pulse(asked, _now(), str(e))
+        except CatalogError as e:
+            refused = str(e)
+        asked = _now()
+        try:
+            return self._heartbeat(run_ids, None)._replace(refused=refused)
+        except (CatalogLostError, NotRegisteredError):
+            raise
+        except CatalogError:
+            return Pulse(asked, _now(), refused)
+
+    def _heartbeat(self, run_ids: Sequence[int], lease: float | None) -> Pulse:
+        """Show a sign of life; with a lease of None, renew none."""
+        asked = _now()
+        parameters = (self._agent_id, lease, list(run_ids))
+        with translated_errors(self._connection):
+            cursor = self._connection.execute(_HEARTBEAT, parameters)
+            columns = [column.name for column in cursor.description or ()]
+            found = dict(zip(columns, cursor.fetchall()[0], strict=True))
         return Pulse(
-            swept, dying, dict(zip(cancelled or (), reasons or (), strict=True))
+            asked,
+            _now(),
+            refused=found["refused"],
+            seen=found["seen"],
+            now=found["seconds"],
+            dead=found["dead"],
+            lost=dict(zip(found["lost"] or (), found["reasons"] or (), strict=True)),
+            agents=found["agents"],
+            unarmed=found["unarmed"],
         )
 
     @property
@@ -134,9 +202,19 @@ class Registration:
         """The id of this agent, `pga_jobagent.jagpid`."""
         return self._agent_id
 
-    def leave(self) -> None:
-        """End this agent; runs of it that are still open are aborted."""
-        self._call("SELECT pgagent.pga_agent_leave(%s::integer)", self._agent_id)
+    def leave(self, reason: str | None = None) -> None:
+        """End this agent; runs of it that are still open are aborted, for this reason.
+
+        Without one it was stopped.
+        """
+        self._take_at_most(_LEAST_STATEMENT, 0)
+        if reason is None:
+            self._call("SELECT pgagent.pga_agent_leave(%s::integer)", self._agent_id)
+            return
+        # The database may not be able to write all of it.
+        told = reason.encode("ascii", "backslashreplace").decode()
+        query: LiteralString = "SELECT pgagent.pga_agent_leave(%s::integer, %s::text)"
+        self._call(query, self._agent_id, told)
 
     def break_off(self) -> None:
         """Have whatever waits for an answer fail: for another thread."""
@@ -151,6 +229,10 @@ class Registration:
         with translated_errors(self._connection):
             self._connection.pgconn.consume_input()
 
+    def _take_at_most(self, lock: float, statement: float) -> None:
+        """Have statements wait for locks, and take in all, so many seconds at most."""
+        self._call(_AS_LONG_AS, f"{lock * 1000:.0f}ms", f"{statement * 1000:.0f}ms")
+
     def _with_remedy(self, error: CatalogError) -> CatalogError:
         cause = error.__cause__
         sqlstate = cause.sqlstate if isinstance(cause, psycopg.Error) else None
@@ -161,3 +243,9 @@ class Registration:
         with translated_errors(self._connection):
             cursor = self._connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
+
+
+def _now() -> float:
+    """Return the time of a clock that goes on while this machine sleeps."""
+    boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(boot)
