@@ -141,9 +141,16 @@ BEGIN
         NEW := pgagent.pga_schedule_by_fields(NEW);
     END IF;
     IF TG_OP = 'UPDATE' AND (OLD.jscat IS NOT NULL OR OLD.jscreboot)
-       AND NEW.jscat IS NULL AND NOT NEW.jscreboot
-       AND NEW.jscend = OLD.jscend AND OLD.jscend = (pgagent.pga_schedule_image(OLD)).jscend THEN
-        NEW.jscend := NULL;     -- it was part of the image
+       AND pgagent.pga_schedule_kind(NEW) IS DISTINCT FROM pgagent.pga_schedule_kind(OLD) THEN
+        -- Start and end that were only part of the image are nobody's wish.
+        IF NEW.jscend = OLD.jscend AND OLD.jscend = (pgagent.pga_schedule_image(OLD)).jscend THEN
+            NEW.jscend := NULL;
+        END IF;
+        IF NEW.jscstart = OLD.jscstart AND OLD.jscat IS NOT NULL AND OLD.jscstart = (
+            pgagent.pga_schedule_image(jsonb_populate_record(OLD, '{"jscstart": "-infinity"}'))
+        ).jscstart THEN
+            NEW.jscstart := date_trunc('second', now());
+        END IF;
     END IF;
     NEW := pgagent.pga_schedule_image(NEW);
 

@@ -285,8 +285,8 @@ DROP TRIGGER IF EXISTS pga_schedule_check ON pgagent.pga_schedule;
 DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
 -- Schedules of 5.0 have no image of themselves in their fields.
 UPDATE pgagent.pga_schedule AS s
-SET (jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jscend) = (
-    SELECT i.jscminutes, i.jschours, i.jscweekdays, i.jscmonthdays, i.jscmonths, i.jscend
+SET (jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jscstart, jscend) = (
+    SELECT i.jscminutes, i.jschours, i.jscweekdays, i.jscmonthdays, i.jscmonths, i.jscstart, i.jscend
     FROM pgagent.pga_schedule_image(s) AS i
 )
 WHERE pgagent.pga_schedule_kind(s) IS NOT NULL AND pgagent.pga_schedule_image(s) IS DISTINCT FROM s;

@@ -22,6 +22,7 @@ AS $$
 DECLARE
     v_hour CONSTANT double precision := 3600;
     v_day CONSTANT double precision := 86400;
+    v_year CONSTANT interval := '8640 hours';   -- not quite, and the same in every time zone
     v_apart double precision := extract(epoch FROM p_schedule.jscevery)::double precision;
     v_first timestamptz := COALESCE(p_schedule.jscat, greatest(p_schedule.jscstart, '2000-01-01 00:00 UTC'));
     v_local timestamp;
@@ -59,6 +60,10 @@ BEGIN
         CASE WHEN v_apart <= 28 * v_day THEN 1 WHEN v_apart <= 59 * v_day THEN 2
              WHEN v_apart <= 89 * v_day THEN 3 WHEN v_apart <= 120 * v_day THEN 4
              WHEN v_apart <= 181 * v_day THEN 6 ELSE 12 END);
+    IF p_schedule.jscat >= '0002-01-01 00:00 UTC' THEN
+        v_image.jscstart := greatest(p_schedule.jscstart,
+            least(p_schedule.jscat - v_year, '9999-12-31 00:00 UTC'));      -- the fields name no year
+    END IF;
     IF p_schedule.jscat IS NOT NULL OR p_schedule.jscreboot THEN
         v_image.jscend := v_first;      -- 4.2 looks at it before the fields, in which it can't find 30 February
     END IF;
@@ -66,4 +71,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_image(pgagent.pga_schedule) IS
-'The same schedule with an image of itself in its fields, for programs that know nothing else: by them it starts the job at most as often as it really does. An interval becomes the next longer distance that fields can express, one time (@at) that time with an end, @reboot a date that never comes. A schedule that goes by its fields is returned as it is.';
+'The same schedule with an image of itself in its fields, for programs that know nothing else: by them it starts the job at most as often as it really does. An interval becomes the next longer distance that fields can express, one time (@at) that time with a start and an end, @reboot a date that never comes. A schedule that goes by its fields is returned as it is.';
