@@ -16,6 +16,7 @@ from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.connecting import connect, connection_parameters
+from pgagent_runner.steps.sql.hints import hint
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool, Target
 from pgagent_runner.steps.sql.session import Session, bounded
@@ -113,7 +114,8 @@ class SqlSteps:
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
             return answer.result
-        text = "\n".join([*answer.problems, session.target])
+        remedy = hint(step, code, answer.cause, answer.problems[0])
+        text = "\n".join(filter(None, [*answer.problems, remedy, session.target]))
         if self._cancellation.reason is not None:
             raise StepAbortedError(f"{self._cancellation.reason}\n{text}")
         raise StepError(text, cause=answer.cause)
