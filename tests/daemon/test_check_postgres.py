@@ -29,7 +29,10 @@ def check(cluster, dsn):
         command = [
             *(peer("usr/bin/check_postgres"), "--action=pgagent_jobs"),
             *("--critical=1 hour", f"--host={cluster.host}", f"--port={cluster.port}"),
-            *("--dbuser=postgres", f"--dbname={dsn.partition('dbname=')[2].split()[0]}"),
+            *(
+                "--dbuser=postgres",
+                f"--dbname={dsn.partition('dbname=')[2].split()[0]}",
+            ),
         ]
         done = subprocess.run(
             command,
@@ -114,7 +117,10 @@ def test_a_run_whose_runner_died_is_critical(conn, dsn, check, step):
     with Runner(dsn) as runner:
         add_job(conn, step, name="nightly")
         if "jstretrydelay" in step:
-            poll(lambda: [row[1] for row in step_runs(conn)] == ["f"], what="the first attempt to end")
+            poll(
+                lambda: [row[1] for row in step_runs(conn)] == ["f"],
+                what="the first attempt to end",
+            )
         else:
             running_step(conn)
         runner.kill()

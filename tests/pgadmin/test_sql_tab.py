@@ -126,9 +126,9 @@ def test_a_copy_of_an_interval_runs_at_most_as_often(copied, schedule):
     runs = copied(schedule)
 
     assert runs
-    assert min(
-        later - sooner for sooner, later in pairwise(runs)
-    ) >= timedelta(seconds=max(INTERVALS[schedule], 60))
+    assert min(later - sooner for sooner, later in pairwise(runs)) >= timedelta(
+        seconds=max(INTERVALS[schedule], 60)
+    )
 
 
 def test_a_copy_of_an_interval_keeps_its_distance_from_the_start(copied):

@@ -401,9 +401,7 @@ def target(server):
         ("BEGIN", f"{LEFT_OPEN}\n{{}}BEGIN\n"),
     ],
 )
-def test_a_failure_is_told_first_as_psql_would_and_where(
-    execute, target, code, output
-):
+def test_a_failure_is_told_first_as_psql_would_and_where(execute, target, code, output):
     outcome = execute(code)
     assert outcome.output == (output if "{}" in output else output + "{}").format(
         target

@@ -81,6 +81,7 @@ class StepExecutor:
         output = BoundedOutput(self._settings.output_limit)
         try:
             self._cancellation.check()
+            self._sql.let_go(step)
             result = await self._dispatch(step, seal, output)
         except StepError as error:
             # It comes first: a list shows no more than the beginning.

@@ -27,7 +27,7 @@ def hint(step: Step, code: bytes, sqlstate: str, message: str) -> str:
     if sqlstate in _WANT_NO_TRANSACTION and _TOO_LATE not in message:
         text = _about_transactions(step, code)
     elif sqlstate == _SYNTAX_ERROR:
-        text = _about_psql(code, message)
+        text = _about_psql(code, message.partition("\n")[0])
     return text and f"HINT:  {text}."
 
 
@@ -49,8 +49,9 @@ def _about_psql(code: bytes, message: str) -> str:
             " programs by COPY ... FROM"
         )
     if _AT_A_COLON.search(message) and (variable := _VARIABLE.search(code)):
+        name = variable[0].decode(errors="backslashreplace")
         return (
-            f"{variable[0].decode(errors='backslashreplace')} looks like a variable of psql,"
-            " which SQL does not have. A step of kind batch may call psql"
+            f"{name} looks like a variable of psql, which SQL does not have."
+            " A step of kind batch may call psql"
         )
     return ""

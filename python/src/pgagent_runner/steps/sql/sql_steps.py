@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.model import CONNECTION, Run, Step, StepMode
+from pgagent_runner.model import CONNECTION, Run, Step, StepKind, StepMode
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -61,6 +61,7 @@ class SqlSteps:
         self._cancellation = cancellation
         self._pool = pool
         self._sessions: dict[Target, Session] = {}
+        self._targets: dict[int, Target | None] = {}
         self._connecting_since: float | None = None
 
     @property
@@ -120,6 +121,15 @@ class SqlSteps:
             raise StepAbortedError(f"{self._cancellation.reason}\n{text}")
         raise StepError(text, cause=answer.cause)
 
+    def let_go(self, step: Step) -> None:
+        """Give back the sessions that neither this step nor a later one names."""
+        if not self._sessions or step not in self._run.steps:
+            return
+        following = self._run.steps[self._run.steps.index(step) :]
+        for target in list(self._sessions):
+            if not any(self._target_of(other) == target for other in following):
+                self._pool.let_go(target, self._sessions.pop(target))
+
     def close(self) -> None:
         """Give the sessions back."""
         try:
@@ -137,6 +147,17 @@ class SqlSteps:
         """Close the sessions: nobody knows in what state they are."""
         while self._sessions:
             self._pool.close_one(*self._sessions.popitem())
+
+    def _target_of(self, step: Step) -> Target | None:
+        """Return where a step is going to run, if that is a database."""
+        if step.id not in self._targets:
+            target = None
+            if step.kind == StepKind.SQL:
+                with suppress(StepError):
+                    parameters = connection_parameters(step, self._settings)
+                    target = frozenset(parameters.items())
+            self._targets[step.id] = target
+        return self._targets[step.id]
 
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
