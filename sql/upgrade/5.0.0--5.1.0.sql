@@ -26,3 +26,14 @@ $$;
 -- Only the catalogue is written, the log is not.
 ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmemory bigint;
 
+
+-- An update keeps the description that the extension was created with, here pgAgent 4.2's.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgagent'
+               AND obj_description(e.oid, 'pg_extension') = 'A PostgreSQL job scheduler') THEN
+        COMMENT ON EXTENSION pgagent IS
+            'Job scheduler: jobs of SQL and shell steps, run on schedules by the pgagent runner';
+    END IF;
+END;
+$$;

@@ -595,3 +595,12 @@ def test_a_session_that_a_later_step_names_is_kept(executors, pool, opened):
 
     assert [outcome.ending for outcome in outcomes] == [Ending.SUCCEEDED] * 3
     assert len(opened) == 1
+
+
+def test_waiting_for_a_connection_is_told(executors, pool, monkeypatch):
+    monkeypatch.setattr("pgagent_runner.steps.sql.sql_steps._LONG", 0.0)
+    with executors(pool) as executor:
+        first, second = (executor.execute(step("SELECT 1")).output for _ in range(2))
+
+    assert first == "waited 0.0 s for a connection\nSELECT 1\n"
+    assert second == first

@@ -56,9 +56,9 @@ class BoundedOutput:
         self._head, self._tail = bytearray(), bytearray()
         self._written, self._ends_line = 0, True
         self.line(text)
-        self.write(head)
+        self.write(bytes(head))
         self._written += omitted
-        self.write(tail)
+        self.write(bytes(tail))
 
     def text(self) -> str:
         """Give the text that fits a column of type text, whatever was written."""

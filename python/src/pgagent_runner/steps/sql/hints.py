@@ -4,7 +4,7 @@ import re
 from itertools import islice
 
 from pgagent_runner.model import Step, StepMode
-from pgagent_runner.steps.sql.statements import split
+from pgagent_runner.steps.sql.statements import LONGEST_TO_READ, split
 
 # VACUUM, CREATE DATABASE and their kin; COMMIT and ROLLBACK in procedures.
 _WANT_NO_TRANSACTION = ("25001", "2D000")
@@ -24,6 +24,7 @@ _AUTOCOMMIT = (
 def hint(step: Step, code: bytes, sqlstate: str, message: str) -> str:
     """Return a line that tells a remedy for the error of a step, or ''."""
     text = ""
+    code = code[:LONGEST_TO_READ]
     if sqlstate in _WANT_NO_TRANSACTION and _TOO_LATE not in message:
         text = _about_transactions(step, code)
     elif sqlstate == _SYNTAX_ERROR:
@@ -34,11 +35,14 @@ def hint(step: Step, code: bytes, sqlstate: str, message: str) -> str:
 def _about_transactions(step: Step, code: bytes) -> str:
     if step.mode == StepMode.ATOMIC:
         return _AUTOCOMMIT.format("An atomic step is one transaction.", step.id)
-    several = len(list(islice(filter(None, split(code)), 2))) > 1
-    if step.mode == StepMode.SINGLE and several:
+    if step.mode == StepMode.SINGLE and _has_several(code):
         sent = "All statements of the step are sent as one query, one transaction."
         return _AUTOCOMMIT.format(sent, step.id)
     return ""
+
+
+def _has_several(code: bytes) -> bool:
+    return len(list(islice(filter(None, split(code)), 2))) > 1
 
 
 def _about_psql(code: bytes, message: str) -> str:

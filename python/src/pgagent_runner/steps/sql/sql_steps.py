@@ -20,7 +20,7 @@ from pgagent_runner.steps.sql.hints import hint
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool, Target
 from pgagent_runner.steps.sql.session import Session, bounded
-from pgagent_runner.steps.sql.statements import split
+from pgagent_runner.steps.sql.statements import may_commit, split
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 _SQLSTATE = 5  # characters
@@ -29,10 +29,10 @@ _NO_STATEMENT = "the step contains no SQL statement"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 _ENDED = "an atomic step can't end its own transaction, which its log row is part of"
 _RESET_ROLE = b"RESET SESSION AUTHORIZATION; RESET ROLE"
-_CONNECTION_LOST = (
-    "the connection was lost while the step was running;"
-    " whether its last statement took effect is unknown"
-)
+_LOST = "the connection was lost while the step was running;"
+_IN_DOUBT = f"{_LOST} whether its last statement took effect is unknown"
+_ROLLED_BACK = f"{_LOST} its transaction has been rolled back"
+_LONG = 1.0  # seconds of waiting for a connection that are worth mentioning
 
 
 class Seal(Protocol):
@@ -63,6 +63,7 @@ class SqlSteps:
         self._sessions: dict[Target, Session] = {}
         self._targets: dict[int, Target | None] = {}
         self._connecting_since: float | None = None
+        self._waited = 0.0  # seconds, for the connection of the step under way
 
     @property
     def connecting_since(self) -> float | None:
@@ -84,6 +85,7 @@ class SqlSteps:
         parameters = connection_parameters(step, self._settings)
         target = frozenset(parameters.items())
         is_first = target not in self._sessions
+        self._waited = 0.0
         if is_first:
             await self._take(target)
         with limit:
@@ -92,6 +94,8 @@ class SqlSteps:
                 if is_first
                 else self._same_session(step, target, parameters, output)
             )
+            if self._waited >= _LONG:  # which is a part of its duration
+                output.line(f"waited {self._waited:.1f} s for a connection")
             return await self._execute(session, step, seal, output)
 
     async def _execute(
@@ -110,7 +114,9 @@ class SqlSteps:
             # A commit whose answer is lost may have happened.
             if seal is not None and await seal.is_recorded():
                 return answer.result
-            answer.note_loss()
+            certain = seal is not None and not answer.is_committing
+            is_undone = certain and not may_commit(code)
+            answer.note_loss(_ROLLED_BACK if is_undone else _IN_DOUBT)
         elif await session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
@@ -180,6 +186,7 @@ class SqlSteps:
             end = _Answer(session, BoundedOutput(0))
             await end.ask(statement.encode(), parameters)
             if not end.problems:
+                answer.is_committing = True
                 await end.ask(b"COMMIT")
             answer.problems, answer.cause = end.problems, end.cause
 
@@ -244,6 +251,7 @@ class SqlSteps:
         try:
             yield
         finally:
+            self._waited += time.monotonic() - self._connecting_since
             self._connecting_since = None
 
     def _name(self, parameters: Parameters) -> str | None:
@@ -263,6 +271,7 @@ class _Answer:
     rows: int = 0
     problems: list[str] = field(default_factory=list)
     cause: str = ""
+    is_committing: bool = False
 
     @property
     def result(self) -> int:
@@ -295,12 +304,12 @@ class _Answer:
         if is_empty:
             self.problems.append(_NO_STATEMENT)
 
-    def note_loss(self) -> None:
-        """Tell what is known of the end of the session."""
+    def note_loss(self, meaning: str) -> None:
+        """Tell what is known of the end of the session, and of the step's effect."""
         libpq_says = self.session.error_text
         for problem in self.problems:  # the last words of the server may be in both
             libpq_says = libpq_says.replace(problem, "")
-        self.problems = [_CONNECTION_LOST, *self.problems, libpq_says.strip()]
+        self.problems = [meaning, *self.problems, libpq_says.strip()]
         self.cause = CONNECTION
 
     def _take(self, result: pq.abc.PGresult) -> None:
