@@ -75,6 +75,10 @@ FEATURES = {
         _peer("usr/share/postgresql/*/extension/pgagent--4.2.sql", "usr/bin/pgagent"),
         frozenset({"database_42", "daemon_42"}),
     ),
+    "check_postgres": Feature(
+        "the check of check_postgres on pgAgent's jobs, which monitors use",
+        _peer("usr/bin/check_postgres"),
+    ),
     "libfaketime": Feature(
         "a library that moves a server's clock",
         _peer("usr/lib/*/faketime/libfaketime.so.1"),

@@ -65,7 +65,7 @@ COMMENT ON COLUMN pgagent.pga_jobsteplog.jslid IS 'Id of this row.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljlgid IS 'The run.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsljstid IS 'The step.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstatus IS 'Status of the step: r=running, s=successfully finished, f=failed stopping job, i=ignored failure, d=aborted.';
-COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: for SQL the number of rows that the last command touched, -1 after an error; for batch the exit code of the script, -N if signal N killed it.';
+COMMENT ON COLUMN pgagent.pga_jobsteplog.jslresult IS 'Return code of the step: for SQL the number of rows that the last command touched, -1 after an error; for batch the exit code of the script, -N if signal N killed it; -1 if its runner died. NULL while it runs, and if another attempt has followed.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslstart IS 'When the step began.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jslduration IS 'How long it took; NULL while it is running.';
 COMMENT ON COLUMN pgagent.pga_jobsteplog.jsloutput IS 'For SQL the notices, the result of each command and the error; for batch what the script wrote.';

@@ -61,3 +61,13 @@ END;
 $$;
 DROP FUNCTION IF EXISTS pgagent.pga_job_make_up(pgagent.pga_job);
 DROP FUNCTION IF EXISTS pgagent.pga_explain_due(pgagent.pga_job);
+-- An update keeps the description that the extension was created with, here pgAgent 4.2's.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgagent'
+               AND obj_description(e.oid, 'pg_extension') = 'A PostgreSQL job scheduler') THEN
+        COMMENT ON EXTENSION pgagent IS
+            'Job scheduler: jobs of SQL and shell steps, run on schedules by the pgagent runner';
+    END IF;
+END;
+$$;

@@ -112,6 +112,8 @@ def test_a_job_is_put_together_of_steps_schedules_and_exceptions(conn):
         ("@every 1h30m", "@every 5400 seconds"),
         ("@at 2091-05-01 09:00 Europe/Berlin", "@at 2091-05-01 09:00:00 Europe/Berlin"),
         ("@at 2091-05-01T09:00:30+02", "@at 2091-05-01 07:00:30 UTC"),
+        ("@at 2091-05-01 09:00:29.5", "@at 2091-05-01 09:00:30 UTC"),
+        ("@at 2091-12-31 23:59:59.654321 UTC", "@at 2092-01-01 00:00:00 UTC"),
         ("@reboot", "@reboot"),
     ],
 )
@@ -227,3 +229,11 @@ def test_the_views_tell_what_ran_in_words(conn):
     assert conn.execute("SELECT station, alive FROM pgagent.agents").fetchall() == [
         ("here", True)
     ]
+
+
+def test_a_time_may_be_what_now_shows(conn):
+    call(conn, "create_job('x')")
+    call(conn, "add_schedule('x', '@at ' || now() + interval '2 seconds')")
+    assert conn.execute(
+        "SELECT jscat - jscstart BETWEEN '1.5 seconds' AND '3 seconds' FROM pgagent.pga_schedule"
+    ).fetchone() == (True,)

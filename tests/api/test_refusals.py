@@ -319,3 +319,20 @@ def test_a_wrong_call_is_refused_in_words(conn, jobs_of_others, call):
     ), e.value
     assert e.value.diag.message_detail
     assert everything(conn) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "schedule('x', '61 * * * *', 'SELECT 1')",
+        "schedule('x', '@at tomorrow', 'SELECT 1')",
+        "schedule('x', '* * * * *', 'SELECT 1', timezone => 'CET')",
+        "next_runs(schedule => '61 * * * *')",
+    ],
+)
+def test_a_refused_schedule_is_told_without_the_text_of_our_functions(asking, call):
+    with pytest.raises(psycopg.Error) as refused:
+        asking.execute(f"SELECT pgagent.{call}")
+    context = refused.value.diag.context.splitlines()
+    assert len(context) <= 6, context
+    assert "pga_refuse" not in refused.value.diag.context

@@ -75,7 +75,7 @@ def test_what_a_dead_agent_held_is_aborted_with_the_reason(conn, agent, other):
         f"aborted: agent {pid} on here is gone: its connection to the database ended"
     )
     assert runs(conn) == [("d", reason)]
-    assert step_runs(conn) == [("step 01", "d", None, reason)]
+    assert step_runs(conn) == [("step 01", "d", -1, reason)]
     assert job(conn, job_id, "jobagentid") is None
     assert job(conn, job_id, "jobnextrun > now()")
     assert agents(conn) == [other.info.backend_pid]

@@ -31,7 +31,8 @@ def as_restored(tables):
             if "jlgmessage" in row:
                 row["jlgmessage"] = "was running when the database was dumped"
     for row in tables["pga_jobsteplog"]:
-        row["jslstatus"] = {"r": "d"}.get(row["jslstatus"], row["jslstatus"])
+        if row["jslstatus"] == "r":
+            row |= {"jslstatus": "d", "jslresult": "-1"}
     return tables | {"pga_jobagent": []}
 
 

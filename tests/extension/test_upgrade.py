@@ -99,6 +99,69 @@ def test_a_run_under_way_stays_its_agents_until_that_is_gone(conn_42, agent_42):
     assert conn_42.execute(running).fetchall() == []
 
 
+@pytest.fixture
+def special_50(new_database):
+    """A catalogue of 5.0.0 with schedules that do not go by their fields, one job due."""
+    conn = new_database("special")
+    conn.execute("CREATE EXTENSION pgagent VERSION '5.0.0'")
+    for schedule in ("@every 90 seconds", "@at 2091-05-01 09:00:30", "@reboot"):
+        conn.execute("SELECT pgagent.schedule(%s::text, %s, 'SELECT 1')", [schedule] * 2)
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2026-01-01' WHERE jobid = 1")
+    return conn
+
+
+OF_IMAGES = [
+    *("jscstart", "jscend", "jscminutes", "jschours"),
+    *("jscweekdays", "jscmonthdays", "jscmonths"),
+]
+
+
+def assert_images(conn, before):
+    after = contents(conn)
+    images = [[row[name] for name in OF_IMAGES] for row in after["pga_schedule"]]
+    for tables in (before, after):
+        for row in tables["pga_schedule"]:
+            for name in OF_IMAGES:
+                del row[name]
+    assert {table: after[table] for table in before} == before
+    conn.execute("UPDATE pgagent.pga_schedule SET jscenabled = jscenabled")
+    rows = contents(conn)["pga_schedule"]
+    assert images == [[row[name] for name in OF_IMAGES] for row in rows]
+    assert ["t" in row["jscminutes"] for row in rows] == [True] * 3
+
+
+def test_schedules_of_5_0_get_an_image_by_the_update(special_50):
+    before = contents(special_50)
+    del before["pga_jobsteplog"]  # has got columns
+    special_50.execute(UPGRADE)
+    assert_images(special_50, before)
+
+
+def test_schedules_of_5_0_get_an_image_by_a_restore(
+    special_50, new_database, dump, restore
+):
+    restored = new_database("restored")
+    restore(dump(special_50, "-Fc"), restored)
+    before = contents(special_50)
+    del before["pga_jobsteplog"]
+    assert_images(restored, before)
+
+
+def test_an_upgrade_describes_what_it_has_become(conn, conn_42):
+    query = "SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'pgagent'"
+    conn_42.execute("COMMENT ON EXTENSION pgagent IS 'A PostgreSQL job scheduler'")
+    conn_42.execute(UPGRADE)
+    assert conn_42.execute(query).fetchone() == conn.execute(query).fetchone()
+
+
+def test_an_upgrade_keeps_a_description_of_ones_own(conn_42):
+    conn_42.execute("COMMENT ON EXTENSION pgagent IS 'ours, ask Jo'")
+    conn_42.execute(UPGRADE)
+    assert conn_42.execute(
+        "SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'pgagent'"
+    ).fetchone() == ("ours, ask Jo",)
+
+
 def test_the_owner_of_a_database_can_install(conn, alice, new_database):
     theirs = new_database("theirs", alice)
     theirs.execute("CREATE EXTENSION pgagent")

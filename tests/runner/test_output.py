@@ -73,3 +73,25 @@ def test_the_last_line_survives_a_flood():
         output.write(b"x" * 100)
     output.line("killed")
     assert output.text().endswith("x\nkilled\n")
+
+
+@pytest.mark.parametrize("written", [0, 1, 49, 50, 60, 99, 100, 101, 400])
+@pytest.mark.parametrize("error", ["e", "error" * 9, "error" * 50])
+def test_what_is_put_first_is_as_if_it_had_been_written_first(written, error):
+    data = bytes(b"0123456789" * 40)[:written]
+    expected, output = BoundedOutput(100), BoundedOutput(100)
+    expected.line(error)
+    expected.write(data)
+
+    for position in range(written):
+        output.write(data[position : position + 1])
+    output.put_first(error)
+
+    assert output.text() == expected.text()
+
+
+def test_what_has_been_left_out_is_counted_when_something_is_put_first():
+    output = BoundedOutput(10)
+    output.write(b"<" * 5 + b"-" * 990 + b">" * 5)
+    output.put_first("no")
+    assert output.text() == "no\n<<\n… 993 bytes omitted …\n>>>>>"

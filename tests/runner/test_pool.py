@@ -551,3 +551,56 @@ def test_a_task_that_is_cancelled_anywhere_leaves_the_sessions_in_order(
     assert not wait([another], 0.05).done
     gate.close()
     assert one.result(5) == another.result(5) == [Ending.SUCCEEDED]
+
+
+@pytest.fixture
+def fleeting(watcher):
+    """The name of a database that a later step drops."""
+    watcher.execute("CREATE DATABASE fleeting")
+    yield "fleeting"
+    watcher.execute("DROP DATABASE IF EXISTS fleeting WITH (FORCE)")
+
+
+def test_a_step_may_drop_the_database_of_the_steps_before(
+    executors, pool, server, fleeting
+):
+    steps = [
+        step("SELECT 1", make_conninfo(server, dbname=fleeting))._replace(id=1),
+        step(f"DROP DATABASE {fleeting}")._replace(id=2),
+    ]
+    with executors(pool, *steps) as executor:
+        outcomes = [executor.execute(each) for each in steps]
+
+    assert [outcome.ending for outcome in outcomes] == [Ending.SUCCEEDED] * 2, outcomes
+
+
+def test_a_run_keeps_no_session_that_its_later_steps_do_not_name(
+    executors, start, single
+):
+    first, following = step("SELECT 1"), Step(6, "s", "b", "true", "", "", "f")
+    with executors(single, first, following) as executor:
+        assert executor.execute(first).ending is Ending.SUCCEEDED
+        assert executor.execute(following).ending is Ending.SUCCEEDED
+        assert start(single, ("SELECT 1",))[1].result(10) == [Ending.SUCCEEDED]
+
+
+def test_a_session_that_a_later_step_names_is_kept(executors, pool, opened):
+    steps = [
+        step("CREATE TEMP TABLE t (i int)")._replace(id=1),
+        Step(2, "s", "b", "true", "", "", "f"),
+        step("SELECT FROM t")._replace(id=3),
+    ]
+    with executors(pool, *steps) as executor:
+        outcomes = [executor.execute(each) for each in steps]
+
+    assert [outcome.ending for outcome in outcomes] == [Ending.SUCCEEDED] * 3
+    assert len(opened) == 1
+
+
+def test_waiting_for_a_connection_is_told(executors, pool, monkeypatch):
+    monkeypatch.setattr("pgagent_runner.steps.sql.sql_steps._LONG", 0.0)
+    with executors(pool) as executor:
+        first, second = (executor.execute(step("SELECT 1")).output for _ in range(2))
+
+    assert first == "waited 0.0 s for a connection\nSELECT 1\n"
+    assert second == first

@@ -345,7 +345,7 @@ def target(server):
         ("SELECT 1/0", "ERROR:  division by zero\nSQLSTATE: 22012\n"),
         (
             "SELECT 1;\nSELECT 1/0; SELECT 2",
-            "SELECT 1\nERROR:  division by zero\nSQLSTATE: 22012\nin statement 2\n",
+            "ERROR:  division by zero\nSQLSTATE: 22012\nin statement 2\n{}SELECT 1\n",
         ),
         (
             "SELECT 1;\n  SELEC 2",
@@ -372,11 +372,10 @@ def target(server):
                 "INSERT INTO t VALUES (1), (1)"
             ),
             (
-                "CREATE TABLE\n"
                 'ERROR:  duplicate key value violates unique constraint "t_x_key"\n'
                 "DETAIL:  Key (x)=(1) already exists.\n"
                 "SQLSTATE: 23505\n"
-                "in statement 2\n"
+                "in statement 2\n{}CREATE TABLE\n"
             ),
         ),
         (
@@ -392,23 +391,55 @@ def target(server):
         (
             "CREATE TEMP TABLE t (x int); COPY t FROM STDIN; SELECT 1",
             (
-                "CREATE TABLE\n"
                 "ERROR:  COPY from stdin failed:"
                 " COPY FROM STDIN is not possible in a job step\n"
                 "CONTEXT:  COPY t, line 1\n"
                 "SQLSTATE: 57014\n"
-                "in statement 2\n"
+                "in statement 2\n{}CREATE TABLE\n"
             ),
         ),
-        ("BEGIN", f"BEGIN\n{LEFT_OPEN}\n"),
+        ("BEGIN", f"{LEFT_OPEN}\n{{}}BEGIN\n"),
     ],
 )
-def test_a_failure_is_told_as_psql_would_and_where(execute, target, code, output):
+def test_a_failure_is_told_first_as_psql_would_and_where(execute, target, code, output):
     outcome = execute(code)
-    assert outcome.output == output + target
+    assert outcome.output == (output if "{}" in output else output + "{}").format(
+        target
+    )
     assert (outcome.ending, outcome.result) == (Ending.FAILED, -1)
     assert outcome.reason in outcome.output.splitlines()
     assert outcome.reason != ""
+
+
+TAKES_EFFECT_BY_ITSELF = "DO $$ BEGIN COMMIT; END $$"
+USE_AUTOCOMMIT = (
+    "With mode autocommit each statement commits by itself:"
+    " UPDATE pgagent.pga_jobstep SET jstmode = 'autocommit' WHERE jstid = 5."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("SELECT 1; VACUUM pg_class", USE_AUTOCOMMIT),
+        ("CREATE DATABASE never; SELECT 1", USE_AUTOCOMMIT),
+        (f"SELECT 1; {TAKES_EFFECT_BY_ITSELF}", USE_AUTOCOMMIT),
+        ("SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", ""),
+        ("DO $$ BEGIN EXECUTE 'VACUUM pg_class'; END $$", ""),
+        ("BEGIN; SELECT 1; SAVEPOINT a; ROLLBACK TO b", ""),
+        ("SELECT 1;\n\\copy t FROM 'file'", r"\copy is a command of psql"),
+        ("\\i file.sql", r"\i is a command of psql"),
+        ("COPY t FROM STDIN;\n1\tone\n\\.\n", r"\. is a command of psql"),
+        ("SELECT :'who'", ":'who looks like a variable of psql"),
+        ("""SELEC '{"a":"b"}'::json""", ""),
+    ],
+)
+def test_what_another_mode_or_kind_of_step_can_do_is_told(execute, code, hint):
+    outcome = execute(code)
+    hints = [line for line in outcome.output.splitlines() if "HINT:" in line]
+    assert outcome.ending is Ending.FAILED
+    assert [hint in line for line in hints] == [True] * bool(hint), outcome.output
+    assert outcome.output.startswith("ERROR: ")
 
 
 def test_a_connection_lost_in_the_middle_leaves_a_doubt(execute, target):
@@ -420,7 +451,7 @@ def test_a_connection_lost_in_the_middle_leaves_a_doubt(execute, target):
     )
     assert "server closed the connection unexpectedly" in outcome.output
     assert "due to administrator command" in outcome.output
-    assert outcome.output.endswith(target)
+    assert outcome.output.endswith(f"\nin statement 2\n{target}SELECT 1\n")
 
 
 def test_a_connection_lost_in_a_copy_is_noticed(watcher, execute):

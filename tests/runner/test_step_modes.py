@@ -246,6 +246,22 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
     assert statuses(conn) == ("s" if happened else "f")
 
 
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        ("INSERT INTO effects VALUES (1); {}", "its transaction has been rolled back"),
+        ("INSERT INTO effects VALUES (1); /* /* so */ */ commit ;\n{}", "is unknown"),
+    ],
+)
+def test_what_becomes_of_the_effect_is_told_when_the_session_is_lost(
+    execute, effects, code, meaning
+):
+    (output,) = execute(code.format("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    assert output.splitlines()[0].endswith(meaning)
+    assert effects() == [1] * (meaning == "is unknown")
+
+
 def test_all_but_the_last_atomic_step_stand_if_a_later_one_fails(
     conn, execute, effects
 ):

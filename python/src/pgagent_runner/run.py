@@ -141,9 +141,11 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
         events.emit(StepEnded(run, step, status, outcome))
         if attempt > step.retries or not _may_pass(step, outcome):
             return EndedStep(step_log_id, status, outcome)
+        # The result, an exit code, does not stay: see pga_step_advance().
+        reason = "" if outcome.reason in outcome.output else f": {outcome.reason}"
         failed = _with_note(
             outcome,
-            f"attempt {attempt} of {step.retries + 1};"
+            f"attempt {attempt} of {step.retries + 1}{reason};"
             f" the next one in {backoff.pause:g} s",
         )
         await recorder.end_step(run, EndedStep(step_log_id, StepStatus.FAILED, failed))

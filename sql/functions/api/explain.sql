@@ -18,7 +18,7 @@ BEGIN
     ELSIF v_next IS NOT NULL THEN
         RETURN format('matches next at %s%s', v_next,
             COALESCE(' (' || pgagent.pga_run_note(p_schedule, now(), v_next) || ')', ''))
-            || CASE WHEN p_schedule.jscstart > now() THEN format('; it starts at %s', p_schedule.jscstart) ELSE '' END;
+            || CASE WHEN p_schedule.jscstart > now() AND p_schedule.jscat IS NULL THEN format('; it starts at %s', p_schedule.jscstart) ELSE '' END;
     ELSIF p_schedule.jscend < now() THEN
         RETURN format('ended at %s', p_schedule.jscend);
     ELSIF p_schedule.jscend < p_schedule.jscstart THEN

@@ -97,9 +97,15 @@ COMMENT ON FUNCTION pgagent.pga_add_command(bigint, text, text, text) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parsed(
     p_schedule text, p_timezone text, p_start timestamptz
 )
-RETURNS SETOF pgagent.pga_schedule LANGUAGE sql STABLE
+RETURNS SETOF pgagent.pga_schedule LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_problem text;
+    v_detail text;
+    v_hint text;
+BEGIN
+    RETURN QUERY
     SELECT r.* FROM pgagent.pga_schedule_parse(p_schedule, p_timezone) AS p,
     LATERAL jsonb_populate_record(NULL::pgagent.pga_schedule, jsonb_build_object(
         'jscid', 0,     -- which has no exceptions
@@ -107,7 +113,15 @@ AS $$
         'jscminutes', p.minutes, 'jschours', p.hours, 'jscweekdays', p.weekdays,
         'jscmonthdays', p.monthdays, 'jscmonths', p.months,
         'jscevery', p.every, 'jscat', p.at, 'jscreboot', p.reboot, 'jsctimezone', p.timezone
-    )) AS r
+    )) AS r;
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- Raised from here, it does not come with the text of the functions that have found it.
+    GET STACKED DIAGNOSTICS v_problem = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
+    IF v_hint = '' THEN
+        RAISE EXCEPTION USING MESSAGE = v_problem, ERRCODE = 'invalid_parameter_value', DETAIL = v_detail;
+    END IF;
+    RAISE EXCEPTION USING MESSAGE = v_problem, ERRCODE = 'invalid_parameter_value', DETAIL = v_detail, HINT = v_hint;
+END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_parsed(text, text, timestamptz) IS
 'The rows of pga_schedule that the text of a schedule stands for, without ids and job. Raises what pga_schedule_parse() does.';

@@ -90,6 +90,31 @@ $$;
 COMMENT ON FUNCTION pgagent.cancel_run(bigint) IS
 'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A run that run_job() has promised does not begin if it has not yet. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon takes no notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
 
+CREATE OR REPLACE FUNCTION pgagent.cancel_run(job_name text)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    -- The id of a run in quotes, which is text to PostgreSQL.
+    IF job_name ~ '^[0-9]{1,18}$' AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = job_name) THEN
+        RETURN pgagent.cancel_run(job_name::bigint);
+    END IF;
+    v_job_id := pgagent.pga_job_id(job_name);
+    RETURN COALESCE((
+        SELECT bool_or(pgagent.cancel_run(r.id))
+        FROM (
+            SELECT l.jlgid AS id FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = v_job_id AND l.jlgstatus = 'r'
+            UNION ALL
+            SELECT j.jobrunid FROM pgagent.pga_job AS j WHERE j.jobid = v_job_id AND j.jobrunid IS NOT NULL
+        ) AS r
+    ), false);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.cancel_run(text) IS
+'As cancel_run() with the id of a run, for the run of this job that is under way or promised; false if there is none. Raises 42704 if there is no such job, 42P09 if several jobs have this name. Example: SELECT pgagent.cancel_run(''etl'').';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_run_note(
     p_schedule pgagent.pga_schedule, p_after timestamptz, p_run timestamptz
 )

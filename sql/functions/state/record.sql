@@ -136,11 +136,17 @@ BEGIN
         IF NOT FOUND AND EXISTS (SELECT FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id) THEN
             PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
         END IF;
+        IF p_attempt > 1 THEN
+            -- Monitors of pgAgent count every step with such a result as a failure.
+            UPDATE pgagent.pga_jobsteplog AS s SET jslresult = NULL
+            WHERE s.jsljlgid = p_run_id AND s.jslresult IS NOT NULL
+                  AND (s.jsljstid, s.jslattempt) IS NOT DISTINCT FROM (p_step_id, p_attempt - 1);
+        END IF;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
-'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
+'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already; the attempt before it has no result any more, its output tells. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_left(p_table text)
 RETURNS void LANGUAGE plpgsql
@@ -334,7 +340,7 @@ BEGIN
     END IF;
     BEGIN
         UPDATE pgagent.pga_jobsteplog AS s
-        SET jslstatus = 'd', jsloutput = concat_ws(E'\n', s.jsloutput, p_reason),
+        SET jslstatus = 'd', jslresult = -1, jsloutput = concat_ws(E'\n', s.jsloutput, p_reason),
             jslduration = CASE WHEN isfinite(s.jslstart)
                 THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
         WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
@@ -352,7 +358,7 @@ BEGIN
         END IF;
     END;
     PERFORM pgagent.pga_run_salvage_end(p_run_id, v_status, nullif(concat_ws('; ', v_message, (
-        SELECT string_agg(pgagent.pga_run_salvage_step(s.jslid, 'd'::text, s.jslresult,
+        SELECT string_agg(pgagent.pga_run_salvage_step(s.jslid, 'd'::text, -1,
                               concat_ws(E'\n', s.jsloutput, p_reason), NULL::interval, NULL::bigint), '; ')
         FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r'
     )), ''));

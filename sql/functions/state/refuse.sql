@@ -111,7 +111,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF pgagent.pga_restoring() THEN
-        RETURN NEW;
+        RETURN pgagent.pga_schedule_image(NEW);     -- a dump of 5.0 has none
     END IF;
     PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
                 CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 1000000, 'characters'::text),
@@ -140,6 +140,19 @@ BEGIN
        AND pgagent.pga_schedule_kind(NEW) IS NOT DISTINCT FROM pgagent.pga_schedule_kind(OLD) THEN
         NEW := pgagent.pga_schedule_by_fields(NEW);
     END IF;
+    IF TG_OP = 'UPDATE' AND (OLD.jscat IS NOT NULL OR OLD.jscreboot)
+       AND pgagent.pga_schedule_kind(NEW) IS DISTINCT FROM pgagent.pga_schedule_kind(OLD) THEN
+        -- Start and end that were only part of the image are nobody's wish.
+        IF NEW.jscend = OLD.jscend AND OLD.jscend = (pgagent.pga_schedule_image(OLD)).jscend THEN
+            NEW.jscend := NULL;
+        END IF;
+        IF NEW.jscstart = OLD.jscstart AND OLD.jscat IS NOT NULL AND OLD.jscstart = (
+            pgagent.pga_schedule_image(jsonb_populate_record(OLD, '{"jscstart": "-infinity"}'))
+        ).jscstart THEN
+            NEW.jscstart := date_trunc('second', now());
+        END IF;
+    END IF;
+    NEW := pgagent.pga_schedule_image(NEW);
 
     IF NEW.jscstart >= '10000-01-01 00:00 UTC' THEN
         PERFORM pgagent.pga_refuse('pga_schedule.jscstart'::text,
@@ -156,7 +169,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_check() IS
-'Trigger: refuses a malformed or oversized schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32.';
+'Trigger: refuses a malformed or oversized schedule with 22023; pads the 31 days of the month that pgAdmin 8.5 sends to 32. Keeps the image in the fields of a schedule that does not go by them; fields that somebody edits take over from an interval, one time or the start of an agent.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_exception_check()
 RETURNS trigger LANGUAGE plpgsql

@@ -228,6 +228,7 @@ BEGIN
                 PERFORM pgagent.pga_run_release(p_agent_id, p_run_id, p_job_id);
             ELSE
                 -- Without the times that it has missed.
+                PERFORM set_config('pgagent.freeing', 'on', true);
                 UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = NULL
                 WHERE jobid = p_job_id AND pgagent.pga_run_is_held(p_agent_id, p_run_id, p_job_id);
             END IF;

@@ -313,6 +313,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     NEW.jslstatus := 'd';
+    NEW.jslresult := -1;
     RETURN NEW;
 END;
 $$;
@@ -352,11 +353,18 @@ CREATE TRIGGER pga_jobstep_trigger AFTER INSERT OR UPDATE OR DELETE ON pgagent.p
 COMMENT ON TRIGGER pga_jobstep_trigger ON pgagent.pga_jobstep IS 'Keeps the job''s jobchanged true.';
 
 DROP TRIGGER IF EXISTS pga_schedule_check ON pgagent.pga_schedule;
+DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
+-- Schedules of 5.0 have no image of themselves in their fields.
+UPDATE pgagent.pga_schedule AS s
+SET (jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jscstart, jscend) = (
+    SELECT i.jscminutes, i.jschours, i.jscweekdays, i.jscmonthdays, i.jscmonths, i.jscstart, i.jscend
+    FROM pgagent.pga_schedule_image(s) AS i
+)
+WHERE pgagent.pga_schedule_kind(s) IS NOT NULL AND pgagent.pga_schedule_image(s) IS DISTINCT FROM s;
 CREATE TRIGGER pga_schedule_check BEFORE INSERT OR UPDATE ON pgagent.pga_schedule
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_schedule_check();
 COMMENT ON TRIGGER pga_schedule_check ON pgagent.pga_schedule IS 'Refuses a malformed schedule.';
 
-DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
 CREATE TRIGGER pga_schedule_trigger AFTER INSERT OR UPDATE OR DELETE ON pgagent.pga_schedule
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_schedule_trigger();
 COMMENT ON TRIGGER pga_schedule_trigger ON pgagent.pga_schedule IS

@@ -235,7 +235,7 @@ DECLARE
 BEGIN
     PERFORM pgagent.pga_check_length(p_schedule);
     v_parts := regexp_match(p_schedule,
-        '^[[:space:]]*@at[[:space:]]+([0-9]{4})-([0-9]{2})-([0-9]{2})[ tT][[:space:]]*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?'
+        '^[[:space:]]*@at[[:space:]]+([0-9]{4})-([0-9]{2})-([0-9]{2})[ tT][[:space:]]*([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:[.][0-9]+)?))?'
         '[[:space:]]*([zZ]|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?)?[[:space:]]*([A-Za-z][A-Za-z0-9_/+-]*)?[[:space:]]*$');
     v_zone := COALESCE(v_parts[8], p_timezone);
     IF v_parts IS NULL OR (v_parts[7] IS NOT NULL AND v_parts[8] IS NOT NULL) THEN
@@ -246,6 +246,8 @@ BEGIN
     BEGIN
         v_local := make_timestamp(v_parts[1]::integer, v_parts[2]::integer, v_parts[3]::integer,
             v_parts[4]::integer, v_parts[5]::integer, COALESCE(v_parts[6], '0')::double precision);
+        -- What now() shows has a fraction.
+        v_local := date_trunc('second', v_local + interval '0.5 seconds');
     EXCEPTION WHEN datetime_field_overflow THEN
         PERFORM pgagent.pga_refuse_schedule(p_schedule, 'the time'::text, 'there is no such date and time'::text,
             format('The parts are %s-%s-%s %s:%s:%s.', v_parts[1], v_parts[2], v_parts[3], v_parts[4], v_parts[5], COALESCE(v_parts[6], '00')));
@@ -261,7 +263,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_at_parse(text, text) IS
-'The instant that "@at ..." names; a local time is one in the zone that it names, else in p_timezone. Raises 22023 if it can''t be read.';
+'The instant that "@at ..." names; a local time is one in the zone that it names, else in p_timezone. Fractions of a second are rounded. Raises 22023 if it can''t be read.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_parse(
     p_schedule text, p_timezone text DEFAULT NULL,

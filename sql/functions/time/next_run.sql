@@ -224,8 +224,8 @@ BEGIN
 
     IF EXISTS (SELECT FROM pgagent.pga_exception AS e WHERE e.jexscid = p_schedule_id) THEN
         SELECT array_agg(e.jexdate ORDER BY e.jexdate) FILTER (WHERE e.jextime IS NULL),
-               array_agg(e.jextime) FILTER (WHERE e.jexdate IS NULL AND e.jextime IS NOT NULL),
-               array_agg(e.jexdate + e.jextime ORDER BY e.jexdate, e.jextime)
+               array_agg(date_trunc('minute', e.jextime)::time) FILTER (WHERE e.jexdate IS NULL AND e.jextime IS NOT NULL),
+               array_agg(e.jexdate + date_trunc('minute', e.jextime)::time ORDER BY e.jexdate, e.jextime)
                    FILTER (WHERE e.jexdate IS NOT NULL AND e.jextime IS NOT NULL),
                max(e.jexdate)
         INTO v_dates, v_times, v_slots, v_last_exception

@@ -33,7 +33,8 @@ BEGIN
         ELSIF EXISTS (SELECT FROM pgagent.pga_exception AS e
                       WHERE e.jexscid = p_schedule.jscid
                             AND COALESCE(e.jexdate = v_local::date, true)
-                            AND e.jextime = date_trunc('minute', v_local)::time) THEN
+                            AND e.jextime < '24:00'
+                            AND date_trunc('minute', e.jextime) = date_trunc('minute', v_local::time)) THEN
             v_after := date_trunc('minute', v_next, 'UTC') + interval '1 minute';
         ELSE
             RETURN v_next;

@@ -81,9 +81,11 @@ class StepExecutor:
         output = BoundedOutput(self._settings.output_limit)
         try:
             self._cancellation.check()
+            self._sql.let_go(step)
             result = await self._dispatch(step, seal, output)
         except StepError as error:
-            output.line(str(error))
+            # It comes first: a list shows no more than the beginning.
+            output.put_first(str(error))
             outcome = self._outcome(error, output)
         except (OSError, MemoryError) as error:
             outcome = _failed(str(error) or "out of memory", output)
@@ -157,5 +159,5 @@ class StepExecutor:
 
 
 def _failed(reason: str, output: BoundedOutput) -> Outcome:
-    output.line(reason)
+    output.put_first(reason)
     return Outcome(Ending.FAILED, -1, output.text(), reason)

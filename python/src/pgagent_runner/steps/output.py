@@ -49,6 +49,17 @@ class BoundedOutput:
             if not self._ends_line:
                 self.write(b"\n")
 
+    def put_first(self, text: str) -> None:
+        """Add a line, or several, before all that has been written."""
+        head, tail = self._head, self._tail
+        omitted = self._written - len(head) - len(tail)
+        self._head, self._tail = bytearray(), bytearray()
+        self._written, self._ends_line = 0, True
+        self.line(text)
+        self.write(bytes(head))
+        self._written += omitted
+        self.write(bytes(tail))
+
     def text(self) -> str:
         """Give the text that fits a column of type text, whatever was written."""
         if self._written <= self._head_limit + self._tail_limit:

@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.sql.session import Session
@@ -16,6 +17,7 @@ from pgagent_runner.waiting import Waiter, wake
 Target = frozenset[tuple[str, str | int | None]]
 
 _IDLE_TIME = 5.0  # seconds that a session is kept for the next run
+_LEFT_TIME = 1.0  # the same, after a run that goes on elsewhere
 _LIFE_TIME = 600.0  # after which it is not, so that new settings of a role take effect
 _SHORT_TIME = 10.0  # after a server was short of connections: none is kept
 
@@ -189,6 +191,17 @@ class SessionPool:
         sessions.last_return = now
         sessions.hand_on(session)
 
+    def let_go(self, target: Target, session: Session) -> None:
+        """Give back a session of a run whose later steps name another database.
+
+        Unless others need it, it is closed soon: such a step may drop that database,
+        for which the server waits five seconds.
+        """
+        self.give_back(target, session)
+        close = partial(self.close_idle, _LEFT_TIME, target)
+        # A little later: what is not yet idle for so long would stay.
+        asyncio.get_running_loop().call_later(_LEFT_TIME * 1.01, close)
+
     def close_one(self, target: Target, session: Session | None = None) -> None:
         """Close a session, or count one that could not be opened."""
         try:
@@ -209,11 +222,15 @@ class SessionPool:
         self._renewed = time.monotonic()
         self.close_idle(0)
 
-    def close_idle(self, idle_time: float = _IDLE_TIME) -> None:
-        """Close the sessions that have been idle for so many seconds."""
+    def close_idle(
+        self, idle_time: float = _IDLE_TIME, only: Target | None = None
+    ) -> None:
+        """Close the sessions, or only those of one target, idle for so many seconds."""
         latest = time.monotonic() - idle_time
         closing = []
         for target, sessions in list(self._targets.items()):
+            if only is not None and target != only:
+                continue
             kept = [s for s in sessions.idle if s[0] > latest]
             closing += [s[1] for s in sessions.idle if s[0] <= latest]
             sessions.count -= len(sessions.idle) - len(kept)

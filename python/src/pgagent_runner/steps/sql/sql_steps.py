@@ -3,23 +3,24 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from pgagent_runner.model import CONNECTION, Run, Step, StepMode
+from pgagent_runner.model import CONNECTION, Run, Step, StepKind, StepMode
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.connecting import connect, connection_parameters
+from pgagent_runner.steps.sql.hints import hint
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool, Target
 from pgagent_runner.steps.sql.session import Session, bounded
-from pgagent_runner.steps.sql.statements import split
+from pgagent_runner.steps.sql.statements import may_commit, split
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 _SQLSTATE = 5  # characters
@@ -28,10 +29,10 @@ _NO_STATEMENT = "the step contains no SQL statement"
 _LEFT_OPEN = "the step left a transaction open; it has been rolled back"
 _ENDED = "an atomic step can't end its own transaction, which its log row is part of"
 _RESET_ROLE = b"RESET SESSION AUTHORIZATION; RESET ROLE"
-_CONNECTION_LOST = (
-    "the connection was lost while the step was running;"
-    " whether its last statement took effect is unknown"
-)
+_LOST = "the connection was lost while the step was running;"
+_IN_DOUBT = f"{_LOST} whether its last statement took effect is unknown"
+_ROLLED_BACK = f"{_LOST} its transaction has been rolled back"
+_LONG = 1.0  # seconds of waiting for a connection that are worth mentioning
 
 
 class Seal(Protocol):
@@ -60,7 +61,9 @@ class SqlSteps:
         self._cancellation = cancellation
         self._pool = pool
         self._sessions: dict[Target, Session] = {}
+        self._targets: dict[int, Target | None] = {}
         self._connecting_since: float | None = None
+        self._waited = 0.0  # seconds, for the connection of the step under way
 
     @property
     def connecting_since(self) -> float | None:
@@ -82,6 +85,7 @@ class SqlSteps:
         parameters = connection_parameters(step, self._settings)
         target = frozenset(parameters.items())
         is_first = target not in self._sessions
+        self._waited = 0.0
         if is_first:
             await self._take(target)
         with limit:
@@ -90,6 +94,8 @@ class SqlSteps:
                 if is_first
                 else self._same_session(step, target, parameters, output)
             )
+            if self._waited >= _LONG:  # which is a part of its duration
+                output.line(f"waited {self._waited:.1f} s for a connection")
             return await self._execute(session, step, seal, output)
 
     async def _execute(
@@ -108,15 +114,27 @@ class SqlSteps:
             # A commit whose answer is lost may have happened.
             if seal is not None and await seal.is_recorded():
                 return answer.result
-            answer.note_loss()
+            certain = seal is not None and not answer.is_committing
+            is_undone = certain and not may_commit(code)
+            answer.note_loss(_ROLLED_BACK if is_undone else _IN_DOUBT)
         elif await session.roll_back_what_is_open():
             answer.problems.append(_LEFT_OPEN)
         if not answer.problems:
             return answer.result
-        text = "\n".join([*answer.problems, session.target])
+        remedy = hint(step, code, answer.cause, answer.problems[0])
+        text = "\n".join(filter(None, [*answer.problems, remedy, session.target]))
         if self._cancellation.reason is not None:
             raise StepAbortedError(f"{self._cancellation.reason}\n{text}")
         raise StepError(text, cause=answer.cause)
+
+    def let_go(self, step: Step) -> None:
+        """Give back the sessions that neither this step nor a later one names."""
+        if not self._sessions or step not in self._run.steps:
+            return
+        following = self._run.steps[self._run.steps.index(step) :]
+        for target in list(self._sessions):
+            if not any(self._target_of(other) == target for other in following):
+                self._pool.let_go(target, self._sessions.pop(target))
 
     def close(self) -> None:
         """Give the sessions back."""
@@ -135,6 +153,17 @@ class SqlSteps:
         """Close the sessions: nobody knows in what state they are."""
         while self._sessions:
             self._pool.close_one(*self._sessions.popitem())
+
+    def _target_of(self, step: Step) -> Target | None:
+        """Return where a step is going to run, if that is a database."""
+        if step.id not in self._targets:
+            target = None
+            if step.kind == StepKind.SQL:
+                with suppress(StepError):
+                    parameters = connection_parameters(step, self._settings)
+                    target = frozenset(parameters.items())
+            self._targets[step.id] = target
+        return self._targets[step.id]
 
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
@@ -157,6 +186,7 @@ class SqlSteps:
             end = _Answer(session, BoundedOutput(0))
             await end.ask(statement.encode(), parameters)
             if not end.problems:
+                answer.is_committing = True
                 await end.ask(b"COMMIT")
             answer.problems, answer.cause = end.problems, end.cause
 
@@ -221,6 +251,7 @@ class SqlSteps:
         try:
             yield
         finally:
+            self._waited += time.monotonic() - self._connecting_since
             self._connecting_since = None
 
     def _name(self, parameters: Parameters) -> str | None:
@@ -240,6 +271,7 @@ class _Answer:
     rows: int = 0
     problems: list[str] = field(default_factory=list)
     cause: str = ""
+    is_committing: bool = False
 
     @property
     def result(self) -> int:
@@ -272,12 +304,12 @@ class _Answer:
         if is_empty:
             self.problems.append(_NO_STATEMENT)
 
-    def note_loss(self) -> None:
-        """Tell what is known of the end of the session."""
+    def note_loss(self, meaning: str) -> None:
+        """Tell what is known of the end of the session, and of the step's effect."""
         libpq_says = self.session.error_text
         for problem in self.problems:  # the last words of the server may be in both
             libpq_says = libpq_says.replace(problem, "")
-        self.problems = [_CONNECTION_LOST, *self.problems, libpq_says.strip()]
+        self.problems = [meaning, *self.problems, libpq_says.strip()]
         self.cause = CONNECTION
 
     def _take(self, result: pq.abc.PGresult) -> None:

@@ -35,6 +35,9 @@ _TRADITIONAL = re.compile(
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 
 _LONGEST_PREFIX = 4  # words
+
+LONGEST_TO_READ = 100_000  # bytes, of a text that is looked through at once
+_COMMITS = frozenset((b"commit", b"end", b"prepare"))
 _TOKENS_AT_A_TIME = 5000  # some milliseconds
 _ROUTINE_PREFIXES = frozenset(
     (*create, kind)
@@ -73,6 +76,21 @@ def split(
             statement.take(kind, token)
     if not statement.is_empty:
         yield text[start:]
+
+
+def may_commit(text: bytes) -> bool:
+    """Tell whether a statement of the text may commit the transaction it is sent in."""
+    if len(text) > LONGEST_TO_READ:
+        return True
+    is_first = True
+    for kind, token, _ in _tokens(_STANDARD, text):
+        if kind == "semicolon":
+            is_first = True
+        elif kind != "blank":
+            if is_first and token.lower() in _COMMITS:
+                return True
+            is_first = False
+    return False
 
 
 @dataclass
