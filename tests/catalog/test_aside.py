@@ -10,7 +10,9 @@ from support import poll
 from transitions import claim, claim_rows, finish_run, register, seconds_until_due
 
 SET_ASIDE = "SELECT pgagent.pga_job_set_aside(%s, 'a trigger fails')"
-LOOK_AGAIN = "SELECT max(look_again) FROM pgagent.pga_run_claim(pg_backend_pid(), %s, 60)"
+LOOK_AGAIN = (
+    "SELECT max(look_again) FROM pgagent.pga_run_claim(pg_backend_pid(), %s, 60)"
+)
 DUE = "SELECT job_id, due_in FROM pgagent.pga_run_due(pg_backend_pid(), 9, %s, %s)"
 
 
@@ -91,7 +93,9 @@ def test_people_are_told_what_keeps_a_job_from_starting(conn, agent):
 
 def test_only_the_job_that_is_named_is_claimed_and_none_that_is_excepted(conn, agent):
     first, second, third = (add_job(conn, "SELECT 1") for _ in range(3))
-    only = "SELECT run_job_id FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60, %s, %s)"
+    only = (
+        "SELECT run_job_id FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60, %s, %s)"
+    )
 
     def ids(*parameters):
         return [row[0] for row in agent.execute(only, parameters) if row[0]]
@@ -316,7 +320,9 @@ def test_saving_a_schedule_whose_zone_is_not_known_says_so(conn):
     add_schedule(conn, add_job(conn, due=None), jscname="daily")
     set_zone(conn, "Mars/Olympus")
     told = []
-    conn.add_notice_handler(lambda d: told.append((d.message_primary, d.message_detail)))
+    conn.add_notice_handler(
+        lambda d: told.append((d.message_primary, d.message_detail))
+    )
 
     conn.execute("UPDATE pgagent.pga_schedule SET jscminutes[1] = true")
 
@@ -342,4 +348,6 @@ def test_the_review_goes_on_where_a_trigger_refuses_a_job(conn):
     conn.execute(REVIEW, [[]])
 
     assert job(conn, second, "jobnextrun IS NOT NULL")
-    assert told[0].startswith(f"pgagent: the next run of job {first} could not be set: ")
+    assert told[0].startswith(
+        f"pgagent: the next run of job {first} could not be set: "
+    )

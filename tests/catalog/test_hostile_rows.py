@@ -18,7 +18,10 @@ FIELDS = {"jscminutes": 60, "jschours": 24, "jscweekdays": 7} | {
 HOSTILE = [
     *(f"UPDATE pgagent.pga_job SET jobnextrun = '{t}'" for t in TIMES),
     *(f"UPDATE pgagent.pga_job SET joblastrun = '{t}'" for t in TIMES),
-    *(f"UPDATE pgagent.pga_job SET jobcreated = '{t}', jobchanged = '{t}'" for t in TIMES),
+    *(
+        f"UPDATE pgagent.pga_job SET jobcreated = '{t}', jobchanged = '{t}'"
+        for t in TIMES
+    ),
     *(
         f"UPDATE pgagent.pga_job SET {column} = '{span}'"
         for column in ("jobtimeout", "jobmissedlimit", "jobkeepfor")
@@ -62,7 +65,10 @@ HOSTILE = [
         for t in TIMES
     ),
     *(f"UPDATE pgagent.pga_jobsteplog SET jslstart = '{t}'" for t in TIMES),
-    *(f"UPDATE pgagent.pga_jobsteplog SET jslduration = '{s}', jslcpu = '{s}'" for s in SPANS),
+    *(
+        f"UPDATE pgagent.pga_jobsteplog SET jslduration = '{s}', jslcpu = '{s}'"
+        for s in SPANS
+    ),
     "UPDATE pgagent.pga_jobsteplog SET jslattempt = -1, jslresult = NULL, jslmemory = -1, jslstatus = 'r'",
     "INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid) VALUES (-7, 7), (9223372036854775807, 7)",
     *(

@@ -1,4 +1,4 @@
-"""The jobs whose claim was slow or refused: each is claimed alone, beside all others."""
+"""The jobs whose claim was slow or refused: each is claimed alone, beside others."""
 
 import asyncio
 import logging
@@ -157,7 +157,7 @@ class Suspects:
         return lane
 
     async def _claim(self, claims: Claims, job: DueJob) -> None:
-        """Claim one job; note what became of it. Raises if session or agent are lost."""
+        """Claim one job, and note what came of it; raises if a session is lost."""
         began = time.monotonic()
         try:
             claimed = await claims.claim(1, 0, only=job.id)

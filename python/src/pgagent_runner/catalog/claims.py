@@ -106,8 +106,9 @@ class Claims:
     ) -> Claimed:
         """Claim at most `limit` due runs, the longest due first.
 
-        Of the job `only`, if one is named; of none of the jobs `without`. Also say when to look again: at once if more are due, in `longest` seconds if
-        none will be before. The server counts from the question, which came a little
+        Of the job `only`, if one is named; of none of the jobs `without`. Also say when
+        to look again: at once if more are due, in `longest` seconds if none will be
+        before. The server counts from the question, which came a little
         after it was sent; so the next one comes at its time, or a little before.
         """
         session = await self._usable_session()
@@ -231,9 +232,7 @@ def _runs(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Run]:
     for fields, of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
         steps = tuple(
-            _sound(Step(*step_of(row)))
-            for row in of_run
-            if row[step_id] is not None
+            _sound(Step(*step_of(row))) for row in of_run if row[step_id] is not None
         )
         yield Run(run_id, job_id, name, steps, step_log_id, _limit(timeout))
 
@@ -256,7 +255,7 @@ def _sound(step: Step) -> Step:
     days is more than nothing to PostgreSQL, which counts 360 for the year, but less in
     seconds.
     """
-    if step.code is None:  # type: ignore[redundant-expr]
+    if step.code is None:
         step = step._replace(code="", conninfo="", is_complete=False)
     return step._replace(
         timeout=_limit(step.timeout),

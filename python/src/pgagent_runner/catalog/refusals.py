@@ -9,6 +9,7 @@ from pgagent_runner.catalog.errors import CatalogError
 # What a name that is not qualified is not found as: table, function, type, schema.
 _UNKNOWN_NAMES = frozenset(("42P01", "42883", "42704", "3F000"))
 _FUNCTION = re.compile(r"^PL/\S+ function (?!pgagent\.)(.+?\)) line ", re.MULTILINE)
+_SCHEMA = re.compile(r"""("(?:[^"]|"")*"|[^.("]+)\.""")
 
 # Errors that say nothing of the job, by their class or as they are: serialization,
 # resources, an operator, a server that only reads, a lock.
@@ -44,16 +45,23 @@ def has_taken_id(error: CatalogError) -> bool:
 
 
 def explain_refusal(error: CatalogError) -> str:
-    """Say why, and what to do if a trigger does not qualify the names it uses."""
+    """Say why, in which function of a user, and what helps if that misses a name."""
     said = diagnosis(error)
-    if said is not None and _sqlstate(error) in _UNKNOWN_NAMES:
-        if found := _FUNCTION.search(said.context or ""):
-            return (
-                f"{error}; names that {found[1]} does not qualify are not looked up in"
-                f" the schemas of its author: ALTER FUNCTION {found[1]}"
-                " SET search_path = public, pg_temp, or those that it means"
-            )
-    return str(error)
+    found = _FUNCTION.search((said.context if said else None) or "")
+    if found is None:
+        return str(error)
+    name = found[1]
+    where = f"{error}, in function {name}"
+    if _sqlstate(error) not in _UNKNOWN_NAMES:
+        return where
+    schema = _SCHEMA.match(name)
+    path = ["public", "pg_temp"]
+    if schema is not None and schema[1] != "public":
+        path.insert(0, schema[1])
+    return (
+        f"{where}, which has to qualify that name, or:"
+        f" ALTER FUNCTION {name} SET search_path = {', '.join(path)}"
+    )
 
 
 def _sqlstate(error: CatalogError) -> str:

@@ -4,30 +4,29 @@ import asyncio
 from typing import LiteralString
 
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog.connection import open_unless_closed
+from pgagent_runner.catalog.connection import Row, connect, translated_errors
 from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.model import Step
+from pgagent_runner.waiting import in_thread
 
 _READ: LiteralString = """
-    SELECT s.jstcode, s.jstconnstr FROM pgagent.pga_jobstep AS s WHERE s.jstid = %s::integer
+    SELECT s.jstcode, s.jstconnstr FROM pgagent.pga_jobstep AS s
+    WHERE s.jstid = %s::integer
 """
 
 
 async def read_step(conninfo: str, closed: asyncio.Event, step: Step) -> Step | None:
     """Return the step with its texts; None if it has been deleted.
 
-    A session of its own reads them: nobody else waits for that. Raises `CatalogError`,
-    but goes on when a session is lost, until `closed` is set.
+    A session of its own reads them, in a thread: they may take seconds, for which the
+    loop does not wait. Raises `CatalogError`, but goes on when a session is lost, until
+    `closed` is set.
     """
     backoff = Backoff(0.05, 2.0)
     while True:
         try:
-            session = await open_unless_closed(conninfo, closed)
-            try:
-                row = await (await session.ask(_READ, [step.id])).fetchone()
-            finally:
-                session.finish()
-        except CatalogLostError:
+            row = await _unless_closed(conninfo, closed, step)
+        except (CatalogLostError, OSError):
             if closed.is_set():
                 raise
             await asyncio.sleep(backoff.next())
@@ -35,3 +34,23 @@ async def read_step(conninfo: str, closed: asyncio.Event, step: Step) -> Step | 
             if row is None:
                 return None
             return step._replace(code=row[0], conninfo=row[1], is_complete=True)
+
+
+async def _unless_closed(
+    conninfo: str, closed: asyncio.Event, step: Step
+) -> Row | None:
+    reading = asyncio.create_task(in_thread(_read, conninfo, step.id))
+    closing = asyncio.create_task(closed.wait())
+    try:
+        await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        closing.cancel()
+    if not reading.done():
+        reading.cancel()
+        raise CatalogLostError("nobody needs the text of the step any more")
+    return reading.result()
+
+
+def _read(conninfo: str, step_id: int) -> Row | None:
+    with connect(conninfo) as session, translated_errors(session):
+        return session.execute(_READ, [step_id]).fetchone()
