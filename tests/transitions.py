@@ -29,7 +29,7 @@ def heartbeat(session, run_ids=(), lease="20 s"):
 
 
 def leave(session):
-    _call(session, "pga_agent_leave(pg_backend_pid())")
+    _call(session, "pga_agent_leave(pg_backend_pid(), 'it was stopped')")
 
 
 def sweep(session, *, runs=None, jobs=None, judges=True):

@@ -24,7 +24,6 @@ END;
 $$;
 
 -- Functions that return something else now, or have further arguments.
-DROP FUNCTION IF EXISTS pgagent.pga_agent_leave(integer);
 DROP FUNCTION IF EXISTS pgagent.pga_agent_sweep();
 DROP FUNCTION IF EXISTS pgagent.pga_agent_bury(integer, text);
 DROP FUNCTION IF EXISTS pgagent.pga_agent_bury_run(integer, boolean, text);

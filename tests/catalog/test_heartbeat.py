@@ -196,6 +196,23 @@ def test_a_locked_job_is_left_for_the_next_sweep(conn, dsn, agent, other):
     assert agents(conn) == [other.info.backend_pid]
 
 
+def test_an_agent_does_not_take_a_process_id_before_its_last_one_is_buried(
+    conn, dsn, agent
+):
+    add_job(conn, "SELECT 1")
+    claim(agent)
+    agent.execute("SET lock_timeout = '50ms'")
+    with psycopg.connect(dsn) as holder:
+        holder.execute("SELECT FROM pgagent.pga_job FOR UPDATE")
+        with pytest.raises(
+            psycopg.errors.LockNotAvailable,
+            match="which had this process id before, can't be buried yet",
+        ):
+            register(agent)
+    register(agent)
+    assert [status for status, _ in runs(conn)] == ["d"]
+
+
 @pytest.mark.parametrize("way", ["recorded", "aborted"])
 def test_no_duration_is_negative(conn, agent, other, way):
     """The clock was set back while they ran."""

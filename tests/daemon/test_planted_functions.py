@@ -17,7 +17,6 @@ pytestmark = pytest.mark.needs("extension")
 CALLED = (
     "pga_agent_register",
     "pga_agent_heartbeat",
-    "pga_agent_count",
     "pga_agent_sweep",
     "pga_agent_session",
     "pga_agent_leave",
@@ -157,7 +156,7 @@ def test_no_planted_function_runs(planted, dsn):
             "pga_agent_heartbeat(%s, make_interval(secs => %s), %s)",
             (1, 1.0, [70_000]),
         ),
-        ("pga_agent_leave(%s)", (1,)),
+        ("pga_agent_leave(%s, %s)", (1, "x")),
         ("pga_agent_session(%s, %s)", (70_000, 1)),
         ("pga_run_claim(%s, %s, %s, %s, %s)", (70_000, 33, 1.0, 1, [1])),
         ("pga_run_due(%s, %s, %s, %s)", (70_000, 33, [1], [1])),

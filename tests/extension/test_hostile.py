@@ -74,8 +74,9 @@ UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun =
 SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT * FROM pgagent.pga_log_prune(p_after => 0, p_jobs => 9, p_runs => 9)
 UPDATE pgagent.pga_job SET jobagentid = NULL
-DELETE FROM pgagent.pga_jobagent WHERE jagpid <> {THIS}
 SELECT * FROM pgagent.pga_agent_sweep(p_agent_id => {THIS}, p_run_ids => '{{1}}', p_job_ids => '{{1}}', p_judges => true)
+DELETE FROM pgagent.pga_jobagent
+SELECT pgagent.pga_agent_leave(p_agent_id => {THIS}, p_reason => 'enough')
 SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})
 """.strip().splitlines()
 

@@ -72,7 +72,7 @@ def test_only_what_has_waited_long_is_broken_off(conn, claims):
 def test_an_agent_that_is_not_registered_claims_nothing(dsn, conn, loop):
     with Registration(dsn, "here", 20) as catalog:
         catalog.register()
-        catalog.leave()
+        catalog.leave("it was stopped")
         with closing(loop.holding(Claims(dsn, catalog.agent_id))) as claims:
             claims.open()
             add_job(conn, "SELECT 1")

@@ -64,7 +64,8 @@ BEGIN
     END IF;
     PERFORM pgagent.pga_sequences_forward();
     -- Whoever had this process id before us is gone.
-    PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text);
+    PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text,
+                                   'infinity'::timestamptz);
     IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = pg_backend_pid()) THEN
         RAISE EXCEPTION 'agent %, which had this process id before, can''t be buried yet', pg_backend_pid()
             USING ERRCODE = 'lock_not_available',
@@ -143,7 +144,7 @@ BEGIN
         LEFT JOIN pgagent.pga_joblog AS l ON l.jlgid = ANY (ARRAY[r.run_id])
         WHERE l.jlgid IS NULL OR l.jlgstatus <> 'r' OR l.jlgcancel IS NOT NULL;
         dead := dead + (
-            SELECT count(*) FROM pgagent.pga_agent_strays(p_agent_id, v_agent.jagleasefor, p_run_ids, ARRAY[]::integer[])
+            SELECT count(*)::integer FROM pgagent.pga_agent_strays(p_agent_id, v_agent.jagleasefor, p_run_ids, ARRAY[]::integer[])
         );
     EXCEPTION WHEN lock_not_available THEN
         RETURN;     -- somebody has locked all of a table: next time
@@ -153,12 +154,10 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval, bigint[]) IS
 'Renews the lease of this agent, whose session has to be the caller''s; with p_lease NULL it only answers. p_run_ids are the runs that it executes. Returns in dead how much there is for pga_agent_sweep() to do, in lost and reasons those of the runs that are to be stopped, each with a sentence (cancelled, or closed by somebody else), or whose row is gone from the log (NULL: they may end), in agents how many are alive, in now the server''s clock, in unarmed why this agent may claim nothing, in refused why the lease could not be renewed, and in seen whether all other agents see this sign of life in pg_stat_activity even so. Raises PGA03 if the agent is not registered (any more), or has another session.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(
-    p_agent_id integer, p_reason text DEFAULT 'it was stopped'::text
-)
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(p_agent_id integer, p_reason text)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, p_reason) $$;
+AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, p_reason, 'infinity'::timestamptz) $$;
 COMMENT ON FUNCTION pgagent.pga_agent_leave(integer, text) IS
 'Ends an agent; what it has not finished is aborted, for this reason.';
 
@@ -235,8 +234,8 @@ COMMENT ON FUNCTION pgagent.pga_agent_strays(integer, interval, bigint[], intege
 'Open runs that nobody executes (run_id), and held jobs without a run (run_id is NULL), each with what is to be said of it. Of the agent p_agent_id those that are older than its lease, and neither among p_run_ids nor p_job_ids, which it is executing; NULL: none of an agent that is there.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_sweep(
-    p_agent_id integer DEFAULT NULL, p_run_ids bigint[] DEFAULT NULL, p_job_ids integer[] DEFAULT NULL,
-    p_judges boolean DEFAULT true, OUT swept integer, OUT dying integer, OUT told jsonb
+    p_agent_id integer, p_run_ids bigint[], p_job_ids integer[], p_judges boolean,
+    OUT swept integer, OUT dying integer, OUT told jsonb
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -313,7 +312,7 @@ COMMENT ON FUNCTION pgagent.pga_agent_shorten() IS
 'Shortens leases that end later than any could: they are from before the clock was set back. Returns whether there were any.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_bury(
-    p_agent_id integer, p_reason text, p_until timestamptz DEFAULT 'infinity'::timestamptz,
+    p_agent_id integer, p_reason text, p_until timestamptz,
     OUT buried integer, OUT is_left boolean, OUT told jsonb
 )
 RETURNS record LANGUAGE plpgsql

@@ -77,7 +77,8 @@ BEGIN
     BEGIN
         -- The sign of life must not wait for somebody's lock on pga_job.
         PERFORM set_config('lock_timeout', '1s', true);
-        SELECT s.swept, s.dying INTO swept, dying FROM pgagent.pga_agent_sweep() AS s;
+        SELECT s.swept, s.dying INTO swept, dying
+        FROM pgagent.pga_agent_sweep(NULL::integer, NULL::bigint[], NULL::integer[], true) AS s;
     EXCEPTION WHEN lock_not_available THEN
         swept := 0;
         dying := 0;
@@ -86,3 +87,11 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_heartbeat(integer, interval) IS
 'For runners of 5.0: renews the lease of this agent and sweeps. Returns what pga_agent_sweep() does, and the runs of this agent that cancel_run() has asked to stop, with who asked. Raises PGA03 if the agent is not registered (any more).';
+
+-- Up to 5.0 an agent left without a reason.
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_leave(p_agent_id integer)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.pga_agent_leave(p_agent_id, 'it was stopped'::text) $$;
+COMMENT ON FUNCTION pgagent.pga_agent_leave(integer) IS
+'For runners of 5.0: ends an agent; what it has not finished is aborted.';

@@ -25,6 +25,7 @@ _HEARTBEAT = 1 / 5
 _FENCE = 13 / 20
 _KILL_MARGIN = 1.0  # seconds before the end of the lease
 _REFUSED = 1 / 20  # until the next attempt if somebody is in the way
+_STOPPED = "it was stopped"
 _MOMENTS = 20  # in which a lease that lasts no longer is divided
 
 
@@ -91,7 +92,7 @@ class Lease:
         self._waker = Waker()
         self._closed = False
         self._leaves = False
-        self._leaves_because: str | None = None
+        self._leaves_because = _STOPPED
         self._is_refused = False
         self._is_seen = False
         self._next_beat = 0.0
@@ -130,11 +131,8 @@ class Lease:
         if self.ended.done():
             self.ended.result()
 
-    async def leave(self, reason: str | None = None) -> None:
-        """End the registration in good order; raises what `Registration.leave` does.
-
-        For this reason, or because the agent was stopped.
-        """
+    async def leave(self, reason: str = _STOPPED) -> None:
+        """End the registration, for a reason; raises what `Registration.leave` does."""
         self._leaves_because = reason
         self._leaves = True
         self._waker.wake()

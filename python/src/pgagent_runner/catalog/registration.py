@@ -202,15 +202,9 @@ class Registration:
         """The id of this agent, `pga_jobagent.jagpid`."""
         return self._agent_id
 
-    def leave(self, reason: str | None = None) -> None:
-        """End this agent; runs of it that are still open are aborted, for this reason.
-
-        Without one it was stopped.
-        """
+    def leave(self, reason: str) -> None:
+        """End this agent; runs of it that are still open are aborted, for this reason."""
         self._take_at_most(_LEAST_STATEMENT, 0)
-        if reason is None:
-            self._call("SELECT pgagent.pga_agent_leave(%s::integer)", self._agent_id)
-            return
         # The database may not be able to write all of it.
         told = reason.encode("ascii", "backslashreplace").decode()
         query: LiteralString = "SELECT pgagent.pga_agent_leave(%s::integer, %s::text)"
