@@ -20,9 +20,9 @@ RETURNS pgagent.pga_schedule LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_hour CONSTANT double precision := 3600;
-    v_day CONSTANT double precision := 86400;
-    v_year CONSTANT interval := '8640 hours';   -- not quite, and the same in every time zone
+    v_hour CONSTANT double precision := 3600::double precision;
+    v_day CONSTANT double precision := 86400::double precision;
+    v_year CONSTANT interval := interval '8640 hours';   -- not quite, and the same in every time zone
     v_apart double precision := extract(epoch FROM p_schedule.jscevery)::double precision;
     v_first timestamptz := COALESCE(p_schedule.jscat, greatest(p_schedule.jscstart, '2000-01-01 00:00 UTC'));
     v_local timestamp;
@@ -33,10 +33,10 @@ BEGIN
     ELSIF p_schedule.jscat IS NOT NULL THEN
         v_apart := 365 * v_day;
     ELSIF p_schedule.jscreboot OR v_apart < 1 THEN
-        v_apart := 'infinity';
+        v_apart := double precision 'infinity';
     END IF;
     IF NOT isfinite(v_first) THEN
-        v_first := '2000-01-01 00:00 UTC';
+        v_first := timestamptz '2000-01-01 00:00 UTC';
     END IF;
     v_local := COALESCE(pgagent.pga_local_time(p_schedule.jsctimezone, v_first), v_first AT TIME ZONE 'UTC');
 
