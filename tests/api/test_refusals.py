@@ -333,6 +333,6 @@ def test_a_wrong_call_is_refused_in_words(conn, jobs_of_others, call):
 def test_a_refused_schedule_is_told_without_the_text_of_our_functions(asking, call):
     with pytest.raises(psycopg.Error) as refused:
         asking.execute(f"SELECT pgagent.{call}")
-    context = refused.value.diag.context.splitlines()
-    assert len(context) <= 6, context
-    assert "pga_refuse" not in refused.value.diag.context
+    context = refused.value.diag.context or ""
+    assert len(context.splitlines()) in range(1, 7), context
+    assert "pga_refuse" not in context

@@ -159,3 +159,36 @@ def test_a_run_that_there_is_not_cannot_be_cancelled(conn):
     with pytest.raises(psycopg.Error, match="pgagent: there is no run 99") as e:
         conn.execute("SELECT pgagent.cancel_run(99)")
     assert e.value.sqlstate == "42704"
+
+
+def test_the_run_of_a_job_is_cancelled_by_the_jobs_name(conn, agent):
+    job_id = add_job(conn, "SELECT 1", name="slow", due=None)
+    assert cancelled(conn, "'slow'") is False
+
+    conn.execute("SELECT pgagent.run_job('slow')")
+    assert cancelled(conn, "'slow'") is True
+    assert claim(conn) == []
+
+    conn.execute("SELECT pgagent.run_job('slow')")
+    claim(conn)
+    assert cancelled(conn, "'slow'") is True
+    assert conn.execute(
+        "SELECT jlgcancel LIKE 'cancelled by postgres at %%' FROM pgagent.pga_joblog WHERE jlgjobid = %s",
+        [job_id],
+    ).fetchone() == (True,)
+
+    with pytest.raises(psycopg.Error, match='there is no job "slower"'):
+        cancelled(conn, "'slower'")
+
+
+def test_the_id_of_a_run_may_be_quoted_unless_a_job_is_called_so(conn, agent):
+    add_job(conn, "SELECT 1")
+    ((run_id, _),) = claim(conn)
+    assert cancelled(conn, f"'{run_id}'") is True
+
+    add_job(conn, name=str(run_id), due=None)
+    assert cancelled(conn, f"'{run_id}'") is False
+
+
+def cancelled(conn, argument):
+    return conn.execute(f"SELECT pgagent.cancel_run({argument})").fetchone()[0]

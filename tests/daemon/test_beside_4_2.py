@@ -39,6 +39,34 @@ def test_the_daemon_of_4_2_takes_over_from_our_runner(conn, cluster, dsn):
         assert ended_runs(conn, job_id, count=2) == "ss"
 
 
+@pytest.mark.parametrize(
+    ("schedule", "after"),
+    [
+        ("@every 7 minutes", "every 420 seconds"),
+        ("@at 2091-05-01 09:00", "2091-05-01 09:00:00+00"),
+        ("@reboot", None),
+    ],
+)
+def test_the_daemon_of_4_2_leaves_a_job_the_next_run_of_its_schedule(
+    conn, daemon_42, schedule, after
+):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    conn.execute(
+        "SELECT pgagent.add_schedule(%s::bigint, %s, timezone => 'UTC', start_at => '2020-01-01 00:00:30Z')",
+        [job_id, schedule],
+    )
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+    assert ended_runs(conn) == "s"
+
+    (due,) = conn.execute(
+        "SELECT CASE WHEN extract(epoch FROM jobnextrun - '2020-01-01 00:00:30Z') %% 420 = 0"
+        " THEN 'every 420 seconds' ELSE (jobnextrun AT TIME ZONE 'UTC')::text || '+00' END"
+        " FROM pgagent.pga_job WHERE jobid = %s AND jobagentid IS NULL",
+        [job_id],
+    ).fetchone()
+    assert due == after
+
+
 @pytest.fixture
 def roomy():
     """A server with room for a daemon that opens two sessions for every due job."""

@@ -27,7 +27,7 @@ def check(cluster, dsn):
 
     def run():
         command = [
-            *(peer("usr/bin/check_postgres"), "--action=pgagent_jobs"),
+            *(str(peer("usr/bin/check_postgres")), "--action=pgagent_jobs"),
             *("--critical=1 hour", f"--host={cluster.host}", f"--port={cluster.port}"),
             *(
                 "--dbuser=postgres",

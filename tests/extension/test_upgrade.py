@@ -105,7 +105,9 @@ def special_50(new_database):
     conn = new_database("special")
     conn.execute("CREATE EXTENSION pgagent VERSION '5.0.0'")
     for schedule in ("@every 90 seconds", "@at 2091-05-01 09:00:30", "@reboot"):
-        conn.execute("SELECT pgagent.schedule(%s::text, %s, 'SELECT 1')", [schedule] * 2)
+        conn.execute(
+            "SELECT pgagent.schedule(%s::text, %s, 'SELECT 1')", [schedule] * 2
+        )
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2026-01-01' WHERE jobid = 1")
     return conn
 

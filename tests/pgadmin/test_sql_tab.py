@@ -4,11 +4,14 @@ It has the fields of a schedule, its start and end: no interval, @at, @reboot, n
 Whatever is made of it starts the job at most as often as the original does.
 """
 
+from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
+import psycopg
 import pytest
 from jobs import job
+from psycopg.rows import dict_row
 
 from .client import SCHEDULES, send, send_for_row, utc
 
@@ -85,6 +88,16 @@ INSERT INTO pgagent.pga_schedule(
 ) RETURNING jscid INTO scid;
 END
 $$;"""
+
+
+@pytest.fixture
+def pgadmin(dsn, neighbours):
+    """One of pgAdmin's sessions will do: what it shows does not depend on its role."""
+    with closing(
+        psycopg.connect(dsn, autocommit=True, row_factory=dict_row)
+    ) as session:
+        session.execute("SET TimeZone TO 'Asia/Kolkata'")
+        yield session
 
 
 @pytest.fixture

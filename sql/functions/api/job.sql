@@ -167,17 +167,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job_id bigint;
-    v_schedule_ids bigint[];    -- of no use, but PERFORM would put its text into errors
 BEGIN
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
         'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer
     );
     PERFORM pgagent.pga_add_command(v_job_id, p_command, p_kind, p_database);
-    v_schedule_ids := pgagent.add_schedule(
+    -- PERFORM would put its text into the context of errors.
+    RETURN CASE WHEN pgagent.add_schedule(
         v_job_id, p_schedule, NULL::text, p_timezone, NULL::timestamptz, NULL::timestamptz, true, ''::text
-    );
-    RETURN v_job_id;
+    ) IS NOT NULL THEN v_job_id END;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_make(text, text, text, text, text, text, boolean) IS

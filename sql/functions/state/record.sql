@@ -224,6 +224,7 @@ AS $$
 BEGIN
     -- The row of the run may be gone. It began when the job did for the last time, and was
     -- due before; a next run that lies after its beginning is somebody's wish, and stays.
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     UPDATE pgagent.pga_job AS j
     SET jobagentid = NULL,
         jobnextrun = CASE WHEN j.jobnextrun > j.joblastrun THEN j.jobnextrun

@@ -20,54 +20,59 @@ RETURNS pgagent.pga_schedule LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_hour CONSTANT double precision := 3600;
-    v_day CONSTANT double precision := 86400;
-    v_year CONSTANT interval := '8640 hours';   -- not quite, and the same in every time zone
+    v_hour CONSTANT double precision := 3600::double precision;
+    v_day CONSTANT double precision := 86400::double precision;
+    v_year CONSTANT interval := interval '8640 hours';   -- not quite, and the same in every time zone
     v_apart double precision := extract(epoch FROM p_schedule.jscevery)::double precision;
     v_first timestamptz := COALESCE(p_schedule.jscat, greatest(p_schedule.jscstart, '2000-01-01 00:00 UTC'));
     v_local timestamp;
-    v_image pgagent.pga_schedule := p_schedule;
+    v_bounds jsonb;
 BEGIN
     IF pgagent.pga_schedule_kind(p_schedule) IS NULL THEN
         RETURN p_schedule;
     ELSIF p_schedule.jscat IS NOT NULL THEN
         v_apart := 365 * v_day;
     ELSIF p_schedule.jscreboot OR v_apart < 1 THEN
-        v_apart := 'infinity';
+        v_apart := double precision 'infinity';
     END IF;
     IF NOT isfinite(v_first) THEN
-        v_first := '2000-01-01 00:00 UTC';
+        v_first := timestamptz '2000-01-01 00:00 UTC';
     END IF;
     v_local := COALESCE(pgagent.pga_local_time(p_schedule.jsctimezone, v_first), v_first AT TIME ZONE 'UTC');
 
-    v_image.jscminutes := pgagent.pga_field_image(60, extract(minute FROM v_local)::integer + 1, COALESCE((
-        SELECT min(m) FROM unnest(ARRAY[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30]) AS m WHERE v_apart <= m * 60
-    ), 60));
-    v_image.jschours := pgagent.pga_field_image(24, extract(hour FROM v_local)::integer + 1, COALESCE((
-        SELECT min(h) FROM unnest(ARRAY[1, 2, 3, 4, 6, 8, 12]) AS h WHERE v_apart <= h * v_hour
-    ), 24));
-    v_image.jscweekdays := pgagent.pga_field_image(7, extract(dow FROM v_local)::integer + 1,
-        CASE WHEN v_apart > v_day AND v_apart <= 7 * v_day THEN 7 ELSE 1 END);
-    -- 29 February comes in four years, 30 February never.
-    v_image.jscmonthdays := pgagent.pga_field_image(32, CASE
-        WHEN p_schedule.jscat IS NOT NULL THEN extract(day FROM v_local)::integer
-        WHEN v_apart <= 365 * v_day THEN least(extract(day FROM v_local)::integer, 28)
-        WHEN v_apart <= 1460 * v_day THEN 29 ELSE 30
-    END, CASE WHEN v_apart <= 7 * v_day THEN 1 ELSE 32 END);
-    -- So many days have the shortest of successive months at least.
-    v_image.jscmonths := pgagent.pga_field_image(12,
-        CASE WHEN v_apart <= 365 * v_day THEN extract(month FROM v_local)::integer ELSE 2 END,
-        CASE WHEN v_apart <= 28 * v_day THEN 1 WHEN v_apart <= 59 * v_day THEN 2
-             WHEN v_apart <= 89 * v_day THEN 3 WHEN v_apart <= 120 * v_day THEN 4
-             WHEN v_apart <= 181 * v_day THEN 6 ELSE 12 END);
-    IF p_schedule.jscat >= '0002-01-01 00:00 UTC' THEN
-        v_image.jscstart := greatest(p_schedule.jscstart,
-            least(p_schedule.jscat - v_year, '9999-12-31 00:00 UTC'));      -- the fields name no year
-    END IF;
-    IF p_schedule.jscat IS NOT NULL OR p_schedule.jscreboot THEN
-        v_image.jscend := v_first;      -- 4.2 looks at it before the fields, in which it can't find 30 February
-    END IF;
-    RETURN v_image;
+    v_bounds := CASE
+        WHEN p_schedule.jscat IS NOT NULL THEN jsonb_build_object(
+            'jscstart', greatest(p_schedule.jscstart, CASE WHEN p_schedule.jscat >= '0002-01-01 00:00 UTC'
+                -- The fields name no year.
+                THEN least(p_schedule.jscat - v_year, '9999-12-31 00:00 UTC') END),
+            'jscend', v_first
+        )
+        -- 4.2 looks at it before the fields, and can't find 30 February.
+        WHEN p_schedule.jscreboot THEN jsonb_build_object('jscend', v_first)
+        ELSE '{}'::jsonb
+    END;
+    RETURN jsonb_populate_record(p_schedule, v_bounds || jsonb_build_object(
+        'jscminutes', pgagent.pga_field_image(60, extract(minute FROM v_local)::integer + 1, COALESCE((
+            SELECT min(m) FROM unnest(ARRAY[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30]) AS m WHERE v_apart <= m * 60
+        ), 60)),
+        'jschours', pgagent.pga_field_image(24, extract(hour FROM v_local)::integer + 1, COALESCE((
+            SELECT min(h) FROM unnest(ARRAY[1, 2, 3, 4, 6, 8, 12]) AS h WHERE v_apart <= h * v_hour
+        ), 24)),
+        'jscweekdays', pgagent.pga_field_image(7, extract(dow FROM v_local)::integer + 1,
+            CASE WHEN v_apart > v_day AND v_apart <= 7 * v_day THEN 7 ELSE 1 END),
+        -- 29 February comes in four years, 30 February never.
+        'jscmonthdays', pgagent.pga_field_image(32, CASE
+            WHEN p_schedule.jscat IS NOT NULL THEN extract(day FROM v_local)::integer
+            WHEN v_apart <= 365 * v_day THEN least(extract(day FROM v_local)::integer, 28)
+            WHEN v_apart <= 1460 * v_day THEN 29 ELSE 30
+        END, CASE WHEN v_apart <= 7 * v_day THEN 1 ELSE 32 END),
+        -- So many days have the shortest of successive months at least.
+        'jscmonths', pgagent.pga_field_image(12,
+            CASE WHEN v_apart <= 365 * v_day THEN extract(month FROM v_local)::integer ELSE 2 END,
+            CASE WHEN v_apart <= 28 * v_day THEN 1 WHEN v_apart <= 59 * v_day THEN 2
+                 WHEN v_apart <= 89 * v_day THEN 3 WHEN v_apart <= 120 * v_day THEN 4
+                 WHEN v_apart <= 181 * v_day THEN 6 ELSE 12 END)
+    ));
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_image(pgagent.pga_schedule) IS
