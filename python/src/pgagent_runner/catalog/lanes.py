@@ -40,7 +40,7 @@ _MOST_CHARACTERS = 4 << 20  # of output in a transaction of several entries
 _LOCKED = "55P03"
 _CANCELLED = "57014"
 _LAST_WORDS = 1.0  # seconds that the server has to answer in the end
-_PATIENCE = 0.4  # seconds after which others do not wait any longer
+PATIENCE = 0.4  # seconds after which others do not wait any longer
 _MOST_LANES = 12
 # Of those that do not keep others waiting: see `_is_room_for`.
 _MOST_OF = {Way.TOGETHER: 1, Way.ALONE: 3, Way.ASIDE: 4}
@@ -236,13 +236,13 @@ class Lanes:
     def _make_room(self, way: Way) -> None:
         """If all lanes are stuck, cancel what others wait for: it has to come later."""
         now = time.monotonic()
-        if self._count_moving(way) or now < self._cancelled_at + _PATIENCE:
+        if self._count_moving(way) or now < self._cancelled_at + PATIENCE:
             return
         for lane in self._busy:
             if lane.way is not Way.ASIDE and lane.cancelling is None:
                 self._cancelled_at = now
                 self._cancel(lane)
-                asyncio.get_running_loop().call_later(_PATIENCE, self._fill)
+                asyncio.get_running_loop().call_later(PATIENCE, self._fill)
                 return
 
     async def _work(self, lane: _Lane) -> None:
@@ -294,7 +294,7 @@ class Lanes:
 
     async def _try_to_write(self, lane: _Lane) -> None:
         session = await lane.session.get()
-        timer = asyncio.get_running_loop().call_later(_PATIENCE, self._note_stuck, lane)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._note_stuck, lane)
         asked = time.monotonic()
         entries = lane.entries
         try:
@@ -306,7 +306,7 @@ class Lanes:
                 answers = await self._record(session, entries)
         finally:
             timer.cancel()
-        if time.monotonic() - asked > _PATIENCE:
+        if time.monotonic() - asked > PATIENCE:
             if len(entries) == 1:
                 self._habits.note_trouble(entries[0])
         elif not entries[0].is_refused:
