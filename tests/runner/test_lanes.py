@@ -2,11 +2,13 @@
 
 import time
 from contextlib import closing
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 from jobs import add_job, job, runs, step_runs
-from pgagent_runner.catalog import CutError, lanes
+from pgagent_runner import libpq
+from pgagent_runner.catalog import CutError, connection, lanes
 from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
 from support import poll
 
@@ -255,6 +257,39 @@ def test_sessions_that_are_needed_no_more_are_closed(
     ledger.break_off_silent(600)
 
     poll(lambda: count_sessions(conn) == before)
+
+
+def test_a_lock_on_the_log_only_delays(conn, dsn, claims, ledger):
+    first = claimed(conn, claims, 40)
+    with psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
+        waiting = [close(ledger, run) for run in first]
+        wait_until(time.monotonic() + 4 * lanes.PATIENCE)
+    for future in waiting:
+        future.result(timeout=10)
+
+    assert_at_once(ledger, claimed(conn, claims, 3))
+    assert runs(conn) == [("s", None)] * 43
+
+
+def test_others_go_on_though_no_session_can_be_had_for_them(
+    conn, claims, ledger, slowness, monkeypatch
+):
+    async def connect(*_):
+        raise OSError("too many open files")
+
+    slow, *quick = claimed(conn, claims, 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "libpq", Mock(wraps=libpq, connect=connect))
+        waiting = close(ledger, slow, "slow")
+        poll(lambda: fired(conn) == 1)
+
+        assert_at_once(ledger, quick)
+
+    slowness.close()
+    ledger.break_off_silent(600)  # with each sign of life
+    waiting.result(timeout=10)
+    assert runs(conn) == [("s", None)] * 6
 
 
 def count_sessions(conn):
