@@ -513,6 +513,7 @@ def test_a_wish_to_run_that_came_meanwhile_is_kept_though_the_run_is_gone(
 def test_the_job_of_another_run_is_not_freed(conn, agent, run):
     """Whoever frees a job by hand has it run twice; both runs end."""
     first, _, job_id = run
+    conn.execute("SET pgagent.freeing = 'on'")  # as our own functions do
     conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
     ((second, _),) = claim(agent)
 
@@ -527,6 +528,7 @@ def test_the_job_of_another_run_is_not_freed(conn, agent, run):
 def test_the_job_of_another_run_is_not_freed_for_one_that_is_gone(conn, agent, run):
     job_id = run[2]
     conn.execute("DELETE FROM pgagent.pga_joblog")
+    conn.execute("SET pgagent.freeing = 'on'")  # as our own functions do
     conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
     ((second, _),) = claim(agent)
 

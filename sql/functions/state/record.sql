@@ -216,6 +216,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- The row of the run may be gone. It began when the job did for the last time, and was
     -- due before; a next run that lies after its beginning is somebody's wish, and stays.
     UPDATE pgagent.pga_job AS j
@@ -239,6 +240,7 @@ DECLARE
     v_closed bigint;
     v_freed bigint;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- A schedule that was to start the job once has done so.
     UPDATE pgagent.pga_schedule AS s SET jscenabled = false
     FROM unnest(p_held) AS r (run_id),

@@ -160,6 +160,7 @@ DECLARE
     v_detail text;
     v_context text;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- triggers ask who closes it
     SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r';
     IF NOT FOUND THEN
         RETURN NULL;
@@ -231,6 +232,7 @@ DECLARE
     v_detail text;
     v_context text;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     FOR v_try IN 1..2 LOOP
         BEGIN
             IF v_try = 1 THEN
