@@ -125,7 +125,7 @@ BEGIN
             IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r')
                OR v_try = 6 AND NOT EXISTS (
                    SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id) THEN
-                PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
             END IF;
             RETURN format(CASE
                 WHEN v_why IS NULL THEN NULL
@@ -203,7 +203,7 @@ BEGIN
             SET CONSTRAINTS ALL IMMEDIATE;
             IF EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r')
                OR v_try = 4 AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id) THEN
-                PERFORM pgagent.pga_run_left('pga_joblog'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_joblog'::regclass);
             END IF;
             RETURN nullif(concat_ws('; ', v_lost, format(CASE
                 WHEN v_why IS NULL THEN NULL
@@ -244,7 +244,7 @@ BEGIN
             END IF;
             SET CONSTRAINTS ALL IMMEDIATE;
             IF pgagent.pga_run_is_held(p_agent_id, p_run_id, p_job_id) THEN
-                PERFORM pgagent.pga_run_left('pga_job'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
             END IF;
             RETURN 'the times that its job has missed could not be recorded: ' || v_why;
         EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
@@ -277,7 +277,7 @@ RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT f.match[1]
-    FROM regexp_matches(p_context, '^PL/pgSQL function (.*\)) line [0-9]', 'gn') WITH ORDINALITY AS f (match, place)
+    FROM regexp_matches(p_context, '^PL/pgSQL function (.*[)]) line [0-9]', 'gn') WITH ORDINALITY AS f (match, place)
     WHERE f.match[1] NOT LIKE 'pgagent.%' ORDER BY f.place LIMIT 1
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_culprit(text) IS
