@@ -76,7 +76,7 @@ def test_a_run_takes_few_reads_though_its_plans_were_made_for_few_rows(
 
 
 @pytest.mark.parametrize("statistics", ["none", "of one job"])
-def test_a_step_starts_with_few_reads_however_often_it_has_before(
+def test_a_step_starts_and_a_run_ends_with_few_reads_however_often_before(
     conn, dsn, statistics
 ):
     job_id = add_job(conn, "SELECT 1", "SELECT 2")
@@ -89,10 +89,12 @@ def test_a_step_starts_with_few_reads_however_often_it_has_before(
             (_, (run_id, _, _, step_id, *_)) = claim_rows(session)
             with session.transaction():
                 _, starting = rows_read(session, start_step, run_id, step_id)
-            finish_run(session, run_id)
+            with session.transaction():
+                _, ending = rows_read(session, finish_run, run_id)
 
     assert len(runs(conn, job_id)) == 50
     assert starting < MOST_READS
+    assert ending < MOST_READS
 
 
 @pytest.mark.parametrize("statistics", ["none", "of one job"])

@@ -121,17 +121,17 @@ def salvage(agent, entry):
         ),
         pytest.param(
             [LEAVES, trigger("pga_jobsteplog", when="BEFORE UPDATE")],
-            "f", "d", "a row of pga_jobsteplog was left as it was",
+            "f", "d", "a row of pgagent.pga_jobsteplog was left as it was",
             id="a trigger that leaves steps as they are",
         ),
         pytest.param(
             [LEAVES, trigger("pga_joblog", when="BEFORE UPDATE")],
-            "d", "f", "a row of pga_joblog was left as it was",
+            "d", "f", "a row of pgagent.pga_joblog was left as it was",
             id="a trigger that leaves runs as they are",
         ),
         pytest.param(
             ["CREATE RULE bad AS ON UPDATE TO pgagent.pga_joblog DO INSTEAD NOTHING"],
-            "d", "f", "a row of pga_joblog was left as it was",
+            "d", "f", "a row of pgagent.pga_joblog was left as it was",
             id="a rule instead",
         ),
         pytest.param(
@@ -380,9 +380,13 @@ def test_an_agent_whose_runs_a_trigger_guards_is_buried(conn, dsn, agent):
     [
         (
             FUNCTION.format(body="INSERT INTO mails VALUES (1);"),
-            "ALTER FUNCTION public.bad() SET search_path = public, pg_temp",
+            (
+                'the end of the step could not be recorded: relation "mails" does not exist,'
+                " in function public.bad(), which has to qualify that name, or:"
+                " ALTER FUNCTION public.bad() SET search_path = public, pg_temp"
+            ),
         ),
-        (LEAVES, "a row of pga_jobsteplog was left as it was"),
+        (LEAVES, "a row of pgagent.pga_jobsteplog was left as it was"),
     ],
 )
 def test_an_atomic_step_that_cannot_be_recorded_says_why(conn, run, bad, said):
@@ -513,6 +517,7 @@ def test_a_wish_to_run_that_came_meanwhile_is_kept_though_the_run_is_gone(
 def test_the_job_of_another_run_is_not_freed(conn, agent, run):
     """Whoever frees a job by hand has it run twice; both runs end."""
     first, _, job_id = run
+    conn.execute("SET pgagent.freeing = 'on'")  # as our own functions do
     conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
     ((second, _),) = claim(agent)
 
@@ -527,6 +532,7 @@ def test_the_job_of_another_run_is_not_freed(conn, agent, run):
 def test_the_job_of_another_run_is_not_freed_for_one_that_is_gone(conn, agent, run):
     job_id = run[2]
     conn.execute("DELETE FROM pgagent.pga_joblog")
+    conn.execute("SET pgagent.freeing = 'on'")  # as our own functions do
     conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
     ((second, _),) = claim(agent)
 

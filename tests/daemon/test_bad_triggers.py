@@ -115,8 +115,10 @@ def test_a_slow_record_keeps_neither_others_nor_the_lease(conn, runner, long_run
     "deed",
     [
         "DELETE FROM pgagent.pga_joblog WHERE jlgstatus = 'r' AND jlgjobid = {}",
-        "DELETE FROM pgagent.pga_jobsteplog AS s USING pgagent.pga_jobstep"
-        " WHERE jsljstid = jstid AND jslstatus = 'r' AND jstjobid = {}",
+        (
+            "DELETE FROM pgagent.pga_jobsteplog AS s USING pgagent.pga_jobstep"
+            " WHERE jsljstid = jstid AND jslstatus = 'r' AND jstjobid = {}"
+        ),
         "DELETE FROM pgagent.pga_jobstep WHERE jstjobid = {}",
         "DELETE FROM pgagent.pga_job WHERE jobid = {}",
     ],

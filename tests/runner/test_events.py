@@ -177,8 +177,10 @@ def test_a_listener_may_begin_later():
         (
             RunRecorded(RUN, RunStatus.FAILED, None, CutError("its output")),
             "WARNING",
-            "run 7 of job 3 (nightly) ended: failed, and not all could be recorded:"
-            " its output",
+            (
+                "run 7 of job 3 (nightly) ended: failed, and not all could be recorded:"
+                " its output"
+            ),
         ),
         (
             RunRecorded(RUN, RunStatus.FAILED, None, CatalogError("no such function")),

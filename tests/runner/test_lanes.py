@@ -2,11 +2,13 @@
 
 import time
 from contextlib import closing
+from unittest.mock import Mock
 
 import psycopg
 import pytest
 from jobs import add_job, job, runs, step_runs
-from pgagent_runner.catalog import CutError, lanes
+from pgagent_runner import libpq
+from pgagent_runner.catalog import CutError, connection, lanes
 from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
 from support import poll
 
@@ -58,6 +60,10 @@ def claimed(conn, claims, count):
     for _ in range(count):
         add_job(conn, "SELECT 1")
     return claims.claim(count, 60).runs
+
+
+def wait_until(moment):
+    poll(lambda: time.monotonic() > moment)
 
 
 def assert_at_once(ledger, runs):
@@ -143,8 +149,8 @@ def test_a_job_whose_records_are_slow_does_not_meet_others_again(
         first.result(timeout=10)
         last.result(timeout=10)
         elapsed = time.monotonic() - began
-        assert elapsed < (AT_ONCE if number == 0 else lanes._PATIENCE)
-        poll(lambda began=began: time.monotonic() - began > 3 * lanes._PATIENCE)
+        assert elapsed < (AT_ONCE if number == 0 else lanes.PATIENCE)
+        wait_until(began + 3 * lanes.PATIENCE)
         slowness.execute("SELECT pg_advisory_unlock(1)")
         waiting.result(timeout=10)
         slowness.execute("SELECT pg_advisory_lock(1)")
@@ -251,6 +257,39 @@ def test_sessions_that_are_needed_no_more_are_closed(
     ledger.break_off_silent(600)
 
     poll(lambda: count_sessions(conn) == before)
+
+
+def test_a_lock_on_the_log_only_delays(conn, dsn, claims, ledger):
+    first = claimed(conn, claims, 40)
+    with psycopg.connect(dsn) as holder:
+        holder.execute("LOCK TABLE pgagent.pga_joblog IN ACCESS EXCLUSIVE MODE")
+        waiting = [close(ledger, run) for run in first]
+        wait_until(time.monotonic() + 4 * lanes.PATIENCE)
+    for future in waiting:
+        future.result(timeout=10)
+
+    assert_at_once(ledger, claimed(conn, claims, 3))
+    assert runs(conn) == [("s", None)] * 43
+
+
+def test_others_go_on_though_no_session_can_be_had_for_them(
+    conn, claims, ledger, slowness, monkeypatch
+):
+    async def connect(*_):
+        raise OSError("too many open files")
+
+    slow, *quick = claimed(conn, claims, 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "libpq", Mock(wraps=libpq, connect=connect))
+        waiting = close(ledger, slow, "slow")
+        poll(lambda: fired(conn) == 1)
+
+        assert_at_once(ledger, quick)
+
+    slowness.close()
+    ledger.break_off_silent(600)  # with each sign of life
+    waiting.result(timeout=10)
+    assert runs(conn) == [("s", None)] * 6
 
 
 def count_sessions(conn):

@@ -73,7 +73,7 @@ BEGIN
     IF cardinality(v_ended) < cardinality(v_to_end) AND EXISTS (
         SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = ANY (v_to_end) AND s.jslstatus = 'r'
     ) THEN
-        PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+        PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
     END IF;
     IF v_held <> ARRAY[]::bigint[] THEN
         PERFORM pgagent.pga_run_close(v_held, v_run_ids, v_run_statuses, v_messages);
@@ -134,7 +134,7 @@ BEGIN
         SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
         RETURNING s.jslid INTO step_log_id;
         IF NOT FOUND AND EXISTS (SELECT FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id) THEN
-            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+            PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
         END IF;
         IF p_attempt > 1 THEN
             -- Monitors of pgAgent count every step with such a result as a failure.
@@ -148,16 +148,16 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
 'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already; the attempt before it has no result any more, its output tells. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_left(p_table text)
-RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_run_left(p_table regclass)
+RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'pgagent: a row of % was left as it was', p_table
+    RAISE EXCEPTION 'pgagent: a row of % was left as it was', p_table::text
         USING ERRCODE = 'PGA04', DETAIL = 'A trigger, rule or policy of somebody''s has refused the change without a word.';
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_left(text) IS
+COMMENT ON FUNCTION pgagent.pga_run_left(regclass) IS
 'Raises PGA04: something that is not ours has kept a row of this table as it was.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_refusal(
@@ -181,7 +181,7 @@ BEGIN
         IF FOUND THEN
             PERFORM pgagent.pga_run_release(p_agent_id, p_run_id, v_job_id);
             IF pgagent.pga_run_is_held(p_agent_id, p_run_id, v_job_id) THEN
-                PERFORM pgagent.pga_run_left('pga_job'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
             END IF;
         END IF;
     END IF;
@@ -222,6 +222,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- The row of the run may be gone. It began when the job did for the last time, and was
     -- due before; a next run that lies after its beginning is somebody's wish, and stays.
     PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
@@ -286,13 +287,13 @@ BEGIN
     IF v_closed < cardinality(p_held) AND EXISTS (
         SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (p_held) AND l.jlgstatus = v_running
     ) THEN
-        PERFORM pgagent.pga_run_left('pga_joblog'::text);
+        PERFORM pgagent.pga_run_left('pgagent.pga_joblog'::regclass);
     END IF;
     IF v_freed < v_closed AND EXISTS (
         SELECT FROM pgagent.pga_joblog AS l
         WHERE l.jlgid = ANY (p_held) AND pgagent.pga_run_is_held(l.jlgagentid, l.jlgid, l.jlgjobid)
     ) THEN
-        PERFORM pgagent.pga_run_left('pga_job'::text);
+        PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
     END IF;
 END;
 $$;
@@ -348,7 +349,7 @@ BEGIN
         PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY[v_status], ARRAY[v_message]);
         SET CONSTRAINTS ALL IMMEDIATE;
         IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r') THEN
-            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+            PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
         END IF;
         RETURN 1;
     EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
@@ -396,7 +397,7 @@ BEGIN
     END;
     IF NOT v_is_found THEN
         IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r') THEN
-            PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+            PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
         END IF;
         RAISE EXCEPTION 'step log row % is not running', p_step_log_id
             USING ERRCODE = 'PGA02', DETAIL = 'The run was aborted, or the step or its job was deleted.';

@@ -86,6 +86,9 @@ DECLARE
     v_row pgagent.pga_jobsteplog;
     v_why text;     -- the first refusal: it is the one that is told
     v_name text;
+    v_status text;
+    v_output text;
+    v_duration interval;
     v_message text;
     v_detail text;
     v_context text;
@@ -95,33 +98,34 @@ BEGIN
         RETURN NULL;        -- deleted, or recorded already
     END IF;
     SELECT format('step "%s"', t.jstname) INTO v_name FROM pgagent.pga_jobstep AS t WHERE t.jstid = v_row.jsljstid;
-    v_row.jslduration := CASE WHEN isfinite(v_row.jslstart)
+    v_duration := CASE WHEN isfinite(v_row.jslstart)
         THEN greatest(clock_timestamp() - v_row.jslstart, interval '0') END;
     FOR v_try IN 1..7 LOOP
         CONTINUE WHEN p_status = 'd' AND v_try = 4 OR v_try > 5 AND pgagent.pga_run_is_referred('pga_jobsteplog'::text);
-        v_row.jslstatus := CASE WHEN v_try <= 3 THEN p_status ELSE 'd' END;
-        v_row.jslresult := CASE WHEN v_try <= 4 THEN p_result END;
-        v_row.jsloutput := CASE WHEN v_try = 1 THEN p_output
+        v_status := CASE WHEN v_try <= 3 THEN p_status ELSE 'd' END;
+        v_output := CASE WHEN v_try = 1 THEN p_output
             WHEN v_try IN (2, 4, 6) THEN 'the output could not be recorded: ' || v_why END;
-        v_row.jslcpu := CASE WHEN v_try <= 4 THEN p_cpu END;
-        v_row.jslmemory := CASE WHEN v_try <= 4 THEN p_memory END;
         BEGIN
             IF v_try <= 5 THEN
                 UPDATE pgagent.pga_jobsteplog
-                SET jslstatus = v_row.jslstatus, jslresult = v_row.jslresult, jsloutput = v_row.jsloutput,
-                    jslduration = v_row.jslduration, jslcpu = v_row.jslcpu, jslmemory = v_row.jslmemory
+                SET jslstatus = v_status, jsloutput = v_output, jslduration = v_duration,
+                    jslresult = CASE WHEN v_try <= 4 THEN p_result END,
+                    jslcpu = CASE WHEN v_try <= 4 THEN p_cpu END,
+                    jslmemory = CASE WHEN v_try <= 4 THEN p_memory END
                 WHERE jslid = p_step_log_id;
             ELSE
                 DELETE FROM pgagent.pga_jobsteplog WHERE jslid = p_step_log_id;
                 IF v_try = 6 THEN
-                    INSERT INTO pgagent.pga_jobsteplog SELECT v_row.*;
+                    INSERT INTO pgagent.pga_jobsteplog
+                    SELECT n.* FROM jsonb_populate_record(v_row, jsonb_build_object(
+                        'jslstatus', v_status, 'jsloutput', v_output, 'jslduration', v_duration)) AS n;
                 END IF;
             END IF;
             SET CONSTRAINTS ALL IMMEDIATE;
             IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r')
                OR v_try = 6 AND NOT EXISTS (
                    SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id) THEN
-                PERFORM pgagent.pga_run_left('pga_jobsteplog'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
             END IF;
             RETURN format(CASE
                 WHEN v_why IS NULL THEN NULL
@@ -147,12 +151,16 @@ AS $$
 DECLARE
     v_run pgagent.pga_joblog;
     v_steps pgagent.pga_jobsteplog[];
+    v_status text;
+    v_said text;
+    v_duration interval;
     v_lost text;    -- that could not be recorded
     v_why text;     -- the first refusal of the run's row
     v_message text;
     v_detail text;
     v_context text;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- triggers ask who closes it
     SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r';
     IF NOT FOUND THEN
         RETURN NULL;
@@ -170,30 +178,32 @@ BEGIN
     v_lost := nullif(concat_ws('; ', v_lost,
         pgagent.pga_run_salvage_job(v_run.jlgagentid, p_run_id, v_run.jlgjobid)), '');
 
-    v_run.jlgduration := CASE WHEN isfinite(v_run.jlgstart)
+    v_duration := CASE WHEN isfinite(v_run.jlgstart)
         THEN greatest(clock_timestamp() - v_run.jlgstart, interval '0') END;
     FOR v_try IN 1..5 LOOP
         CONTINUE WHEN v_try > 3 AND pgagent.pga_run_is_referred('pga_joblog'::text);
-        v_run.jlgstatus := CASE WHEN v_try = 1 THEN p_status ELSE 'd' END;
-        v_run.jlgmessage := CASE WHEN v_try <> 3 THEN nullif(concat_ws('; ', p_message, v_lost,
+        v_status := CASE WHEN v_try = 1 THEN p_status ELSE 'd' END;
+        v_said := CASE WHEN v_try <> 3 THEN nullif(concat_ws('; ', p_message, v_lost,
             format('that it ended as "%s" could not be recorded: ', p_status) || v_why), '') END;
         BEGIN
             IF v_try <= 3 THEN
                 UPDATE pgagent.pga_joblog
-                SET jlgstatus = v_run.jlgstatus, jlgmessage = v_run.jlgmessage, jlgduration = v_run.jlgduration
+                SET jlgstatus = v_status, jlgmessage = v_said, jlgduration = v_duration
                 WHERE jlgid = p_run_id;
             ELSE
                 v_steps := ARRAY(SELECT s FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id);
                 DELETE FROM pgagent.pga_joblog WHERE jlgid = p_run_id;
                 IF v_try = 4 THEN
-                    INSERT INTO pgagent.pga_joblog SELECT v_run.*;
+                    INSERT INTO pgagent.pga_joblog
+                    SELECT n.* FROM jsonb_populate_record(v_run, jsonb_build_object(
+                        'jlgstatus', v_status, 'jlgmessage', v_said, 'jlgduration', v_duration)) AS n;
                     INSERT INTO pgagent.pga_jobsteplog SELECT s.* FROM unnest(v_steps) AS s ORDER BY s.jslid;
                 END IF;
             END IF;
             SET CONSTRAINTS ALL IMMEDIATE;
             IF EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r')
                OR v_try = 4 AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id) THEN
-                PERFORM pgagent.pga_run_left('pga_joblog'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_joblog'::regclass);
             END IF;
             RETURN nullif(concat_ws('; ', v_lost, format(CASE
                 WHEN v_why IS NULL THEN NULL
@@ -222,6 +232,7 @@ DECLARE
     v_detail text;
     v_context text;
 BEGIN
+    PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     FOR v_try IN 1..2 LOOP
         BEGIN
             IF v_try = 1 THEN
@@ -234,7 +245,7 @@ BEGIN
             END IF;
             SET CONSTRAINTS ALL IMMEDIATE;
             IF pgagent.pga_run_is_held(p_agent_id, p_run_id, p_job_id) THEN
-                PERFORM pgagent.pga_run_left('pga_job'::text);
+                PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
             END IF;
             RETURN 'the times that its job has missed could not be recorded: ' || v_why;
         EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
@@ -267,7 +278,7 @@ RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT f.match[1]
-    FROM regexp_matches(p_context, '^PL/pgSQL function (.*\)) line [0-9]', 'gn') WITH ORDINALITY AS f (match, place)
+    FROM regexp_matches(p_context, '^PL/pgSQL function (.*[)]) line [0-9]', 'gn') WITH ORDINALITY AS f (match, place)
     WHERE f.match[1] NOT LIKE 'pgagent.%' ORDER BY f.place LIMIT 1
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_culprit(text) IS

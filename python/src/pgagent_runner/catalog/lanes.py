@@ -40,7 +40,7 @@ _MOST_CHARACTERS = 4 << 20  # of output in a transaction of several entries
 _LOCKED = "55P03"
 _CANCELLED = "57014"
 _LAST_WORDS = 1.0  # seconds that the server has to answer in the end
-_PATIENCE = 0.4  # seconds after which others do not wait any longer
+PATIENCE = 0.3  # seconds after which others do not wait any longer
 _MOST_LANES = 12
 # Of those that do not keep others waiting: see `_is_room_for`.
 _MOST_OF = {Way.TOGETHER: 1, Way.ALONE: 3, Way.ASIDE: 4}
@@ -127,6 +127,7 @@ class Lanes:
         self._busy: dict[_Lane, asyncio.Task[None]] = {}
         self._later: set[asyncio.Task[None]] = set()
         self._cancelled_at = 0.0
+        self._most_lanes = _MOST_LANES
 
     async def open(self) -> None:
         """Open the first session; raises `CatalogLostError`."""
@@ -169,6 +170,8 @@ class Lanes:
 
         And close those that are not needed any more.
         """
+        self._most_lanes = _MOST_LANES  # the server may have room for them again
+        self._fill()
         for lane in self._busy:
             if lane.session.is_silent(seconds) and lane.judging is None:
                 lane.judging = asyncio.create_task(self._judge(lane, seconds))
@@ -222,7 +225,7 @@ class Lanes:
 
     def _start_lane(self, way: Way) -> bool:
         """Have one more lane at work, if there may be one; tell whether there is."""
-        if len(self._busy) >= _MOST_LANES - (way is not Way.TOGETHER):
+        if len(self._busy) >= self._most_lanes - (way is not Way.TOGETHER):
             return False
         if self._idle:
             lane = self._idle.pop()
@@ -236,14 +239,13 @@ class Lanes:
     def _make_room(self, way: Way) -> None:
         """If all lanes are stuck, cancel what others wait for: it has to come later."""
         now = time.monotonic()
-        if self._count_moving(way) or now < self._cancelled_at + _PATIENCE:
+        if self._count_moving(way) or now < self._cancelled_at + PATIENCE:
             return
-        for lane in self._busy:
-            if lane.way is not Way.ASIDE and lane.cancelling is None:
-                self._cancelled_at = now
-                self._cancel(lane)
-                asyncio.get_running_loop().call_later(_PATIENCE, self._fill)
-                return
+        stuck = [lane for lane in self._busy if lane.cancelling is None]
+        if stuck:
+            self._cancelled_at = now
+            self._cancel(min(stuck, key=lambda lane: lane.way is Way.ASIDE))
+            asyncio.get_running_loop().call_later(PATIENCE, self._fill)
 
     async def _work(self, lane: _Lane) -> None:
         """Write what there is to be written on a lane's way."""
@@ -259,8 +261,9 @@ class Lanes:
             await asyncio.wait([lane.cancelling])
             lane.cancelling = None
         del self._busy[lane]
-        lane.idle_since = time.monotonic()
-        self._idle.append(lane)
+        if lane.session.now is not None:
+            lane.idle_since = time.monotonic()
+            self._idle.append(lane)
         self._fill()
 
     def _take(self, way: Way) -> list[Entry]:
@@ -283,6 +286,9 @@ class Lanes:
             try:
                 await self._try_to_write(lane)
             except CatalogLostError as e:
+                if lane.session.now is None and len(self._busy) > 1:
+                    self._do_without(lane)
+                    return
                 log.warning("could not record, trying again: %s", e)
                 if await is_set_within(self._closed, backoff):
                     raise
@@ -292,9 +298,17 @@ class Lanes:
             else:
                 return
 
+    def _do_without(self, lane: _Lane) -> None:
+        """Leave its entries to the lanes that there are: it can have no session."""
+        self._most_lanes = len(self._busy) - 1
+        lane.is_stuck = True
+        self._queues[lane.way].extendleft(reversed(lane.entries))
+        if self._closed.is_set():
+            self.stop()
+
     async def _try_to_write(self, lane: _Lane) -> None:
         session = await lane.session.get()
-        timer = asyncio.get_running_loop().call_later(_PATIENCE, self._note_stuck, lane)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, self._note_stuck, lane)
         asked = time.monotonic()
         entries = lane.entries
         try:
@@ -306,7 +320,7 @@ class Lanes:
                 answers = await self._record(session, entries)
         finally:
             timer.cancel()
-        if time.monotonic() - asked > _PATIENCE:
+        if time.monotonic() - asked > PATIENCE:
             if len(entries) == 1:
                 self._habits.note_trouble(entries[0])
         elif not entries[0].is_refused:
@@ -443,6 +457,7 @@ class Lanes:
             elif refusal == _LOCKED:
                 self._put_later(entry, entry.locked)
             else:
+                self._cuts.pop(entry.run.id, None)
                 entry.end(None, BY_SQLSTATE[refusal](reason))
 
     def _put_later(self, entry: Entry, backoff: Backoff) -> None:
