@@ -75,6 +75,22 @@ def test_a_job_that_is_gone_or_held_is_not_set_aside(conn, agent):
     assert conn.execute("SELECT FROM pgagent.pga_jobaside").fetchall() == []
 
 
+def test_what_was_set_aside_long_ago_is_forgotten(conn, agent):
+    old, new = (add_job(conn, "SELECT 1") for _ in range(2))
+    for job_id in (old, new):
+        set_aside(agent, job_id)
+    conn.execute(
+        "UPDATE pgagent.pga_jobaside SET jsauntil = now() - interval '25 hours'"
+        " WHERE jsajobid = %s",
+        [old],
+    )
+    conn.execute("SELECT pgagent.pga_log_prune(0, 10, 10)")
+
+    assert conn.execute("SELECT jsajobid FROM pgagent.pga_jobaside").fetchall() == [
+        (new,)
+    ]
+
+
 def test_people_are_told_what_keeps_a_job_from_starting(conn, agent):
     job_id = add_job(conn, "SELECT 1", name="slow")
     assert "set aside" not in gates(conn, job_id)
