@@ -49,6 +49,10 @@ def test_what_is_set_aside_is_neither_claimed_nor_looked_for(conn, agent):
     assert 0 < look_again <= 1
     assert 0 < seconds_until_due(agent) <= 1
     assert agent.execute(DUE, [None, None]).fetchall() == []
+    always = add_job(conn, "SELECT 1", due="'-infinity'")
+    assert agent.execute(DUE, [None, None]).fetchall() == [(always, 0)]
+    assert agent.execute(DUE, [None, [always]]).fetchall() == []
+    conn.execute("DELETE FROM pgagent.pga_job WHERE jobid = %s", [always])
     ((found, due_in),) = agent.execute(DUE, [[aside], None]).fetchall()
     assert found == aside
     assert 0 < due_in <= 1

@@ -149,9 +149,10 @@ def has_begun(conn, job_id, count):
     return len(runs(conn, job_id)) == count
 
 
-def test_a_trigger_that_takes_long_delays_its_own_job_only(conn, runner, two):
+@pytest.mark.parametrize("kind", ["a trigger before", "a deferred trigger"])
+def test_a_trigger_that_takes_long_delays_its_own_job_only(conn, runner, two, kind):
     culprit, bystander = two
-    hang(conn, REFUSALS["a trigger before"], "PERFORM pg_catalog.pg_sleep(6);")
+    hang(conn, REFUSALS[kind], "PERFORM pg_catalog.pg_sleep(6);")
     make_due(conn)
 
     assert ended_runs(conn, bystander, deadline=3) == "s"
