@@ -49,6 +49,10 @@ def test_what_is_set_aside_is_neither_claimed_nor_looked_for(conn, agent):
     assert 0 < look_again <= 1
     assert 0 < seconds_until_due(agent) <= 1
     assert agent.execute(DUE, [None, None]).fetchall() == []
+    always = add_job(conn, "SELECT 1", due="'-infinity'")
+    assert agent.execute(DUE, [None, None]).fetchall() == [(always, 0)]
+    assert agent.execute(DUE, [None, [always]]).fetchall() == []
+    conn.execute("DELETE FROM pgagent.pga_job WHERE jobid = %s", [always])
     ((found, due_in),) = agent.execute(DUE, [[aside], None]).fetchall()
     assert found == aside
     assert 0 < due_in <= 1
@@ -73,6 +77,22 @@ def test_a_job_that_is_gone_or_held_is_not_set_aside(conn, agent):
     assert set_aside(agent, job_id) is None
     assert set_aside(agent, 77) is None
     assert conn.execute("SELECT FROM pgagent.pga_jobaside").fetchall() == []
+
+
+def test_what_was_set_aside_long_ago_is_forgotten(conn, agent):
+    old, new = (add_job(conn, "SELECT 1") for _ in range(2))
+    for job_id in (old, new):
+        set_aside(agent, job_id)
+    conn.execute(
+        "UPDATE pgagent.pga_jobaside SET jsauntil = now() - interval '25 hours'"
+        " WHERE jsajobid = %s",
+        [old],
+    )
+    conn.execute("SELECT pgagent.pga_log_prune(0, 10, 10)")
+
+    assert conn.execute("SELECT jsajobid FROM pgagent.pga_jobaside").fetchall() == [
+        (new,)
+    ]
 
 
 def test_people_are_told_what_keeps_a_job_from_starting(conn, agent):

@@ -149,9 +149,10 @@ def has_begun(conn, job_id, count):
     return len(runs(conn, job_id)) == count
 
 
-def test_a_trigger_that_takes_long_delays_its_own_job_only(conn, runner, two):
+@pytest.mark.parametrize("kind", ["a trigger before", "a deferred trigger"])
+def test_a_trigger_that_takes_long_delays_its_own_job_only(conn, runner, two, kind):
     culprit, bystander = two
-    hang(conn, REFUSALS["a trigger before"], "PERFORM pg_catalog.pg_sleep(6);")
+    hang(conn, REFUSALS[kind], "PERFORM pg_catalog.pg_sleep(6);")
     make_due(conn)
 
     assert ended_runs(conn, bystander, deadline=3) == "s"
@@ -216,3 +217,37 @@ def test_a_long_step_does_not_keep_others_from_starting(conn, runner, two):
     assert ended_runs(conn, culprit, deadline=20) == "s"
     result = "SELECT DISTINCT result FROM pgagent.run_history WHERE job_id = %s"
     assert conn.execute(result, [culprit]).fetchall() == [(1,)]
+
+
+SLOW_CLAIM = (
+    "SELECT {}(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    " AND query ~ 'pga_run_claim' AND query_start < now() - interval '500 ms'"
+)
+
+
+@pytest.fixture
+def slow(conn, two):
+    """The culprit, whose claim takes a minute."""
+    hang(conn, REFUSALS["a trigger before"], "PERFORM pg_catalog.pg_sleep(60);")
+    return two[0]
+
+
+def test_a_claim_whose_session_is_ended_is_tried_again(conn, runner, slow):
+    make_due(conn)
+    poll(lambda: conn.execute(SLOW_CLAIM.format("")).fetchall(), what="the claim")
+
+    conn.execute(SLOW_CLAIM.format("pg_terminate_backend"))
+
+    runner.says("the session that claimed job 1 (culprit) is lost: ")
+    poll(lambda: conn.execute(SLOW_CLAIM.format("")).fetchall(), what="the next claim")
+    assert "aborted" not in runner.log
+
+
+def test_a_runner_stops_although_a_claim_takes_long(conn, runner, slow):
+    make_due(conn)
+    poll(lambda: conn.execute(SLOW_CLAIM.format("")).fetchall(), what="the claim")
+
+    assert runner.stop(deadline=8) == 0
+    poll(lambda: not conn.execute(SLOW_CLAIM.format("")).fetchall(), what="its end")
+    assert job(conn, slow, "jobagentid IS NULL AND jobnextrun <= now()")
+    assert runs(conn, slow) == []

@@ -7,10 +7,14 @@ import psycopg
 import pytest
 from jobs import add_job, job, runs
 from pgagent_runner.catalog import (
+    CatalogError,
     CatalogLostError,
     Claims,
     NotRegisteredError,
     Registration,
+    explain_refusal,
+    is_passing,
+    was_cancelled,
 )
 from support import poll
 
@@ -111,6 +115,69 @@ def test_a_claim_whose_answer_is_lost_is_not_asked_again(conn, dsn, claims, loop
         poll(lambda: not claims_in_sessions(conn), what="its end")
     assert runs(conn) == []
     assert job(conn, job_id, "jobagentid IS NULL")
+
+
+HOOK = """
+CREATE SCHEMA "Odd.one";
+CREATE FUNCTION "Odd.one".hook() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN {} RETURN NEW; END $$;
+CREATE TRIGGER hook BEFORE INSERT ON pgagent.pga_joblog
+    FOR EACH ROW EXECUTE FUNCTION "Odd.one".hook()
+"""
+
+
+def test_a_claim_that_takes_too_long_for_its_patience_is_refused(
+    conn, dsn, catalog, loop
+):
+    job_id = add_job(conn, "SELECT 1")
+    conn.execute(HOOK.format("PERFORM pg_catalog.pg_sleep(60);"))
+    hasty = Claims(dsn, catalog.agent_id, patience=0.2)
+    with closing(loop.holding(hasty)) as claims:
+        claims.open()
+        with pytest.raises(CatalogError) as refused:
+            claims.claim(1, LONGEST)
+
+        assert was_cancelled(refused.value)
+        (due,) = claims.due(9)
+        assert due.id == job_id
+        assert claims.claim(1, LONGEST, without=[job_id]).look_at > due.due_at + 1
+    assert runs(conn) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (
+            "INSERT INTO audit VALUES (1);",
+            (
+                'relation "audit" does not exist, in function "Odd.one".hook(), which has to'
+                ' qualify that name, or: ALTER FUNCTION "Odd.one".hook()'
+                ' SET search_path = "Odd.one", public, pg_temp'
+            ),
+        ),
+        ("RAISE 'no';", 'no, in function "Odd.one".hook()'),
+    ],
+)
+def test_a_refusal_says_in_which_function_and_what_helps(conn, claims, action, reason):
+    add_job(conn, "SELECT 1")
+    conn.execute(HOOK.format(action))
+
+    with pytest.raises(CatalogError) as refused:
+        claims.claim(1, LONGEST)
+
+    assert explain_refusal(refused.value) == reason
+    assert not is_passing(refused.value)
+
+
+@pytest.mark.parametrize("state", ["40001", "55P03", "53200", "25006"])
+def test_what_passes_by_itself_is_nobodys_fault(conn, claims, state):
+    add_job(conn, "SELECT 1")
+    conn.execute(HOOK.format(f"RAISE SQLSTATE '{state}';"))
+
+    with pytest.raises(CatalogError) as refused:
+        claims.claim(1, LONGEST)
+
+    assert is_passing(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,7 @@ BEGIN
     FROM pgagent.pga_job AS j
     LEFT JOIN pgagent.pga_jobaside AS s
         ON s.jsajobid = j.jobid AND s.jsauntil BETWEEN now() AND now() + interval '1 minute'
-    WHERE j.jobagentid IS NULL AND isfinite(greatest(j.jobnextrun, '-infinity'::timestamptz))
-          AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', v_station)
+    WHERE j.jobagentid IS NULL AND j.jobnextrun < 'infinity' AND j.jobhostagent IN ('', v_station)
           AND CASE WHEN p_only IS NULL THEN j.jobnextrun <= statement_timestamp() AND s.jsajobid IS NULL
                    ELSE j.jobid = ANY (p_only) END
           AND j.jobid <> ALL (COALESCE(p_without, '{}'))

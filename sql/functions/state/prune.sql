@@ -1,5 +1,5 @@
 -- prune.sql: deleting what need not be kept in the log any longer. Writes pga_joblog, whose
--- steps go with it, and pga_jobskip.
+-- steps go with it, pga_jobskip and pga_jobaside.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_log_prune(
     p_after integer, p_jobs integer, p_runs integer, OUT last_job_id integer, OUT deleted integer
@@ -44,6 +44,10 @@ BEGIN
         WHERE jskjobid = v_job.jobid AND jsklogged < now() - v_job.jobkeepfor;
         last_job_id := nullif(v_job.jobid, 0);     -- which is the last of all
     END LOOP;
+    -- A job that is due is tried again within a minute: these are not due any more.
+    IF EXISTS (SELECT FROM pgagent.pga_jobaside AS s WHERE s.jsauntil < now() - interval '1 day') THEN
+        DELETE FROM pgagent.pga_jobaside WHERE jsauntil < now() - interval '1 day';
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_log_prune(integer, integer, integer) IS

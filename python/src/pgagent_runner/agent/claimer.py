@@ -26,6 +26,8 @@ _FULL_RETRY = 1.0  # if no worker is free; one that has stalled counts as free t
 _CROWDED_RETRY = 0.003  # if more is due than there were workers
 _ONE_BY_ONE_RETRY = 0.05  # if jobs have been claimed one by one
 
+_MOST_ONE_BY_ONE = 1000  # some of which others may have locked
+
 
 class Claimer:
     """Claims what is due, starts it, and waits for the next due time.
@@ -127,7 +129,7 @@ class Claimer:
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
-            return await self._claim_one_by_one(free, without, e)
+            return await self._claim_one_by_one(without, e)
         self._crew.start(claimed.runs)
         await self._claims.renew_plans()
         look_at = self._after(claimed, free)
@@ -137,15 +139,18 @@ class Claimer:
         return look_at
 
     async def _claim_one_by_one(
-        self, free: int, without: Iterable[int], error: CatalogError
+        self, without: Iterable[int], error: CatalogError
     ) -> float:
         """Claim what is due job by job, for somebody's claim has been refused."""
-        jobs = await self._claims.due(free, without=without)
+        jobs = await self._claims.due(_MOST_ONE_BY_ONE, without=without)
         if not jobs:  # it was nobody's
             raise error
         log.debug("claiming %s jobs one by one: %s", len(jobs), error)
-        await self._suspects.claim_each(jobs, self._claims)
+        await self._suspects.claim_each(jobs, self._claims, self._has_room)
         return self._in(_ONE_BY_ONE_RETRY)
+
+    def _has_room(self) -> bool:
+        return self._crew.free > self._suspects.under_way
 
     def _after(self, claimed: Claimed, free: int) -> float:
         """Return when to look again after a claim for so many free workers."""

@@ -66,13 +66,16 @@ class Suspects:
         """How many claims have not been answered: each may need a worker."""
         return len(self._under_way)
 
-    async def claim_each(self, jobs: Sequence[DueJob], claims: Claims) -> None:
+    async def claim_each(
+        self, jobs: Sequence[DueJob], claims: Claims, has_room: Callable[[], bool]
+    ) -> None:
         """Claim these jobs, one after another, but wait for none that takes long.
 
-        With `claims`, which loses its patience, if all own sessions are taken.
+        With `claims`, which loses its patience, if all own sessions are taken. Ends when
+        there is no room left for another run.
         """
         for job in jobs:
-            if self._stopped:
+            if self._stopped or not has_room():
                 return
             if self._has_lane():
                 await asyncio.wait([self._begin(job)], timeout=_ALONE)
