@@ -132,7 +132,7 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
         events.emit(StepEnded(run, step, status, outcome))
         if attempt > step.retries or not _may_pass(step, outcome):
             return EndedStep(step_log_id, status, outcome)
-        # The result, an exit code, does not stay: see pga_step_advance().
+        # Monitors of pgAgent take every step with such a result for a failure.
         reason = "" if outcome.reason in outcome.output else f": {outcome.reason}"
         failed = _with_note(
             outcome,
@@ -140,7 +140,8 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
             f" the next one in {backoff.pause:g} s",
         )
         await recorder.end_step(
-            run.id, EndedStep(step_log_id, StepStatus.FAILED, failed)
+            run.id,
+            EndedStep(step_log_id, StepStatus.FAILED, failed._replace(result=None)),
         )
         cut_short = await executor.pause(backoff.next())
         attempt += 1

@@ -114,17 +114,11 @@ BEGIN
         INSERT INTO pgagent.pga_jobsteplog AS s (jsljlgid, jsljstid, jslattempt)
         SELECT p_run_id, t.jstid, p_attempt FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id
         RETURNING s.jslid INTO step_log_id;
-        IF p_attempt > 1 THEN
-            -- Monitors of pgAgent count every step with such a result as a failure.
-            UPDATE pgagent.pga_jobsteplog AS s SET jslresult = NULL
-            WHERE s.jsljlgid = p_run_id AND s.jslresult IS NOT NULL
-                  AND (s.jsljstid, s.jslattempt) IS NOT DISTINCT FROM (p_step_id, p_attempt - 1);
-        END IF;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
-'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already; the attempt before it has no result any more, its output tells. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
+'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or why the run is refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_refusal(
     p_run_id bigint, p_held bigint[], OUT refusal text, OUT reason text
@@ -231,6 +225,10 @@ BEGIN
     SET jslstatus = 'd', jslresult = -1, jslduration = clock_timestamp() - s.jslstart,
         jsloutput = concat_ws(E'\n', s.jsloutput, p_reason)
     WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
+    -- An attempt was to be followed by another: now it has failed for good.
+    UPDATE pgagent.pga_jobsteplog AS s SET jslresult = -1
+    WHERE s.jslid = (SELECT max(x.jslid) FROM pgagent.pga_jobsteplog AS x WHERE x.jsljlgid = p_run_id)
+          AND s.jslstatus = 'f' AND s.jslresult IS NULL;
     PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY['d'], ARRAY[p_reason]);
     RETURN 1;
 END;
