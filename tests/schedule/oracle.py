@@ -117,7 +117,7 @@ def is_slot(schedule: Schedule, local: datetime) -> bool:
         local.minute in (schedule.minutes or range(60))
         and local.hour in (schedule.hours or range(24))
         and runs_on(schedule, day)
-        and not {(None, at), (day, at)} & schedule.exclusions
+        and not {(None, at), (day, at)} & schedule.excluded
     )
 
 
@@ -169,7 +169,7 @@ def _first_slot(
         if runs_on(schedule, day):
             for at in schedule.times:
                 slot = datetime.combine(day, at)
-                if slot >= begin and (day, at) not in schedule.exclusions:
+                if slot >= begin and (day, at) not in schedule.excluded:
                     return slot if slot < until else None
         day += DAY
     return None

@@ -42,9 +42,17 @@ class Schedule:
         return len(self.hours) in {0, 24}
 
     @cached_property
+    def excluded(self) -> frozenset[Exclusion]:
+        """The exceptions, to the minute."""
+        return frozenset(
+            (day, at and at.replace(second=0, microsecond=0))
+            for day, at in self.exclusions
+        )
+
+    @cached_property
     def times(self) -> list[time]:
         """The times of day at which it may run, ascending."""
-        excluded = {at for day, at in self.exclusions if day is None}
+        excluded = {at for day, at in self.excluded if day is None}
         times = [
             time(hour, minute)
             for hour in sorted(self.hours) or range(24)

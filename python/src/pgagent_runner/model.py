@@ -110,14 +110,14 @@ class Outcome(NamedTuple):
 
     `result` is stored in `pga_jobsteplog.jslresult`: the number of rows that the
     last SQL command touched (-1 if the step failed), or the exit code of a script
-    (-N if signal N killed it). `output` is stored in `jsloutput`. `reason` says in one
-    sentence why the step did not succeed, `cause` in one word: an SQLSTATE, an exit
-    code, CONNECTION or TIMEOUT. `cpu` (seconds) and `memory` (bytes, the largest) are
-    what a script has taken; None if it has not ended.
+    (-N if signal N killed it); None if another attempt follows. `output` is stored in
+    `jsloutput`. `reason` says in one sentence why the step did not succeed, `cause` in
+    one word: an SQLSTATE, an exit code, CONNECTION or TIMEOUT. `cpu` (seconds) and
+    `memory` (bytes, the largest) are what a script has taken; None if it has not ended.
     """
 
     ending: Ending
-    result: int
+    result: int | None
     output: str
     reason: str = ""
     cause: str = ""

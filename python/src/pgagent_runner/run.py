@@ -141,14 +141,17 @@ async def _execute_step(  # noqa: PLR0913, PLR0917 (all that a step needs)
         events.emit(StepEnded(run, step, status, outcome))
         if attempt > step.retries or not _may_pass(step, outcome):
             return EndedStep(step_log_id, status, outcome)
-        # The result, an exit code, does not stay: see pga_step_advance().
+        # Monitors of pgAgent take every step with such a result for a failure.
         reason = "" if outcome.reason in outcome.output else f": {outcome.reason}"
         failed = _with_note(
             outcome,
             f"attempt {attempt} of {step.retries + 1}{reason};"
             f" the next one in {backoff.pause:g} s",
         )
-        await recorder.end_step(run, EndedStep(step_log_id, StepStatus.FAILED, failed))
+        superseded = failed._replace(result=None)
+        await recorder.end_step(
+            run, EndedStep(step_log_id, StepStatus.FAILED, superseded)
+        )
         cut_short = await executor.pause(backoff.next())
         attempt += 1
         next_log_id = await recorder.advance(run, None, step.id, attempt)

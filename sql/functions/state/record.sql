@@ -136,17 +136,11 @@ BEGIN
         IF NOT FOUND AND EXISTS (SELECT FROM pgagent.pga_jobstep AS t WHERE t.jstid = p_step_id) THEN
             PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
         END IF;
-        IF p_attempt > 1 THEN
-            -- Monitors of pgAgent count every step with such a result as a failure.
-            UPDATE pgagent.pga_jobsteplog AS s SET jslresult = NULL
-            WHERE s.jsljlgid = p_run_id AND s.jslresult IS NOT NULL
-                  AND (s.jsljstid, s.jslattempt) IS NOT DISTINCT FROM (p_step_id, p_attempt - 1);
-        END IF;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_advance(bigint, integer, integer) IS
-'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already; the attempt before it has no result any more, its output tells. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
+'Logs that attempt p_attempt at a step of a running run starts, unless that is logged already. Returns its row in pga_jobsteplog, NULL if the step was deleted; or the refusal PGA01. Raises PGA04 if the new row was refused without a word.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_left(p_table regclass)
 RETURNS void LANGUAGE plpgsql STABLE
@@ -346,6 +340,10 @@ BEGIN
             jslduration = CASE WHEN isfinite(s.jslstart)
                 THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
         WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r';
+        -- An attempt was to be followed by another: now it has failed for good.
+        UPDATE pgagent.pga_jobsteplog AS s SET jslresult = -1
+        WHERE s.jslid = (SELECT max(x.jslid) FROM pgagent.pga_jobsteplog AS x WHERE x.jsljlgid = p_run_id)
+              AND s.jslstatus = 'f' AND s.jslresult IS NULL;
         PERFORM pgagent.pga_run_close(ARRAY[p_run_id], ARRAY[p_run_id], ARRAY[v_status], ARRAY[v_message]);
         SET CONSTRAINTS ALL IMMEDIATE;
         IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jsljlgid = p_run_id AND s.jslstatus = 'r') THEN
