@@ -62,9 +62,10 @@ PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 
-# All tests are shared out to two processes, each with a server of its own: most of the
-# time a test waits for others.
-TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),,--numprocesses 2 --dist loadfile)
+# All tests are shared out to three processes, each with a server of its own: most of the
+# time a test waits for others. Those that wait longest come first (tests/conftest.py).
+TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),, \
+	--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
