@@ -32,6 +32,8 @@ class Harm:
     line with its name, must say; "" where there is nothing to be told.
     steps, every: the culprit's; without an interval it is started once.
     running: whether the culprit is already under way when the bad thing happens.
+    idle: whether the culprit is not started at all.
+    early: whether the bad thing happens before an agent is started.
     lasts: seconds for which it goes on.
     delays: whether everybody may be delayed as long as it lasts.
     afterwards: the long run begins after it, because its row would be harmed itself.
@@ -48,6 +50,7 @@ class Harm:
     steps: tuple[Step, ...] = (QUICK,)
     every: float | None = 2.0
     running: bool = False
+    idle: bool = False
     early: bool = False
     lasts: float = 5.0
     delays: bool = False
@@ -178,6 +181,15 @@ class Cell:
             self.facts.append("the culprit did not start")
 
     # --- for the course of things
+
+    def effects(self) -> int:
+        """Return how often the bystander has taken effect."""
+        return self.one("SELECT count(*) FROM chaos.effect WHERE job = {bystander}")
+
+    def wait_for_effects(self, more: int) -> None:
+        """Wait until the bystander has taken effect so many times more."""
+        wanted = self.effects() + more
+        wait_until(lambda: self.effects() >= wanted, 15)
 
     def define(self) -> None:
         """Make the three jobs; nothing is due yet."""

@@ -8,6 +8,7 @@ from chaos.harms.triggers import OF_CULPRIT, UNKNOWN_TO_42, Statements, statemen
 from chaos.server import Connection
 
 BUSY: Step = ("s", "CALL chaos.beats({job}, 8)")
+GONE = "delete|gone|closed by|not in the log|freed"
 OPEN = "jlgjobid = {culprit} AND jlgstatus = 'r'"
 WHOLE_LOG = "TRUNCATE pgagent.pga_joblog, pgagent.pga_jobsteplog"
 
@@ -46,9 +47,20 @@ def never_overlaps(cell: Cell) -> Iterable[str]:
         yield f"culprit: it overlapped with itself {overlaps} times"
 
 
+def is_closed(cell: Cell) -> Iterable[str]:
+    """Expect that no run of the culprit is open without somebody who executes it."""
+    unheld = (
+        "SELECT count(*) FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid"
+        f" WHERE {OPEN} AND jobagentid IS NULL"
+    )
+    if wait_until(lambda: not cell.one(unheld), 10) is None:
+        yield "culprit: a run that nobody executes stays open"
+
+
 def both(cell: Cell) -> Iterable[str]:
-    """Expect both of these."""
+    """Expect all three of these."""
     yield from never_overlaps(cell)
+    yield from is_closed(cell)
     yield from runs_again(cell)
 
 
@@ -59,18 +71,18 @@ def late(*codes: str) -> Statements:
 
 def rows(name: str, do: Statements, **more: object) -> None:
     """Add a harm of this kind, with a culprit of eight seconds under way."""
-    options = {"steps": (BUSY,), "every": None, "running": True, "then": both}
+    options = {"steps": (BUSY,), "every": None, "running": True, "then": both, "lasts": 10.0}
     add(Harm(name, "rows", do, **(options | more)))  # type: ignore[arg-type]
 
 
-rows("delete-run", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}"))
+rows("delete-run", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}"), says=GONE)
 rows("delete-steps", late(f"DELETE FROM pgagent.pga_jobsteplog WHERE {OF_CULPRIT}"))
 rows("delete-step-definition",
      late("DELETE FROM pgagent.pga_jobstep WHERE jstjobid = {culprit}"),
      then=never_overlaps)  # fmt: skip
 rows("delete-job", late("DELETE FROM pgagent.pga_job WHERE jobid = {culprit}"),
      then=never_overlaps)  # fmt: skip
-rows("truncate-log", late(WHOLE_LOG), afterwards=True)
+rows("truncate-log", late(WHOLE_LOG), afterwards=True, says=GONE)
 rows("truncate-log-cascade", late("TRUNCATE pgagent.pga_joblog CASCADE"), afterwards=True)
 rows("truncate-steps", late("TRUNCATE pgagent.pga_jobsteplog"), afterwards=True)
 rows("delete-everything-of-it",
@@ -121,7 +133,7 @@ add(Harm("retention-while-running", "rows", prune, lasts=20, without_42=UNKNOWN_
 
 def by_hand(name: str, do: Statements, **more: object) -> None:
     """Add a harm of this kind."""
-    options = {"steps": (BUSY,), "every": None, "running": True, "then": both}
+    options = {"steps": (BUSY,), "every": None, "running": True, "then": both, "lasts": 10.0}
     add(Harm(name, "hands", do, **(options | more)))  # type: ignore[arg-type]
 
 
@@ -129,19 +141,19 @@ FREE = "UPDATE pgagent.pga_job SET jobagentid = NULL WHERE jobid = {culprit}"
 AGAIN = "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}"
 CLOSE = f"UPDATE pgagent.pga_joblog SET jlgstatus = 'd' WHERE {OPEN}"
 CLOSE_STEPS = f"UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' WHERE jslstatus = 'r' AND {OF_CULPRIT}"
-by_hand("free-by-hand", late(FREE, AGAIN))
+by_hand("free-by-hand", late(FREE, AGAIN), says="freed")
 by_hand("free-with-due", late("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now() WHERE jobid = {culprit}"))
-by_hand("close-by-hand", late(CLOSE))
+by_hand("close-by-hand", late(CLOSE), says="closed")
 by_hand("close-and-free", late(CLOSE, CLOSE_STEPS, FREE, AGAIN))
 by_hand("delete-and-free", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}", FREE, AGAIN))
 by_hand("disable-by-hand", late("UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = {culprit}"))
 by_hand("open-row-by-hand", late("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES ({culprit}, 'r')"),
-        running=False, lasts=10)  # fmt: skip
+        running=False, idle=True)  # fmt: skip
 by_hand("open-row-of-agent", late("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgagentid)"
         " SELECT {culprit}, 'r', min(jagpid) FROM pgagent.pga_jobagent"),
-        running=False, lasts=30, without_42=UNKNOWN_TO_42)  # fmt: skip
+        running=False, idle=True, lasts=30, without_42=UNKNOWN_TO_42)  # fmt: skip
 by_hand("old-open-row", late("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)"
-        " VALUES ({culprit}, 'r', now() - interval '1 day')"), early=True, running=False)  # fmt: skip
+        " VALUES ({culprit}, 'r', now() - interval '1 day')"), early=True, running=False, idle=True)  # fmt: skip
 by_hand("hold-by-hand", late("UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid ="
         " (SELECT min(jagpid) FROM pgagent.pga_jobagent) WHERE jobid = {culprit}",
         "UPDATE pgagent.pga_job SET jobagentid = (SELECT min(jagpid) FROM pgagent.pga_jobagent)"
@@ -166,10 +178,10 @@ def back(table: str, key: str) -> str:
 OLD_RUNS = (
     "BEGIN; SET LOCAL session_replication_role = replica;"
     " INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus)"
-    " SELECT n, {culprit}, 's' FROM generate_series(1, 500) AS n;"
+    " SELECT n, {culprit}, 's' FROM generate_series(1, 500) AS n ON CONFLICT DO NOTHING;"
     " INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid, jslstatus)"
     " SELECT n, n, (SELECT min(jstid) FROM pgagent.pga_jobstep WHERE jstjobid = {culprit}), 's'"
-    " FROM generate_series(1, 500) AS n; COMMIT"
+    " FROM generate_series(1, 500) AS n ON CONFLICT DO NOTHING; COMMIT"
 )
 RUNS_BACK, STEPS_BACK = back("pga_joblog", "jlgid"), back("pga_jobsteplog", "jslid")
 sequences("sequences-before-start", statements(OLD_RUNS), early=True)

@@ -151,7 +151,7 @@ def placed(
             preload = {"LD_PRELOAD": "libfaketime.so.1"}
             server = stack.enter_context(subject.server(clock.environ | preload))
         dsn = stack.enter_context(
-            new_database(server, subject, f"harm-{harm.name}"[:60])
+            new_database(server, subject, f"cell{list(HARMS).index(harm.name)}")
         )
         conn = stack.enter_context(closing(psycopg.connect(dsn, autocommit=True)))
         cell = Cell(harm, subject, server, dsn, conn, seconds, directory, clock)
@@ -178,20 +178,21 @@ def go_through(cell: Cell, result: Result) -> None:
     cell.start_bystander()
     if not harm.afterwards:
         cell.start_long()
-    wait_until(lambda: effects(cell) >= 2, 15)
+    cell.wait_for_effects(2)
     if harm.running:
         cell.start_culprit()
         cell.wait_for_culprit()
     begun = time.monotonic()
     if not harm.early:
         harm.do(cell)
-    if harm.afterwards:
-        cell.start_long()
-    if not harm.running:
+    if not harm.running and not harm.idle:
         cell.start_culprit()
+    if harm.afterwards:
+        cell.wait_for_effects(2)
+        cell.start_long()
     watch(cell, begun)
     until = now(cell.conn)
-    wait_until(lambda: effects(cell) >= due_until(cell, until), cell.subject.epsilon)
+    wait_until(lambda: cell.effects() >= due_until(cell, until), cell.subject.epsilon)
     result.said = heard(cell)
     cell.end_asides()
     cell.conn.execute("UPDATE chaos.switch SET is_on = false")
@@ -218,11 +219,6 @@ def watch(cell: Cell, begun: float) -> None:
         time.sleep(0.1)
 
 
-def effects(cell: Cell) -> int:
-    """Return how often the bystander has taken effect."""
-    return cell.one("SELECT count(*) FROM chaos.effect WHERE job = {bystander}")
-
-
 def targets_until(cell: Cell, until: float) -> list[Target]:
     """Return the times at which the bystander was due."""
     if cell.subject.is_daemon:
@@ -242,7 +238,7 @@ def heard(cell: Cell) -> str:
     texts = [text_of(cell, SAID)]
     if not cell.subject.is_daemon:
         texts.append(text_of(cell, EXPLAINED))
-    texts.append(about_culprit(cell))
+    texts.append(cell.log() if cell.harm.clock else about_culprit(cell))
     for text in texts:
         if found := re.search(f".*(?:{cell.harm.says}).*", text):
             line = found[0]
@@ -284,7 +280,7 @@ def come_to_rest(cell: Cell) -> list[str]:
 
 
 LEFT: dict[str, bytes] = {
-    "an open run": b"SELECT jobname, l.* FROM pgagent.pga_joblog AS l LEFT JOIN"
+    "an open run": b"SELECT jobname, l::text FROM pgagent.pga_joblog AS l LEFT JOIN"
     b" pgagent.pga_job ON jobid = jlgjobid WHERE jlgstatus = 'r'",
     "an open step": b"SELECT jslid, jsljlgid, jsljstid FROM pgagent.pga_jobsteplog"
     b" WHERE jslstatus = 'r'",
@@ -295,6 +291,11 @@ LEFT: dict[str, bytes] = {
 
 def judge(cell: Cell, result: Result, until: float) -> None:
     """Judge the bystander, the long run and what was said."""
+    result.long = judge_long(cell, result)
+    if cell.harm.says and not result.said and not cell.subject.is_daemon:
+        result.broken.append(f"culprit: nobody says {cell.harm.says!r}")
+    if cell.jumped < 0:
+        return  # the bystander is due when the clock has come there again
     runs = runs_of(cell.conn, cell.bystander)
     end = now(cell.conn)
     targets = targets_until(cell, end)
@@ -315,9 +316,6 @@ def judge(cell: Cell, result: Result, until: float) -> None:
     result.broken += [f"bystander: {text}" for text in found_in(verdict, missed)]
     if not judged:
         result.broken.append("bystander: it was never due")
-    result.long = judge_long(cell, result)
-    if cell.harm.says and not result.said:
-        result.broken.append(f"culprit: nobody says {cell.harm.says!r}")
 
 
 def found_in(verdict: Verdict, missed: list[Target]) -> Iterator[str]:

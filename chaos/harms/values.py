@@ -15,9 +15,10 @@ def answers(cell: Cell) -> Iterable[str]:
     """Expect that every view and explain_job answer."""
     if cell.subject.is_daemon:
         return
-    queries = [f"SELECT * FROM pgagent.{view}" for view in VIEWS]
+    # As text: what Python makes of a time is not the catalogue's business.
+    queries = [f"SELECT t::text FROM pgagent.{view} AS t" for view in VIEWS]
     queries += [
-        "SELECT * FROM pgagent.explain_job({culprit}::bigint)",
+        "SELECT t::text FROM pgagent.explain_job({culprit}::bigint) AS t",
         "SELECT * FROM pgagent.pga_log_prune(0, 1000, 1000)",
     ]
     for query in queries:
@@ -140,8 +141,9 @@ class ClockStep:
         assert cell.clock is not None
         before = cell.one("SELECT extract(epoch FROM clock_timestamp())::bigint")
         cell.clock.step(self._offset)
-        cell.delayed.append((before - 1, before + 3))
         after = cell.one("SELECT extract(epoch FROM clock_timestamp())::bigint")
+        # A hundred of the times that were jumped over are made up for.
+        cell.delayed.append((before - 1, after + 5))
         cell.jumped = after - before
 
 
@@ -158,7 +160,7 @@ def sane(cell: Cell) -> Iterable[str]:
 for name, offset, more in (
     ("clock-ahead-by-an-hour", "+3600", {}),
     ("clock-ahead-of-the-lease", "+25", {}),
-    ("clock-back-by-an-hour", "-3600", {"missed": "latest"}),
-    ("clock-back-a-little", "-25", {"missed": "latest"}),
+    ("clock-back-by-an-hour", "-3600", {"says": "clock"}),
+    ("clock-back-a-little", "-25", {"says": "clock"}),
 ):
     add(Harm(name, "clocks", step_by(offset), clock=True, runners=2, lasts=8, then=sane, steps=(QUICK,), **more))
