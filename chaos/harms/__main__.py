@@ -11,14 +11,6 @@ import time
 
 from older import ROOT
 
-from chaos.harms import (  # noqa: F401 - they fill the table
-    locks,
-    rows,
-    sizes,
-    triggers,
-    values,
-)
-from chaos.harms.cell import HARMS
 from chaos.harms.subject import commit_of, pgagent_42, this_tree
 from chaos.harms.table import as_document, chosen, run_table
 

@@ -241,9 +241,7 @@ class Cell:
             self.agents.append(agent)
             agent.__enter__()
         registered = "SELECT count(*) FROM pgagent.pga_jobagent"
-        if (
-            wait_until(lambda: self.one(registered) >= len(self.agents), 30) is None
-        ):
+        if wait_until(lambda: self.one(registered) >= len(self.agents), 30) is None:
             logs = "\n".join(agent.log[-2000:] for agent in self.agents)
             self.facts.append(f"no agent came up: {logs}")
 

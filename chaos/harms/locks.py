@@ -2,8 +2,9 @@
 
 import time
 
+from chaos.faults import cpu_seconds
 from chaos.harms.cell import QUICK, Cell, Harm, add
-from chaos.harms.triggers import UNKNOWN_TO_42, statements
+from chaos.harms.triggers import UNKNOWN_TO_42
 from chaos.server import Connection
 
 HOLD = 8.0
@@ -41,7 +42,16 @@ for name, tables, runners in (
     add(Harm(name, "locks", lock(*tables), lasts=HOLD, delays=True, runners=runners))
 add(Harm("lock-session", "locks", lock("pga_jobsession"), lasts=HOLD, delays=True,
          without_42=UNKNOWN_TO_42))  # fmt: skip
-add(Harm("lock-agent-long", "locks", lock("pga_jobagent"), lasts=30, delays=True, runners=2))
+add(
+    Harm(
+        "lock-agent-long",
+        "locks",
+        lock("pga_jobagent"),
+        lasts=30,
+        delays=True,
+        runners=2,
+    )
+)
 
 
 def behind_reader(statement: str) -> "Maintenance":
@@ -81,7 +91,11 @@ for name, statement in (
     ("add-column-log", "ALTER TABLE pgagent.pga_joblog ADD COLUMN note text"),
     ("add-column-job", "ALTER TABLE pgagent.pga_job ADD COLUMN note text DEFAULT ''"),
 ):
-    add(Harm(name, "locks", behind_reader(statement), lasts=HOLD, delays=True, runners=2))
+    add(
+        Harm(
+            name, "locks", behind_reader(statement), lasts=HOLD, delays=True, runners=2
+        )
+    )
 
 
 def row_lock(query: str) -> "RowLock":
@@ -116,13 +130,13 @@ add(Harm("edit-left-open", "locks", row_lock("UPDATE pgagent.pga_schedule SET js
 
 def flood(cell: Cell) -> None:
     """Notify the channel of the runner all the time; it may use little of a core."""
-    from chaos.faults import cpu_seconds
-
     agent = cell.agents[0]
     before, begun = cpu_seconds(agent.pid), time.monotonic()
 
     def work(other: Connection) -> None:
-        other.execute("SELECT pg_notify('pgagent', repeat('x', 1000) || n) FROM generate_series(1, 50) AS n")
+        other.execute(
+            "SELECT pg_notify('pgagent', repeat('x', 1000) || n) FROM generate_series(1, 50) AS n"
+        )
 
     cell.again_and_again(work, 0.01)
 

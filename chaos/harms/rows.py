@@ -1,6 +1,7 @@
 """Rows that are gone, changed or added by hand, and sequences that were set back."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from chaos.faults import wait_until
 from chaos.harms.cell import QUICK, Cell, Harm, Step, add
@@ -19,9 +20,7 @@ def runs_again(cell: Cell) -> Iterable[str]:
     if wait_until(lambda: cell.one(free), 10) is None:
         yield "culprit: its job is not free"
         return
-    cell.sql(
-        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}"
-    )
+    cell.sql("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}")
     open_runs = "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgjobid = {culprit} AND jlgstart > now() - interval '10 s'"
     if wait_until(lambda: cell.one(open_runs), 10) is None:
         yield "culprit: it does not run again"
@@ -69,10 +68,16 @@ def late(*codes: str) -> Statements:
     return Statements(codes)
 
 
-def rows(name: str, do: Statements, **more: object) -> None:
+def rows(name: str, do: Statements, **more: Any) -> None:
     """Add a harm of this kind, with a culprit of eight seconds under way."""
-    options = {"steps": (BUSY,), "every": None, "running": True, "then": both, "lasts": 10.0}
-    add(Harm(name, "rows", do, **(options | more)))  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "steps": (BUSY,),
+        "every": None,
+        "running": True,
+        "then": both,
+        "lasts": 10.0,
+    }
+    add(Harm(name, "rows", do, **(options | more)))
 
 
 rows("delete-run", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}"), says=GONE)
@@ -83,7 +88,9 @@ rows("delete-step-definition",
 rows("delete-job", late("DELETE FROM pgagent.pga_job WHERE jobid = {culprit}"),
      then=never_overlaps)  # fmt: skip
 rows("truncate-log", late(WHOLE_LOG), afterwards=True, says=GONE)
-rows("truncate-log-cascade", late("TRUNCATE pgagent.pga_joblog CASCADE"), afterwards=True)
+rows(
+    "truncate-log-cascade", late("TRUNCATE pgagent.pga_joblog CASCADE"), afterwards=True
+)
 rows("truncate-steps", late("TRUNCATE pgagent.pga_jobsteplog"), afterwards=True)
 rows("delete-everything-of-it",
      late("BEGIN; SET LOCAL session_replication_role = replica;"
@@ -99,16 +106,24 @@ rows("truncate-sessions", late("TRUNCATE pgagent.pga_jobsession"),
      without_42=UNKNOWN_TO_42)  # fmt: skip
 
 
-def step(name: str, code: str, **more: object) -> None:
+def step(name: str, code: str, **more: Any) -> None:
     """Add a harm that a step of the culprit does to its own run."""
-    options = {"steps": (("s", code),), "every": 2.0, "then": runs_again}
-    add(Harm(name, "rows", lambda _: None, **(options | more)))  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "steps": (("s", code),),
+        "every": 2.0,
+        "then": runs_again,
+    }
+    add(Harm(name, "rows", lambda _: None, **(options | more)))
 
 
 step("deletes-own-run", "DELETE FROM pgagent.pga_joblog WHERE jlgjobid = {job}")
 step("deletes-own-steps", "DELETE FROM pgagent.pga_jobsteplog WHERE jsljstid IN"
      " (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {job})")  # fmt: skip
-step("deletes-own-job", "DELETE FROM pgagent.pga_job WHERE jobid = {job}", then=lambda _: ())
+step(
+    "deletes-own-job",
+    "DELETE FROM pgagent.pga_job WHERE jobid = {job}",
+    then=lambda _: (),
+)
 step("deletes-own-schedule", "DELETE FROM pgagent.pga_schedule WHERE jscjobid = {job}")
 step("purges-the-log", "DELETE FROM pgagent.pga_joblog AS l USING pgagent.pga_job AS j"
      " WHERE j.jobid = l.jlgjobid AND j.jobname <> 'long'"
@@ -131,10 +146,16 @@ add(Harm("retention-while-running", "rows", prune, lasts=20, without_42=UNKNOWN_
 # --- by hand
 
 
-def by_hand(name: str, do: Statements, **more: object) -> None:
+def by_hand(name: str, do: Statements, **more: Any) -> None:
     """Add a harm of this kind."""
-    options = {"steps": (BUSY,), "every": None, "running": True, "then": both, "lasts": 10.0}
-    add(Harm(name, "hands", do, **(options | more)))  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "steps": (BUSY,),
+        "every": None,
+        "running": True,
+        "then": both,
+        "lasts": 10.0,
+    }
+    add(Harm(name, "hands", do, **(options | more)))
 
 
 FREE = "UPDATE pgagent.pga_job SET jobagentid = NULL WHERE jobid = {culprit}"
@@ -142,11 +163,21 @@ AGAIN = "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}"
 CLOSE = f"UPDATE pgagent.pga_joblog SET jlgstatus = 'd' WHERE {OPEN}"
 CLOSE_STEPS = f"UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' WHERE jslstatus = 'r' AND {OF_CULPRIT}"
 by_hand("free-by-hand", late(FREE, AGAIN), says="freed")
-by_hand("free-with-due", late("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now() WHERE jobid = {culprit}"))
+by_hand(
+    "free-with-due",
+    late(
+        "UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now() WHERE jobid = {culprit}"
+    ),
+)
 by_hand("close-by-hand", late(CLOSE), says="closed")
 by_hand("close-and-free", late(CLOSE, CLOSE_STEPS, FREE, AGAIN))
-by_hand("delete-and-free", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}", FREE, AGAIN))
-by_hand("disable-by-hand", late("UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = {culprit}"))
+by_hand(
+    "delete-and-free", late(f"DELETE FROM pgagent.pga_joblog WHERE {OPEN}", FREE, AGAIN)
+)
+by_hand(
+    "disable-by-hand",
+    late("UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = {culprit}"),
+)
 by_hand("open-row-by-hand", late("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES ({culprit}, 'r')"),
         running=False, idle=True)  # fmt: skip
 by_hand("open-row-of-agent", late("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgagentid)"
@@ -165,9 +196,9 @@ by_hand("rows-reopened", late("UPDATE pgagent.pga_joblog SET jlgstatus = 'r' WHE
 # --- sequences
 
 
-def sequences(name: str, do: Statements, **more: object) -> None:
+def sequences(name: str, do: Statements, **more: Any) -> None:
     """Add a harm of this kind."""
-    add(Harm(name, "sequences", do, **more))  # type: ignore[arg-type]
+    add(Harm(name, "sequences", do, **more))
 
 
 def back(table: str, key: str) -> str:
@@ -187,7 +218,9 @@ RUNS_BACK, STEPS_BACK = back("pga_joblog", "jlgid"), back("pga_jobsteplog", "jsl
 sequences("sequences-before-start", statements(OLD_RUNS), early=True)
 sequences("sequence-of-runs-back", statements(OLD_RUNS, RUNS_BACK))
 sequences("sequence-of-steps-back", statements(OLD_RUNS, STEPS_BACK))
-sequences("sequences-back-twice", statements(OLD_RUNS, RUNS_BACK, STEPS_BACK, RUNS_BACK))
+sequences(
+    "sequences-back-twice", statements(OLD_RUNS, RUNS_BACK, STEPS_BACK, RUNS_BACK)
+)
 sequences("sequence-behind-a-promise",
           statements(OLD_RUNS, RUNS_BACK, "SELECT pgagent.run_job({culprit}::bigint)", RUNS_BACK),
           every=None, without_42="pgAgent 4.2 has no run_job()")  # fmt: skip

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from chaos.faults import wait_until
 from chaos.harms.cell import Cell, Harm, Step, add
@@ -58,10 +59,15 @@ def bounded(cell: Cell) -> Iterable[str]:
         yield "culprit: its run has not ended"
 
 
-def huge(name: str, *steps: Step, **more: object) -> None:
+def huge(name: str, *steps: Step, **more: Any) -> None:
     """Add a harm of this kind, whose culprit runs once."""
-    options = {"steps": steps, "every": None, "then": bounded, "lasts": 15.0}
-    add(Harm(f"huge-{name}", "sizes", take_down, **(options | more)))  # type: ignore[arg-type]
+    options: dict[str, Any] = {
+        "steps": steps,
+        "every": None,
+        "then": bounded,
+        "lasts": 15.0,
+    }
+    add(Harm(f"huge-{name}", "sizes", take_down, **(options | more)))
 
 
 for name, statement in STATEMENTS.items():

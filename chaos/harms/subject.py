@@ -76,8 +76,7 @@ class Subject:
 def this_tree() -> Subject:
     """Return what is built here."""
     program = Path(sys.executable).with_name("pgagent")
-    commit = git("describe", "--always", "--dirty")
-    return Subject(f"this tree, {commit}", ROOT / "extension", program)
+    return Subject("this tree", ROOT / "extension", program)
 
 
 def commit_of(revision: str) -> Subject:
@@ -106,4 +105,3 @@ def new_database(cluster: Server, subject: Subject, name: str) -> Iterator[str]:
     yield dsn
     with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn:
         conn.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-

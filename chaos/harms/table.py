@@ -80,7 +80,7 @@ class Result:
         if self.skipped:
             return f"{'-':<5} {self.name:<26} {self.skipped}"
         state = "ok" if self.ok else "FAIL"
-        said = " ".join(self.said.split())[:90] or "–"
+        said = " ".join(self.said.split())[:90] or "-"
         head = (
             f"{state:<5} {self.name:<26} {self.due:>3}/{self.ran:<3}"
             f" {self.worst:5.1f} s  long {self.long:<2} {said}"
@@ -113,9 +113,7 @@ def run_table(
             yield done.result()
 
 
-def run_cell(
-    subject: Subject, cluster: Server, harm: Harm, seconds: float
-) -> Result:
+def run_cell(subject: Subject, cluster: Server, harm: Harm, seconds: float) -> Result:
     """Try one bad thing; whatever goes wrong with that belongs into the result."""
     result = Result(harm.name, harm.kind)
     if subject.is_daemon and harm.without_42:
@@ -252,7 +250,9 @@ def heard(cell: Cell) -> str:
 def about_culprit(cell: Cell) -> str:
     """Return the lines of the agents' log that name the culprit, or a run of it."""
     query = "SELECT COALESCE(string_agg(jlgid::text, '|'), '0') FROM pgagent.pga_joblog WHERE jlgjobid = {culprit}"
-    named = re.compile(rf"culprit|\bjob {cell.culprit}\b|\brun ({text_of(cell, query)})\b")
+    named = re.compile(
+        rf"culprit|\bjob {cell.culprit}\b|\brun ({text_of(cell, query)})\b"
+    )
     return "\n".join(line for line in cell.log().splitlines() if named.search(line))
 
 
@@ -320,7 +320,7 @@ def judge(cell: Cell, result: Result, until: float) -> None:
 
 def found_in(verdict: Verdict, missed: list[Target]) -> Iterator[str]:
     """Return what the checker has found, in words."""
-    first = {
+    first: dict[str, list[object]] = {
         "lost": [round(t.due, 1) for t in verdict.lost],
         "late": [f"{r.start - t.due:.1f} s" for t, r in verdict.late],
     }
@@ -352,7 +352,7 @@ def judge_long(cell: Cell, result: Result) -> str:
     runs = [r for r in runs_of(cell.conn, cell.long) if r.status != "i"]
     if not runs:
         result.broken.append("long: it has no run")
-        return "–"
+        return "-"
     letters = "".join(r.status for r in runs)
     took = sum(r.effects or 0 for r in runs)
     effects_expected = 0 if cell.harm.clock else 1
@@ -375,4 +375,3 @@ def runs_of(conn: Connection, job: int) -> list[Run]:
 def as_document(results: Iterable[Result]) -> list[dict[str, object]]:
     """Return the results as they are kept."""
     return [asdict(result) | {"ok": result.ok} for result in results]
-

@@ -1,5 +1,7 @@
 """Triggers, rules, constraints and policies that users hang on the tables."""
 
+from typing import Any
+
 from chaos.harms.cell import FAILS, QUICK, Cell, Harm, Step, add
 
 MAIL = "SMTP server not reachable"
@@ -73,7 +75,7 @@ STEP_ENDS, RUN_ENDS = ends("jslstatus"), ends("jlgstatus")
 CLAIMED = "OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL"
 FREED = "OLD.jobagentid IS NOT NULL AND NEW.jobagentid IS NULL"
 
-for name, hanging, says, more in (
+TRIGGERS: tuple[tuple[str, Hanging, str, dict[str, Any]], ...] = (
     # --- a record that is refused
     ("fails-step", hang("pga_jobsteplog", "AFTER UPDATE", FAIL, STEP_ENDS), MAIL, {"steps": (FAILS,)}),
     ("fails-step-failed", hang("pga_jobsteplog", "AFTER UPDATE", FAIL, "NEW.jslstatus = 'f'"), MAIL, {"steps": (FAILS,)}),
@@ -130,8 +132,9 @@ for name, hanging, says, more in (
     ("null-insert-step", hang("pga_jobsteplog", "BEFORE INSERT", "RETURN NULL"), "", {}),
     ("null-claim", hang("pga_job", "BEFORE UPDATE", "RETURN NULL", CLAIMED), "", {}),
     ("null-free", hang("pga_job", "BEFORE UPDATE", "RETURN NULL", FREED), "", {}),
-):  # fmt: skip
-    add(Harm(name, "triggers", hanging, says, **more))
+)  # fmt: skip
+for name, hanging, says, options in TRIGGERS:
+    add(Harm(name, "triggers", hanging, says, **options))
 
 
 def once(cell: Cell) -> None:
@@ -143,7 +146,9 @@ def once(cell: Cell) -> None:
     )
 
 
-add(Harm("fails-schedule", "triggers", once, MAIL, every=None, without_42=UNKNOWN_TO_42))
+add(
+    Harm("fails-schedule", "triggers", once, MAIL, every=None, without_42=UNKNOWN_TO_42)
+)
 
 
 def statements(*codes: str) -> "Statements":
@@ -164,19 +169,21 @@ class Statements:
             cell.sql(code)
 
 
-OF_CULPRIT = "jsljstid IN (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {culprit})"
+OF_CULPRIT = (
+    "jsljstid IN (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {culprit})"
+)
 
-for name, code, undo, more in (
+CONSTRAINTS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("rule-update-run",
      "CREATE RULE alarm AS ON UPDATE TO pgagent.pga_joblog WHERE OLD.jlgjobid = {culprit} DO INSTEAD NOTHING",
      "DROP RULE alarm ON pgagent.pga_joblog", {}),
     ("rule-update-step",
-     "CREATE RULE alarm AS ON UPDATE TO pgagent.pga_jobsteplog WHERE EXISTS (SELECT FROM pgagent.pga_jobstep"
-     " WHERE jstid = OLD.jsljstid AND jstjobid = {culprit}) DO INSTEAD NOTHING",
+     ("CREATE RULE alarm AS ON UPDATE TO pgagent.pga_jobsteplog WHERE EXISTS (SELECT FROM pgagent.pga_jobstep"
+     " WHERE jstid = OLD.jsljstid AND jstjobid = {culprit}) DO INSTEAD NOTHING"),
      "DROP RULE alarm ON pgagent.pga_jobsteplog", {}),
     ("rule-insert-step",
-     "CREATE RULE alarm AS ON INSERT TO pgagent.pga_jobsteplog WHERE EXISTS (SELECT FROM pgagent.pga_jobstep"
-     " WHERE jstid = NEW.jsljstid AND jstjobid = {culprit}) DO INSTEAD NOTHING",
+     ("CREATE RULE alarm AS ON INSERT TO pgagent.pga_jobsteplog WHERE EXISTS (SELECT FROM pgagent.pga_jobstep"
+     " WHERE jstid = NEW.jsljstid AND jstjobid = {culprit}) DO INSTEAD NOTHING"),
      "DROP RULE alarm ON pgagent.pga_jobsteplog", {}),
     ("rule-update-job",
      "CREATE RULE alarm AS ON UPDATE TO pgagent.pga_job WHERE OLD.jobid = {culprit} DO INSTEAD NOTHING",
@@ -194,12 +201,14 @@ for name, code, undo, more in (
     ("unique-index", "CREATE UNIQUE INDEX alarm ON pgagent.pga_joblog (jlgjobid) WHERE jlgstatus = 'f'",
      "DROP INDEX pgagent.alarm", {"steps": (FAILS,), "says": "alarm"}),
     ("foreign-key",
-     "CREATE TABLE public.code (n integer PRIMARY KEY); INSERT INTO public.code SELECT generate_series(-1, 10);"
-     " ALTER TABLE pgagent.pga_jobsteplog ADD CONSTRAINT alarm FOREIGN KEY (jslresult) REFERENCES public.code (n)",
+     ("CREATE TABLE public.code (n integer PRIMARY KEY); INSERT INTO public.code SELECT generate_series(-1, 10);"
+     " ALTER TABLE pgagent.pga_jobsteplog ADD CONSTRAINT alarm FOREIGN KEY (jslresult) REFERENCES public.code (n)"),
      "ALTER TABLE pgagent.pga_jobsteplog DROP CONSTRAINT alarm",
      {"steps": (("b", "exit 42"),), "says": "alarm"}),
-):  # fmt: skip
-    add(Harm(name, "constraints", statements(code), undo=statements(undo), **{"says": "", **more}))
+)  # fmt: skip
+for name, code, undo, options in CONSTRAINTS:
+    add(Harm(name, "constraints", statements(code), undo=statements(undo), **options))
+
 
 POLICIES = """
 CREATE ROLE "harm_{database}" LOGIN;
@@ -240,7 +249,13 @@ for name, policy in (
     ("rls-steps-hidden", secure("pga_jobsteplog", "jsljstid NOT IN (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {culprit})", "true")),
     ("rls-job", secure("pga_job", "true", "jobid <> {culprit} OR jobagentid IS NULL")),
 ):  # fmt: skip
-    table = "pga_joblog" if "log" in name else "pga_jobsteplog" if "steps" in name else "pga_job"
+    table = (
+        "pga_joblog"
+        if "log" in name
+        else "pga_jobsteplog"
+        if "steps" in name
+        else "pga_job"
+    )
     add(Harm(name, "constraints", policy, early=True, login="harm",
              undo=statements(f"ALTER TABLE pgagent.{table} DISABLE ROW LEVEL SECURITY"),
              says="row-level security" if name in {"rls-log-check", "rls-job"} else ""))  # fmt: skip
