@@ -79,7 +79,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long harms \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -199,6 +199,10 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
+
+harms: machine peers all ## One bad thing at a time beside good jobs; CELLS=locks OLD=commit DAEMON=1
+	PYTHONPATH=dev:. $(BIN)/python -m chaos.harms $(if $(OLD),--old $(OLD)) \
+	$(if $(DAEMON),--daemon) $(if $(N),--seconds $(N)) $(CELLS)
 
 dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \

@@ -122,7 +122,7 @@ add(Harm("row-of-running-job", "locks", row_lock("SELECT FROM pgagent.pga_job WH
 add(Harm("row-of-run", "locks", row_lock("SELECT FROM pgagent.pga_joblog WHERE jlgjobid = {culprit} AND jlgstatus = 'r' FOR UPDATE"),
          lasts=15, running=True, every=None, steps=(("s", "SELECT pg_sleep(3)"), QUICK)))  # fmt: skip
 add(Harm("row-of-agent", "locks", row_lock("SELECT FROM pgagent.pga_jobagent FOR UPDATE"),
-         lasts=30, runners=2))  # fmt: skip
+         lasts=30, delays=True, runners=2))  # fmt: skip
 add(Harm("edit-left-open", "locks", row_lock("UPDATE pgagent.pga_schedule SET jscdesc = 'x' WHERE jscjobid = {culprit}"),
          lasts=15, running=True, steps=(("s", "SELECT pg_sleep(1)"),), every=2.0,
          without_42=""))  # fmt: skip
