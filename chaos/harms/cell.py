@@ -19,6 +19,8 @@ Step = tuple[str, str]  # kind and code; "{job}" in it is the job's id
 
 QUICK: Step = ("s", "SELECT chaos.effect({job}, 0.01)")
 FAILS: Step = ("s", "SELECT chaos.effect({job}, 0.01); SELECT 1/0")
+# It keeps no lock on a table of ours, behind which others would have to wait.
+LONG = "SELECT pg_sleep({seconds}); INSERT INTO chaos.beat (job) VALUES ({job})"
 FAR = 1e12  # a time that never comes
 
 
@@ -199,7 +201,7 @@ class Cell:
         kind = (
             ("b", f"sleep {sleep}")
             if harm.clock
-            else ("s", f"SELECT chaos.effect({{job}}, {sleep})")
+            else ("s", LONG.replace("{seconds}", sleep))
         )
         self.long = self.add_job("long", kind)
         self.culprit = self.add_job("culprit", *harm.steps)
