@@ -243,19 +243,27 @@ class Policy:
         )
 
 
-for name, policy in (
-    ("rls-log-check", secure("pga_joblog", "true", "jlgjobid <> {culprit} OR jlgstatus <> 's'")),
-    ("rls-log-hidden", secure("pga_joblog", "jlgjobid <> {culprit}", "true")),
-    ("rls-steps-hidden", secure("pga_jobsteplog", "jsljstid NOT IN (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {culprit})", "true")),
-    ("rls-job", secure("pga_job", "true", "jobid <> {culprit} OR jobagentid IS NULL")),
+SECURED = "ALTER TABLE pgagent.{0} DISABLE ROW LEVEL SECURITY"
+# What its policy hides from the runner, the runner can't close: that is left to people.
+BY_HAND = "UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' WHERE jslstatus = 'r'"
+OTHER_STEPS = (
+    "jsljstid NOT IN (SELECT jstid FROM pgagent.pga_jobstep WHERE jstjobid = {culprit})"
+)
+for name, table, using, check, says in (
+    ("rls-log-check", "pga_joblog", "true", "jlgjobid <> {culprit} OR jlgstatus <> 's'", "row-level security"),
+    ("rls-log-hidden", "pga_joblog", "jlgjobid <> {culprit}", "true", ""),
+    ("rls-steps-hidden", "pga_jobsteplog", OTHER_STEPS, "true", ""),
+    ("rls-job", "pga_job", "true", "jobid <> {culprit} OR jobagentid IS NULL", "row-level security"),
 ):  # fmt: skip
-    table = (
-        "pga_joblog"
-        if "log" in name
-        else "pga_jobsteplog"
-        if "steps" in name
-        else "pga_job"
+    lifted = [SECURED.format(table)] + [BY_HAND] * (table == "pga_jobsteplog")
+    add(
+        Harm(
+            name,
+            "constraints",
+            secure(table, using, check),
+            says,
+            early=True,
+            login="harm",
+            undo=statements(*lifted),
+        )
     )
-    add(Harm(name, "constraints", policy, early=True, login="harm",
-             undo=statements(f"ALTER TABLE pgagent.{table} DISABLE ROW LEVEL SECURITY"),
-             says="row-level security" if name in {"rls-log-check", "rls-job"} else ""))  # fmt: skip
