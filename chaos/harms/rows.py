@@ -141,7 +141,7 @@ def prune(cell: Cell) -> None:
     cell.again_and_again(work, 0.1)
 
 
-add(Harm("retention-while-running", "rows", prune, lasts=20, without_42=UNKNOWN_TO_42))
+add(Harm("retention-while-running", "rows", prune, lasts=6, without_42=UNKNOWN_TO_42))
 
 # --- by hand
 
