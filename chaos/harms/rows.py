@@ -14,11 +14,17 @@ OPEN = "jlgjobid = {culprit} AND jlgstatus = 'r'"
 WHOLE_LOG = "TRUNCATE pgagent.pga_joblog, pgagent.pga_jobsteplog"
 
 
-def runs_again(cell: Cell) -> Iterable[str]:
-    """Expect that the culprit's job is free, and can be run once more."""
+def is_free(cell: Cell) -> Iterable[str]:
+    """Expect that the culprit's job is free."""
     free = "SELECT count(*) FROM pgagent.pga_job WHERE jobid = {culprit} AND jobagentid IS NULL"
     if wait_until(lambda: cell.one(free), 10) is None:
         yield "culprit: its job is not free"
+
+
+def runs_again(cell: Cell) -> Iterable[str]:
+    """Expect that the culprit's job is free, and can be run once more."""
+    if held := list(is_free(cell)):
+        yield from held
         return
     cell.sql("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}")
     open_runs = "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgjobid = {culprit} AND jlgstart > now() - interval '10 s'"
@@ -128,7 +134,7 @@ step("deletes-own-schedule", "DELETE FROM pgagent.pga_schedule WHERE jscjobid = 
 step("purges-the-log", "DELETE FROM pgagent.pga_joblog AS l USING pgagent.pga_job AS j"
      " WHERE j.jobid = l.jlgjobid AND j.jobname <> 'long'"
      " AND (l.jlgstatus <> 'r' OR j.jobname = 'culprit')")  # fmt: skip
-step("truncates-the-log", WHOLE_LOG, every=None, afterwards=True)
+step("truncates-the-log", WHOLE_LOG, every=None, afterwards=True, then=is_free)
 
 
 def prune(cell: Cell) -> None:
