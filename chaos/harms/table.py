@@ -304,6 +304,8 @@ def judge(cell: Cell, result: Result, until: float) -> None:
     if cell.jumped < 0:
         return  # the bystander is due when the clock has come there again
     runs = runs_of(cell.conn, cell.bystander)
+    if cell.subject.is_daemon:  # it logs races that it has lost as runs
+        runs = [run for run in runs if run.status != "i"]
     end = now(cell.conn)
     targets = targets_until(cell, end)
     windows = [Window(until - 0.5, end + 1, "the end")]
