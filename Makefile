@@ -64,9 +64,10 @@ PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 
-# All tests are shared out to two processes, each with a server of its own: most of the
-# time a test waits for others.
-TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),,--numprocesses 2 --dist loadfile)
+# All tests are shared out to three processes, each with a server of its own: most of the
+# time a test waits for others. Those that wait longest come first (tests/conftest.py).
+TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),, \
+	--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
@@ -80,7 +81,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long harms \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -209,6 +210,10 @@ chaos: machine peers all ## Try the promises under faults: minutes; ONLY=R6 N=5 
 
 chaos-long: machine peers all ## The same with the full counts: about an hour
 	$(CHAOS) --long $(CHAOS_OPTIONS)
+
+harms: machine peers all ## One bad thing at a time beside good jobs; CELLS=locks OLD=commit DAEMON=1
+	PYTHONPATH=dev:. $(BIN)/python -m chaos.harms $(if $(OLD),--old $(OLD)) \
+	$(if $(DAEMON),--daemon) $(if $(N),--seconds $(N)) $(CELLS)
 
 dist: machine all ## Pack the committed tree for PGXN, and the runner for PyPI
 	git archive --format=zip --prefix=pgagent-$(EXTVERSION)/ \

@@ -12,13 +12,10 @@ stay in build/bench/beside.json. Ends with 1 if a figure that is judged is deare
 import json
 import os
 import random
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -28,10 +25,10 @@ from cluster import Cluster
 from cost import Meter
 from delay import due_delays
 from floor import WARM_UP, cores, rearm_for
+from older import built, git
 from report import shown
 from server import Bench, timestamp
 
-TREES = ROOT / "build/beside"
 RESULT = ROOT / "build/bench/beside.json"
 
 CPU = "processor time a run, µs"
@@ -112,49 +109,6 @@ def main() -> int:
     store(result)
     print("\n".join(lines))
     return int(dearer)
-
-
-def git(*arguments: str) -> str:
-    """Return what git says."""
-    return subprocess.run(
-        ["git", "-C", str(ROOT), *arguments],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.strip()
-
-
-def built(commit: str) -> Path:
-    """Return the files of a commit, with its scripts and its runner built."""
-    tree = TREES / commit
-    ready = tree / "build/ready"
-    if ready.exists():
-        return tree
-    print(f"building {commit} in {tree.relative_to(ROOT)} …", file=sys.stderr)
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", commit], check=True, capture_output=True
-    )
-    subprocess.run(["tar", "-x"], check=True, cwd=tree, input=archive.stdout)
-    # The variables of the make that runs this are not meant for it.
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-    environ.pop("MFLAGS", None)
-    same = tree / "build/same.txt"
-    same.parent.mkdir()
-    libraries = ("psycopg", "psycopg-binary")
-    same.write_text("".join(f"{name}=={version(name)}\n" for name in libraries))
-    for command in (
-        ("make", "--silent", "all"),
-        (sys.executable, "-m", "venv", "build/venv"),
-        (
-            *("build/venv/bin/pip", "--quiet", "--disable-pip-version-check"),
-            *("install", "--constraint", str(same), "--editable", "./python"),
-        ),
-    ):
-        subprocess.run(command, check=True, cwd=tree, env=environ, stdout=sys.stderr)
-    ready.touch()
-    return tree
 
 
 @contextmanager

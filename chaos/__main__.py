@@ -79,7 +79,8 @@ def run_here(it: Scenario, options: argparse.Namespace) -> int:
 
 def run_all(options: argparse.Namespace) -> int:
     """Run the scenarios side by side, print each as it ends, and write the report."""
-    chosen = [SCENARIOS[name] for name in options.names] or list(SCENARIOS.values())
+    usual = [it for it in SCENARIOS.values() if options.long or not it.on_request]
+    chosen = [SCENARIOS[name] for name in options.names] or usual
     RESULTS.mkdir(parents=True, exist_ok=True)
     head = f"chaos: {len(chosen)} scenarios, SEED={options.seed}"
     print(head, flush=True)

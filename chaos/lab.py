@@ -68,17 +68,26 @@ class Scenario:
     seconds: float
     """About how long a short run takes: the longest are started first."""
 
+    on_request: bool = False
+    """Whether a short run of everything leaves it out."""
+
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(
-    name: str, promise: str, *, short: int, full: int, seconds: float
+    name: str,
+    promise: str,
+    *,
+    short: int,
+    full: int,
+    seconds: float,
+    on_request: bool = False,
 ) -> Callable[[Callable[[Lab], None]], Callable[[Lab], None]]:
     """Register a function as a scenario, with its counts for both suites."""
 
     def register(run: Callable[[Lab], None]) -> Callable[[Lab], None]:
-        SCENARIOS[name] = Scenario(name, promise, run, short, full, seconds)
+        SCENARIOS[name] = Scenario(name, promise, run, short, full, seconds, on_request)
         return run
 
     return register
