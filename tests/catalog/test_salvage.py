@@ -515,11 +515,12 @@ def test_a_wish_to_run_that_came_meanwhile_is_kept_though_the_run_is_gone(
 
 
 def test_the_job_of_another_run_is_not_freed(conn, agent, run):
-    """Whoever frees a job by hand has it run twice; both runs end."""
+    """Whoever adds an open run by hand has the job held until both have ended."""
     first, _, job_id = run
-    conn.execute("SET pgagent.freeing = 'on'")  # as our own functions do
-    conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
-    ((second, _),) = claim(agent)
+    (second,) = conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (%s) RETURNING jlgid",
+        [job_id],
+    ).fetchone()
 
     finish_run(agent, first)
     assert job(conn, job_id, "jobagentid IS NOT NULL")

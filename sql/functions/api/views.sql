@@ -60,7 +60,8 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
                 SELECT FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscat <= now()
             ) AND NOT EXISTS (
                 SELECT FROM pgagent.pga_schedule AS s
-                WHERE s.jscjobid = j.jobid AND s.jscenabled AND s.jscat IS NULL AND COALESCE(s.jscend > now(), true)
+                WHERE s.jscjobid = j.jobid AND s.jscenabled AND s.jscat IS NULL
+                      AND (s.jscreboot OR COALESCE(s.jscend > now(), true))
             ) THEN 'done'
             ELSE 'never due' END AS state,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
