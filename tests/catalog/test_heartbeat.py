@@ -124,6 +124,19 @@ def test_leases_are_not_judged_by_whoever_can_not(conn, agent, other):
     assert (sweep(other, judges=False), len(agents(conn))) == (0, 1)
 
 
+def test_a_lease_whose_process_has_registered_anew_needs_no_judge(conn, agent, other):
+    conn.execute("UPDATE pgagent.pga_jobagent SET jagrunner = gen_random_uuid()")
+    query = "SELECT jagrunner FROM pgagent.pga_jobagent WHERE jagpid = %s"
+    ((runner,),) = conn.execute(query, [agent.info.backend_pid])
+    end_lease(conn)
+    anew = "SELECT pgagent.pga_agent_register('there', '20 s', false, %s)"
+    other.execute(anew, [runner])
+
+    sweep(other, judges=False)
+
+    assert agents(conn) == [other.info.backend_pid]
+
+
 def test_nobody_buries_himself(conn, agent):
     end_lease(conn)
     sweep(agent)

@@ -121,6 +121,18 @@ def test_it_shows_a_sign_of_life_at_once_and_when_it_is_asked_to(dsn, loop, told
         assert 0 < lease.seconds_left() <= 19
 
 
+def test_an_agent_that_leaves_says_why(conn, dsn, loop, told):
+    with lease_of(loop, dsn, told) as lease:
+        add_job(conn, "SELECT 1")
+        agent_id = lease.registered_as.agent_id
+        conn.execute("SELECT FROM pgagent.pga_run_claim(%s, 1, 60)", [agent_id])
+        loop.call(lease.itself.leave, "it has given up: ☃")
+        ((_, message),) = runs(conn)
+        assert message == (
+            rf"aborted: agent {agent_id} on here is gone: it has given up: \u2603"
+        )
+
+
 def test_what_is_to_be_cancelled_is_told(conn, dsn, loop, told):
     with lease_of(loop, dsn, told) as lease:
         add_job(conn, "SELECT 1")

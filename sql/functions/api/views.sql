@@ -3,12 +3,10 @@
 
 CREATE OR REPLACE VIEW pgagent.agents AS
 SELECT a.jagpid AS agent_id, a.jagstation AS station, a.jaglogintime AS since,
-       s.pid IS NOT NULL AND COALESCE(a.jaglease > clock_timestamp(), true) AS alive,
+       pgagent.pga_why_dead(a) IS NULL AS alive,
        a.jaglease AS lease_until,
        (SELECT count(*) FROM pgagent.pga_job AS j WHERE j.jobagentid = a.jagpid) AS running
-FROM pgagent.pga_jobagent AS a
-LEFT JOIN pg_stat_activity AS s
-    ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true);
+FROM pgagent.pga_jobagent AS a;
 COMMENT ON VIEW pgagent.agents IS
 'The runners: host, since when, whether alive, and how many jobs each runs. Example: SELECT station, alive, running FROM pgagent.agents.';
 

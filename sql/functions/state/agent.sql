@@ -128,7 +128,7 @@ BEGIN
     -- Whether all others would see this statement.
     seen := current_setting('track_activities')::boolean AND NOT EXISTS (
         SELECT FROM pgagent.pga_jobagent AS a, pg_stat_get_activity(a.jagpid) AS s
-        WHERE a.jagpid <> p_agent_id
+        WHERE a.jagpid <> p_agent_id AND a.jaglease IS NOT NULL
               AND NOT (pg_has_role(s.usesysid, (SELECT u.usesysid FROM pg_stat_get_activity(pg_backend_pid()) AS u), 'USAGE')
                        OR pg_has_role(s.usesysid, 'pg_read_all_stats', 'USAGE'))
     );
@@ -258,7 +258,8 @@ BEGIN
         SELECT a.jagpid, pgagent.pga_why_dead(a) AS reason
         FROM pgagent.pga_jobagent AS a
         WHERE a.jagpid IS DISTINCT FROM p_agent_id
-              AND (p_judges AND pgagent.pga_why_dead(a) IS NOT NULL
+              -- Whose process has registered anew renews this lease no more.
+              AND ((p_judges OR a.jagrunner IS NULL) AND pgagent.pga_why_dead(a) IS NOT NULL
                    OR pgagent.pga_why_dead(a) LIKE 'its connection%')
         FOR NO KEY UPDATE OF a SKIP LOCKED
     LOOP
@@ -294,7 +295,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_sweep(integer, bigint[], integer[], boolean) IS
-'Declares dead every agent whose session has ended, or, if p_judges, whose lease has, terminates the sessions of its steps, and when those are gone aborts its runs: status d, the reason in jlgmessage, the job free for its next run. So it does with open runs that nobody executes; for agent p_agent_id, if p_judges, those are all but p_run_ids that are older than its lease, and jobs that it holds but p_job_ids are freed. What is refused or locked keeps nothing else from being done. Safe to call by any number of agents at any time. Returns the number of runs aborted, in dying whether to sweep again soon (sessions of dead agents have not ended yet, or it has taken a second), and in told what was done to which job.';
+'Declares dead every agent whose session has ended, or whose lease has, if p_judges or its process has registered anew, terminates the sessions of its steps, and when those are gone aborts its runs: status d, the reason in jlgmessage, the job free for its next run. So it does with open runs that nobody executes; for agent p_agent_id, if p_judges, those are all but p_run_ids that are older than its lease, and jobs that it holds but p_job_ids are freed. What is refused or locked keeps nothing else from being done. Safe to call by any number of agents at any time. Returns the number of runs aborted, in dying whether to sweep again soon (sessions of dead agents have not ended yet, or it has taken a second), and in told what was done to which job.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_shorten()
 RETURNS boolean LANGUAGE plpgsql
@@ -383,7 +384,7 @@ BEGIN
         END IF;
         RETURN;
     EXCEPTION
-        WHEN lock_not_available THEN
+        WHEN lock_not_available OR deadlock_detected THEN
             is_locked := true;
         WHEN OTHERS THEN
             told := pgagent.pga_agent_tell(p_job_id, NULL, format('its run can''t be closed: %s', SQLERRM));
@@ -479,7 +480,7 @@ BEGIN
         told := pgagent.pga_agent_tell(p_job_id, p_run_id, NULL);
     END IF;
 EXCEPTION
-    WHEN lock_not_available THEN
+    WHEN lock_not_available OR deadlock_detected THEN
         buried := 0;
         told := '[]';
     WHEN OTHERS THEN

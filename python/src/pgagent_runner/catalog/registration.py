@@ -203,7 +203,7 @@ class Registration:
         return self._agent_id
 
     def leave(self, reason: str) -> None:
-        """End this agent; runs of it that are still open are aborted, for this reason."""
+        """End this agent, for a reason; runs of it that are open are aborted."""
         self._take_at_most(_LEAST_STATEMENT, 0)
         # The database may not be able to write all of it.
         told = reason.encode("ascii", "backslashreplace").decode()
