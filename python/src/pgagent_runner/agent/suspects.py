@@ -71,8 +71,8 @@ class Suspects:
     ) -> None:
         """Claim these jobs, one after another, but wait for none that takes long.
 
-        With `claims`, which loses its patience, if all own sessions are taken. Ends when
-        there is no room left for another run.
+        With `claims`, which loses its patience, if all own sessions are taken. Ends
+        when there is no room left for another run.
         """
         for job in jobs:
             if self._stopped or not has_room():
