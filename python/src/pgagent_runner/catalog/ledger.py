@@ -34,7 +34,8 @@ _HAS_SUCCEEDED: LiteralString = (
 
 _EXPLAIN: LiteralString = """
     SELECT pgagent.pga_run_why(%s::text, %s::text, NULL::text, s.said)
-    FROM (VALUES (%s::text)) AS s (said) WHERE pgagent.pga_run_culprit(s.said) IS NOT NULL
+    FROM (VALUES (%s::text)) AS s (said)
+    WHERE pgagent.pga_run_culprit(s.said) IS NOT NULL
 """
 _NO_COMMIT = "it could not be committed together with its row in the log"
 
@@ -175,7 +176,7 @@ class Ledger:
         return await self._ask(_HAS_SUCCEEDED, (step_log_id,)) == (True,)
 
     async def explain(self, sqlstate: str, said: str) -> str:
-        """Say which function of somebody's was in the way, if one was, and what helps."""
+        """Say which function was in the way, if one was, and what helps."""
         row = await self._ask(_EXPLAIN, (sqlstate, _NO_COMMIT, said))
         return str(row[0]) if row is not None else ""
 
