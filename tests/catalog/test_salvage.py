@@ -375,28 +375,42 @@ def test_an_agent_whose_runs_a_trigger_guards_is_buried(conn, dsn, agent):
     assert [job(conn, job_id, "jobagentid") for job_id in jobs] == [None] * 3
 
 
-@pytest.mark.parametrize(
-    ("bad", "said"),
-    [
-        (
-            FUNCTION.format(body="INSERT INTO mails VALUES (1);"),
-            (
-                'the end of the step could not be recorded: relation "mails" does not exist,'
-                " in function public.bad(), which has to qualify that name, or:"
-                " ALTER FUNCTION public.bad() SET search_path = public, pg_temp"
-            ),
-        ),
-        (LEAVES, "a row of pgagent.pga_jobsteplog was left as it was"),
-    ],
-)
-def test_an_atomic_step_that_cannot_be_recorded_says_why(conn, run, bad, said):
-    conn.execute(bad)
+def test_an_atomic_step_whose_row_is_left_as_it_was_says_so(conn, run):
+    conn.execute(LEAVES)
     conn.execute(trigger("pga_jobsteplog", when="BEFORE UPDATE"))
 
-    with pytest.raises(psycopg.Error) as e:
+    with pytest.raises(psycopg.Error, match="was left as it was") as e:
         conn.execute("SELECT pgagent.pga_step_finish(%s, 0, '')", [run[1]])
 
-    assert said in str(e.value)
+    assert e.value.sqlstate == "PGA04"
+
+
+@pytest.mark.parametrize(
+    ("context", "name"),
+    [
+        ("PL/pgSQL function public.f() line 1 at RAISE", "public.f()"),
+        (
+            "CONTEXT:  PL/pgSQL-Funktion public.f(integer,text) Zeile 3",
+            "public.f(integer,text)",
+        ),
+        ("PL/pgSQL関数public.f()の2行目のRAISE", "public.f()"),
+        ('fonction PL/pgSQL "My ""f".g2(), ligne 2', '"My ""f".g2()'),
+        (
+            (
+                'SQL statement "SELECT a.b()"\nPL/pgSQL function pgagent.pga_x(text) line 3'
+                "\nPL/pgSQL function b.c() line 5\nPL/pgSQL function d.e() line 1"
+            ),
+            "b.c()",
+        ),
+        ("PL/pgSQL function pgagent.pga_x(text) line 3", None),
+        ("", None),
+    ],
+)
+def test_the_function_that_is_in_the_way_is_found_in_any_language(
+    asking, context, name
+):
+    query = "SELECT pgagent.pga_run_culprit(%s)"
+    assert asking.execute(query, [context]).fetchone() == (name,)
 
 
 def test_no_duration_is_negative_and_none_is_infinite(conn, agent):

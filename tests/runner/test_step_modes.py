@@ -119,6 +119,25 @@ def test_the_effect_of_an_atomic_step_commits_with_its_row(conn, execute, effect
     ).fetchone() == (1,)
 
 
+def test_an_atomic_step_whose_row_a_trigger_guards_says_what_helps(
+    conn, execute, effects
+):
+    conn.execute(
+        """
+        CREATE FUNCTION public.alert() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN INSERT INTO mails VALUES (1); RETURN NEW; END $$;
+        CREATE TRIGGER alert BEFORE UPDATE ON pgagent.pga_jobsteplog FOR EACH ROW
+            WHEN (NEW.jslstatus = 's') EXECUTE FUNCTION public.alert()
+        """
+    )
+    (output,) = execute("INSERT INTO effects VALUES (1)")
+
+    assert effects() == []
+    assert statuses(conn) == "f"
+    assert "with its row in the log, in function public.alert()" in output
+    assert "ALTER FUNCTION public.alert() SET search_path = public, pg_temp" in output
+
+
 def test_the_effect_of_an_atomic_step_that_fails_is_undone(conn, execute, effects):
     (output,) = execute("INSERT INTO effects VALUES (1); SELECT 1/0")
 

@@ -374,26 +374,13 @@ CREATE OR REPLACE FUNCTION pgagent.pga_step_finish(
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_is_found boolean;
-    v_message text;
-    v_detail text;
-    v_context text;
 BEGIN
-    BEGIN
-        UPDATE pgagent.pga_jobsteplog AS s
-        SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
-            jslduration = CASE WHEN isfinite(s.jslstart)
-                THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
-        WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
-        v_is_found := FOUND;
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL,
-                                v_context = PG_EXCEPTION_CONTEXT;
-        RAISE EXCEPTION 'the end of the step could not be recorded: %',
-            pgagent.pga_run_why(SQLSTATE, v_message, v_detail, v_context) USING ERRCODE = SQLSTATE;
-    END;
-    IF NOT v_is_found THEN
+    UPDATE pgagent.pga_jobsteplog AS s
+    SET jslstatus = 's', jslresult = p_result, jsloutput = p_output,
+        jslduration = CASE WHEN isfinite(s.jslstart)
+            THEN greatest(clock_timestamp() - s.jslstart, interval '0') END
+    WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r';
+    IF NOT FOUND THEN
         IF EXISTS (SELECT FROM pgagent.pga_jobsteplog AS s WHERE s.jslid = p_step_log_id AND s.jslstatus = 'r') THEN
             PERFORM pgagent.pga_run_left('pgagent.pga_jobsteplog'::regclass);
         END IF;
@@ -403,5 +390,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_finish(bigint, integer, text) IS
-'Closes a running step as succeeded, in the transaction of the step itself: for steps of mode atomic. Raises PGA02, so that the step''s effect is rolled back, if the step is not running (any more), PGA04 if a trigger, rule or policy of somebody''s kept its row as it was, and what triggers raise, with a sentence.';
+'Closes a running step as succeeded, in the transaction of the step itself: for steps of mode atomic. Raises PGA02, so that the step''s effect is rolled back, if the step is not running (any more), PGA04 if a trigger, rule or policy of somebody''s kept its row as it was.';
 

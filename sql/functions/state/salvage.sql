@@ -277,8 +277,10 @@ CREATE OR REPLACE FUNCTION pgagent.pga_run_culprit(p_context text)
 RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    -- Whatever language the server speaks: only its name is in the words of SQL.
     SELECT f.match[1]
-    FROM regexp_matches(p_context, '^PL/pgSQL function (.*[)]) line [0-9]', 'gn') WITH ORDINALITY AS f (match, place)
+    FROM regexp_matches(p_context, '^.*?PL/pgSQL.*?((?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+")[.](?:[a-z_][a-z0-9_]*|"(?:[^"]|"")+")[(][^)]*[)])',
+        'gn') WITH ORDINALITY AS f (match, place)
     WHERE f.match[1] NOT LIKE 'pgagent.%' ORDER BY f.place LIMIT 1
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_culprit(text) IS

@@ -56,11 +56,7 @@ _SALVAGE: LiteralString = """
     FROM pgagent.pga_run_salvage(%s::integer, %s::json -> 0)
 """
 
-# Whoever locks the job must not keep the session from all others.
-_ABORT: LiteralString = """
-    SELECT pg_catalog.set_config('lock_timeout'::text, '100ms'::text, true),
-           pgagent.pga_run_abort(%s::bigint, %s::text)
-"""
+_ABORT: LiteralString = "SELECT pgagent.pga_run_abort(%s::bigint, %s::text)"
 
 _CANCEL: LiteralString = "SELECT pg_catalog.pg_cancel_backend(%s::integer)"
 

@@ -35,6 +35,13 @@ _HAS_SUCCEEDED: LiteralString = (
     " WHERE jslid = %s::bigint"
 )
 
+_EXPLAIN: LiteralString = """
+    SELECT pgagent.pga_run_why(%s::text, %s::text, NULL::text, s.said)
+    FROM (VALUES (%s::text)) AS s (said)
+    WHERE pgagent.pga_run_culprit(s.said) IS NOT NULL
+"""
+_NO_COMMIT = "it could not be committed together with its row in the log"
+
 # In a session that belongs to the step, whose search_path may hide types of pg_catalog.
 _FINISH = """
     SELECT pgagent.pga_step_finish($1::bigint, $2::integer, $3::pg_catalog.text)
@@ -52,6 +59,13 @@ class Seal:
     async def is_recorded(self) -> bool:
         """Find out whether the row is closed; raises `CatalogError` if that fails."""
         return await self._ledger.has_succeeded(self._step_log_id)
+
+    async def explain(self, sqlstate: str, said: str) -> str:
+        """Say which function was in the way of the commit, and what helps, or ''."""
+        try:
+            return await self._ledger.explain(sqlstate, said)
+        except CatalogError:
+            return ""
 
     def statement(self, result: int, output: str) -> tuple[str, Sequence[str]]:
         """Return a statement for the step's own transaction, and its parameters.
@@ -172,6 +186,11 @@ class Ledger:
         Raises `CatalogError`.
         """
         return await read_step(self._conninfo, self._closed, step)
+
+    async def explain(self, sqlstate: str, said: str) -> str:
+        """Say which function was in the way, if one was, and what helps."""
+        row = await self._ask(_EXPLAIN, (sqlstate, _NO_COMMIT, said))
+        return str(row[0]) if row is not None else ""
 
     async def note_session(self, pid: int) -> None:
         """Note, before it is used, a session that executes steps for the agent.

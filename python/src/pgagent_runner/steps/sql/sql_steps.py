@@ -41,6 +41,9 @@ class Seal(Protocol):
     async def is_recorded(self) -> bool:
         """Find out whether the step's row is closed."""
 
+    async def explain(self, sqlstate: str, said: str) -> str:
+        """Say what was in the way of that statement, and what helps, or ''."""
+
     def statement(self, result: int, output: str) -> tuple[str, Sequence[str]]:
         """Return the last statement of the transaction, and its parameters."""
 
@@ -189,6 +192,10 @@ class SqlSteps:
                 answer.is_committing = True
                 await end.ask(b"COMMIT")
             answer.problems, answer.cause = end.problems, end.cause
+            if end.problems and not session.lost:
+                said = "\n".join(end.problems)
+                reason = await seal.explain(end.cause, said)
+                answer.problems = [*filter(None, [*end.problems, reason])]
 
     async def _take(self, target: Target) -> None:
         """Wait for a session that another run has left, or may open one."""
