@@ -90,7 +90,10 @@ def outcome(dsn):
         for statement, parameters in SETUP:
             session.execute(statement, parameters)
         for text in SCHEDULES:
-            session.execute("SELECT pgagent.add_schedule('other', %s)", [text])
+            session.execute(
+                "SELECT pgagent.add_schedule('other', %s, start_at => '2030-01-31 10:17:05Z')",
+                [text],
+            )
         texts = session.execute(TEXTS).fetchall()
         messages = []
         for statement in REFUSED:
