@@ -271,9 +271,9 @@ def come_to_rest(cell: Cell) -> list[str]:
         cell.conn.execute("SET lock_timeout = '40s'")
     left = []
     for job in (cell.bystander, cell.long, cell.culprit):
-        query = "UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = %s"
+        disable = "UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = %s"
         try:
-            cell.conn.execute(query, [job])
+            cell.conn.execute(disable, [job])
         except psycopg.Error as e:
             left.append(f"job {job} can't be disabled: {e}")
     # A step whose run is gone is nobody's, and no view shows it.
