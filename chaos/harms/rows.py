@@ -28,7 +28,10 @@ def runs_again(cell: Cell) -> Iterable[str]:
         yield from held
         return
     before = now(cell.conn)
-    cell.sql("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}")
+    cell.sql(
+        "UPDATE pgagent.pga_job SET jobenabled = true, jobnextrun = now()"
+        " WHERE jobid = {culprit}"
+    )
     # Its row may be gone at once.
     begun = f"SELECT count(*) FROM pgagent.pga_job WHERE jobid = {{culprit}} AND joblastrun >= to_timestamp({before})"
     if wait_until(lambda: cell.one(begun), 10) is None:
