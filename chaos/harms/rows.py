@@ -6,6 +6,7 @@ from typing import Any
 from chaos.faults import wait_until
 from chaos.harms.cell import QUICK, Cell, Harm, Step, add
 from chaos.harms.triggers import OF_CULPRIT, UNKNOWN_TO_42, Statements, statements
+from chaos.history import now
 from chaos.server import Connection
 
 BUSY: Step = ("s", "CALL chaos.beats({job}, 8)")
@@ -26,9 +27,14 @@ def runs_again(cell: Cell) -> Iterable[str]:
     if held := list(is_free(cell)):
         yield from held
         return
-    cell.sql("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = {culprit}")
-    open_runs = "SELECT count(*) FROM pgagent.pga_joblog WHERE jlgjobid = {culprit} AND jlgstart > now() - interval '10 s'"
-    if wait_until(lambda: cell.one(open_runs), 10) is None:
+    before = now(cell.conn)
+    cell.sql(
+        "UPDATE pgagent.pga_job SET jobenabled = true, jobnextrun = now()"
+        " WHERE jobid = {culprit}"
+    )
+    # Its row may be gone at once.
+    begun = f"SELECT count(*) FROM pgagent.pga_job WHERE jobid = {{culprit}} AND joblastrun >= to_timestamp({before})"
+    if wait_until(lambda: cell.one(begun), 10) is None:
         yield "culprit: it does not run again"
         return
     cell.sql(

@@ -1,5 +1,7 @@
 """A few lines of the table of bad things, all at once: `make chaos ONLY=harms` has them all."""
 
+from dataclasses import replace
+
 import pytest
 
 from chaos.harms.subject import this_tree
@@ -24,7 +26,8 @@ SECONDS = 6
 @pytest.fixture(scope="module")
 def results():
     """What became of everybody beside each bad thing."""
-    table = run_table(this_tree(), chosen(SHARPEST), SECONDS, len(SHARPEST))
+    patient = replace(this_tree(), epsilon=5)  # on a machine that has more to do
+    table = run_table(patient, chosen(SHARPEST), SECONDS, len(SHARPEST))
     return {result.name: result for result in table}
 
 
