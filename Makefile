@@ -80,7 +80,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long \
+.PHONY: help all install uninstall demo test matrix lint gates docs docs-check format bench bench-beside chaos chaos-long \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -152,14 +152,16 @@ extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
 	@cat $(filter %.sql,$^) >$@
 
-install: all ## Install the extension's files into the server (as root)
-	directory="$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
-	install -d "$$directory" && \
-	install -m 644 $(EXTENSION_FILES) "$$directory"
-	@echo "Next, in a database:   CREATE EXTENSION pgagent;"
-	@echo "The runner:            pipx install ./python"
+# In somebody else's folder root only copies: what it built would be root's.
+BUILT = $(if $(shell dev/install visiting),built,all)
+.PHONY: built
+built:
+	@$(MAKE) --no-print-directory --question all || { dev/install unbuilt; exit 1; }
 
-uninstall: ## Remove the extension's files from the server (as root)
+install: $(BUILT) ## Copy the extension's files into the server; PG_CONFIG=... names one
+	@DESTDIR="$(DESTDIR)" dev/install $(EXTENSION_FILES)
+
+uninstall: ## Remove the extension's files from the server
 	cd "$(DESTDIR)$$(dev/pg_config --sharedir)/extension" && \
 	rm -f $(notdir $(EXTENSION_FILES))
 
@@ -186,6 +188,9 @@ lint: machine all $(PYTHON_BODIES) ## Check the code
 
 gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
 	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
+
+docs-check: ## Follow the documents on a fresh Debian, as root: BASE=directory SUITE=trixie ONLY=word
+	@BASE="$(BASE)" SUITE="$(SUITE)" ONLY="$(ONLY)" PYTHONPATH=dev python3 dev/docs_check.py
 
 docs: machine all ## Write docs/reference.md and the table of options anew
 	$(BIN)/python dev/reference.py
