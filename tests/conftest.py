@@ -6,6 +6,7 @@ in the environment the former has no extension: an ordinary role has called `pga
 """
 
 import os
+import subprocess
 from contextlib import closing
 from functools import cache
 
@@ -98,6 +99,24 @@ def dsn(cluster, database):
 def conn(dsn):
     with closing(psycopg.connect(dsn, autocommit=True)) as connection:
         yield connection
+
+
+@pytest.fixture
+def shell(cluster):
+    """Execute a command of the documents, with words replaced; return the process."""
+
+    def run(command, **words):
+        for word, value in words.items():
+            command = command.replace(word, str(value))
+        return subprocess.run(
+            ["/bin/sh", "-c", command],
+            env=cluster.client_environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """What the editor's role of docs/security.md can do, and what it can't."""
 
-import re
 from contextlib import closing
 
 import psycopg
 import pytest
+from documents import block
 from jobs import add_job, job
-from support import ROOT
 from transitions import claim_rows, register, start_step
 
-BLOCK = re.findall(
-    r"```sql\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL
-)[1]
+BLOCK = block("docs/security.md", "CREATE ROLE job_editor")
 
 # Every function of the API, and the views, after a job "held" that a runner holds.
 DEEDS = [

@@ -6,6 +6,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from daemon.runner_process import Runner
+from documents import block
 from jobs import add_job, add_schedule, job, runs
 from psycopg.conninfo import make_conninfo
 from support import ROOT, poll
@@ -25,10 +26,6 @@ PAGES = [
 ]
 
 
-def sql_blocks(page):
-    return re.findall(r"```sql\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-
-
 @pytest.fixture
 def empty(cluster, database):
     """An empty database: its connection string."""
@@ -39,7 +36,7 @@ def empty(cluster, database):
 
 
 def test_three_statements_make_a_job_that_is_seen_to_run(empty):
-    first, *_ = sql_blocks("README.md")
+    first = block("README.md", "CREATE EXTENSION")
     assert first.count(";") == 3
     create, schedule, show = first.splitlines()
     with closing(psycopg.connect(empty, autocommit=True)) as conn:
@@ -54,27 +51,30 @@ def test_three_statements_make_a_job_that_is_seen_to_run(empty):
 
 
 def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
-    _, define, extend, look = sql_blocks("README.md")
-
-    conn.execute(define)
+    conn.execute(block("README.md", "SELECT pgagent.schedule('nightly'"))
 
     assert conn.execute(
         "SELECT to_char(jobnextrun AT TIME ZONE 'Europe/Berlin', 'HH24:MI:SS')"
         " FROM pgagent.pga_job WHERE jobname = 'nightly'"
     ).fetchone() == ("02:30:00",)
     register(conn)
-    conn.execute(extend)
+    conn.execute(block("README.md", "SELECT pgagent.add_step('nightly'"))
     assert [row[4:7] for row in claim_rows(conn)] == [
         ("command", "s", "VACUUM (ANALYZE)"),
         ("report", "b", "#!/bin/sh\ndf -h /"),
     ]
-    conn.execute(look)
+    conn.execute(block("README.md", "SELECT job, state, next_run, last_status, last"))
+
+
+def test_the_readme_of_the_runner_says_what_the_readme_says():
+    first = block("README.md", "CREATE EXTENSION")
+    assert first.startswith(block("python/README.md", "CREATE EXTENSION"))
+    run = block("README.md", "pgagent run")
+    assert block("python/README.md", "pgagent run") == run
 
 
 def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):
-    (block,) = [b for b in sql_blocks("docs/pg_cron.md") if "import" not in b]
-
-    conn.execute(block)
+    conn.execute(block("docs/pg_cron.md", "SELECT pgagent.schedule('nightly"))
 
     assert conn.execute("TABLE pgagent.job ORDER BY jobid").fetchall() == [
         (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum"),
@@ -87,9 +87,10 @@ def a_role_of_the_docs(conn):
     """Create a role as docs/security.md says; it is dropped afterwards."""
     created = []
 
-    def create(block):
-        conn.execute(block)
-        created.extend(re.findall(r"CREATE ROLE (\w+)", block))
+    def create():
+        text = block("docs/security.md", "CREATE ROLE pgagent_runner")
+        conn.execute(text)
+        created.extend(re.findall(r"CREATE ROLE (\w+)", text))
         return created[0]
 
     yield create
@@ -98,8 +99,7 @@ def a_role_of_the_docs(conn):
 
 
 def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_docs):
-    runner, _ = sql_blocks("docs/security.md")
-    role = a_role_of_the_docs(runner)
+    role = a_role_of_the_docs()
     add_job(conn, "SELECT 1")
 
     with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:
@@ -112,8 +112,7 @@ def test_the_runners_role_of_the_docs_can_do_its_work(conn, dsn, a_role_of_the_d
 
 
 def test_a_runner_with_the_role_of_the_docs_runs_jobs(conn, dsn, a_role_of_the_docs):
-    runner, _ = sql_blocks("docs/security.md")
-    role = a_role_of_the_docs(runner)
+    role = a_role_of_the_docs()
     add_job(conn, "SELECT 1", {"jstkind": "b", "jstcode": "true"})
     conn.execute("SELECT pgagent.schedule('soon', '1 second', 'SELECT 1')")
     conn.execute("SELECT pgagent.run_job('soon')")
@@ -123,8 +122,7 @@ def test_a_runner_with_the_role_of_the_docs_runs_jobs(conn, dsn, a_role_of_the_d
 
 
 def test_the_runners_role_of_the_docs_can_keep_house(conn, dsn, a_role_of_the_docs):
-    runner, _ = sql_blocks("docs/security.md")
-    role = a_role_of_the_docs(runner)
+    role = a_role_of_the_docs()
     job_id = add_job(conn, due=None, jobmissed="skip", jobdeaths=2, jobkeepruns=1)
     add_schedule(conn, job_id, jscstart="2020-01-01")
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2020-01-01'")
@@ -150,8 +148,7 @@ def test_the_runners_role_of_the_docs_can_keep_house(conn, dsn, a_role_of_the_do
 
 
 def test_the_runners_role_of_the_docs_cannot_change_jobs(conn, dsn, a_role_of_the_docs):
-    runner, _ = sql_blocks("docs/security.md")
-    role = a_role_of_the_docs(runner)
+    role = a_role_of_the_docs()
     add_job(conn, "SELECT 1")
 
     with closing(psycopg.connect(dsn, user=role, autocommit=True)) as session:

@@ -4,14 +4,16 @@ import re
 
 import pytest
 import reference
+from documents import commands_of
 from support import ROOT
 from transitions import register
 
-EXAMPLES = """
+EXAMPLES = r"""
 SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
        obj_description(p.oid, 'pg_proc')
 FROM pg_proc AS p
-WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname NOT LIKE 'pga%'
+WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname NOT LIKE 'pga\_%'
+      AND p.proname <> 'pgagent_schema_version'
 UNION ALL
 SELECT c.relname, obj_description(c.oid, 'pg_class')
 FROM pg_class AS c WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind = 'v'
@@ -44,6 +46,8 @@ def test_every_function_and_view_has_an_example_that_runs(conn):
     register(conn)
     found = conn.execute(EXAMPLES).fetchall()
     assert len(found) > 20
+    shown = {command.text.strip() for command in commands_of("docs/reference.md")}
+    assert shown == {reference.parts(comment)[1] for _, comment in found}
     for name, comment in found:
         _, example = reference.parts(comment)
         assert example, f"{name} has no example"

@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+from documents import block, inline
 from support import poll
 from transitions import register, sweep
 
@@ -15,8 +16,8 @@ from .contents import (
 )
 from .members import definitions, members
 
-UPGRADE = "ALTER EXTENSION pgagent UPDATE"
-ADOPT = f"CREATE EXTENSION pgagent VERSION 'unpackaged'; {UPGRADE}"
+UPGRADE = inline("docs/upgrading.md", "ALTER EXTENSION pgagent UPDATE")
+ADOPT = block("docs/upgrading.md", "CREATE EXTENSION pgagent VERSION 'unpackaged'")
 
 
 def default_timezone(conn):

@@ -1,11 +1,12 @@
 import psycopg
 import pytest
+from documents import block
 
 
 @pytest.fixture
 def conn(conn):
     """A session in a database with the extension pgagent_python."""
-    conn.execute("CREATE EXTENSION pgagent_python CASCADE")
+    conn.execute(block("docs/python.md", "CREATE EXTENSION pgagent_python"))
     return conn
 
 

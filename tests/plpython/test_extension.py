@@ -5,6 +5,7 @@ import re
 
 import psycopg
 import pytest
+from documents import block, inline
 from exact import Calls, overloads
 from support import ROOT
 
@@ -75,11 +76,10 @@ def test_the_examples_in_the_comments_run(conn):
 
 
 def test_the_examples_of_the_page_run(conn):
-    page = (ROOT / "docs/python.md").read_text()
-    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 4
-    for block in blocks:
-        conn.execute(block)
+    conn.execute(block("docs/python.md", "SELECT pgagent.describe_schedule"))
+    conn.execute(block("docs/python.md", "SELECT * FROM pgagent.import_crontab"))
+    conn.execute(block("docs/python.md", "SELECT * FROM pgagent.schedule_from_rrule"))
+    conn.execute(block("docs/python.md", "CREATE FUNCTION public.tell_ops"))
 
     # The last one lets a role use a secret that it could not name itself.
     conn.execute("DROP ROLE IF EXISTS ops; CREATE ROLE ops")
@@ -87,6 +87,23 @@ def test_the_examples_of_the_page_run(conn):
     with pytest.raises(psycopg.Error, match=r"/etc/postgresql/ops.* can't be read"):
         conn.execute("SELECT public.tell_ops('{}')")
     conn.execute("RESET ROLE; DROP OWNED BY ops; DROP ROLE ops")
+
+
+def test_what_the_page_sends_elsewhere_is_called_rightly(conn):
+    # It is planned, not executed: there is no such server.
+    sendings = block("docs/python.md", "SELECT pgagent.send_mail").split(";")[:2]
+    for sending in sendings:
+        conn.execute(f"EXPLAIN {sending}")
+
+
+def test_a_calendar_is_written_by_the_command_of_the_page(conn, shell, tmp_path):
+    conn.execute("SELECT pgagent.schedule('a', '@daily', 'SELECT 1')")
+    command = inline("docs/python.md", "psql -XAtc").replace(
+        "psql", f"psql -d {conn.info.dbname}"
+    )
+    done = shell(f"cd {tmp_path}; {command}")
+    assert done.stderr == ""
+    assert (tmp_path / "jobs.ics").read_text().startswith("BEGIN:VCALENDAR")
 
 
 def test_no_helper_calls_what_is_planted_in_the_schema(conn):
