@@ -81,7 +81,7 @@ BUILD = sed -e 's/@VERSION@/$(EXTVERSION)/g'
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 $(SCRIPTS) $(PLAIN_SCRIPTS): Makefile extension/pgagent.control
-.PHONY: help all install uninstall demo test matrix lint gates docs format bench bench-beside chaos chaos-long harms \
+.PHONY: help all install uninstall demo test matrix lint gates docs docs-check format bench bench-beside chaos chaos-long harms \
 	dist release-check freeze next clean \
 	machine peers
 
@@ -189,6 +189,9 @@ lint: machine all $(PYTHON_BODIES) ## Check the code
 
 gates: machine peers all ## Try what has to hold before a change is done; ONLY=word
 	ONLY="$(ONLY)" $(BIN)/python dev/gates.py
+
+docs-check: ## Follow the documents on a fresh Debian, as root: BASE=directory SUITE=trixie ONLY=word
+	@BASE="$(BASE)" SUITE="$(SUITE)" ONLY="$(ONLY)" PYTHONPATH=dev python3 dev/docs_check.py
 
 docs: machine all ## Write docs/reference.md and the table of options anew
 	$(BIN)/python dev/reference.py

@@ -18,7 +18,7 @@ PAGES = (
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
 
-# What is shown in such fences is no command: pictures, and files, which have their tests.
+# What is shown in such fences is no command: pictures, and files, which have tests.
 _NO_COMMANDS = ("mermaid", "text", "toml", "json")
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?<=\n\n)((?: {4,}\S.*\n|\n(?= {4}))+)")
@@ -27,7 +27,7 @@ _SHELL = re.compile(
     r"(sudo|apt|apt-get|apt-mark|pipx|pgagent|psql|pg_dump|pg_restore|systemctl|git|rm"
     r"|python3?|[A-Z_]+=\S+|dev/\w+|build/\S+) \S"
 )
-_NAME = re.compile(r"(pgagent|apt) [a-z]+")  # of a verb, with nothing to it
+_NAME = re.compile(r"(pgagent|apt) [a-z]+|pg_restore -j")  # with nothing to it
 _SQL = re.compile(
     r"(SELECT|CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|UPDATE|DELETE|TRUNCATE|SET|LOCK|SHOW"
     r"|VACUUM|BEGIN|COPY|NOTIFY|TABLE)\b.*\S \S+ \S"
@@ -48,7 +48,7 @@ class Command:
 
 
 def commands_of(page: str) -> Iterator[Command]:
-    """Yield all commands of a page: blocks in the order of the page, then inline ones."""
+    """Yield all commands of a page: blocks in its order, then those in sentences."""
     text = (ROOT / page).read_text()
     rest = _FENCE.sub("\n", text)
     blocks = [(m.start(), m[3]) for m in _FENCE.finditer(text) if is_command(m[2])]

@@ -47,6 +47,10 @@ GATES = {
     "what is new has its comment, grants and search_path": tests(
         "extension/test_rules.py"
     ),
+    "pg_cron's jobs move as the document says: each minute has one run": [
+        *("env", "MOVING=real"),
+        *tests("docs/test_moving.py"),
+    ],
     "the runner loads no room beside it": tests("daemon/test_rooms.py"),
     "the wheel installs, and runs": ["make", "dist"],
 }

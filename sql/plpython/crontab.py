@@ -100,8 +100,9 @@ def names_users(lines: "list[str]") -> bool:
 def describe_user(name: str) -> str:
     """Say why a line with a user's name is not taken over."""
     return (
-        f'problem: before the command stands a user\'s name, "{name}", as in /etc/crontab:'
-        " take it out of the line; the job will run as the user of the runner"
+        f'problem: before the command stands a user\'s name, "{name}", as in'
+        " /etc/crontab: take it out of the line; the job will run as the user of the"
+        " runner"
     )
 
 

@@ -73,13 +73,15 @@ def parts_of(jobs: "list[dict[str, Any]]") -> "tuple[list[Any], ...]":
 
 
 def busy_of(jobs: "list[dict[str, Any]]") -> "set[int]":
-    """Return the ids of those that pg_cron runs right now, in a moment when it starts none."""
+    """Return the ids of those that it runs, in a moment when it starts none."""
     ask(AWAIT)
-    return {row["jobid"] for row in ask(BUSY, "bigint[] text[] text[]", *parts_of(jobs))}
+    return {
+        row["jobid"] for row in ask(BUSY, "bigint[] text[] text[]", *parts_of(jobs))
+    }
 
 
 def arrange_end(moved: "dict[int, dict[str, Any]]") -> None:
-    """Have the transaction end in such a moment, and next runs computed from then on."""
+    """Have the transaction end in such a moment, with next runs from then on."""
     if not ask(IS_AT_END):
         plpy.execute(PREPARE_END)
     types = "integer[] bigint[] text[] text[]"
@@ -90,6 +92,7 @@ class Move:
     """What one call does: what it may do, and what it has moved so far."""
 
     def __init__(self, zone: str, *, dry: bool, all_users: bool) -> None:
+        """Begin with nothing moved. zone: of pg_cron's schedules."""
         self.zone = zone
         self.dry = dry
         self.all_users = all_users

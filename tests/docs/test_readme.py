@@ -69,8 +69,8 @@ def test_the_sql_of_the_readme_makes_a_job_that_is_due_at_night(conn):
 def test_the_readme_of_the_runner_says_what_the_readme_says():
     first = block("README.md", "CREATE EXTENSION")
     assert first.startswith(block("python/README.md", "CREATE EXTENSION"))
-    run = "pgagent run"
-    assert block("python/README.md", run) == block("README.md", run)
+    run = block("README.md", "pgagent run")
+    assert block("python/README.md", "pgagent run") == run
 
 
 def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):

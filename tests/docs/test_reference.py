@@ -8,11 +8,12 @@ from documents import commands_of
 from support import ROOT
 from transitions import register
 
-EXAMPLES = """
+EXAMPLES = r"""
 SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
        obj_description(p.oid, 'pg_proc')
 FROM pg_proc AS p
-WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname NOT LIKE 'pga%'
+WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname NOT LIKE 'pga\_%'
+      AND p.proname <> 'pgagent_schema_version'
 UNION ALL
 SELECT c.relname, obj_description(c.oid, 'pg_class')
 FROM pg_class AS c WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind = 'v'

@@ -29,7 +29,9 @@ def test_the_zone_of_all_schedules_is_changed_at_once(conn_42):
     conn_42.execute(block("docs/upgrading.md", "UPDATE pgagent.pga_schedule SET"))
 
     new = add_schedule(conn_42, add_job(conn_42, due=None))
-    zones = "SELECT DISTINCT jsctimezone FROM pgagent.pga_schedule WHERE jscid = ANY (%s)"
+    zones = (
+        "SELECT DISTINCT jsctimezone FROM pgagent.pga_schedule WHERE jscid = ANY (%s)"
+    )
     assert conn_42.execute(zones, [[old, new]]).fetchall() == [("Europe/Berlin",)]
 
 

@@ -110,7 +110,9 @@ def test_what_stops_an_update_is_named_before_anything_is_changed(conn_42, obsta
         return
     told = refusal(conn_42, UPGRADE)
     assert "stopped by an object of yours" in told.message_primary
-    assert [line for line in told.message_detail.splitlines() if named not in line] == []
+    assert [
+        line for line in told.message_detail.splitlines() if named not in line
+    ] == []
 
     conn_42.execute(removed)
     conn_42.execute(UPGRADE)
@@ -190,10 +192,11 @@ CREATE TRIGGER pinned AFTER UPDATE ON pgagent.pga_joblog FOR EACH ROW EXECUTE FU
 CREATE TRIGGER internal BEFORE UPDATE ON pgagent.pga_joblog FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 """
 REMEDIES = [
-    'ALTER FUNCTION public.allowed(text) SET search_path = "$user", public;'
-    "  -- constraint permitted on table pgagent.pga_job",
-    'ALTER FUNCTION public.mail() SET search_path = "$user", public;'
-    "  -- trigger mail on table pgagent.pga_jobsteplog",
+    f'ALTER FUNCTION public.{function} SET search_path = "$user", public;  -- {what}'
+    for function, what in (
+        ("allowed(text)", "constraint permitted on table pgagent.pga_job"),
+        ("mail()", "trigger mail on table pgagent.pga_jobsteplog"),
+    )
 ]
 
 

@@ -7,7 +7,7 @@ import sys
 import psycopg
 import pytest
 from daemon.runner_process import Runner
-from documents import block
+from documents import block, inline
 from jobs import add_job
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.catalog.install import init, update
@@ -24,6 +24,7 @@ from .contents import (
 from .members import catalogue, definitions
 
 ADOPT = block("docs/plain.md", "CREATE EXTENSION pgagent VERSION 'plain'")
+assert inline("docs/plain.md", "ALTER EXTENSION pgagent UPDATE") in ADOPT
 VERSION = "SELECT pgagent.pgagent_version()"
 
 

@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from documents import block
+from documents import block, inline
 from support import poll
 from transitions import register, sweep
 
@@ -16,7 +16,7 @@ from .contents import (
 )
 from .members import definitions, members
 
-UPGRADE = "ALTER EXTENSION pgagent UPDATE"
+UPGRADE = inline("docs/upgrading.md", "ALTER EXTENSION pgagent UPDATE")
 ADOPT = block("docs/upgrading.md", "CREATE EXTENSION pgagent VERSION 'unpackaged'")
 
 

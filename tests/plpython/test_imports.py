@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from cluster import Cluster
 from cronsim import CronSim
-from support import ROOT
+from documents import block
 
 pytestmark = pytest.mark.needs("plpython")
 
@@ -311,15 +311,13 @@ HERE = ("postgres", "localhost")
 def test_the_statement_of_the_docs_moves_the_jobs_that_will_run(
     pg_cron, jobs_of_pg_cron
 ):
-    page = (ROOT / "docs/pg_cron.md").read_text()
-    (move,) = re.findall(r"```sql\n(\s*SELECT cron\.unschedule.*?)```", page, re.DOTALL)
     jobs_of_pg_cron(
         ("a", "@daily", *HERE),
         ("elsewhere", "@daily", "postgres", "192.0.2.1"),
         ("somebody's", "@daily", "bob", "localhost"),
     )
 
-    pg_cron.execute(move)
+    pg_cron.execute(block("docs/pg_cron.md", "SELECT m.cron_jobid"))
 
     left = pg_cron.execute("SELECT jobname FROM cron.job ORDER BY jobid").fetchall()
     run_here = pg_cron.execute(

@@ -1,9 +1,9 @@
 """The catalogue where no extension can be installed: what makes and updates it.
 
 The scripts are those of the extension, which `make` puts beside this module: tables,
-a look at whose they are and what is in the way, changes from older ones, functions. The version of a schema is
-read from the text of its function pgagent_version(), which is not called: it could be
-anybody's.
+a look at whose they are and what is in the way, changes from older ones, functions.
+The version of a schema is read from the text of its function pgagent_version(), which
+is not called: it could be anybody's.
 """
 
 from collections.abc import Callable
