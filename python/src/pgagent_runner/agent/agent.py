@@ -14,6 +14,7 @@ from pgagent_runner.agent.lease import Lease, exit_at_once
 from pgagent_runner.agent.service import Service
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError
+from pgagent_runner.logs import Repeated
 from pgagent_runner.model import Pulse
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import Nursery, SessionPool, reap
@@ -21,6 +22,7 @@ from pgagent_runner.systemd import notify
 from pgagent_runner.waiting import Waiter, wait, wake
 
 log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 T = TypeVar("T")
 
@@ -76,7 +78,8 @@ class Agent:
                     log.error("%s", e)  # noqa: TRY400
                     break
                 delay = self._backoff.next()
-                log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
+                then = f"; next attempt in {delay:.1f} s"
+                log_repeated(logging.ERROR, "%s", e, then=then)
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
                 await self._rest(delay)
         notify("STOPPING=1")

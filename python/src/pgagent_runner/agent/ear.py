@@ -13,9 +13,10 @@ from contextlib import closing
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError, Listener
 from pgagent_runner.events import Event, RunStarted
+from pgagent_runner.logs import Repeated
 from pgagent_runner.model import Heard
 
-log = logging.getLogger(__name__)
+log_repeated = Repeated(logging.getLogger(__name__))
 
 # Looks that may follow each other at once, and seconds until there may be one more.
 _AT_ONCE = 10
@@ -68,7 +69,8 @@ class Ear:
                     backoff.reset()
                     await self._hear(listener)
             except (CatalogError, OSError) as e:
-                log.warning("could not listen for changes of jobs: %s", e)
+                text = "could not listen for changes of jobs: %s"
+                log_repeated(logging.WARNING, text, e)
             await asyncio.sleep(backoff.next())
 
     async def _hear(self, listener: Listener) -> None:

@@ -24,9 +24,11 @@ from pgagent_runner.catalog.errors import (
     CatalogLostError,
     LockedError,
 )
+from pgagent_runner.logs import Repeated
 from pgagent_runner.model import EndedStep, RunStatus
 
 log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 _FIRST_DELAY = 0.05  # seconds between attempts
 _LONGEST_DELAY = 2.0
@@ -273,7 +275,8 @@ class Ledger:
         """
         for session in (self._writer, self._lookup):
             if session is not None and session.break_off_silent(seconds):
-                log.warning("a session has not answered for %.0f s", seconds)
+                text = "a session has not answered for %.0f s"
+                log_repeated(logging.WARNING, text, seconds)
 
     async def _ask(self, query: LiteralString, parameters: Row) -> Row | None:
         """Ask, or record what may be recorded twice, until there is an answer."""
@@ -366,7 +369,7 @@ class Ledger:
                     return
                 # Whatever it is (a cancelled statement, a full disk, a restart), it may
                 # pass, and a run must not count as running for ever.
-                log.warning("could not record, trying again: %s", e)
+                log_repeated(logging.WARNING, "could not record, trying again: %s", e)
                 refusals += not is_lost
                 if refusals == _MOST_REFUSALS or await self._is_closed_within(backoff):
                     raise
