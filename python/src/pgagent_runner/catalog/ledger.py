@@ -25,7 +25,7 @@ from pgagent_runner.catalog.errors import (
     LockedError,
 )
 from pgagent_runner.logs import Repeated
-from pgagent_runner.model import EndedStep, RunStatus
+from pgagent_runner.model import EndedStep, RunStatus, ServerSession
 
 log = logging.getLogger(__name__)
 log_repeated = Repeated(log)
@@ -51,9 +51,11 @@ _ABORT: LiteralString = """
            pgagent.pga_run_abort(%s::bigint, %s::text)
 """
 
-_NOTE_SESSION: LiteralString = (
-    "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
-)
+_NOTE_SESSION: LiteralString = """
+    SELECT pgagent.pga_agent_session(
+        %s::integer, %s::integer, %s::timestamptz, %s::boolean
+    )
+"""
 
 _HAS_SUCCEEDED: LiteralString = (
     "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
@@ -264,9 +266,9 @@ class Ledger:
         """Tell whether this row of a step is closed as succeeded."""
         return await self._ask(_HAS_SUCCEEDED, (step_log_id,)) == (True,)
 
-    async def note_session(self, pid: int) -> None:
+    async def note_session(self, session: ServerSession) -> None:
         """Note, before it is used, a session that executes steps for the agent."""
-        await self._ask(_NOTE_SESSION, (self._agent_id, pid))
+        await self._ask(_NOTE_SESSION, (self._agent_id, *session))
 
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions that have been waiting for an answer for so long.

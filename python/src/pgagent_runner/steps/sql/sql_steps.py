@@ -17,9 +17,10 @@ from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.connecting import connect, connection_parameters
 from pgagent_runner.steps.sql.permitted import Parameters
-from pgagent_runner.steps.sql.pool import SessionPool, Target
+from pgagent_runner.steps.sql.pool import SessionPool
 from pgagent_runner.steps.sql.session import Session, bounded
 from pgagent_runner.steps.sql.statements import split
+from pgagent_runner.steps.sql.vetting import Target
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 _SQLSTATE = 5  # characters
@@ -206,8 +207,11 @@ class SqlSteps:
             try:
                 session.write_to(output)
                 await session.begin(self._cancellation, self._name(parameters))
+                if session.has_other_pid:
+                    vetting = self._pool.vetting
+                    await vetting.check(target, conninfo, self._cancellation)
                 if not step.conninfo:
-                    await self._settings.on_session(session.pid)
+                    await self._settings.on_session(session.identity)
             except BaseException:
                 session.close()
                 raise
