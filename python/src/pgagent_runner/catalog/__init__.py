@@ -8,6 +8,7 @@ from pgagent_runner.catalog.errors import (
     LockedError,
     NotRegisteredError,
     NotRunningError,
+    RefusedError,
     StrangersError,
 )
 from pgagent_runner.catalog.ledger import Ledger, Seal
@@ -25,6 +26,7 @@ __all__ = [
     "LockedError",
     "NotRegisteredError",
     "NotRunningError",
+    "RefusedError",
     "Registration",
     "Seal",
     "StrangersError",
