@@ -1,6 +1,6 @@
 """The end of agents: their runs are aborted, with a reason, by whoever finds them."""
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
@@ -190,6 +190,38 @@ def test_a_pooled_session_is_ended_only_while_it_is_the_agents(
     sweep(other)
 
     assert is_alive(step) is not ends
+
+
+@pytest.mark.parametrize("right", ["", "pg_signal_backend", "stranger"])
+def test_only_a_session_that_may_be_ended_is_noted(conn, dsn, agent, right):
+    """One that can't be ended would keep others from being so."""
+    with (
+        roles(conn, "ours", "stranger"),
+        closing(psycopg.connect(dsn, user="stranger", autocommit=True)) as step,
+    ):
+        conn.execute("GRANT pg_read_all_stats TO ours")
+        conn.execute("GRANT ALL ON SCHEMA pgagent TO ours")
+        conn.execute("GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO ours")
+        conn.execute("GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgagent TO ours")
+        if right:
+            conn.execute(f"GRANT {right} TO ours")
+        agent.execute("SET ROLE ours")
+        note(agent, step, pooled=False)
+        agent.execute("RESET ROLE")
+        query = "SELECT count(*) FROM pgagent.pga_jobsession"
+        assert conn.execute(query).fetchone() == (int(right != ""),)
+
+
+@contextmanager
+def roles(conn, *names):
+    for name in names:
+        conn.execute(f"DROP ROLE IF EXISTS {name}")
+        conn.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        yield
+    finally:
+        for name in names:
+            conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
 
 
 def test_a_session_of_another_server_with_the_same_process_id_is_not_noted(

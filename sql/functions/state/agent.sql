@@ -87,14 +87,19 @@ RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO pgagent.pga_jobsession (jsspid, jssagentid, jssbackendstart, jsspooled)
-    SELECT s.pid, p_agent_id, s.backend_start, p_pooled FROM pg_stat_activity AS s
+    SELECT s.pid, p_agent_id, s.backend_start, p_pooled
+    FROM pg_stat_activity AS s
+    JOIN pg_roles AS its ON its.oid = s.usesysid
+    JOIN pg_roles AS ours ON ours.rolname = current_user
     WHERE s.pid = p_pid AND s.backend_start = COALESCE(p_began, s.backend_start)
+          AND (ours.rolsuper OR NOT its.rolsuper
+               AND (pg_has_role(its.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
     ON CONFLICT (jsspid) DO UPDATE
     SET jssagentid = EXCLUDED.jssagentid, jssbackendstart = EXCLUDED.jssbackendstart,
         jsspooled = EXCLUDED.jsspooled
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_session(integer, integer, timestamptz, boolean) IS
-'Notes that the session with process id p_pid, which began at p_began (NULL: whenever), executes SQL steps for this agent, before it does: when the agent dies, it is ended; one that p_pooled says a pooler gives to others only as long as it is the agent''s. A session that is none of this server''s, or whose start time is hidden from the caller, is not noted.';
+'Notes that the session with process id p_pid, which began at p_began (NULL: whenever), executes SQL steps for this agent, before it does: when the agent dies, it is ended; one that p_pooled says a pooler gives to others only as long as it is the agent''s. A session that is none of this server''s, that the caller may not end, or whose start time is hidden from him, is not noted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_end_sessions(p_agent_id integer)
 RETURNS integer LANGUAGE plpgsql

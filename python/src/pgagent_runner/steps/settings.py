@@ -31,7 +31,7 @@ class StepSettings:
     `StepExecutor.keep_alive`; None: for ever."""
 
     on_session: Callable[[ServerSession], Awaitable[None]] = _forget
-    """Awaited with each new session on the agent's own server."""
+    """Awaited with each new session that may be on the agent's own server."""
 
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""

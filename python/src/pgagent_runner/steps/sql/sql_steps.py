@@ -210,7 +210,8 @@ class SqlSteps:
                 if session.has_other_pid:
                     vetting = self._pool.vetting
                     await vetting.check(target, conninfo, self._cancellation)
-                if not step.conninfo:
+                # A connection string may lead to the agent's own server, too.
+                if not step.conninfo or session.identity.began is not None:
                     await self._settings.on_session(session.identity)
             except BaseException:
                 session.close()
