@@ -20,10 +20,12 @@ _START_SECONDS = 10.0
 class Pooler:
     """A pooler on a free port of 127.0.0.1: `with PgBouncer(...) as pooler: ...`."""
 
-    def __init__(self, cluster: Cluster, **settings: object) -> None:
+    def __init__(
+        self, cluster: Cluster, port: int | None = None, **settings: object
+    ) -> None:
         self._cluster = cluster
         self._settings = settings
-        self.port = _free_port()
+        self.port = port or _free_port()
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="pgagent-pooler-"))

@@ -2,6 +2,7 @@
 
 import signal
 from contextlib import ExitStack, closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -77,6 +78,17 @@ def test_a_pooler_that_takes_sessions_away_is_refused(cluster, conn, dsn, settin
         it.stop(deadline=5)
 
 
+def test_a_pooler_of_several_processes_is_refused(cluster, conn, dsn):
+    """Each has a pool of its own: two sessions need not meet in one of them."""
+    settings: dict[str, Any] = {"pool_mode": "transaction", "so_reuseport": 1}
+    with ExitStack() as stack:
+        pooler = stack.enter_context(PgBouncer(cluster, **settings))
+        for _ in range(3):
+            stack.enter_context(PgBouncer(cluster, pooler.port, **settings))
+        with Runner(pooler.conninfo(dsn)) as runner:
+            runner.says(TRANSACTION)
+
+
 def test_it_goes_on_when_the_pooler_gives_whole_sessions(cluster, conn, dsn):
     with (
         PgBouncer(cluster, pool_mode="transaction") as pooler,
@@ -136,30 +148,25 @@ def is_connected(conn, pid):
 def test_steps_of_dead_runners_end_and_nothing_else_does(
     conn, dsn, session_mode, pgpool
 ):
-    """One is frozen behind either pooler, and of a killed one others get the sessions."""
+    """One is killed, whose sessions others get, and one is frozen behind either pooler."""
+    pooled = session_mode.conninfo(dsn)
     conn.execute("CREATE TABLE begun (pid int, job int)")
-    frozen, jobs, innocent = [], [], []
     with ExitStack() as stack:
-        for number, pooler in enumerate((session_mode, pgpool)):
-            runner = Runner("--lease", LEASE, pooler.conninfo(dsn))
-            frozen.append(stack.enter_context(runner).ready())
-            jobs.append(add_endless_job(conn, number))
-            runner.send(signal.SIGSTOP)
-            stack.callback(runner.send, signal.SIGCONT)
-        pooled = session_mode.conninfo(dsn)
         with Runner("--lease", LEASE, pooled) as killed:
             killed.ready()
-            before = noted(conn)
             between_steps = add_job(conn, "SELECT 1", batch("sleep 600"))
-            poll(lambda: noted(conn) > before)
             poll(lambda: len(step_runs(conn, between_steps)) == 2)
             killed.kill()
         innocent = [stack.enter_context(closing(connect(pooled))) for _ in range(9)]
-        pids = {
-            session.execute("SELECT pg_backend_pid()").fetchone()[0]
-            for session in innocent
-        }
-        assert noted(conn) & pids
+        asked = [session.execute("SELECT pg_backend_pid()") for session in innocent]
+        assert noted(conn) & {cursor.fetchone()[0] for cursor in asked}
+        jobs = []
+        for number, pooler in enumerate((session_mode, pgpool)):
+            runner = Runner("--lease", LEASE, pooler.conninfo(dsn))
+            stack.enter_context(runner).ready()
+            jobs.append(add_endless_job(conn, number))
+            runner.send(signal.SIGSTOP)
+            stack.callback(runner.send, signal.SIGCONT)
 
         with Runner("--lease", LEASE, dsn) as other:
             other.ready()

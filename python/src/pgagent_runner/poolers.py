@@ -4,7 +4,7 @@ libpq knows the process id that it was told when it connected. A pooler tells it
 and the server has to be asked for the other.
 """
 
-import os
+import contextlib
 import select
 import socket
 import time
@@ -14,7 +14,8 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-_ROUNDS = 3
+# More than a pooler usually has processes on one port, each with a pool of its own.
+_SESSIONS = 6
 _PATIENCE = 2.0  # seconds that a pooler may take for an answer
 _CONNECT = 4  # seconds for a session
 
@@ -39,14 +40,16 @@ def is_pooled(pgconn: pq.abc.PGconn, pid: int, port: int | None) -> bool:
 def why_unfit(conninfo: str) -> str | None:
     """Say why sessions behind a pooler can't be relied upon; None if they can.
 
-    Two of them are opened, and their transactions interleaved so that a pooler that
-    gives each transaction a session of the server has to swap those. Blocks for some
-    seconds at most. Raises psycopg.Error, also if there is no answer in time.
+    Some are opened, and their transactions interleaved so that a pooler that gives each
+    transaction a session of the server has to swap those. The string should name one
+    address. Blocks for some seconds at most. Raises psycopg.Error, also if there is no
+    answer in time.
     """
-    with _Session(conninfo) as one, _Session(conninfo) as other:
-        place = one.ask(_PLACE).decode()
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(_Session(conninfo)) for _ in range(_SESSIONS)]
+        place = sessions[0].ask(_PLACE).decode()
         try:
-            mode = "transaction" if _are_swapped(one, other) else None
+            mode = "transaction" if _are_swapped(sessions) else None
         except psycopg.Error as e:
             if "statement pooling" not in str(e):
                 raise
@@ -60,29 +63,33 @@ def why_unfit(conninfo: str) -> str | None:
     )
 
 
-def _are_swapped(one: "_Session", other: "_Session") -> bool:
-    """Tell whether two sessions share or exchange sessions of the server.
+def _are_swapped(sessions: list["_Session"]) -> bool:
+    """Tell whether sessions share or exchange sessions of the server.
 
-    Whatever was given back first or last is what a pool hands out next.
+    What was given back last, or first, is what a pool hands out next. A small one may
+    have none for some of ours, until a transaction of another ends or for ever.
     """
-    seen_by_one, seen_by_other = set(), set()
-    for _ in range(_ROUNDS):
-        one.ask(b"BEGIN")
-        seen_by_one.add(one.ask(_PID))
-        other.send(b"BEGIN")
-        try:
-            other.answer()
-        except _NoAnswerError:
-            one.ask(b"COMMIT")  # has it been waiting for that?
-            other.answer()
-        seen_by_other.add(other.ask(_PID))
-        if seen_by_one & seen_by_other:
-            return True
-        one.ask(b"COMMIT")
-        other.ask(b"COMMIT")
-        seen_by_one |= {one.ask(_PID), one.ask(_PID)}
-        seen_by_other.add(other.ask(_PID))
-    return len(seen_by_one) > 1 or len(seen_by_other) > 1
+    for session in sessions:
+        session.send(b"BEGIN")
+    until = time.monotonic() + _PATIENCE
+    begun = [session for session in sessions if session.has_answer(until)]
+    for session in begun:
+        session.note_pid()
+    for session in begun:
+        session.ask(b"COMMIT")
+    until = time.monotonic() + _PATIENCE
+    for session in sessions:
+        if session not in begun and session.has_answer(until):
+            session.note_pid()
+            session.ask(b"COMMIT")
+            begun.append(session)
+    if len(begun) == 1:
+        raise _NoAnswerError
+    for session in begun:
+        session.note_pid()
+        session.note_pid()
+    pids = [session.pids for session in begun]
+    return len(set().union(*pids)) < len(pids) or any(len(p) > 1 for p in pids)
 
 
 class _NoAnswerError(psycopg.OperationalError):
@@ -100,6 +107,7 @@ class _Session:
             make_conninfo(conninfo, connect_timeout=_CONNECT), autocommit=True
         )
         self._pgconn = self._connection.pgconn
+        self.pids: set[bytes] = set()  # of the server, that it has met
 
     def __enter__(self) -> Self:
         return self
@@ -107,23 +115,33 @@ class _Session:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def note_pid(self) -> None:
+        """Ask the server who it is."""
+        self.pids.add(self.ask(_PID))
+
     def ask(self, query: bytes) -> bytes:
-        """Do as `send` and `answer` do."""
+        """Send a query; return the first value of its last result.
+
+        Raises psycopg.Error with what the server says, or _NoAnswerError.
+        """
         self.send(query)
-        return self.answer()
+        return self._answer(time.monotonic() + _PATIENCE)
 
     def send(self, query: bytes) -> None:
         """Send a query, which may have to wait."""
         self._pgconn.send_query(query)
 
-    def answer(self) -> bytes:
-        """Return the first value of the last result.
+    def has_answer(self, until: float) -> bool:
+        """Tell whether a query is answered in time; raises psycopg.Error."""
+        try:
+            self._answer(until)
+        except _NoAnswerError:
+            return False
+        return True
 
-        Raises psycopg.Error with what the server says, or _NoAnswerError.
-        """
+    def _answer(self, until: float) -> bytes:
         value, problem = b"", ""
-        deadline = time.monotonic() + _PATIENCE
-        while (result := self._next_result(deadline)) is not None:
+        while (result := self._next_result(until)) is not None:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 problem = result.error_message.decode(errors="replace").strip()
             elif result.ntuples:
@@ -132,12 +150,12 @@ class _Session:
             raise psycopg.OperationalError(problem or "the session was lost")
         return value
 
-    def _next_result(self, deadline: float) -> pq.abc.PGresult | None:
+    def _next_result(self, until: float) -> pq.abc.PGresult | None:
         poll = select.poll()
         poll.register(self._pgconn.socket, select.POLLIN)
         while self._pgconn.is_busy():
-            left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            left = max(until - time.monotonic(), 0)
+            if not poll.poll(left * 1000):
                 raise _NoAnswerError
             try:
                 self._pgconn.consume_input()
@@ -148,8 +166,11 @@ class _Session:
 
 def _own_port(pgconn: pq.abc.PGconn) -> int | None:
     """Return the port of our end; None if that is a Unix socket."""
-    with socket.socket(fileno=os.dup(pgconn.socket)) as same:
+    same = socket.socket(fileno=pgconn.socket)
+    try:
         if same.family == socket.AF_UNIX:
             return None
         port: int = same.getsockname()[1]
         return port
+    finally:
+        same.detach()

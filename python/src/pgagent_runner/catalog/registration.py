@@ -160,7 +160,8 @@ class Registration:
         if pid == self._connection.pgconn.backend_pid:
             return
         try:
-            reason = why_unfit(self.server_conninfo)
+            address = self._connection.info.hostaddr or None
+            reason = why_unfit(make_conninfo(self.server_conninfo, hostaddr=address))
         except psycopg.Error as e:
             raise CatalogLostError(str(e).strip()) from e
         if reason is not None:

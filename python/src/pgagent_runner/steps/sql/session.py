@@ -148,6 +148,14 @@ class Session:
         """Whether not the server, but a pooler, has told libpq whom it speaks to."""
         return self._identity.pid != self._pgconn.backend_pid
 
+    @property
+    def conninfo_of_same(self) -> str:
+        """How to reach this very server: the string may name several."""
+        pgconn = self._pgconn
+        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
+        same = {name: value.decode() for name, value in where.items()}
+        return make_conninfo(self._conninfo, **same, connect_timeout=1)
+
     async def begin(self, cancellation: Cancellation, name: str | None) -> None:
         """Get ready for a run: its cancellation, and the name that others see.
 
@@ -475,7 +483,7 @@ class Session:
         with suppress(OSError, psycopg.Error):
             async with asyncio.timeout(_TERMINATE_TIME):
                 with self._wire.unread():
-                    conninfo = self._conninfo_of_same()
+                    conninfo = self.conninfo_of_same
                     await in_thread(_end_session, conninfo, self._identity)
             await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
         ended = self.lost
@@ -485,13 +493,6 @@ class Session:
             f"the statement did not stop within {_CANCEL_TIME:g} s; "
             + ("its session was terminated" if ended else _MAY_GO_ON)
         )
-
-    def _conninfo_of_same(self) -> str:
-        """Return how to reach this very server: the string may name several."""
-        pgconn = self._pgconn
-        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
-        same = {name: value.decode() for name, value in where.items()}
-        return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
     async def _see_to_the_end(self, deadline: float) -> None:
         """Read, and forget, what the server still sends, until it ends the session."""

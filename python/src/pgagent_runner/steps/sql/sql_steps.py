@@ -208,8 +208,8 @@ class SqlSteps:
                 session.write_to(output)
                 await session.begin(self._cancellation, self._name(parameters))
                 if session.has_other_pid:
-                    vetting = self._pool.vetting
-                    await vetting.check(target, conninfo, self._cancellation)
+                    same = session.conninfo_of_same
+                    await self._pool.vetting.check(target, same, self._cancellation)
                 # A connection string may lead to the agent's own server, too.
                 if not step.conninfo or session.identity.began is not None:
                     await self._settings.on_session(session.identity)

@@ -52,6 +52,8 @@ class Vetting:
 
     def _note(self, target: Target, looking: "asyncio.Task[str | None]") -> None:
         del self._looking[target]
+        if looking.cancelled():
+            return
         if looking.exception() is None and looking.result() is None:
             now = time.monotonic()
             self._fit_until = {t: m for t, m in self._fit_until.items() if m > now}
