@@ -12,13 +12,15 @@ from typing import Self
 
 from cluster import Cluster, server_user
 from psycopg.conninfo import make_conninfo
-from support import peer
+from support import PEERS, peer
 
 _START_SECONDS = 10.0
 
 
 class Pooler:
     """A pooler on a free port of 127.0.0.1: `with PgBouncer(...) as pooler: ...`."""
+
+    program: str
 
     def __init__(
         self, cluster: Cluster, port: int | None = None, **settings: object
@@ -30,6 +32,10 @@ class Pooler:
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="pgagent-pooler-"))
         self._write()
+        # Whoever it runs as may not be able to look into the checkout.
+        self._program = shutil.copy(peer(f"usr/sbin/{self.program}"), self._folder)
+        for library in PEERS.glob("root/usr/lib/*-linux-*/*.so.*"):
+            shutil.copy(library, self._folder)
         owner = server_user()  # as root, neither would start
         self._drop = []
         if os.geteuid() == 0:
@@ -44,7 +50,7 @@ class Pooler:
                 cwd=self._folder,
                 env={
                     "PATH": os.environ["PATH"],
-                    "LD_LIBRARY_PATH": self._cluster.libraries,
+                    "LD_LIBRARY_PATH": str(self._folder),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -96,6 +102,8 @@ class Pooler:
 class PgBouncer(Pooler):
     """PgBouncer; settings are those of its section [pgbouncer]."""
 
+    program = "pgbouncer"
+
     def set(self, **settings: object) -> None:
         """Change settings while it runs."""
         self._settings |= settings
@@ -103,7 +111,7 @@ class PgBouncer(Pooler):
         self._process.send_signal(signal.SIGHUP)
 
     def _command(self) -> list[object]:
-        return [peer("usr/sbin/pgbouncer"), "-q", self._folder / "ini"]
+        return [self._program, "-q", self._folder / "ini"]
 
     def _write(self) -> None:
         settings = {
@@ -126,9 +134,11 @@ class PgBouncer(Pooler):
 class Pgpool(Pooler):
     """pgpool-II in raw mode; settings are those of pgpool.conf."""
 
+    program = "pgpool"
+
     def _command(self) -> list[object]:
         hba, conf = self._folder / "pool_hba.conf", self._folder / "pgpool.conf"
-        return [peer("usr/sbin/pgpool"), "-n", "-f", conf, "-a", hba]
+        return [self._program, "-n", "-f", conf, "-a", hba]
 
     def _write(self) -> None:
         settings = {

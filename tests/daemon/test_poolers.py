@@ -112,17 +112,6 @@ def test_a_step_behind_such_a_pooler_is_refused(conn, dsn, runner, transaction_m
 # Whole sessions
 
 
-def test_steps_are_noted_by_what_the_server_says(conn, pooled):
-    with Runner(pooled) as runner:
-        runner.ready()
-        job_id = add_job(conn, "SELECT pg_sleep(600)")
-        ((pid, _),) = poll(lambda: busy_sessions(conn))
-
-        poll(lambda: pid in noted(conn), what="the session to be noted")
-        conn.execute("SELECT pgagent.cancel_run(%s)", [job_id])
-        assert ended_runs(conn, job_id) == "d"
-
-
 # In mode autocommit: what has begun can be seen. It hides behind a name of its own.
 ENDLESS = """
     SET application_name = 'mine';
@@ -199,13 +188,19 @@ def test_nothing_is_left_of_a_runner_that_was_killed(conn, pooled):
             assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
 
 
-def test_a_statement_that_cannot_be_cancelled_is_terminated(conn, pooled):
+def test_a_statement_is_cancelled_or_its_session_terminated(conn, pooled):
     with Runner(pooled) as runner:
         runner.ready()
+        job_id = add_job(conn, "SELECT pg_sleep(600)")
+        ((pid, _),) = poll(lambda: busy_sessions(conn))
+        poll(lambda: pid in noted(conn), what="the session to be noted")
+        conn.execute("SELECT pgagent.cancel_run(%s)", [job_id])
+        assert ended_runs(conn, job_id) == "d"
+        assert "canceling statement due to user request" in step_runs(conn)[0][3]
+
         job_id = add_job(conn, {"jstcode": SWALLOWS_CANCELLING, "jsttimeout": "0.5 s"})
         assert ended_runs(conn, job_id) == "f"
-        ((_, _, _, output),) = step_runs(conn, job_id)
-        assert "its session was terminated" in output
+        assert "its session was terminated" in step_runs(conn, job_id)[0][3]
         poll(lambda: not busy_sessions(conn), 3)
 
 
