@@ -196,7 +196,7 @@ def test_a_statement_is_cancelled_or_its_session_terminated(conn, pooled):
         poll(lambda: pid in noted(conn), what="the session to be noted")
         conn.execute("SELECT pgagent.cancel_run(%s)", [job_id])
         assert ended_runs(conn, job_id) == "d"
-        assert "canceling statement due to user request" in step_runs(conn)[0][3]
+        poll(lambda: not busy_sessions(conn), 3)
 
         job_id = add_job(conn, {"jstcode": SWALLOWS_CANCELLING, "jsttimeout": "0.5 s"})
         assert ended_runs(conn, job_id) == "f"
