@@ -83,6 +83,8 @@ FEATURES = {
         "a library that moves a server's clock",
         _peer("usr/lib/*/faketime/libfaketime.so.1"),
     ),
+    "pgbouncer": Feature("the pooler PgBouncer", _peer("usr/sbin/pgbouncer")),
+    "pgpool": Feature("the pooler pgpool-II", _peer("usr/sbin/pgpool")),
     "plpython": Feature(
         "PL/Python, which the extension pgagent_python is written in",
         _extension("plpython3u"),

@@ -9,7 +9,7 @@ DO $$
 BEGIN
     FOR i IN 1..1000 LOOP
         BEGIN
-            LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
+            LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobsession, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
                        pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog
                 IN ACCESS EXCLUSIVE MODE NOWAIT;
             RETURN;
@@ -17,7 +17,7 @@ BEGIN
             PERFORM pg_sleep(0.005);
         END;
     END LOOP;
-    LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
+    LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobsession, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
                pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog
         IN ACCESS EXCLUSIVE MODE;
 END;
@@ -31,7 +31,6 @@ DROP FUNCTION IF EXISTS pgagent.pga_agent_bury_run(integer, boolean, text);
 -- Only the catalogue is written, the log is not.
 ALTER TABLE pgagent.pga_jobagent ADD COLUMN jagleasefor interval;
 ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmemory bigint;
-
 
 -- It frees a job, too, and has to know which.
 DROP FUNCTION IF EXISTS pgagent.pga_run_refusal(bigint, bigint[]);
@@ -70,3 +69,7 @@ BEGIN
     END IF;
 END;
 $$;
+
+-- It takes more arguments now, with defaults: a runner of 5.0 goes on calling it.
+DROP FUNCTION IF EXISTS pgagent.pga_agent_session(integer, integer);
+ALTER TABLE pgagent.pga_jobsession ADD COLUMN jsspooled boolean NOT NULL DEFAULT false;

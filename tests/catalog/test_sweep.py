@@ -1,5 +1,7 @@
 """The end of agents: their runs are aborted, with a reason, by whoever finds them."""
 
+from contextlib import closing, contextmanager
+
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job, runs, step_runs
@@ -134,6 +136,115 @@ def test_registering_under_the_process_id_of_a_dead_agent_buries_it(conn, agent)
     assert agents(conn) == [agent.info.backend_pid]
     assert [status for status, _ in runs(conn)] == ["d"]
     assert job(conn, job_id, "jobagentid") is None
+
+
+@pytest.fixture
+def step(dsn):
+    """A session in which an agent executes a step."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        yield session
+
+
+def note(agent, step, *, pooled, began="backend_start"):
+    """Have the agent note a session, as the runner does."""
+    agent.execute(
+        f"SELECT pgagent.pga_agent_session(pg_backend_pid(), pid, {began}, %s)"
+        " FROM pg_stat_activity WHERE pid = %s",
+        [pooled, step.info.backend_pid],
+    )
+
+
+def is_alive(session):
+    try:
+        session.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_a_session_is_ended_before_its_process_id_registers(agent, step):
+    """A pooler gives the next agent the session of one that was killed."""
+    note(agent, step, pooled=False)
+
+    with pytest.raises(
+        psycopg.errors.ObjectInUse,
+        match="steps of the agent that had this session before are still being ended",
+    ):
+        register(agent)
+
+    assert not is_alive(step)
+    poll(lambda: has_registered(agent))
+
+
+def has_registered(agent):
+    try:
+        register(agent)
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("sign", "ends"),
+    [
+        ("SELECT pg_advisory_lock_shared(742199025, 1)", True),
+        ("SET application_name = 'pgagent job 1 run 23'", True),
+        ("SELECT 1", False),
+        ("SET application_name = 'pgagent'", False),
+        ("SELECT pg_advisory_lock(742199025, 2)", False),
+    ],
+)
+def test_a_pooled_session_is_ended_only_while_it_is_the_agents(
+    conn, agent, other, step, sign, ends
+):
+    note(agent, step, pooled=True)
+    step.execute(sign)
+    let_the_lease_run_out(conn, agent)
+
+    sweep(other)
+
+    assert is_alive(step) is not ends
+
+
+@pytest.mark.parametrize("right", ["", "pg_signal_backend", "stranger"])
+def test_only_a_session_that_may_be_ended_is_noted(conn, dsn, agent, right):
+    """One that can't be ended would keep others from being so."""
+    with (
+        roles(conn, "ours", "stranger"),
+        closing(psycopg.connect(dsn, user="stranger", autocommit=True)) as step,
+    ):
+        conn.execute("GRANT pg_read_all_stats TO ours")
+        conn.execute("GRANT ALL ON SCHEMA pgagent TO ours")
+        conn.execute("GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO ours")
+        conn.execute("GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgagent TO ours")
+        if right:
+            conn.execute(f"GRANT {right} TO ours")
+        agent.execute("SET ROLE ours")
+        note(agent, step, pooled=False)
+        agent.execute("RESET ROLE")
+        query = "SELECT count(*) FROM pgagent.pga_jobsession"
+        assert conn.execute(query).fetchone() == (int(right != ""),)
+
+
+@contextmanager
+def roles(conn, *names):
+    for name in names:
+        conn.execute(f"DROP ROLE IF EXISTS {name}")
+        conn.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        yield
+    finally:
+        for name in names:
+            conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def test_a_session_of_another_server_with_the_same_process_id_is_not_noted(
+    conn, agent, step
+):
+    note(agent, step, pooled=False, began="backend_start - interval '1 us'")
+
+    query = "SELECT count(*) FROM pgagent.pga_jobsession"
+    assert conn.execute(query).fetchone() == (0,)
 
 
 def test_a_daemon_of_pgagent_4_counts_as_alive_while_it_is_connected(conn, dsn, other):

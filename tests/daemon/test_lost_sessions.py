@@ -4,9 +4,11 @@ from contextlib import closing, contextmanager
 
 import psycopg
 from jobs import add_job, batch, job, runs, step_runs
+from psycopg.conninfo import make_conninfo
 from support import poll
 
 from .runner_process import Runner, agents, ended_runs, running_step
+from .stubborn import busy_sessions
 
 OTHERS = (
     "application_name = 'pgagent' AND datname = current_database()"
@@ -146,3 +148,15 @@ def signal_sessions(conn, verb, which):
         f"SELECT count(pg_{verb}_backend(pid)) FROM pg_stat_activity WHERE {which}"
     ).fetchone()
     return count
+
+
+def test_a_step_as_another_role_on_the_same_server_is_noted(conn, dsn, runner):
+    conn.execute("DROP ROLE IF EXISTS another; CREATE ROLE another LOGIN")
+    where = {"jstconnstr": make_conninfo(dsn, user="another")}
+    job_id = add_job(conn, {"jstcode": "SELECT pg_sleep(600)"} | where)
+    ((pid, _),) = poll(lambda: busy_sessions(conn))
+
+    noted = "SELECT jsspid FROM pgagent.pga_jobsession"
+    poll(lambda: (pid,) in conn.execute(noted).fetchall())
+    conn.execute("SELECT pgagent.cancel_run(%s)", [job_id])
+    assert ended_runs(conn, job_id) == "d"

@@ -8,7 +8,7 @@ from .runner_process import Runner, ended_runs
 
 ROOMS = {
     *("__main__", "cli", "agent", "run", "steps", "catalog", "model", "events"),
-    *("backoff", "waiting", "libpq", "logs", "systemd", "secrecy"),
+    *("backoff", "waiting", "libpq", "poolers", "logs", "systemd", "secrecy"),
     *("options", "declaring", "configuration"),
 }
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)

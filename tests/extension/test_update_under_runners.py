@@ -3,6 +3,7 @@
 import re
 import sys
 import zipfile
+from importlib.metadata import version
 
 import pytest
 from daemon.runner_process import Program, Runner
@@ -105,9 +106,8 @@ def test_a_new_runner_says_what_it_waits_for_and_goes_on_after_the_update(
     dsn = cluster.conninfo("running")
     with old_runner(wheel, tmp_path, dsn) as older, Runner(dsn) as runner:
         runner.says(
-            'database "running" has no pgagent of this version '
-            "(function pgagent.pgagent_version() does not exist):"
-            " ALTER EXTENSION pgagent UPDATE, or pgagent update"
+            'database "running": it has pgagent 5.0.0, and this runner needs'
+            f" {version('pgagent-runner')}: ALTER EXTENSION pgagent UPDATE"
         )
         before, _ = runs_and_seconds(conn, 2)
 

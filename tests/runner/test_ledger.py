@@ -18,7 +18,14 @@ from pgagent_runner.catalog import (
     NotRunningError,
     connection,
 )
-from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
+from pgagent_runner.model import (
+    EndedStep,
+    Ending,
+    Outcome,
+    RunStatus,
+    ServerSession,
+    StepStatus,
+)
 from psycopg.conninfo import make_conninfo
 from support import poll
 
@@ -263,7 +270,9 @@ def test_closing_the_ledger_waits_for_no_server_that_does_not_answer(
     if work == "a record":
         waiting = start_closing(ledger, run)
     else:
-        waiting = loop.started(ledger.itself.note_session, 1)
+        waiting = loop.started(
+            ledger.itself.note_session, ServerSession(1, None, is_pooled=False)
+        )
     # Its sessions do not answer, and one that is opened instead does not either.
     poll(lambda: ledger.break_off_silent(0) or proxy.sessions > 2)
     began = time.monotonic()
@@ -315,7 +324,7 @@ def test_a_closed_ledger_opens_nothing_any_more(ledger):
     ledger.close()
 
     with pytest.raises(CatalogLostError):
-        ledger.note_session(1)
+        ledger.note_session(ServerSession(1, None, is_pooled=False))
 
     assert open_files() < before
 

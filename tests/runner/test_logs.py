@@ -252,3 +252,88 @@ def test_an_event_loop_adds_no_key(objects):
 
     (found,) = objects()
     assert "taskName" not in found
+
+
+# The same line again
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def again(clock):
+    return logs.Repeated(logging.getLogger("pgagent_runner.test"), clock)
+
+
+def test_the_same_line_comes_once_a_minute_with_a_count(file, clock, again):
+    for clock.now in range(118):
+        again(logging.WARNING, "no %s", "way", then=f"; next attempt in {clock.now} s")
+    clock.now = 1000
+    again(logging.WARNING, "no %s", "way")
+
+    assert LINE.findall(file.read_text()) == [
+        "no way; next attempt in 0 s",
+        "no way; 60 times more; next attempt in 60 s",
+        "no way; 58 times more",
+    ]
+
+
+def test_each_line_is_counted_for_itself(file, clock, again):
+    for clock.now in (0, 1, 70):
+        again(logging.WARNING, "one")
+        again(logging.WARNING, "two")
+        again(logging.INFO, "below the level")
+
+    assert LINE.findall(file.read_text()) == [
+        *("one", "two"),
+        *("one; 2 times more", "two; 2 times more"),
+    ]
+
+
+def test_what_has_come_only_once_is_no_plural(file, clock, again):
+    for clock.now in (0, 60):
+        again(logging.WARNING, "one")
+
+    assert LINE.findall(file.read_text()) == ["one", "one; once more"]
+
+
+def test_of_all_that_does_not_come_again_little_is_kept(file, clock, again):
+    again(logging.WARNING, "kept")
+    for number in range(1000):
+        again(logging.WARNING, f"line {number}")
+        again(logging.WARNING, "kept")
+    again(logging.WARNING, "line 0")
+
+    lines = LINE.findall(file.read_text())
+    assert len(lines) == 1002
+    assert lines.count("kept") == 1
+    assert lines[-1] == "line 0"
+
+
+def test_a_long_line_still_says_how_often_it_came(file, clock, again):
+    for clock.now in (0, 1, 60):
+        again(logging.WARNING, "x" * 5000, then="; and then")
+
+    (_, last) = LINE.findall(file.read_text())
+    assert last.endswith("… (5000 characters); 2 times more; and then")
+
+
+def test_an_object_has_the_count_as_a_key(objects, clock, again):
+    for clock.now in (0, 1, 60):
+        again(logging.WARNING, "hello", extra={"run_id": 7})
+
+    first, last = objects()
+    assert "repeated" not in first
+    assert (last["message"], last["repeated"]) == ("hello; 2 times more", 2)
+    assert first["run_id"] == last["run_id"] == 7

@@ -99,8 +99,8 @@ def table(watcher):
 def noting(server, opened):
     """Return settings for steps on this server; note there who has been opened."""
 
-    async def note(pid):
-        opened.append(pid)
+    async def note(session):
+        opened.append(session.pid)
 
     return StepSettings(server, on_session=note)
 

@@ -7,12 +7,18 @@ import logging.handlers
 import math
 import os
 import sys
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 LONGEST = 2000  # characters of a message
 LONGEST_TRACEBACK = 20_000
+
+_REPEAT = 60.0  # seconds until the same line is written once more
+_LONGEST_REPEATED = LONGEST - 200  # characters: what is said of its repetition has room
+_MOST_REPEATED = 100  # lines that are known, of each `Repeated`
 
 # Each record has these; all else is `extra`, what the message is about.
 _USUAL = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
@@ -114,6 +120,55 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
             self._statstream()
             if before is not None:
                 before.close()
+
+
+class Repeated:
+    """Logs what may have to be said time and again: the same line once a minute.
+
+    When it is written again, it says how many times it has come since: "; 57 times
+    more", which in JSON is the key `repeated`, too.
+    """
+
+    def __init__(
+        self, log: logging.Logger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Write to this log."""
+        self._log = log
+        self._clock = clock
+        # Of each line: when it was last written, and how often it came after that.
+        self._known: dict[tuple[int, str], tuple[float, int]] = {}
+
+    def __call__(
+        self,
+        level: int,
+        text: str,
+        *values: object,
+        then: str = "",
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Log a message, unless the same one was logged less than a minute ago.
+
+        What follows as `then` may be another each time.
+        """
+        if not self._log.isEnabledFor(level):
+            return
+        message = text % values if values else text
+        if len(message) > _LONGEST_REPEATED:
+            message = f"{message[:_LONGEST_REPEATED]}… ({len(message)} characters)"
+        now = self._clock()
+        written, times = self._known.pop((level, message), (-math.inf, 0))
+        if now - written < _REPEAT:
+            self._known[level, message] = written, times + 1
+            return
+        self._known[level, message] = now, 0
+        if len(self._known) > _MOST_REPEATED:
+            del self._known[next(iter(self._known))]  # what has not come for longest
+        about = dict(extra or {})
+        told = ""
+        if written > -math.inf:
+            about["repeated"] = times + 1
+            told = f"; {times + 1} times more" if times else "; once more"
+        self._log.log(level, "%s%s%s", message, told, then, extra=about)
 
 
 _FORMATTERS = {"text": _TextFormatter, "json": _JsonFormatter}

@@ -5,6 +5,7 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -140,6 +141,14 @@ class EndedStep(NamedTuple):
     log_id: int
     status: StepStatus
     outcome: Outcome
+
+
+class ServerSession(NamedTuple):
+    """A session as its server knows it."""
+
+    pid: int
+    began: datetime | None  # None if that is hidden from us, or the server can't tell
+    is_pooled: bool  # a pooler gives it to somebody else after us
 
 
 class Heard(NamedTuple):

@@ -77,7 +77,7 @@ class AgentOptions:
     retry: float = option(
         seconds(0.1),
         "the longest time between two attempts to reconnect; the first comes after"
-        " 0.1 s",
+        " 0.1 s, and what somebody can put right is looked at every 10 s at least",
         default=3.0,
         metavar="SECONDS",
         classic=Form(

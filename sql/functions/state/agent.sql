@@ -63,7 +63,12 @@ BEGIN
                   DETAIL = 'The agent registers as soon as the server is promoted.';
     END IF;
     PERFORM pgagent.pga_sequences_forward();
-    -- Whoever had this process id before us is gone.
+    -- Whoever had this process id before us is gone. A pooler gives us the session of an
+    -- agent that was killed a moment ago, whose steps must have ended before its jobs are free.
+    IF pgagent.pga_agent_end_sessions(pg_backend_pid()) > 0 THEN
+        RAISE EXCEPTION 'steps of the agent that had this session before are still being ended'
+            USING ERRCODE = 'object_in_use', DETAIL = 'The agent registers as soon as they have ended.';
+    END IF;
     PERFORM pgagent.pga_agent_bury(pg_backend_pid(), 'its process id belongs to another session now'::text,
                                    'infinity'::timestamptz);
     IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = pg_backend_pid()) THEN
@@ -161,18 +166,26 @@ AS $$ SELECT pgagent.pga_agent_bury(p_agent_id, p_reason, 'infinity'::timestampt
 COMMENT ON FUNCTION pgagent.pga_agent_leave(integer, text) IS
 'Ends an agent; what it has not finished is aborted, for this reason.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_agent_session(p_agent_id integer, p_pid integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_agent_session(
+    p_agent_id integer, p_pid integer, p_began timestamptz DEFAULT NULL, p_pooled boolean DEFAULT false
+)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO pgagent.pga_jobsession (jsspid, jssagentid, jssbackendstart)
-    SELECT s.pid, p_agent_id, s.backend_start FROM pg_stat_activity AS s
-    WHERE s.pid = p_pid AND s.backend_start IS NOT NULL
+    INSERT INTO pgagent.pga_jobsession (jsspid, jssagentid, jssbackendstart, jsspooled)
+    SELECT s.pid, p_agent_id, s.backend_start, p_pooled
+    FROM pg_stat_activity AS s
+    JOIN pg_roles AS its ON its.oid = s.usesysid
+    JOIN pg_roles AS ours ON ours.rolname = current_user
+    WHERE s.pid = p_pid AND s.backend_start = COALESCE(p_began, s.backend_start)
+          AND (ours.rolsuper OR NOT its.rolsuper
+               AND (pg_has_role(its.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
     ON CONFLICT (jsspid) DO UPDATE
-    SET jssagentid = EXCLUDED.jssagentid, jssbackendstart = EXCLUDED.jssbackendstart
+    SET jssagentid = EXCLUDED.jssagentid, jssbackendstart = EXCLUDED.jssbackendstart,
+        jsspooled = EXCLUDED.jsspooled
 $$;
-COMMENT ON FUNCTION pgagent.pga_agent_session(integer, integer) IS
-'Notes that the session with process id p_pid executes SQL steps for this agent, before it does: when the agent dies, it is ended. A session whose start time is hidden from the caller is not noted.';
+COMMENT ON FUNCTION pgagent.pga_agent_session(integer, integer, timestamptz, boolean) IS
+'Notes that the session with process id p_pid, which began at p_began (NULL: whenever), executes SQL steps for this agent, before it does: when the agent dies, it is ended; one that p_pooled says a pooler gives to others only as long as it is the agent''s. A session that is none of this server''s, that the caller may not end, or whose start time is hidden from him, is not noted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_end_sessions(p_agent_id integer)
 RETURNS integer LANGUAGE plpgsql
@@ -187,7 +200,12 @@ BEGIN
         SELECT s.pid
         FROM pgagent.pga_jobsession AS x
         JOIN pg_stat_activity AS s ON s.pid = x.jsspid AND s.backend_start = x.jssbackendstart
-        WHERE x.jssagentid = p_agent_id
+        WHERE x.jssagentid = p_agent_id AND s.pid <> pg_backend_pid()
+              -- A pooler may have given it to somebody else.
+              AND (NOT x.jsspooled OR s.application_name ~ '^pgagent job [0-9]+ run [0-9]+$'
+                   OR EXISTS (SELECT FROM pg_locks AS k
+                              WHERE k.locktype = 'advisory' AND k.pid = s.pid AND k.objsubid = 2
+                                    AND k.classid = 742199025 AND k.objid = 1))
     LOOP
         BEGIN
             PERFORM pg_terminate_backend(v_pid);

@@ -13,7 +13,8 @@ from uuid import uuid4
 from pgagent_runner.agent.lease import Lease, exit_at_once
 from pgagent_runner.agent.service import Service
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog import CatalogError
+from pgagent_runner.catalog import CatalogError, CatalogLostError, RefusedError
+from pgagent_runner.logs import Repeated
 from pgagent_runner.model import Pulse
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import Nursery, SessionPool, reap
@@ -21,11 +22,13 @@ from pgagent_runner.systemd import notify
 from pgagent_runner.waiting import Waiter, wait, wake
 
 log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 T = TypeVar("T")
 
 # Seconds.
 _FIRST_RETRY = 0.1  # until the first attempt to reconnect
+_MENDABLE = 10.0  # at most, until another look at what somebody may put right
 _CLOSE_TIME = 60.0  # from the end of the service to that of all connections
 _ABORT_TIME = 5.0  # that what was aborted may take to end and to be recorded
 _LEAVE_TIME = 5.0  # that the server may take to let the agent go
@@ -76,8 +79,9 @@ class Agent:
                 if self._stops:
                     log.error("%s", e)  # noqa: TRY400
                     break
-                delay = self._backoff.next()
-                log.error("%s; next attempt in %.1f s", e, delay)  # noqa: TRY400
+                delay = self.pause_after(e)
+                then = f"; next attempt in {delay:.1f} s"
+                log_repeated(logging.ERROR, "%s", e, then=then)
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
                 await self._rest(delay)
         notify("STOPPING=1")
@@ -85,6 +89,17 @@ class Agent:
         self._nursery.close()
         log.info("stopped")
         _ignore_signals()
+
+    def pause_after(self, error: Exception) -> float:
+        """Return the seconds to the next attempt.
+
+        Only a server that does not answer is spared for as long as --retry says.
+        """
+        delay = self._backoff.next()
+        is_out_of_reach = isinstance(error, CatalogLostError)
+        if is_out_of_reach and not isinstance(error, RefusedError):
+            return delay
+        return min(delay, _MENDABLE)
 
     def _listen_to_signals(self) -> None:
         add = asyncio.get_running_loop().add_signal_handler

@@ -15,9 +15,10 @@ from pgagent_runner.catalog import (
     Claims,
     NotRegisteredError,
 )
+from pgagent_runner.logs import Repeated
 from pgagent_runner.waiting import Waiter, wait, wake
 
-log = logging.getLogger(__name__)
+log_repeated = Repeated(logging.getLogger(__name__))
 
 # Seconds until another look at a due job
 _LOCKED_RETRY = 0.1  # that somebody has locked
@@ -118,7 +119,7 @@ class Claimer:
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
-            log.error("could not look for due jobs: %s", e)  # noqa: TRY400
+            log_repeated(logging.ERROR, "could not look for due jobs: %s", e)
             return self._in(_REFUSED_RETRY)
 
     async def _start_what_is_due(self, free: int) -> float:

@@ -13,8 +13,9 @@ from pgagent_runner.agent.attention import Attention
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError, Listener
 from pgagent_runner.events import Event, RunStarted
+from pgagent_runner.logs import Repeated
 
-log = logging.getLogger(__name__)
+log_repeated = Repeated(logging.getLogger(__name__))
 
 # So many notifications at once, or a second, are read, and one more for each run that
 # starts. If there are more, nothing is heard for some seconds, longer each time, and
@@ -64,7 +65,8 @@ class Ear:
                 with closing(await self._listen()) as listener:
                     await self._hear(listener)
             except (CatalogError, OSError) as e:
-                log.warning("could not listen for changes of jobs: %s", e)
+                text = "could not listen for changes of jobs: %s"
+                log_repeated(logging.WARNING, text, e)
             if time.monotonic() - began > _LONGEST_DELAY:
                 backoff.reset()
             await asyncio.sleep(backoff.next())

@@ -5,8 +5,10 @@ import logging
 import random
 
 from pgagent_runner.catalog import CatalogError, prune_log
+from pgagent_runner.logs import Repeated
 
 log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 _PAUSE = 600.0  # seconds between two rounds
 
@@ -27,5 +29,5 @@ class Housekeeping:
                 if deleted := await prune_log(self._conninfo):
                     log.info("deleted %s runs that need not be kept", deleted)
             except CatalogError as e:
-                log.warning("could not delete old runs: %s", e)
+                log_repeated(logging.WARNING, "could not delete old runs: %s", e)
             await asyncio.sleep(_PAUSE)

@@ -9,6 +9,7 @@ from pgagent_runner.catalog.errors import (
     LockedError,
     NotRegisteredError,
     NotRunningError,
+    RefusedError,
     StrangersError,
 )
 from pgagent_runner.catalog.ledger import Ledger, Seal
@@ -36,6 +37,7 @@ __all__ = [
     "LockedError",
     "NotRegisteredError",
     "NotRunningError",
+    "RefusedError",
     "Registration",
     "Reviewed",
     "Seal",

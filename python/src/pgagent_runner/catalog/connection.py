@@ -14,7 +14,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.waiting import Ready, Wait
 
 from pgagent_runner import libpq
-from pgagent_runner.catalog.errors import BY_SQLSTATE, CatalogError, CatalogLostError
+from pgagent_runner.catalog import probes
+from pgagent_runner.catalog.errors import (
+    BY_SQLSTATE,
+    CatalogError,
+    CatalogLostError,
+    RefusedError,
+)
 
 Row = tuple[Any, ...]
 BlockingConnection = psycopg.Connection[Row]
@@ -302,14 +308,27 @@ def _told_as_lost(conninfo: str) -> Iterator[None]:
     except UnicodeError as e:  # of Python's codec for host names
         host = parse_conninfo(conninfo).get("host")
         shown = "" if "@" in str(host) else f' "{host}"'
-        raise CatalogLostError(f"the host name{shown} can't be looked up") from e
+        reason = f"the host name{shown} can't be looked up"
+        raise _refusal(conninfo, reason) from e
     except OSError as e:  # no thread or no descriptor left
         raise CatalogLostError(str(e)) from e
     except psycopg.Error as e:
-        # The rest of a password that holds an @ is taken for the host.
-        if "@" in str(parse_conninfo(conninfo).get("host", "")):
-            raise CatalogLostError("can't connect: the host contains an @") from None
-        raise CatalogLostError(str(e).strip()) from e
+        raise _refusal(conninfo, str(e)) from e
+
+
+def _refusal(conninfo: str, reason: str) -> CatalogLostError:
+    """Return why there is no session, unless that could show a part of a password.
+
+    Of a URI, the rest of one that holds an @ or a / is taken for the host or more.
+    """
+    parameters = parse_conninfo(conninfo)
+    for name in ("host", "port", "dbname"):
+        if "@" in str(parameters.get(name, "")):
+            return RefusedError(
+                f"can't connect: the {name} contains an @; in a URI, @, : and / of a"
+                " password are written %40, %3A and %2F"
+            )
+    return probes.of_refusal(reason, parameters)
 
 
 def break_off(session: BlockingConnection | Connection) -> None:

@@ -2,7 +2,9 @@
 
 CatalogError                    any other refusal; the session goes on
 ├── CatalogLostError            the session is lost, or could not be had
+│   └── RefusedError            it was refused, for a reason that somebody can put right
 ├── LockedError         55P03   somebody has held a lock for too long
+├── PoolerError                 a pooler takes sessions away between transactions
 ├── StrangersError              others have, or may put, functions into the schema
 ├── NotRegisteredError  PGA03   this agent has been declared dead
 ├── CutError            PGA04   the record was refused, and part of it left out
@@ -22,8 +24,16 @@ class CatalogLostError(CatalogError):
     """The session with the catalogue is lost, or could not be had."""
 
 
+class RefusedError(CatalogLostError):
+    """Somebody has answered, and does not let us in."""
+
+
 class LockedError(CatalogError):
     """Somebody has held a lock for longer than this session waits for one."""
+
+
+class PoolerError(CatalogError):
+    """A session is not one session of the server: it has not been registered."""
 
 
 class StrangersError(CatalogError):

@@ -18,17 +18,21 @@ from pgagent_runner.catalog.errors import (
 from pgagent_runner.catalog.lanes import Lanes
 from pgagent_runner.catalog.reopening import GIVEN_UP, Reopening, is_set_within
 from pgagent_runner.catalog.step_texts import read_step
-from pgagent_runner.model import EndedStep, Run, RunStatus, Step
+from pgagent_runner.logs import Repeated
+from pgagent_runner.model import EndedStep, Run, RunStatus, ServerSession, Step
 
 log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 _FIRST_DELAY = 0.05  # seconds between attempts
 _LONGEST_DELAY = 2.0
 _MOST_REFUSALS = 20  # by a database that can be reached, before it is given up
 
-_NOTE_SESSION: LiteralString = (
-    "SELECT pgagent.pga_agent_session(%s::integer, %s::integer)"
-)
+_NOTE_SESSION: LiteralString = """
+    SELECT pgagent.pga_agent_session(
+        %s::integer, %s::integer, %s::timestamptz, %s::boolean
+    )
+"""
 
 _HAS_SUCCEEDED: LiteralString = (
     "SELECT jslstatus::text = 's'::text FROM pgagent.pga_jobsteplog"
@@ -192,14 +196,15 @@ class Ledger:
         row = await self._ask(_EXPLAIN, (sqlstate, _NO_COMMIT, said))
         return str(row[0]) if row is not None else ""
 
-    async def note_session(self, pid: int) -> None:
+    async def note_session(self, session: ServerSession) -> None:
         """Note, before it is used, a session that executes steps for the agent.
 
         If somebody's trigger or rule refuses that, the step goes on all the same; only
         if this runner stands still would nobody end its session.
         """
         try:
-            await self._ask(_NOTE_SESSION, (self._agent_id, pid), most_refusals=1)
+            known = (self._agent_id, *session)
+            await self._ask(_NOTE_SESSION, known, most_refusals=1)
         except CatalogError as e:
             is_gone = isinstance(e.__cause__, psycopg.errors.ForeignKeyViolation)
             if isinstance(e, CatalogLostError) or is_gone:
@@ -215,7 +220,8 @@ class Ledger:
         """
         self._lanes.break_off_silent(seconds)
         if self._lookup.is_silent(seconds):
-            log.warning("a session has not answered for %.0f s", seconds)
+            text = "a session has not answered for %.0f s"
+            log_repeated(logging.WARNING, text, seconds)
             self._lookup.break_off()
 
     async def _ask(

@@ -1,5 +1,6 @@
 """The session of an agent: there it registers, and shows that it lives."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import LiteralString, Self
@@ -21,9 +22,12 @@ from pgagent_runner.catalog.errors import (
     CatalogLostError,
     LockedError,
     NotRegisteredError,
+    PoolerError,
 )
+from pgagent_runner.catalog.probes import Probes
 from pgagent_runner.catalog.strangers import refuse_strangers
 from pgagent_runner.model import Pulse
+from pgagent_runner.poolers import why_unfit
 
 # Of the lease: how long a heartbeat waits for a lock, or takes in all; and the least
 # seconds that this may be on a busy machine.
@@ -45,19 +49,6 @@ _HEARTBEAT: LiteralString = """
     ))
     SELECT b.*, pg_catalog.date_part('epoch'::text, b.now) AS seconds FROM b
 """
-
-# What a refused registration lacks, by SQLSTATE.
-_INSTALL = 'database "{0}" has no pgagent: CREATE EXTENSION pgagent, or pgagent init'
-_UPDATE = (
-    'database "{0}" has no pgagent of this version ({1}): ALTER EXTENSION pgagent'
-    " UPDATE, or pgagent update"
-)
-_REMEDIES = {
-    "3F000": _INSTALL,
-    "42P01": _UPDATE,
-    "42883": _UPDATE,
-    "42501": "{1}; docs/security.md lists what the runner's login needs",
-}
 
 
 class Registration:
@@ -83,10 +74,16 @@ class Registration:
 
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
         due. `runner` names this process, which may register again. Raises
-        `StrangersError` if the schema is not its owner's alone.
+        `StrangersError` if the schema is not its owner's alone, and `PoolerError` if
+        this is no session of the server's own.
         """
+        self._refuse_unfit_pooler()
         with translated_errors(self._connection):
             refuse_strangers(self._connection)
+            probes = Probes(self._connection)
+            if lacking := probes.lacking():
+                problem = probes.catalogue() or lacking
+                raise CatalogError(f"{self._database}: {problem}")
         query: LiteralString = """
             SELECT pgagent.pga_agent_register(
                        %s::text, pg_catalog.make_interval(secs => %s::double precision),
@@ -99,7 +96,7 @@ class Registration:
         try:
             row = self._call(query, self._station, self._lease, starting, identity)[0]
         except CatalogError as e:
-            raise self._with_remedy(e) from e
+            raise self._explained(e) from e
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
         self._agents: int = self._call(alive)[0][0]
@@ -227,11 +224,29 @@ class Registration:
         """Have statements wait for locks, and take in all, so many seconds at most."""
         self._call(_AS_LONG_AS, f"{lock * 1000:.0f}ms", f"{statement * 1000:.0f}ms")
 
-    def _with_remedy(self, error: CatalogError) -> CatalogError:
-        cause = error.__cause__
-        sqlstate = cause.sqlstate if isinstance(cause, psycopg.Error) else None
-        remedy = _REMEDIES.get(sqlstate or "", "{1}")
-        return type(error)(remedy.format(self._connection.info.dbname, error))
+    @property
+    def _database(self) -> str:
+        return f'database "{self._connection.info.dbname}"'
+
+    def _refuse_unfit_pooler(self) -> None:
+        pid = self._call("SELECT pg_catalog.pg_backend_pid()")[0][0]
+        if pid == self._connection.pgconn.backend_pid:
+            return
+        try:
+            address = self._connection.info.hostaddr or None
+            reason = why_unfit(make_conninfo(self.server_conninfo, hostaddr=address))
+        except psycopg.Error as e:
+            raise CatalogLostError(str(e).strip()) from e
+        if reason is not None:
+            raise PoolerError(f"{self._database}: {reason}")
+
+    def _explained(self, error: CatalogError) -> CatalogError:
+        """Return the error with its cause and remedy, if the session can still tell."""
+        if isinstance(error, CatalogLostError):
+            return error
+        with contextlib.suppress(psycopg.Error):
+            return Probes(self._connection).explain(error)
+        return error
 
     def _call(self, query: LiteralString, *parameters: object) -> list[Row]:
         with translated_errors(self._connection):

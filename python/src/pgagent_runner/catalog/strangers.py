@@ -86,8 +86,9 @@ def refuse_strangers(session: BlockingConnection) -> None:
         if len(found) > _MOST_NAMED:
             named.append(f"and {len(found) - _MOST_NAMED} more")
         raise StrangersError(
-            "the schema pgagent is not its owner's alone, and functions of others could"
-            f" run with the rights of this login: {'; '.join(named)}"
+            f'database "{session.info.dbname}": the schema pgagent is not its owner\'s'
+            " alone, and functions of others could run with the rights of this login:"
+            f" {'; '.join(named)}"
         )
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from pgagent_runner.model import ServerSession
 
-async def _forget(_: int) -> None:
+
+async def _forget(_: ServerSession) -> None:
     """Note nothing of a new session."""
 
 
@@ -28,8 +30,8 @@ class StepSettings:
     """Tells how many seconds a script that starts now may go on without
     `StepExecutor.keep_alive`; None: for ever."""
 
-    on_session: Callable[[int], Awaitable[None]] = _forget
-    """Awaited with the process id of a new session on the agent's own server."""
+    on_session: Callable[[ServerSession], Awaitable[None]] = _forget
+    """Awaited with each new session that may be on the agent's own server."""
 
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""

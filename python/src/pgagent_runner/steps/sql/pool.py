@@ -12,9 +12,8 @@ from functools import partial
 
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.sql.session import Session
+from pgagent_runner.steps.sql.vetting import Target, Vetting
 from pgagent_runner.waiting import Waiter, wake
-
-Target = frozenset[tuple[str, str | int | None]]
 
 _IDLE_TIME = 5.0  # seconds that a session is kept for the next run
 _LEFT_TIME = 1.0  # the same, after a run that goes on elsewhere
@@ -102,6 +101,7 @@ class SessionPool:
     def __init__(self, limit: int | None = None) -> None:
         """Allow `limit` sessions for each target at the same time; None: any number."""
         self._limit = math.inf if limit is None else limit
+        self.vetting = Vetting()
         self._targets: dict[Target, _Sessions] = defaultdict(_Sessions)
         self._short_until = 0.0
         self._renewed = 0.0

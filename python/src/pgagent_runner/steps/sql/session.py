@@ -4,8 +4,9 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import psycopg
@@ -13,6 +14,8 @@ from psycopg import capabilities, pq
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.libpq import Wire
+from pgagent_runner.model import ServerSession
+from pgagent_runner.poolers import is_pooled
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError
 from pgagent_runner.steps.output import BoundedOutput
@@ -27,10 +30,36 @@ _MAY_GO_ON = "its connection was closed, and it may still be running"
 
 # A runner that dies takes its statements along within a second.
 _CHECK = b"SET client_connection_check_interval = '1s'"
+_ANY_BYTES = b"SET client_encoding = 'SQL_ASCII'"
+_TERMINATE = "SELECT pg_catalog.pg_terminate_backend(%s::pg_catalog.int4)"
+_TERMINATE_THAT = """
+    SELECT pg_catalog.pg_terminate_backend(a.pid)
+    FROM pg_catalog.pg_stat_get_activity(%s::pg_catalog.int4) AS a
+    WHERE a.backend_start OPERATOR(pg_catalog.=) %s::pg_catalog.timestamptz
+"""
 _KNOWS_CHECK_INTERVAL = 140000
 
 # No operator that the search_path of a role or a database puts before PostgreSQL's.
-_SAME_ROLE = b"SELECT 1 WHERE session_user OPERATOR(pg_catalog.=) current_user"
+_SAME_ROLE = b"session_user OPERATOR(pg_catalog.=) current_user"
+_IDENTITY = (
+    b"""
+    SELECT %s, pg_catalog.pg_backend_pid(), pg_catalog.inet_client_port(),
+           (pg_catalog.date_part('epoch', a.backend_start)
+            OPERATOR(pg_catalog.*) 1000000::pg_catalog.float8)::pg_catalog.int8
+    FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) AS a
+"""
+    % _SAME_ROLE
+)
+_NO_IDENTITY = b"SELECT %s" % _SAME_ROLE  # for a server that is not quite PostgreSQL
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The lock does not last when a pooler gives the session to somebody else: whoever finds
+# this runner dead must not end that one's (see pga_agent_end_sessions). The encoding is
+# what the pooler said when it gave us the session, up to our first DISCARD ALL.
+_OF_POOLED = (
+    b"SET client_encoding = 'UTF8'",
+    b"SELECT pg_catalog.pg_try_advisory_lock_shared(742199025, 1)",
+)
 
 _FRESH = 0.5  # seconds after an answer in which a session counts as alive
 
@@ -77,6 +106,8 @@ class Session:
         self._is_broken = False
         self._reads_chunks = capabilities.has_stream_chunked()
         self._settings = _settings_of_all_runs(pgconn)
+        self._identity = ServerSession(pgconn.backend_pid, None, is_pooled=False)
+        self._is_known = False
         self._is_reusable = False
         self._is_resetting = False  # in a pipeline, which goes on
         self._reset_since = -math.inf
@@ -108,9 +139,22 @@ class Session:
         )
 
     @property
-    def pid(self) -> int:
-        """The process id of the server's side."""
-        return self._pgconn.backend_pid
+    def identity(self) -> ServerSession:
+        """What the server says of the session, once it has begun."""
+        return self._identity
+
+    @property
+    def has_other_pid(self) -> bool:
+        """Whether not the server, but a pooler, has told libpq whom it speaks to."""
+        return self._identity.pid != self._pgconn.backend_pid
+
+    @property
+    def conninfo_of_same(self) -> str:
+        """How to reach this very server: the string may name several."""
+        pgconn = self._pgconn
+        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
+        same = {name: value.decode() for name, value in where.items()}
+        return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
     async def begin(self, cancellation: Cancellation, name: str | None) -> None:
         """Get ready for a run: its cancellation, and the name that others see.
@@ -252,16 +296,51 @@ class Session:
             self._is_broken = True
 
     async def _tell_at_once(self, settings: list[bytes]) -> None:
-        if not self._is_reusable:
-            # A role that was set with the login would not come back after DISCARD ALL.
-            settings.append(_SAME_ROLE)
-        results = await self._results_of(b"; ".join(settings))
-        if _CHECK in self._settings and results and results[-1].status == _FATAL:
-            self._settings.remove(_CHECK)  # not on every platform
-            settings.remove(_CHECK)
+        if self._is_known:
             results = await self._results_of(b"; ".join(settings))
+        else:
+            results = await self._introduce(settings)
         self._is_broken |= not results or results[-1].status == _FATAL
-        self._is_reusable |= any(r.ntuples for r in results)
+        if not (self._is_known or self._is_broken):
+            self._note_identity(next((r for r in results if r.ntuples), None))
+            if self._identity.is_pooled:
+                await self._tell_pooler()
+
+    async def _introduce(self, settings: list[bytes]) -> list[pq.abc.PGresult]:
+        """Make the settings, and ask who is there, as far as this server knows that."""
+        results: list[pq.abc.PGresult] = []
+        for question in _questions(settings):
+            results = await self._results_of(b"; ".join(question))
+            if not results or results[-1].status != _FATAL:
+                if _CHECK not in question and _CHECK in self._settings:
+                    self._settings.remove(_CHECK)
+                break
+        return results
+
+    def _note_identity(self, result: pq.abc.PGresult | None) -> None:
+        """Take the answer to _IDENTITY or _NO_IDENTITY.
+
+        A role that was set with the login would not come back after DISCARD ALL.
+        """
+        self._is_known = True
+        if result is None:
+            return
+        self._is_reusable = result.get_value(0, 0) == b"t"
+        if result.nfields > 1:
+            pid = int(result.get_value(0, 1) or 0)
+            port = int(result.get_value(0, 2) or 0)
+            since = result.get_value(0, 3)
+            self._identity = ServerSession(
+                pid,
+                _EPOCH + timedelta(microseconds=int(since)) if since else None,
+                is_pooled(self._pgconn, pid, port),
+            )
+
+    async def _tell_pooler(self) -> None:
+        takes_any_bytes = _ANY_BYTES in self._settings
+        told = list(_OF_POOLED[takes_any_bytes:])
+        self._settings += told
+        await self._results_of(b"; ".join(told))
 
     def _hear_last_words(self, notice: pq.abc.PGresult) -> None:
         severity = notice.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED)
@@ -404,7 +483,8 @@ class Session:
         with suppress(OSError, psycopg.Error):
             async with asyncio.timeout(_TERMINATE_TIME):
                 with self._wire.unread():
-                    await in_thread(_end_session, self._conninfo_of_same(), self.pid)
+                    conninfo = self.conninfo_of_same
+                    await in_thread(_end_session, conninfo, self._identity)
             await self._see_to_the_end(time.monotonic() + _TERMINATE_TIME)
         ended = self.lost
         self.close()
@@ -414,13 +494,6 @@ class Session:
             + ("its session was terminated" if ended else _MAY_GO_ON)
         )
 
-    def _conninfo_of_same(self) -> str:
-        """Return how to reach this very server: the string may name several."""
-        pgconn = self._pgconn
-        where = {"host": pgconn.host, "hostaddr": pgconn.hostaddr, "port": pgconn.port}
-        same = {name: value.decode() for name, value in where.items()}
-        return make_conninfo(self._conninfo, **same, connect_timeout=1)
-
     async def _see_to_the_end(self, deadline: float) -> None:
         """Read, and forget, what the server still sends, until it ends the session."""
         while not self.lost and (left := deadline - time.monotonic()) > 0:
@@ -429,17 +502,35 @@ class Session:
                 pass
 
 
-def _end_session(conninfo: str, pid: int) -> None:
-    """End a session through another one, in a thread."""
+def _end_session(conninfo: str, session: ServerSession) -> None:
+    """End a session through another one, in a thread.
+
+    That may have come to another server, where somebody else has the process id.
+    """
     with psycopg.connect(conninfo, autocommit=True) as other:
-        other.execute("SELECT pg_catalog.pg_terminate_backend(%s::integer)", [pid])
+        if session.began is None:
+            other.execute(_TERMINATE, [session.pid])
+        else:
+            other.execute(_TERMINATE_THAT, session[:2])
+
+
+def _questions(settings: list[bytes]) -> Iterator[list[bytes]]:
+    """Yield what to tell and to ask a server first: what follows is simpler each time.
+
+    Not every platform has _CHECK.
+    """
+    yield [*settings, _IDENTITY]
+    simple = [setting for setting in settings if setting != _CHECK]
+    if len(simple) < len(settings):
+        yield [*simple, _IDENTITY]
+    yield [*simple, _NO_IDENTITY]
 
 
 def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     settings = []
     if pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
         # It takes any bytes, but only UTF-8 from whoever claims to speak UTF-8.
-        settings.append(b"SET client_encoding = 'SQL_ASCII'")
+        settings.append(_ANY_BYTES)
     if pgconn.server_version >= _KNOWS_CHECK_INTERVAL:
         settings.append(_CHECK)
     return settings

@@ -18,9 +18,10 @@ from pgagent_runner.steps.settings import StepSettings
 from pgagent_runner.steps.sql.connecting import connect, connection_parameters
 from pgagent_runner.steps.sql.hints import hint
 from pgagent_runner.steps.sql.permitted import Parameters
-from pgagent_runner.steps.sql.pool import SessionPool, Target
+from pgagent_runner.steps.sql.pool import SessionPool
 from pgagent_runner.steps.sql.session import Session, bounded
 from pgagent_runner.steps.sql.statements import may_commit, split
+from pgagent_runner.steps.sql.vetting import Target
 
 _LARGEST_RESULT = 2**31 - 1  # of type integer
 _SQLSTATE = 5  # characters
@@ -243,8 +244,12 @@ class SqlSteps:
             try:
                 session.write_to(output)
                 await session.begin(self._cancellation, self._name(parameters))
-                if not step.conninfo:
-                    await self._settings.on_session(session.pid)
+                if session.has_other_pid:
+                    same = session.conninfo_of_same
+                    await self._pool.vetting.check(target, same, self._cancellation)
+                # A connection string may lead to the agent's own server, too.
+                if not step.conninfo or session.identity.began is not None:
+                    await self._settings.on_session(session.identity)
             except BaseException:
                 session.close()
                 raise
