@@ -18,7 +18,8 @@ from pgagent_runner.catalog import (
 from pgagent_runner.logs import Repeated
 from pgagent_runner.waiting import Waiter, wait, wake
 
-log_repeated = Repeated(logging.getLogger(__name__))
+log = logging.getLogger(__name__)
+log_repeated = Repeated(log)
 
 # Seconds until another look at a due job
 _LOCKED_RETRY = 0.1  # that somebody has locked

@@ -13,8 +13,8 @@ from pgagent_runner.agent.housekeeping import Housekeeping
 from pgagent_runner.agent.journal import write_down
 from pgagent_runner.agent.lease import Lease, Registered
 from pgagent_runner.agent.review import Review
-from pgagent_runner.agent.suspects import PATIENCE
 from pgagent_runner.agent.server_clock import ServerClock
+from pgagent_runner.agent.suspects import PATIENCE
 from pgagent_runner.agent.sweeper import Sweeper
 from pgagent_runner.catalog import Claims, Ledger, listen
 from pgagent_runner.events import Events
