@@ -8,10 +8,10 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema agent session job schedule timezone log skip retention)
+	schema arming agent session job schedule timezone log skip retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version time/calendar time/next_run time/grammar time/schedule \
-	state/restore state/make_up state/refuse state/triggers \
+	state/restore state/make_up state/refuse state/triggers state/arming \
 	state/agent state/claim state/record state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
 	meta/grants meta/pg_dump)

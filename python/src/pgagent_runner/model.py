@@ -157,3 +157,4 @@ class Pulse(NamedTuple):
     swept: int  # runs of dead agents that were aborted
     dying: int  # dead agents whose sessions have not ended yet
     cancelled: Mapping[int, str]  # runs of this agent to be stopped, and who says so
+    unarmed: str | None = None  # why it may not start any job, if it may not

@@ -8,7 +8,8 @@ SELECT a.jagpid AS agent_id, a.jagstation AS station, a.jaglogintime AS since,
        (SELECT count(*) FROM pgagent.pga_job AS j WHERE j.jobagentid = a.jagpid) AS running
 FROM pgagent.pga_jobagent AS a
 LEFT JOIN pg_stat_activity AS s
-    ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true);
+    ON s.pid = a.jagpid AND s.datname = current_database()
+       AND COALESCE(s.backend_start = a.jagbackendstart, true);
 COMMENT ON VIEW pgagent.agents IS
 'The runners: host, since when, whether alive, and how many jobs each runs. Example: SELECT station, alive, running FROM pgagent.agents.';
 
@@ -52,7 +53,11 @@ COMMENT ON VIEW pgagent.skipped_runs IS
 
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
-       CASE WHEN j.jobagentid IS NOT NULL THEN 'running' WHEN j.jobnextrun <= now() THEN 'due'
+       CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
+            WHEN j.jobnextrun IS NOT NULL AND (
+                SELECT COALESCE(bool_and(pgagent.pga_is_here(r)), false) FROM pgagent.pga_arming AS r
+            ) IS FALSE THEN 'unarmed'
+            WHEN j.jobnextrun <= now() THEN 'due'
             WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN j.jobenabled THEN 'never due'
             ELSE 'disabled' END AS state,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
@@ -86,5 +91,5 @@ LEFT JOIN LATERAL (
           WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
 ) AS d ON true;
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state, next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm()), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

@@ -93,6 +93,10 @@ RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- In a copy they were noted by agents of the original, where they may well be at work.
+    IF pgagent.pga_unarmed() IS NOT NULL THEN
+        RETURN 0;
+    END IF;
     RETURN (
         SELECT count(pg_terminate_backend(s.pid))::integer
         FROM pgagent.pga_jobsession AS x
@@ -104,7 +108,7 @@ EXCEPTION WHEN insufficient_privilege THEN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_end_sessions(integer) IS
-'Terminates the sessions in which this agent executes SQL steps. Returns how many are still there.';
+'Terminates the sessions in which this agent executes SQL steps, unless this is a copy that nobody has armed. Returns how many are still there.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_sweep(OUT swept integer, OUT dying integer)
 RETURNS record LANGUAGE plpgsql
@@ -121,7 +125,8 @@ BEGIN
         FROM pgagent.pga_jobagent AS a
         -- Another role's start time is hidden from us: then the process id has to do.
         LEFT JOIN pg_stat_activity AS s
-            ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
+            ON s.pid = a.jagpid AND s.datname = current_database()
+               AND COALESCE(s.backend_start = a.jagbackendstart, true)
         WHERE s.pid IS NULL OR a.jaglease < clock_timestamp()
         FOR NO KEY UPDATE OF a SKIP LOCKED
     LOOP

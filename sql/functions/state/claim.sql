@@ -17,11 +17,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_station text;
+    v_unarmed text;
 BEGIN
-    SELECT a.jagstation INTO v_station FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
+    SELECT a.jagstation, a.jagunarmed INTO v_station, v_unarmed FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
+    END IF;
+    IF v_unarmed IS NOT NULL THEN
+        look_again := p_longest;
+        RETURN NEXT;
+        RETURN;
     END IF;
 
     RETURN QUERY
@@ -89,7 +95,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one was then. Raises PGA03 if the agent is not registered.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step. Jobs that another transaction holds are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim is due; 0 if one was then. Raises PGA03 if the agent is not registered.';
 
 -- PL/pgSQL for the sake of its plan cache.
 CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text)

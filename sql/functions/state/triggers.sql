@@ -11,13 +11,18 @@ BEGIN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
+            PERFORM pgagent.pga_arming_begin();
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 1000000, 'characters'::text);
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
-        IF OLD.jobnextrun <= now() THEN
+        IF OLD.jobnextrun <= now() AND (
+            NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a
+                        WHERE a.jagpid = NEW.jobagentid AND (a.jaglease IS NULL OR a.jagunarmed IS NOT NULL))
+            OR pgagent.pga_job_gate(NEW) IS NULL
+        ) THEN
             RETURN NEW;
         END IF;
         RETURN NULL;
@@ -55,7 +60,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due, or that pga_job_gate() keeps from agents without a lease (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
@@ -178,11 +183,14 @@ BEGIN
     END IF;
     SELECT s.backend_start INTO NEW.jagbackendstart
     FROM pg_stat_activity AS s WHERE s.pid = NEW.jagpid;
+    NEW.jagaddress := pgagent.pga_server_address();
+    NEW.jagport := pgagent.pga_server_port();
+    NEW.jagunarmed := pgagent.pga_arming_judge(NEW);
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobagent_trigger() IS
-'Trigger: completes the identity of an agent, whichever program registers: process ids are used again.';
+'Trigger: completes the identity of an agent, whichever program registers: process ids are used again; and says whether it may start jobs here.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobclass_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -217,13 +225,15 @@ BEGIN
         IF NEW.jlgstatus = 'r' THEN
             NEW.jlgstatus := 'd';
             NEW.jlgmessage := 'was running when the database was dumped';
+            UPDATE pgagent.pga_arming SET armrestored = now() WHERE armrestored IS NULL;
         END IF;
         RETURN NEW;
     END IF;
 
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid;
     -- The row that pgAgent's daemon writes when another agent was faster is not a run.
-    IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)) THEN
+    IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)
+                                OR pgagent.pga_job_gate(v_job) IS NOT NULL) THEN
         RETURN NULL;
     END IF;
     NEW.jlgagentid := v_job.jobagentid;
@@ -234,7 +244,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
-'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after losing a race.';
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after a claim that was lost or refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
 RETURNS trigger LANGUAGE plpgsql

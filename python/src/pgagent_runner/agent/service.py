@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Awaitable, Callable
 
+from pgagent_runner.agent.arming import Arming
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.ear import Ear
@@ -52,6 +53,7 @@ class Service:
         self._registered = registered
         self._pool = pool
         self._nursery = nursery
+        self._arming = Arming(registered.where)
         conninfo = registered.conninfo
         self._claims = Claims(conninfo, registered.agent_id, options.lease / 4)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
@@ -104,7 +106,10 @@ class Service:
             'agent on host "%s" serves %s, %s jobs at a time',
             *(self._options.station, where, size),
         )
-        notify("READY=1", f"STATUS=Serves {where}")
+        for text in self._registered.notes:
+            log.warning("%s", text)
+        self._arming.note(self._registered.unarmed)
+        notify("READY=1", self._arming.status)
 
     @property
     def is_idle(self) -> bool:
@@ -135,6 +140,8 @@ class Service:
         """
         if pulse.swept:
             log.warning("aborted %s runs of agents that are gone", pulse.swept)
+            self.look()
+        if self._arming.note(pulse.unarmed):
             self.look()
         self._ledger.break_off_silent(silent)
         self._claimer.break_off_silent(silent)

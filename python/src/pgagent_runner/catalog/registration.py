@@ -51,12 +51,15 @@ class Registration:
         # Somebody's lock on pga_job must not keep the heartbeat waiting.
         self._connection = connect(conninfo, lock_timeout=lease / 4)
 
-    def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
+    def register(
+        self, *, starting: bool = True, runner: UUID | None = None, arm: bool = False
+    ) -> None:
         """Become an agent.
 
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
-        due. `runner` names this process, which may register again. Raises
-        `StrangersError` if the schema is not its owner's alone.
+        due. `runner` names this process, which may register again. With `arm`, a copy
+        of a database is armed first. Raises `StrangersError` if the schema is not its
+        owner's alone.
         """
         with translated_errors(self._connection):
             refuse_strangers(self._connection)
@@ -69,11 +72,20 @@ class Registration:
         """
         identity = runner or uuid4()
         try:
+            self._tell_place()
+            armed = self._call("SELECT pgagent.arm()")[0][0] if arm else None
             row = self._call(query, self._station, self._lease, starting, identity)[0]
         except CatalogError as e:
             raise self._with_remedy(e) from e
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
+        query = """
+            SELECT a.jagunarmed,
+                   NULLIF(pg_catalog.current_setting('pgagent.note'::text, true), '')
+            FROM pgagent.pga_jobagent AS a WHERE a.jagpid = %s::integer
+        """
+        self._unarmed, note = self._call(query, self._agent_id)[0]
+        self._notes = [text for text in (armed, note) if text]
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -116,18 +128,30 @@ class Registration:
         """How many connections the server has for everybody."""
         return self._max_connections
 
+    @property
+    def unarmed(self) -> str | None:
+        """Why this agent could not start any job when it registered, if it could not."""
+        return self._unarmed
+
+    @property
+    def notes(self) -> list[str]:
+        """What the catalogue has to say of where its jobs are armed."""
+        return self._notes
+
     def heartbeat(self) -> Pulse:
         """Renew the lease, bury dead agents, and hear which runs are to be stopped."""
         query: LiteralString = """
-            SELECT swept, dying, cancelled, reasons FROM pgagent.pga_agent_heartbeat(
+            SELECT swept, dying, cancelled, reasons,
+                   (SELECT a.jagunarmed FROM pgagent.pga_jobagent AS a
+                    WHERE a.jagpid = %s::integer)
+            FROM pgagent.pga_agent_heartbeat(
                 %s::integer, pg_catalog.make_interval(secs => %s::double precision)
             )
         """
-        row = self._call(query, self._agent_id, self._lease)[0]
-        swept, dying, cancelled, reasons = row
-        return Pulse(
-            swept, dying, dict(zip(cancelled or (), reasons or (), strict=True))
-        )
+        row = self._call(query, self._agent_id, self._agent_id, self._lease)[0]
+        swept, dying, cancelled, reasons, unarmed = row
+        stopped = dict(zip(cancelled or (), reasons or (), strict=True))
+        return Pulse(swept, dying, stopped, unarmed)
 
     @property
     def agent_id(self) -> int:
@@ -150,6 +174,16 @@ class Registration:
         """Take in what the server says unasked: that the session ends."""
         with translated_errors(self._connection):
             self._connection.pgconn.consume_input()
+
+    def _tell_place(self) -> None:
+        """Say how the server is reached: see arming.sql."""
+        query: LiteralString = """
+            SELECT pg_catalog.set_config('pgagent.server_address', %s::text, false),
+                   pg_catalog.set_config('pgagent.server_port', %s::text, false)
+        """
+        info = self._connection.info
+        address, _, _ = info.hostaddr.partition("%")  # the zone is this host's own
+        self._call(query, address, str(info.port))
 
     def _with_remedy(self, error: CatalogError) -> CatalogError:
         cause = error.__cause__
