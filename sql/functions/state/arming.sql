@@ -24,16 +24,17 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_system_id() IS
 'The system identifier of this server; NULL if the caller may not read it.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_is_here(p_armed pgagent.pga_arming)
+CREATE OR REPLACE FUNCTION pgagent.pga_is_here(
+    p_system bigint, p_database_id oid, p_table_id oid
+)
 RETURNS boolean LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p_armed.armdatabaseid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-           AND COALESCE(p_armed.armsystem = pgagent.pga_system_id(),
-                        p_armed.armtableid = 'pgagent.pga_arming'::regclass::oid)
+    SELECT p_database_id = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+           AND COALESCE(p_system = pgagent.pga_system_id(), p_table_id = 'pgagent.pga_arming'::regclass::oid)
 $$;
-COMMENT ON FUNCTION pgagent.pga_is_here(pgagent.pga_arming) IS
-'Whether a row of pga_arming has the identity of this database.';
+COMMENT ON FUNCTION pgagent.pga_is_here(bigint, oid, oid) IS
+'Whether this is the identity of this database; its table pga_arming counts if the system identifier is not known.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_is_private(p_address inet)
 RETURNS text LANGUAGE sql IMMUTABLE
@@ -74,17 +75,19 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_server_port() IS
 'The port by which the client of this session has reached the server, if it has told, else the server''s own.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_is_same_place(p_armed pgagent.pga_arming, p_agent pgagent.pga_jobagent)
+CREATE OR REPLACE FUNCTION pgagent.pga_is_same_place(
+    p_database text, p_port integer, p_address inet, p_station text, p_agent pgagent.pga_jobagent
+)
 RETURNS boolean LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT COALESCE(
-        p_armed.armdatabase = current_database() AND p_armed.armport = p_agent.jagport
-        AND (p_agent.jagaddress IS NULL OR p_armed.armaddress = p_agent.jagaddress)
-        AND (pgagent.pga_is_private(p_agent.jagaddress) IS NULL OR p_armed.armstation = p_agent.jagstation), false)
+        p_database = current_database() AND p_port = p_agent.jagport
+        AND (p_agent.jagaddress IS NULL OR p_address = p_agent.jagaddress)
+        AND (pgagent.pga_is_private(p_agent.jagaddress) IS NULL OR p_station = p_agent.jagstation), false)
 $$;
-COMMENT ON FUNCTION pgagent.pga_is_same_place(pgagent.pga_arming, pgagent.pga_jobagent) IS
-'Whether an agent has reached this database where it is armed: a place that is not known counts as another one.';
+COMMENT ON FUNCTION pgagent.pga_is_same_place(text, integer, inet, text, pgagent.pga_jobagent) IS
+'Whether an agent has reached this database in this place: what is not known counts as another one.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_place(
     p_database text, p_port integer, p_address inet, p_station text, p_system bigint
@@ -107,11 +110,11 @@ AS $$
 DECLARE
     v_armed pgagent.pga_arming;
 BEGIN
-    IF (SELECT bool_and(pgagent.pga_is_here(r)) FROM pgagent.pga_arming AS r) THEN
+    IF (SELECT bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)) FROM pgagent.pga_arming AS r) THEN
         RETURN NULL;
     END IF;
     SELECT r.* INTO v_armed FROM pgagent.pga_arming AS r
-    WHERE NOT pgagent.pga_is_here(r) ORDER BY r.armedat DESC LIMIT 1;
+    WHERE NOT pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid) ORDER BY r.armedat DESC LIMIT 1;
     RETURN format('this is a copy of the jobs, which are armed %s, and no job starts here until SELECT pgagent.arm() or "pgagent run --arm"',
         CASE WHEN v_armed IS NULL THEN 'nowhere'
             ELSE 'in ' || pgagent.pga_place(v_armed.armdatabase, v_armed.armport, v_armed.armaddress,
@@ -241,12 +244,13 @@ BEGIN
     -- Usually nothing has changed, and nothing is written. Whoever writes looks again first:
     -- somebody may just have armed it.
     FOR i IN 1..2 LOOP
-        SELECT bool_and(pgagent.pga_is_here(r)),
-               bool_and(pgagent.pga_is_same_place(r, p_agent)),
-               bool_and(pgagent.pga_is_here(r) OR pgagent.pga_is_same_place(r, p_agent)),
+        SELECT bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)),
+               bool_and(pgagent.pga_is_same_place(r.armdatabase, r.armport, r.armaddress, r.armstation, p_agent)),
+               bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)
+                        OR pgagent.pga_is_same_place(r.armdatabase, r.armport, r.armaddress, r.armstation, p_agent)),
                bool_or(r.armrestored IS NOT NULL),
                string_agg(pgagent.pga_place(r.armdatabase, r.armport, r.armaddress, r.armstation, r.armsystem), ', ')
-                   FILTER (WHERE NOT pgagent.pga_is_here(r))
+                   FILTER (WHERE NOT pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid))
         INTO v_here, v_known, v_goes_on, v_restored, v_was
         FROM pgagent.pga_arming AS r;
         IF v_here AND v_known AND NOT v_restored THEN
@@ -320,7 +324,7 @@ AS $$
 BEGIN
     -- A dump brings the row of where it was made; CREATE EXTENSION has written one already.
     IF pgagent.pga_restoring() THEN
-        DELETE FROM pgagent.pga_arming AS r WHERE r.armid = NEW.armid OR pgagent.pga_is_here(r);
+        DELETE FROM pgagent.pga_arming AS r WHERE r.armid = NEW.armid OR pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid);
         NEW.armrestored := clock_timestamp();
     END IF;
     RETURN NEW;

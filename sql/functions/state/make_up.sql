@@ -106,7 +106,7 @@ COMMENT ON FUNCTION pgagent.pga_job_make_up(pgagent.pga_job) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_after_run(
     p_job pgagent.pga_job, p_run_id bigint, p_scheduled timestamptz, p_started timestamptz,
-    p_ended timestamptz DEFAULT now()
+    p_ended timestamptz
 )
 RETURNS timestamptz LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -177,7 +177,7 @@ BEGIN
     SET jobagentid = NULL,
         jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
         jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
-            ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
+            ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart, now()) END
     FROM closed AS c
     WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE;
 END;
