@@ -432,12 +432,12 @@ def test_nobody_claims_for_an_agent_of_a_copy_by_hand(source, copied):
     assert copy.execute(DAEMONS_CLAIM, [job_id]).rowcount == 0
 
 
-def test_a_role_without_rights_on_the_tables_can_arm_nothing(source, copied, alice):
+def test_a_role_without_rights_on_the_tables_can_arm_nothing(source, copied):
     add_job(source, "SELECT 1")
     copy = copied()
-    copy.execute("GRANT USAGE ON SCHEMA pgagent TO alice")
-    copy.execute("GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO alice")
-    copy.execute("SET ROLE alice")
+    copy.execute("GRANT USAGE ON SCHEMA pgagent TO pg_signal_backend")
+    copy.execute("GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO pg_signal_backend")
+    copy.execute("SET ROLE pg_signal_backend")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         arm(copy)
     copy.execute("RESET ROLE")

@@ -134,7 +134,7 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_gate(pgagent.pga_job) IS
-'Why an agent that does not say that it knows better may not claim this job, in one sentence; NULL if it may. The trigger of pga_job asks for agents without a lease, which are pgAgent''s own daemons.';
+'Why an agent that does not say that it knows better may not claim this job, in one sentence; NULL if it may. The trigger of pga_job asks for everybody who claims without pga_run_claim(), as pgAgent''s own daemon does.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_arming_write(p_agent pgagent.pga_jobagent)
 RETURNS void LANGUAGE plpgsql

@@ -29,6 +29,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    PERFORM set_config('pgagent.claims'::text, p_agent_id::text, true);
 
     RETURN QUERY
     WITH due AS MATERIALIZED (

@@ -18,9 +18,9 @@ BEGIN
         END IF;
     ELSIF OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL THEN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
+        -- pga_run_claim says that it knows what 4.2 does not, for all jobs of a claim at once.
         IF OLD.jobnextrun <= now() AND (
-            NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a
-                        WHERE a.jagpid = NEW.jobagentid AND (a.jaglease IS NULL OR a.jagunarmed IS NOT NULL))
+            current_setting('pgagent.claims'::text, true) = NEW.jobagentid::text
             OR pgagent.pga_job_gate(NEW) IS NULL
         ) THEN
             RETURN NEW;
@@ -60,7 +60,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due, or that pga_job_gate() keeps from agents without a lease (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, and refuses the claim of a job that is not due, or that pga_job_gate() keeps from those that claim without pga_run_claim() (no row is updated). A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_recompute(p_job_id integer)
 RETURNS void LANGUAGE sql
