@@ -297,6 +297,8 @@ DECLARE
     v_settled integer;
     v_due bigint;
 BEGIN
+    -- Agents before arming, as they lock them themselves.
+    PERFORM FROM pgagent.pga_jobagent AS a ORDER BY a.jagpid FOR NO KEY UPDATE;
     LOCK TABLE pgagent.pga_arming IN SHARE ROW EXCLUSIVE MODE;
     v_unarmed := pgagent.pga_unarmed();
     IF v_unarmed IS NULL AND NOT EXISTS (
