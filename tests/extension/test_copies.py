@@ -165,8 +165,9 @@ def agent_in(cluster):
         session.close()
 
 
+@pytest.mark.parametrize("first", [sweep, arm])
 def test_a_copy_leaves_the_agents_and_sessions_of_the_original_alone(
-    source, copied, agent_in, cluster
+    source, copied, cluster, first
 ):
     """As a template copies them: their process ids are alive, in another database."""
     add_job(source, "SELECT 1")
@@ -184,6 +185,7 @@ def test_a_copy_leaves_the_agents_and_sessions_of_the_original_alone(
         alive = "SELECT alive FROM pgagent.agents WHERE agent_id = %s"
         assert one(copy, alive, source.info.backend_pid) is False
 
+        first(copy)
         sweep(copy)
         arm(copy)
         sweep(copy)
