@@ -1,4 +1,4 @@
-"""Copies of a busy database: silent until they are armed, and then true to their rules."""
+"""Copies of a busy database: silent until armed, and then true to their rules."""
 
 import random
 import subprocess
@@ -90,15 +90,14 @@ def copies(lab: Lab) -> None:
         end = settle(conn)
         runs = read_runs(conn, list(jobs), counted=frozenset(jobs))
         targets = [
-            t for job in jobs for t in grid(job, firsts[job], jobs[job].every, end.start)
+            t
+            for job, rule in jobs.items()
+            for t in grid(job, firsts[job], rule.every, end.start)
         ]
         # Whoever restores databases beside it may delay a job.
-        verdict = check(
-            targets, runs, epsilon=3, windows=[end], skips=read_skips(conn)
-        )
-        lab.findings.expect("faults of the original", verdict.faults(), {
-            kind: 0 for kind in verdict.faults()
-        })  # fmt: skip
+        verdict = check(targets, runs, epsilon=3, windows=[end], skips=read_skips(conn))
+        found = verdict.faults()
+        lab.findings.expect("faults of the original", found, dict.fromkeys(found, 0))
 
 
 def expect(lab: Lab, counts: dict[str, int]) -> None:
@@ -245,7 +244,9 @@ def is_left_out(target: Target, skips: list[Skip]) -> bool:
     return any(s.start - EXACT <= target.due <= s.end for s in skips)
 
 
-def dump(cluster: Server, rng: random.Random, directory: Path) -> tuple[Path, list[str]]:
+def dump(
+    cluster: Server, rng: random.Random, directory: Path
+) -> tuple[Path, list[str]]:
     """Dump the database in one of the formats."""
     options = list(rng.choice(FORMATS))
     archive = directory / "dump"

@@ -448,20 +448,26 @@ def test_a_role_without_rights_on_the_tables_can_arm_nothing(source, copied):
     assert claim(copy) == []
 
 
-@pytest.fixture
-def overdue(source):
-    """A job that fell due every minute, for so many minutes, in the source."""
+class Overdue:
+    """Makes a job in the source that fell due every minute, for so many minutes."""
 
-    def overdue(minutes, **columns):
+    def __init__(self, source):
+        self._source = source
+
+    def __call__(self, minutes, **columns):
+        source = self._source
         job_id = add_job(source, "SELECT 1", due=None, **columns)
         add_schedule(source, job_id, jscstart="2020-01-01")
         first = f"date_trunc('minute', now()) - {minutes} * interval '1 minute'"
         source.execute(f"UPDATE pgagent.pga_job SET jobnextrun = {first}")
-        overdue.now = one(source, "SELECT max(jobnextrun) FROM pgagent.pga_job")
-        overdue.now += timedelta(minutes=minutes)
+        oldest = one(source, "SELECT max(jobnextrun) FROM pgagent.pga_job")
+        self.now = oldest + timedelta(minutes=minutes)
         return job_id
 
-    return overdue
+
+@pytest.fixture
+def overdue(source):
+    return Overdue(source)
 
 
 def begin(session):
@@ -483,7 +489,9 @@ def minutes_made_up(session, overdue):
     while claimed := claim(session):
         for run_id, _ in claimed:
             due = "SELECT jlgscheduled FROM pgagent.pga_joblog WHERE jlgid = %s"
-            done.append((overdue.now - one(session, due, run_id)) / timedelta(minutes=1))
+            done.append(
+                (overdue.now - one(session, due, run_id)) / timedelta(minutes=1)
+            )
             finish_run(session, run_id)
     # The next minute may have begun meanwhile.
     return [minutes for minutes in done if minutes >= 0]
@@ -523,7 +531,9 @@ def test_times_that_had_passed_during_a_run_in_the_dump_are_left_out_as_ever(
         " WHERE jlgid = %s",
         [other, run_id],
     )
-    source.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = %s", [other])
+    source.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = %s", [other]
+    )
 
     copy = copied()
     arm(copy)
@@ -621,7 +631,9 @@ def test_a_wish_that_came_during_a_run_in_the_dump_is_fulfilled(
 
 
 def test_a_schedule_for_one_run_that_was_under_way_is_over(source, copied):
-    source.execute("SELECT pgagent.schedule('once', '@at 2031-01-01 10:00', 'SELECT 1')")
+    source.execute(
+        "SELECT pgagent.schedule('once', '@at 2031-01-01 10:00', 'SELECT 1')"
+    )
     source.execute(
         "UPDATE pgagent.pga_schedule SET jscat = now() - interval '1 minute';"
         "UPDATE pgagent.pga_job SET jobnextrun = now() - interval '1 minute'"
@@ -676,9 +688,7 @@ def test_a_runner_that_is_told_to_arms(restored):
         assert "this is a copy" not in runner.log
 
 
-def test_a_runner_tells_the_service_manager_that_it_starts_nothing(
-    restored, tmp_path
-):
+def test_a_runner_tells_the_service_manager_that_it_starts_nothing(restored, tmp_path):
     _, dsn = restored
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as manager:
         manager.bind(str(tmp_path / "notify"))

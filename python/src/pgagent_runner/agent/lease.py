@@ -173,7 +173,9 @@ class Lease:
             self._extend(began)
             known = Registered(
                 *(it.agent_id, it.max_connections, it.where),
-                *(it.conninfo, it.server_conninfo, it.unarmed, it.notes),
+                *(it.conninfo, it.server_conninfo),
+                unarmed=it.unarmed,
+                notes=it.notes,
             )
             self._post(self._note_registered, known)
             while not (self._closed or self._leaves):

@@ -84,8 +84,9 @@ class Registration:
                    NULLIF(pg_catalog.current_setting('pgagent.note'::text, true), '')
             FROM pgagent.pga_jobagent AS a WHERE a.jagpid = %s::integer
         """
-        self._unarmed, note = self._call(query, self._agent_id)[0]
-        self._notes = [text for text in (armed, note) if text]
+        row = self._call(query, self._agent_id)[0]
+        self._unarmed: str | None = row[0]
+        self._notes: list[str] = [text for text in (armed, row[1]) if text]
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -130,7 +131,7 @@ class Registration:
 
     @property
     def unarmed(self) -> str | None:
-        """Why this agent could not start any job when it registered, if it could not."""
+        """Why this agent could start no job when it registered, if it could not."""
         return self._unarmed
 
     @property
