@@ -1,5 +1,6 @@
 """A copy of a catalogue starts nothing before it is armed, and then nothing twice."""
 
+import re
 import socket
 from contextlib import closing
 from datetime import timedelta
@@ -446,6 +447,25 @@ def test_a_role_without_rights_on_the_tables_can_arm_nothing(source, copied):
         arm(copy)
     copy.execute("RESET ROLE")
     assert claim(copy) == []
+
+
+def test_the_login_of_a_runner_may_arm(source, copied, overdue, cluster):
+    job_id = overdue(5)
+    begin(source)
+    copy = copied()
+    page = (ROOT / "docs/security.md").read_text()
+    role = re.search(r"```sql\n(CREATE ROLE pgagent_runner.*?)```", page, re.DOTALL)
+    assert role
+    copy.execute(role[1])
+    try:
+        dsn = f"{cluster.conninfo('copied')} user=pgagent_runner"
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            register(session)
+            assert claim(session) == []
+            assert "of 1 a run was under way" in arm(session)
+            assert [claimed for _, claimed in claim(session)] == [job_id]
+    finally:
+        copy.execute("DROP OWNED BY pgagent_runner; DROP ROLE pgagent_runner")
 
 
 class Overdue:
