@@ -138,8 +138,7 @@ def try_copy(
         restored = read_runs(copy, list(jobs))
         before = Copied(begun, dumped, restored)
         counts["under way"] += sum(r.message == AS_DUMPED for r in restored)
-        armed = run_copy(lab, cluster, copy, counts, len(restored))
-        end = settle(copy)
+        armed, end = run_copy(lab, cluster, copy, counts, len(restored))
         runs = read_runs(copy, list(jobs), counted=frozenset(jobs))
         counts["open"] += sum(r.status == "r" for r in runs)
         for job, rule in jobs.items():
@@ -156,8 +155,8 @@ def try_copy(
 
 def run_copy(
     lab: Lab, cluster: Server, copy: Connection, counts: dict[str, int], known: int
-) -> float:
-    """Let a runner find the copy unarmed, then arm it; return when that was."""
+) -> tuple[float, Window]:
+    """Let a runner find the copy unarmed, then arm it; return when, and until when."""
     dsn = cluster.conninfo(COPY)
     ended = "SELECT count(*) FROM pgagent.pga_joblog"
     with runner(dsn, name="copy") as it:
@@ -171,12 +170,14 @@ def run_copy(
             armed = now(copy)
             copy.execute("SELECT pgagent.arm()")
             time.sleep(5)
+            end = settle(copy)
     if not by_hand:
         armed = now(copy)
         with runner(dsn, "--arm", name="copy") as it:
             it.ready()
             time.sleep(5)
-    return armed
+            end = settle(copy)
+    return armed, end
 
 
 def repeats(runs: list[Run], restored: set[int]) -> list[Run]:
