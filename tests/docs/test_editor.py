@@ -105,9 +105,9 @@ def held(conn):
 def test_an_editor_can_use_every_function(conn, editor, held):
     api = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace AND proname !~ '^pga'"
     # To arm a copy is for its owner and for runners.
-    assert {
-        f for (f,) in conn.execute(api) if f"pgagent.{f}(" not in str(DEEDS)
-    } == {"arm"}
+    assert {f for (f,) in conn.execute(api) if f"pgagent.{f}(" not in str(DEEDS)} == {
+        "arm"
+    }
     for deed in DEEDS:
         editor.execute(deed)
     cancelled = "SELECT count(jlgcancel) FROM pgagent.pga_joblog"
