@@ -8,10 +8,10 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema agent session job schedule timezone log skip aside retention)
+	schema arming agent session job schedule timezone log skip aside retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version time/calendar time/next_run time/grammar time/schedule time/image \
-	state/restore state/sequences state/make_up state/zones state/refuse state/triggers \
+	state/restore state/sequences state/make_up state/zones state/refuse state/triggers state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
 	meta/grants meta/pg_dump)

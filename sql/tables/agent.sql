@@ -9,7 +9,10 @@ CREATE TABLE pgagent.pga_jobagent (
     jaglease timestamptz,
     jagrunner uuid,
     -- Since 5.1.0
-    jagleasefor interval
+    jagleasefor interval,
+    jagunarmed text,
+    jagaddress inet,
+    jagport integer
 );
 
 COMMENT ON TABLE pgagent.pga_jobagent IS
@@ -21,6 +24,9 @@ COMMENT ON COLUMN pgagent.pga_jobagent.jagbackendstart IS 'When the agent''s ses
 COMMENT ON COLUMN pgagent.pga_jobagent.jaglease IS 'Until when the agent counts as alive unless it renews this; NULL for pgAgent''s own daemon, which has no lease.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagrunner IS 'Names the process, whose sessions come and go; NULL for pgAgent''s own daemon, and when the process has registered anew: then it is not dead, only this session is.';
 COMMENT ON COLUMN pgagent.pga_jobagent.jagleasefor IS 'How long the lease lasted when it was renewed last; NULL if there is none.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagunarmed IS 'Why the agent may not start any job: one sentence, by pgagent.pga_arming; NULL: it may.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagaddress IS 'The address of the server, as seen from the agent''s host; NULL: a socket or a loopback address.';
+COMMENT ON COLUMN pgagent.pga_jobagent.jagport IS 'The port by which the agent reaches the server; NULL: it registered before 5.1.0.';
 
 CREATE TABLE pgagent.pga_jobclass (
     jclid serial NOT NULL PRIMARY KEY,

@@ -73,3 +73,22 @@ $$;
 -- It takes more arguments now, with defaults: a runner of 5.0 goes on calling it.
 DROP FUNCTION IF EXISTS pgagent.pga_agent_session(integer, integer);
 ALTER TABLE pgagent.pga_jobsession ADD COLUMN jsspooled boolean NOT NULL DEFAULT false;
+
+-- Catalogues are armed where they are updated: state/arming.sql writes the row.
+ALTER TABLE pgagent.pga_jobagent
+    ADD COLUMN jagunarmed text, ADD COLUMN jagaddress inet, ADD COLUMN jagport integer;
+CREATE TABLE pgagent.pga_arming (
+    armid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    armsystem bigint,
+    armdatabaseid oid NOT NULL,
+    armtableid oid NOT NULL,
+    armdatabase text NOT NULL,
+    armport integer NOT NULL,
+    armaddress inet,
+    armstation text,
+    armedat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    armedby text NOT NULL DEFAULT CURRENT_USER,
+    armrestored timestamptz
+);
+
+DROP FUNCTION IF EXISTS pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz);

@@ -78,6 +78,9 @@ SELECT * FROM pgagent.pga_agent_sweep(p_agent_id => {THIS}, p_run_ids => '{{1}}'
 DELETE FROM pgagent.pga_jobagent
 SELECT pgagent.pga_agent_leave(p_agent_id => {THIS}, p_reason => 'enough')
 SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})
+UPDATE pgagent.pga_arming SET armdatabaseid = 1, armstation = 'here'
+SELECT pgagent.pga_agent_register(p_station => 'here', p_lease => '1 minute')
+SELECT pgagent.pga_agent_leave(p_agent_id => {THIS})
 """.strip().splitlines()
 
 CALLS = """
@@ -102,6 +105,11 @@ TABLE pgagent.agents
 TABLE pgagent.skipped_runs
 TABLE pgagent.job
 TABLE pgagent.job_run_details
+UPDATE pgagent.pga_arming SET armdatabaseid = 1, armport = 1
+INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'there')
+SELECT * FROM pgagent.explain_job(job_name => 'c')
+TABLE pgagent.job_status
+SELECT pgagent.arm()
 SELECT pgagent.alter_job(job_name => 'd', timeout => '1 minute', overlap => 'queue', missed => 'skip')
 SELECT pgagent.unschedule(job_name => 'd')
 """.strip().splitlines()
@@ -131,6 +139,7 @@ SET row_security = off
 INSERT INTO pgagent.pga_jobclass VALUES (7, 'Data Import'), (2, 'mine')
 INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'here')
 INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'a')
+INSERT INTO pgagent.pga_arming (armdatabaseid, armtableid, armdatabase, armport) VALUES (1, 1, 'a', 1)
 INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid) VALUES (99, 1)
 INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid) VALUES (99, 1)
 SET check_function_bodies = on

@@ -8,7 +8,7 @@ import subprocess
 import psycopg
 import pytest
 from cluster import Cluster
-from transitions import register, sweep
+from transitions import leave, register, sweep
 
 from .contents import BUSY_42, add_everywhere, contents, install_42
 from .members import members
@@ -44,6 +44,11 @@ def test_pg_upgrade_keeps_everything_and_a_sweep_closes_what_ran():
             install_42(conn)
             conn.execute(BUSY_42)
             conn.execute("ALTER EXTENSION pgagent UPDATE")
+            conn.commit()
+            # A runner has been here: jobs of its host go on in the same place.
+            with psycopg.connect(old.conninfo()) as session:
+                register(session)
+                leave(session)
             expected = members(conn), contents(conn)
         old.stop()
         new.stop()
@@ -55,4 +60,9 @@ def test_pg_upgrade_keeps_everything_and_a_sweep_closes_what_ran():
             assert (members(conn), contents(conn)) == expected
             add_everywhere(conn)
             register(conn)
+            told = "SELECT current_setting('pgagent.note')"
+            (note,) = conn.execute(told).fetchone() or ("",)
+            assert "the jobs go on in the place" in note
+            unarmed = "SELECT DISTINCT jagunarmed FROM pgagent.pga_jobagent"
+            assert conn.execute(unarmed).fetchall() == [(None,)]
             assert sweep(conn) == 2

@@ -33,6 +33,7 @@ SAMPLES: dict[str, tuple[list[str], str, str | None, Any]] = {
     "allow_parameter": (["--allow-parameter=a"], "a", '["a"]', {"a"}),
     "allow_clear_password": (["--allow-clear-password"], "yes", "true", True),
     "debuggable": (["--debuggable"], "On", "true", True),
+    "arm": (["--arm"], "1", None, True),
 }
 
 

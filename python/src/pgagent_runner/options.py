@@ -183,6 +183,13 @@ class AgentOptions:
         " do; batch steps can read its passwords then",
         default=False,
     )
+    arm: bool = option(
+        switch(),
+        "if this database is a copy of another one, such as a restored dump, arm it:"
+        " have its jobs started here from now on, as SELECT pgagent.arm() does",
+        default=False,
+        in_file=False,
+    )
 
     def workers_for(self, max_connections: int, agents: int = 1) -> int:
         """Return how many jobs run at once on a server with so many connections.

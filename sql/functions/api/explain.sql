@@ -214,6 +214,9 @@ BEGIN
                    pgagent.pga_explain_schedule(v_schedule));
     END LOOP;
     RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
+    IF pgagent.pga_job_gate(v_job) IS NOT NULL THEN
+        RETURN QUERY SELECT 'allowed', false, pgagent.pga_job_gate(v_job);
+    END IF;
     RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job, p_is_locked) AS e;
     RETURN QUERY SELECT 'set aside', e.ok, e.detail FROM pgagent.pga_explain_aside(v_job) AS e;
     RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;

@@ -51,6 +51,9 @@ COMMENT ON VIEW pgagent.skipped_runs IS
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
+            WHEN j.jobnextrun IS NOT NULL AND (
+                SELECT COALESCE(bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)), false) FROM pgagent.pga_arming AS r
+            ) IS FALSE THEN 'unarmed'
             WHEN j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN 'set aside'
             WHEN j.jobnextrun <= now() THEN 'due'
             WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN NOT j.jobenabled THEN 'disabled'
@@ -100,5 +103,5 @@ LEFT JOIN LATERAL (
           WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
 ) AS d ON true;
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

@@ -8,7 +8,8 @@ BEGIN
         'pga_jobclass', 'pga_jobclass_jclid_seq', 'pga_job', 'pga_job_jobid_seq',
         'pga_jobstep', 'pga_jobstep_jstid_seq', 'pga_schedule', 'pga_schedule_jscid_seq',
         'pga_exception', 'pga_exception_jexid_seq', 'pga_joblog', 'pga_joblog_jlgid_seq',
-        'pga_jobsteplog', 'pga_jobsteplog_jslid_seq', 'pga_jobskip', 'pga_jobskip_jskid_seq'
+        'pga_jobsteplog', 'pga_jobsteplog_jslid_seq', 'pga_jobskip', 'pga_jobskip_jskid_seq',
+        'pga_arming'
     ] LOOP
         PERFORM pg_extension_config_dump(format('pgagent.%I', v_name)::regclass, '');
     END LOOP;

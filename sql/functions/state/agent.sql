@@ -195,6 +195,10 @@ DECLARE
     v_pid integer;
     v_left integer := 0;
 BEGIN
+    -- In a copy they were noted by agents of the original, where they may well be at work.
+    IF pgagent.pga_unarmed() IS NOT NULL THEN
+        RETURN 0;
+    END IF;
     PERFORM pg_stat_clear_snapshot();
     FOR v_pid IN
         SELECT s.pid
@@ -218,7 +222,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_end_sessions(integer) IS
-'Terminates the sessions in which this agent executes SQL steps. Returns how many of those that can be are still there.';
+'Terminates the sessions in which this agent executes SQL steps, unless this is a copy that nobody has armed. Returns how many of those that can be are still there.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_strays(
     p_agent_id integer, p_lease interval, p_run_ids bigint[], p_job_ids integer[]

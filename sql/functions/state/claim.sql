@@ -22,6 +22,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_station text;
+    v_unarmed text;
     v_any_aside boolean;
     v_aside integer[];      -- jobs that are not claimed now
     -- Of the jobs that are claimed, in one order. The ids are drawn here, so the rest
@@ -34,15 +35,21 @@ DECLARE
     v_stored integer;
     v_unstored integer;
 BEGIN
-    SELECT a.jagstation, EXISTS (SELECT FROM pgagent.pga_jobaside), p_without || ARRAY(
+    SELECT a.jagstation, a.jagunarmed, EXISTS (SELECT FROM pgagent.pga_jobaside), p_without || ARRAY(
         SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
         WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
-    ) INTO v_station, v_any_aside, v_aside
+    ) INTO v_station, v_unarmed, v_any_aside, v_aside
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
             USING ERRCODE = 'PGA03', DETAIL = 'It was declared dead, or its row was deleted.';
     END IF;
+    IF v_unarmed IS NOT NULL THEN
+        look_again := p_longest;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    PERFORM set_config('pgagent.claims'::text, p_agent_id::text, true);
 
     WITH due AS MATERIALIZED (
         -- A disabled job has a next run only if somebody asked for one. One with an open
@@ -156,7 +163,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
     p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]

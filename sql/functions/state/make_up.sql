@@ -106,7 +106,8 @@ COMMENT ON FUNCTION pgagent.pga_job_make_up(integer, timestamptz, text, interval
 'The time for which a late job is to run: the one at which it fell due, or a later one, possibly still to come, if it is too late for that; NULL for none. Records what is left out. A job with jobmissed ''skip'' is too late after a minute, unless jobmissedlimit says otherwise; of times that are made up for one by one only the latest hundred are.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_after_run(
-    p_job pgagent.pga_job, p_run_id bigint, p_scheduled timestamptz, p_started timestamptz
+    p_job pgagent.pga_job, p_run_id bigint, p_scheduled timestamptz, p_started timestamptz,
+    p_ended timestamptz
 )
 RETURNS timestamptz LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -120,7 +121,7 @@ BEGIN
     END IF;
     v_next := pgagent.pga_job_next_run(p_job.jobid,
         CASE WHEN isfinite(p_scheduled) THEN p_scheduled ELSE p_started END);
-    IF v_next IS NULL OR v_next > now() THEN
+    IF v_next IS NULL OR v_next > p_ended THEN
         RETURN v_next;
     END IF;
 
@@ -141,14 +142,14 @@ BEGIN
             format('no runner took the job in time; run %s made up for it', p_run_id));
         v_next := pgagent.pga_job_next_run(p_job.jobid, p_started);
     END IF;
-    IF v_next <= now() AND p_job.joboverlap = 'skip' THEN
-        PERFORM pgagent.pga_job_skip(p_job.jobid, v_next, now(),
+    IF v_next <= p_ended AND p_job.joboverlap = 'skip' THEN
+        PERFORM pgagent.pga_job_skip(p_job.jobid, v_next, p_ended,
             format('run %s was still under way', p_run_id));
-        v_next := pgagent.pga_job_next_run(p_job.jobid, now());
+        v_next := pgagent.pga_job_next_run(p_job.jobid, p_ended);
     END IF;
     RETURN v_next;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz) IS
-'When a job runs next after a run for the time p_scheduled that began at p_started: at its next time, or at one that has passed if it is to be made up for. Records the times that are left out.';
+COMMENT ON FUNCTION pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz, timestamptz) IS
+'When a job runs next after a run for the time p_scheduled that lasted from p_started to p_ended: at its next time, or at one that has passed if it is to be made up for. Records the times that are left out.';
 

@@ -30,9 +30,13 @@ COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_seconds_until_due(p_station text)
 RETURNS double precision LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_look_again($1, NULL::integer[]) $$;
+AS $$
+    SELECT CASE WHEN NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a
+                                 WHERE a.jagstation = $1 AND a.jagunarmed IS NOT NULL)
+        THEN pgagent.pga_look_again($1, NULL::integer[]) END
+$$;
 COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
-'For runners of 5.0: what pga_look_again() returns.';
+'For runners of 5.0: what pga_look_again() returns; NULL on a copy that nobody has armed.';
 
 -- Up to 5.0 a record came as arrays, one for each property of an entry.
 CREATE OR REPLACE FUNCTION pgagent.pga_run_record(

@@ -223,7 +223,7 @@ BEGIN
     UPDATE pgagent.pga_job AS j
     SET jobagentid = NULL,
         jobnextrun = CASE WHEN j.jobnextrun > j.joblastrun THEN j.jobnextrun
-            ELSE pgagent.pga_job_after_run(j, p_run_id, j.jobnextrun, j.joblastrun) END
+            ELSE pgagent.pga_job_after_run(j, p_run_id, j.jobnextrun, j.joblastrun, now()) END
     WHERE j.jobid = p_job_id AND pgagent.pga_run_is_held(p_agent_id, p_run_id, p_job_id);
 END;
 $$;
@@ -271,7 +271,7 @@ BEGIN
             ) THEN j.jobagentid END,
             jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
             jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
-                ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart) END
+                ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart, now()) END
         FROM closed AS c
         WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE
         RETURNING j.jobid

@@ -12,6 +12,7 @@ BEGIN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
+            PERFORM pgagent.pga_arming_begin();
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 1000000, 'characters'::text);
@@ -20,10 +21,15 @@ BEGIN
         -- A claim. pgAgent's daemon works off a list that may be out of date.
         IF (OLD.jobnextrun <= now()) IS NOT TRUE THEN
             RETURN NULL;
+        ELSIF current_setting('pgagent.claims'::text, true) = NEW.jobagentid::text THEN
+            -- pga_run_claim says that it knows what 4.2 does not, for all jobs of a claim at once.
+            RETURN NEW;
         ELSIF NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = NEW.jobagentid) THEN
             RAISE EXCEPTION 'agent % is not registered', NEW.jobagentid
                 USING ERRCODE = 'PGA03',
                       DETAIL = 'Its row in pga_jobagent lives no longer than the session that it names: an agent keeps that open.';
+        ELSIF pgagent.pga_job_gate(NEW) IS NOT NULL THEN
+            RETURN NULL;
         END IF;
         RETURN NEW;
     ELSE
@@ -65,7 +71,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, refuses the claim of a job that is not due (no row is updated) or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, refuses the claim of a job that is not due, or that pga_job_gate() keeps from those that claim without pga_run_claim() (no row is updated), or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_stop(p_job_id integer, p_agent_id integer)
 RETURNS boolean LANGUAGE plpgsql
@@ -215,11 +221,14 @@ BEGIN
     END IF;
     SELECT s.backend_start INTO NEW.jagbackendstart
     FROM pg_stat_activity AS s WHERE s.pid = NEW.jagpid AND s.datname = current_database();
+    NEW.jagaddress := pgagent.pga_server_address();
+    NEW.jagport := pgagent.pga_server_port();
+    NEW.jagunarmed := pgagent.pga_arming_judge(NEW);
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobagent_trigger() IS
-'Trigger: completes the identity of an agent, whichever program registers: process ids are used again.';
+'Trigger: completes the identity of an agent, whichever program registers: process ids are used again; and says whether it may start jobs here.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobagent_delete()
 RETURNS trigger LANGUAGE plpgsql
@@ -288,13 +297,15 @@ BEGIN
         IF NEW.jlgstatus = 'r' THEN
             NEW.jlgstatus := 'd';
             NEW.jlgmessage := 'was running when the database was dumped';
+            UPDATE pgagent.pga_arming SET armrestored = now() WHERE armrestored IS NULL;
         END IF;
         RETURN NEW;
     END IF;
 
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid;
     -- The row that pgAgent's daemon writes when another agent was faster is not a run.
-    IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)) THEN
+    IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)
+                                OR pgagent.pga_job_gate(v_job) IS NOT NULL) THEN
         RETURN NULL;
     END IF;
     NEW.jlgagentid := v_job.jobagentid;
@@ -305,7 +316,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
-'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after losing a race.';
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after a claim that was lost or refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
 RETURNS trigger LANGUAGE plpgsql

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 from uuid import UUID
@@ -55,6 +55,8 @@ class Registered:
     where: str  # for people
     conninfo: str  # how to reach the catalogue, names looked up by ourselves
     server_conninfo: str  # how to reach any database of the same server
+    unarmed: str | None = None  # why it may not start any job, if it may not
+    notes: Sequence[str] = ()  # of where the jobs are armed
 
 
 class Lease:
@@ -175,11 +177,14 @@ class Lease:
             self._post(self._note_connected)
             # A server that does not answer is left, as it is later on.
             self._fence.extend([time.monotonic() + options.lease] * 3)
-            it.register(starting=self._starting, runner=self._runner)
+            arm = options.arm and self._starting
+            it.register(starting=self._starting, runner=self._runner, arm=arm)
             self._extend(began)
             known = Registered(
                 *(it.agent_id, it.max_connections, it.agents, it.where),
                 *(it.conninfo, it.server_conninfo),
+                unarmed=it.unarmed,
+                notes=it.notes,
             )
             self._post(self._note_registered, known)
             while not (self._closed or self._leaves):

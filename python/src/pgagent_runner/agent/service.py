@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Awaitable, Callable
 
+from pgagent_runner.agent.arming import Arming
 from pgagent_runner.agent.claimer import Claimer
 from pgagent_runner.agent.crew import Crew
 from pgagent_runner.agent.ear import Ear
@@ -56,6 +57,7 @@ class Service:
         self._registered = registered
         self._pool = pool
         self._nursery = nursery
+        self._arming = Arming(registered.where)
         conninfo = registered.conninfo
         self._claims = self._new_claims(PATIENCE)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
@@ -120,7 +122,10 @@ class Service:
             'agent on host "%s" serves %s, %s jobs at a time',
             *(self._options.station, where, size),
         )
-        notify("READY=1", f"STATUS=Serves {where}")
+        for text in self._registered.notes:
+            log.warning("%s", text)
+        self._arming.note(self._registered.unarmed)
+        notify("READY=1", self._arming.status)
 
     @property
     def is_idle(self) -> bool:
@@ -151,6 +156,8 @@ class Service:
         self._note_clock(pulse)
         if pulse.dead:
             self._sweeper.look(judges=self._clock.can_judge)
+        if self._arming.note(pulse.unarmed):
+            self.look()
         self._ledger.break_off_silent(silent)
         self._claimer.break_off_silent(silent)
         self._crew.cancel(pulse.lost)

@@ -32,7 +32,8 @@ _PATIENCE: LiteralString = (
 )
 _IS_REGISTERED: LiteralString = """
     SELECT FROM pgagent.pga_jobagent AS a JOIN pg_catalog.pg_stat_activity AS s
-    ON s.pid = a.jagpid AND COALESCE(s.backend_start = a.jagbackendstart, true)
+    ON s.pid = a.jagpid AND s.datname = pg_catalog.current_database()
+       AND COALESCE(s.backend_start = a.jagbackendstart, true)
     WHERE a.jagpid = %s::integer
 """
 

@@ -69,13 +69,15 @@ class Registration:
         self._lease = lease
         self._connection = connect(conninfo, lock_timeout=lease / 4)
 
-    def register(self, *, starting: bool = True, runner: UUID | None = None) -> None:
+    def register(
+        self, *, starting: bool = True, runner: UUID | None = None, arm: bool = False
+    ) -> None:
         """Become an agent.
 
         If it is `starting`, and not just reconnecting, jobs with a schedule @reboot are
-        due. `runner` names this process, which may register again. Raises
-        `StrangersError` if the schema is not its owner's alone, and `PoolerError` if
-        this is no session of the server's own.
+        due. `runner` names this process, which may register again. With `arm`, a copy
+        of a database is armed first. Raises `StrangersError` if the schema is not its
+        owner's alone, and `PoolerError` if this is no session of the server's own.
         """
         self._refuse_unfit_pooler()
         with translated_errors(self._connection):
@@ -94,11 +96,21 @@ class Registration:
         alive: LiteralString = "SELECT pgagent.pga_agent_count()"
         identity = runner or uuid4()
         try:
+            self._tell_place()
+            armed = self._call("SELECT pgagent.arm()")[0][0] if arm else None
             row = self._call(query, self._station, self._lease, starting, identity)[0]
         except CatalogError as e:
             raise self._explained(e) from e
         self._agent_id: int = row[0]
         self._max_connections: int = row[1]
+        judged: LiteralString = """
+            SELECT a.jagunarmed,
+                   NULLIF(pg_catalog.current_setting('pgagent.note'::text, true), '')
+            FROM pgagent.pga_jobagent AS a WHERE a.jagpid = %s::integer
+        """
+        row = self._call(judged, self._agent_id)[0]
+        self._unarmed: str | None = row[0]
+        self._notes: list[str] = [text for text in (armed, row[1]) if text]
         self._agents: int = self._call(alive)[0][0]
         self._take_at_most(
             max(_LOCK * self._lease, _LEAST_LOCK),
@@ -145,6 +157,16 @@ class Registration:
     def max_connections(self) -> int:
         """How many connections the server has for everybody."""
         return self._max_connections
+
+    @property
+    def unarmed(self) -> str | None:
+        """Why this agent could start no job when it registered, if it could not."""
+        return self._unarmed
+
+    @property
+    def notes(self) -> list[str]:
+        """What the catalogue has to say of where its jobs are armed."""
+        return self._notes
 
     @property
     def agents(self) -> int:
@@ -219,6 +241,16 @@ class Registration:
         """Take in what the server says unasked: that the session ends."""
         with translated_errors(self._connection):
             self._connection.pgconn.consume_input()
+
+    def _tell_place(self) -> None:
+        """Say how the server is reached: see arming.sql."""
+        query: LiteralString = """
+            SELECT pg_catalog.set_config('pgagent.server_address', %s::text, false),
+                   pg_catalog.set_config('pgagent.server_port', %s::text, false)
+        """
+        info = self._connection.info
+        address, _, _ = info.hostaddr.partition("%")  # the zone is this host's own
+        self._call(query, address, str(info.port))
 
     def _take_at_most(self, lock: float, statement: float) -> None:
         """Have statements wait for locks, and take in all, so many seconds at most."""
