@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from jobs import add_job, batch, job, runs, step_runs
 from support import poll
+from transitions import swept
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
@@ -157,11 +158,6 @@ def test_a_slow_record_keeps_no_runner_from_stopping(conn, dsn, runner):
 
     conn.execute("DROP TRIGGER alert ON pgagent.pga_jobsteplog")
     with closing(psycopg.connect(dsn, autocommit=True)) as other:
-        poll(
-            lambda: (
-                other.execute("SELECT pgagent.pga_agent_sweep()")
-                and agents(other) == []
-            )
-        )
+        poll(lambda: swept(other) and agents(other) == [])
     assert [status for status, _ in runs(conn, bad)] == ["d"]
     assert job(conn, bad, "jobagentid") is None

@@ -42,7 +42,7 @@ def test_the_runs_of_a_killed_runner_are_aborted_by_another(conn, dsn, runner):
 
     reason = REASON.format(agent)
     assert runs(conn) == [("d", reason)] * 2
-    assert [row[1:] for row in step_runs(conn)] == [("d", None, reason)] * 2
+    assert [row[1:] for row in step_runs(conn)] == [("d", -1, reason)] * 2
     assert [job(conn, job_id, "jobagentid") for job_id in jobs] == [None, None]
     assert agent not in agents(conn)
     for number, job_id in enumerate(jobs, 1):

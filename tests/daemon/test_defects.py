@@ -40,9 +40,9 @@ def test_what_was_claimed_starts_although_the_next_claim_is_refused(conn, runner
     conn.execute(
         """
         DO $$ BEGIN EXECUTE replace(
-            pg_get_functiondef('pgagent.pga_run_claim(int, int, float8)'::regprocedure),
-            'RETURN QUERY',
-            'IF p_limit = 0 THEN RAISE lock_not_available; END IF; RETURN QUERY');
+            pg_get_functiondef('pgagent.pga_run_claim(int, int, float8, int, int[])'::regprocedure),
+            'look_again := least',
+            'IF p_limit = 0 THEN RAISE lock_not_available; END IF; look_again := least');
         END $$
         """
     )

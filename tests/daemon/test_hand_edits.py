@@ -1,11 +1,13 @@
 """Rows of runs under way that people change: the runner hears of it, and tidies up."""
 
 import pytest
+from documents import inline
 from jobs import add_job, batch, job, runs
 from support import poll
 
 from .runner_process import Runner, ended_runs, running_step
 
+FREE = inline("docs/operating.md", "UPDATE pgagent.pga_job SET jobagentid = NULL")
 LEASE = 4
 CONCURRENT = """
     SELECT count(*) FROM pg_stat_activity
@@ -27,7 +29,7 @@ def test_a_job_that_is_freed_by_hand_does_not_overlap_with_itself(conn, runner):
     job_id = add_job(conn, "SELECT pg_sleep(600)", "SELECT 1")
     poll(lambda: sleeping(conn) == 1)
 
-    conn.execute("UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = now()")
+    conn.execute(f"{FREE}, jobnextrun = now()")
 
     # The next run comes after the end of the first one.
     poll(lambda: len(runs(conn)) == 2 and sleeping(conn) == 1)

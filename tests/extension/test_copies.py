@@ -593,6 +593,7 @@ def test_runs_under_way_are_looked_at_in_whatever_order_a_dump_is_restored(
     job_id = overdue(5)
     run_id = begin(source)
     source.execute("SET check_function_bodies = off; SET row_security = off")
+    source.execute("SET pgagent.freeing = 'on'")  # as a restore, which frees no job
     source.execute(
         "UPDATE pgagent.pga_job SET jobagentid = NULL;"
         "CREATE TEMP TABLE run AS TABLE pgagent.pga_joblog;"

@@ -65,4 +65,4 @@ def test_pg_upgrade_keeps_everything_and_a_sweep_closes_what_ran():
             assert "the jobs go on in the place" in note
             unarmed = "SELECT DISTINCT jagunarmed FROM pgagent.pga_jobagent"
             assert conn.execute(unarmed).fetchall() == [(None,)]
-            assert sweep(conn) == 2
+            assert sweep(conn) == 3

@@ -374,7 +374,7 @@ BEGIN
             PERFORM set_config('pgagent.freeing', 'on', true);
             DELETE FROM pgagent.pga_jobagent WHERE jagpid = p_agent_id;
         EXCEPTION WHEN OTHERS THEN
-            told := told || pgagent.pga_agent_tell(NULL, NULL,
+            told := told || pgagent.pga_agent_tell(NULL::integer, NULL::bigint,
                 format('agent %s on %s is gone (%s), but its row can''t be deleted: %s',
                        p_agent_id, v_agent.jagstation, p_reason, SQLERRM));
         END;
@@ -401,7 +401,7 @@ BEGIN
             SELECT b.* INTO buried, told FROM pgagent.pga_agent_bury_run(p_job_id, p_killed, p_reason) AS b;
             -- Claimed, but died before it could log the run, or somebody has deleted that.
             IF pgagent.pga_agent_free(p_job_id, p_agent_id) THEN
-                told := told || pgagent.pga_agent_tell(p_job_id, NULL, 'freed: its agent is gone, and no run of it was under way'::text);
+                told := told || pgagent.pga_agent_tell(p_job_id, NULL::bigint, 'freed: its agent is gone, and no run of it was under way'::text);
             END IF;
         END IF;
         RETURN;
@@ -409,7 +409,7 @@ BEGIN
         WHEN lock_not_available OR deadlock_detected THEN
             is_locked := true;
         WHEN OTHERS THEN
-            told := pgagent.pga_agent_tell(p_job_id, NULL, format('its run can''t be closed: %s', SQLERRM));
+            told := pgagent.pga_agent_tell(p_job_id, NULL::bigint, format('its run can''t be closed: %s', SQLERRM));
     END;
     buried := 0;
     IF is_locked THEN
@@ -419,7 +419,7 @@ BEGIN
     BEGIN
         PERFORM pgagent.pga_agent_free(p_job_id, p_agent_id);
     EXCEPTION WHEN OTHERS THEN
-        told := told || pgagent.pga_agent_tell(p_job_id, NULL, format('it can''t be freed: %s', SQLERRM));
+        told := told || pgagent.pga_agent_tell(p_job_id, NULL::bigint, format('it can''t be freed: %s', SQLERRM));
     END;
 END;
 $$;
@@ -453,7 +453,7 @@ BEGIN
     LOOP
         IF pgagent.pga_run_abort(v_run_id, v_reason) > 0 THEN
             buried := buried + 1;
-            told := told || pgagent.pga_agent_tell(p_job_id, v_run_id, NULL);
+            told := told || pgagent.pga_agent_tell(p_job_id, v_run_id, NULL::text);
         END IF;
     END LOOP;
 END;
@@ -490,7 +490,7 @@ BEGIN
     told := '[]';
     IF p_run_id IS NULL THEN
         IF pgagent.pga_agent_free(p_job_id, p_agent_id) THEN
-            told := pgagent.pga_agent_tell(p_job_id, NULL, p_reason);
+            told := pgagent.pga_agent_tell(p_job_id, NULL::bigint, p_reason);
         END IF;
         RETURN;
     ELSIF p_is_under_way THEN
@@ -499,7 +499,7 @@ BEGIN
         buried := pgagent.pga_run_abort(p_run_id, p_reason);
     END IF;
     IF buried > 0 THEN
-        told := pgagent.pga_agent_tell(p_job_id, p_run_id, NULL);
+        told := pgagent.pga_agent_tell(p_job_id, p_run_id, NULL::text);
     END IF;
 EXCEPTION
     WHEN lock_not_available OR deadlock_detected THEN

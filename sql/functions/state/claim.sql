@@ -127,8 +127,8 @@ BEGIN
         -- The first step is the one that has been started. Texts of a few are in the answer,
         -- those of many or long ones are not: the agent has more to do than to wait for them.
         RETURN QUERY
-        SELECT c.run_id, j.jobid, left(j.jobname, 1000), extract(epoch FROM j.jobtimeout)::double precision,
-               f.jslid, s.jstid, left(s.jstname, 1000), s.jstkind::text,
+        SELECT c.run_id, j.jobid, left(j.jobname, 16384), extract(epoch FROM j.jobtimeout)::double precision,
+               f.jslid, s.jstid, left(s.jstname, 16384), s.jstkind::text,
                CASE WHEN s.is_short THEN s.jstcode END, s.jstdbname::text,
                CASE WHEN s.is_short THEN s.jstconnstr END, s.jstonerror::text, s.jstmode,
                extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
@@ -176,7 +176,7 @@ DECLARE
 BEGIN
     SELECT a.jagstation INTO v_station FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     RETURN QUERY
-    SELECT j.jobid, left(j.jobname, 1000), CASE
+    SELECT j.jobid, left(j.jobname, 16384), CASE
         WHEN greatest(j.jobnextrun, s.jsauntil) <= statement_timestamp() THEN 0
         ELSE extract(epoch FROM greatest(j.jobnextrun, s.jsauntil) - statement_timestamp())::double precision END
     FROM pgagent.pga_job AS j
