@@ -1,5 +1,6 @@
 """What happens to a run whose job is changed or deleted meanwhile."""
 
+from documents import inline
 from jobs import add_job, add_schedule, add_step, batch, job, runs, step_runs
 
 from .runner_process import ended_runs, running_step
@@ -75,7 +76,7 @@ def test_a_job_disabled_while_it_runs_ends_and_stays_quiet(conn, runner, gate):
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
     running_step(conn)
 
-    conn.execute("UPDATE pgagent.pga_job SET jobenabled = false")
+    conn.execute(inline("docs/operating.md", "UPDATE pgagent.pga_job SET jobenabled"))
     open_gate()
 
     assert ended_runs(conn) == "s"

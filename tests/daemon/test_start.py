@@ -322,7 +322,7 @@ GRANTS = (
         "DELETE ON pgagent.pga_joblog",
         "USAGE ON SEQUENCE pgagent.pga_joblog_jlgid_seq",
         "EXECUTE ON FUNCTION pgagent.pga_run_abort(p_run_id bigint, p_reason text)",
-        "EXECUTE ON FUNCTION pgagent.pga_agent_leave(p_agent_id integer)",
+        "EXECUTE ON FUNCTION pgagent.pga_agent_leave(p_agent_id integer, p_reason text)",
     ],
 )
 def test_each_privilege_that_lacks_is_told_as_a_statement(conn, dsn, revoked):
@@ -331,7 +331,7 @@ def test_each_privilege_that_lacks_is_told_as_a_statement(conn, dsn, revoked):
             conn.execute(f"GRANT {grant} TO starter")
         with Registration(make_conninfo(dsn, user="starter"), "here", 20) as it:
             it.register()
-            it.leave()
+            it.leave("it was stopped")
         conn.execute(f"REVOKE {revoked} FROM starter")
         told = refusal(make_conninfo(dsn, user="starter"))
 
@@ -343,7 +343,7 @@ def test_each_privilege_that_lacks_is_told_as_a_statement(conn, dsn, revoked):
         conn.execute(f'GRANT {revoked} TO "starter"')
         with Registration(make_conninfo(dsn, user="starter"), "here", 20) as it:
             it.register()
-            it.leave()
+            it.leave("it was stopped")
 
 
 # While the runner waits

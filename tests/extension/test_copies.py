@@ -8,11 +8,15 @@ from datetime import timedelta
 import psycopg
 import pytest
 from daemon.runner_process import Daemon42, Runner, ended_runs
+from documents import block, inline
 from jobs import add_job, add_schedule, job, runs
 from pgagent_runner.catalog.install import init
 from support import ROOT, poll
 from transitions import claim, finish_run, register, sweep
 
+ARM = block("docs/operating.md", "SELECT pgagent.arm()")
+START_ARMED = inline("docs/operating.md", "pgagent run --arm").split()[2:]
+assert inline("docs/upgrading.md", "pgagent run --arm").split()[2:] == START_ARMED
 AS_DUMPED = "was running when the database was dumped"
 UNARMED = "SELECT jagunarmed FROM pgagent.pga_jobagent WHERE jagpid = pg_backend_pid()"
 STATE = "SELECT state FROM pgagent.job_status WHERE job_id = %s"
@@ -59,7 +63,7 @@ def moved(source, new_database, dump, restore, administration):
 
 
 def arm(session):
-    return session.execute("SELECT pgagent.arm()").fetchone()[0]
+    return session.execute(ARM).fetchone()[0]
 
 
 def one(session, query, *parameters):
@@ -705,7 +709,7 @@ def test_a_runner_says_that_it_starts_nothing_and_goes_on_at_once(restored):
 
 def test_a_runner_that_is_told_to_arms(restored):
     copy, dsn = restored
-    with Runner("--arm", dsn) as runner:
+    with Runner(*START_ARMED, dsn) as runner:
         assert ended_runs(copy) == "s"
         runner.says('the jobs of database "copied" are armed: 1 of 1 are due')
         assert "this is a copy" not in runner.log

@@ -9,7 +9,14 @@ import pytest
 from jobs import add_job, job, runs, step_runs
 from pgagent_runner import libpq
 from pgagent_runner.catalog import CutError, connection, lanes
-from pgagent_runner.model import EndedStep, Ending, Outcome, RunStatus, StepStatus
+from pgagent_runner.model import (
+    EndedStep,
+    Ending,
+    Outcome,
+    RunStatus,
+    ServerSession,
+    StepStatus,
+)
 from support import poll
 
 from .recording import Recorded
@@ -204,7 +211,7 @@ def test_a_run_is_aborted_beside_slow_records(conn, claims, ledger, slowness, lo
     poll(lambda: fired(conn) == 1)
 
     assert_at_once(ledger, quick)
-    ledger.note_session(conn.info.backend_pid)
+    ledger.note_session(ServerSession(conn.info.backend_pid, None, is_pooled=False))
     close(ledger, second).result(timeout=10)
 
     slowness.close()
@@ -221,7 +228,7 @@ def test_a_record_that_the_server_is_at_work_on_is_not_broken_off(
 
     for _ in range(20):
         ledger.break_off_silent(0)
-        ledger.note_session(conn.info.backend_pid)
+        ledger.note_session(ServerSession(conn.info.backend_pid, None, is_pooled=False))
     assert fired(conn) == 1
 
     slowness.close()

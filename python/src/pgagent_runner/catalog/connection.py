@@ -137,9 +137,13 @@ class Connection(psycopg.AsyncConnection[Row]):
         return is_silent
 
     def is_silent(self, seconds: float) -> bool:
-        """Tell whether it has waited for an answer for so long."""
+        """Tell whether it has waited for so long, and nothing has come.
+
+        A loop that has stood still for a while has not read yet what has.
+        """
         asked = self._asked
-        return asked is not None and asked < time.monotonic() - seconds
+        is_late = asked is not None and asked < time.monotonic() - seconds
+        return is_late and not libpq.is_readable(self.fileno())
 
     def break_off(self) -> None:
         """Have whatever waits for an answer fail."""
