@@ -161,3 +161,24 @@ def test_a_slow_record_keeps_no_runner_from_stopping(conn, dsn, runner):
         poll(lambda: swept(other) and agents(other) == [])
     assert [status for status, _ in runs(conn, bad)] == ["d"]
     assert job(conn, bad, "jobagentid") is None
+
+
+def test_a_trigger_that_ends_its_session_keeps_no_other_run_from_being_recorded(
+    conn, runner, long_run
+):
+    ends = "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1);"
+    conn.execute(FUNCTION.format(ends) + ";" + TRIGGER.format("TRIGGER", ""))
+    bad = add_job(conn, "SELECT 1/0", name="bad")
+
+    assert_that_others_run(conn)
+
+    told = f"run {runs_of(conn, bad)[-1]} of job {bad} (bad), trying again: "
+    runner.says(f"could not record {told}terminating connection")
+    conn.execute("DROP TRIGGER alert ON pgagent.pga_jobsteplog")
+    assert ended_runs(conn, bad) == "f"
+    long_run()
+
+
+def runs_of(conn, job_id):
+    query = "SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = %s ORDER BY jlgid"
+    return [run_id for (run_id,) in conn.execute(query, [job_id])]

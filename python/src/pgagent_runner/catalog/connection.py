@@ -84,6 +84,7 @@ _DEFAULTS = {
 }
 
 _TAKE_ANY_BYTES: LiteralString = "SET client_encoding = 'SQL_ASCII'"
+_LONGEST_TOLD = 32_768  # characters of an error
 _SLOWEST = 50_000  # characters a second that every network carries
 _SET_UP_TIME = 10.0  # seconds that a server has to make our settings
 _NO_ANSWER = f"the server has not answered for {_SET_UP_TIME:g} s"
@@ -347,9 +348,14 @@ def translated_errors(session: BlockingConnection | Connection) -> Iterator[None
     try:
         yield
     except psycopg.Error as e:
-        message = e.diag.message_primary or str(e).strip()
+        message = _shortened(e.diag.message_primary or str(e).strip())
         if e.diag.message_detail:
-            message = f"{message} ({e.diag.message_detail})"
+            message = f"{message} ({_shortened(e.diag.message_detail)})"
         if session.closed:
             raise CatalogLostError(message) from e
         raise BY_SQLSTATE.get(e.sqlstate or "", CatalogError)(message) from e
+
+
+def _shortened(text: str) -> str:
+    """Return a text, or its beginning: users' triggers may say megabytes."""
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…"

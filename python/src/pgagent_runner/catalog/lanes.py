@@ -39,6 +39,7 @@ _MOST_AT_ONCE = 200  # entries in a transaction
 _MOST_CHARACTERS = 4 << 20  # of output in a transaction of several entries
 _LOCKED = "55P03"
 _CANCELLED = "57014"
+_TERMINATED = "57P01"
 _LAST_WORDS = 1.0  # seconds that the server has to answer in the end
 PATIENCE = 0.3  # seconds after which others do not wait any longer
 _MOST_LANES = 12
@@ -285,6 +286,9 @@ class Lanes:
                 if lane.session.now is None and len(self._busy) > 1:
                     self._do_without(lane)
                     return
+                if _sqlstate(e) == _TERMINATED and not self._closed.is_set():
+                    self._note_terminated(lane, e)
+                    return
                 log.warning("could not record, trying again: %s", e)
                 if await is_set_within(self._closed, backoff):
                     raise
@@ -410,11 +414,7 @@ class Lanes:
         elif entry.refusals < _MOST_REFUSALS and (
             is_last or _sqlstate(error).startswith(_PASSING)
         ):
-            # It may pass, and a run must not count as running for ever.
-            log.warning("could not record, trying again: %s", error)
-            backoff = Backoff(_FIRST_DELAY * 2**entry.refusals, _LONGEST_DELAY)
-            entry.refusals += 1
-            self._put_later(entry, backoff)
+            self._try_again_later(entry, error)
         elif is_last:
             raise error
         else:
@@ -422,6 +422,29 @@ class Lanes:
             entry.refusals = 0
             way = Way.ALONE if lane.way is Way.TOGETHER else lane.way
             self._put(entry, way, first=True)
+
+    def _note_terminated(self, lane: _Lane, error: CatalogError) -> None:
+        """Have entries written apart: the trigger of one may have ended the session."""
+        if len(lane.entries) > 1:
+            self._split(lane.entries)
+            return
+        (entry,) = lane.entries
+        self._habits.note_trouble(entry)
+        if entry.refusals == _MOST_REFUSALS:
+            raise error
+        self._try_again_later(entry, error)
+
+    def _try_again_later(self, entry: Entry, error: CatalogError) -> None:
+        """It may pass, and a run must not count as running for ever."""
+        run = entry.run
+        log.warning(
+            *("could not record run %s of job %s (%s), trying again: %s", run.id),
+            *(run.job_id, run.job_name, error),
+            extra=run.about(),
+        )
+        backoff = Backoff(_FIRST_DELAY * 2**entry.refusals, _LONGEST_DELAY)
+        entry.refusals += 1
+        self._put_later(entry, backoff)
 
     def _split(self, entries: list[Entry]) -> None:
         """Write those together that have always been quick, and each other alone."""
