@@ -435,7 +435,7 @@ class Lanes:
         self._try_again_later(entry, error)
 
     def _try_again_later(self, entry: Entry, error: CatalogError) -> None:
-        """It may pass, and a run must not count as running for ever."""
+        """Have it tried again: a run must not count as running for ever."""
         run = entry.run
         log.warning(
             *("could not record run %s of job %s (%s), trying again: %s", run.id),
