@@ -18,6 +18,8 @@ from contextlib import suppress
 def peak():
     return int(next(l for l in open('/proc/self/status') if 'VmHWM' in l).split()[1])
 with psycopg.connect(sys.argv[1], autocommit=True) as conn:
+    # Who shows what the server says has to read it, as the agent does for its log.
+    conn.add_notice_handler(lambda said: said.message_primary)
     before = peak()
     with suppress(psycopg.Error):
         conn.execute(sys.argv[2])
