@@ -8,7 +8,8 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema arming agent session job schedule timezone log skip aside retention)
+	schema arming agent session run_as isolation job schedule timezone log skip aside request change \
+	retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/sequences state/make_up state/zones state/refuse state/triggers state/arming \

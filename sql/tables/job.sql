@@ -30,7 +30,11 @@ CREATE TABLE pgagent.pga_job (
     jobkeepfor interval
         CONSTRAINT pga_job_jobkeepfor_check CHECK (jobkeepfor > interval '0'),
     jobkeepruns integer
-        CONSTRAINT pga_job_jobkeepruns_check CHECK (jobkeepruns > 0)
+        CONSTRAINT pga_job_jobkeepruns_check CHECK (jobkeepruns > 0),
+    -- Since 5.1.0
+    jobowner name,
+    jobownerid oid,
+    jobchangeid bigint
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
@@ -60,6 +64,9 @@ COMMENT ON COLUMN pgagent.pga_job.jobmissedlimit IS 'How late a run may begin: a
 COMMENT ON COLUMN pgagent.pga_job.jobdeaths IS 'How many runners in a row have died while they executed this job; three disable it.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in the log; NULL: for ever.';
 COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
+COMMENT ON COLUMN pgagent.pga_job.jobowner IS 'The role that owns the job, and that its steps run as; NULL: nobody does, and they run with the login of the runner.';
+COMMENT ON COLUMN pgagent.pga_job.jobownerid IS 'Its object id, kept by triggers; if that is not the id of the role of this name, nothing runs.';
+COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'The last change of its definition in pga_jobchange, kept by triggers; NULL: none is known.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
 
@@ -99,7 +106,10 @@ CREATE TABLE pgagent.pga_jobstep (
     jstmode text NOT NULL DEFAULT 'single'
         CONSTRAINT pga_jobstep_jstmode_check CHECK (
             jstmode = 'single' OR (jstmode IN ('autocommit', 'atomic') AND jstkind = 's')
-        )
+        ),
+    -- Since 5.1.0
+    jstrunas name,
+    jstrunasid oid
 );
 CREATE INDEX pga_jobstep_jobid ON pgagent.pga_jobstep (jstjobid);
 
@@ -122,6 +132,8 @@ COMMENT ON COLUMN pgagent.pga_jobstep.jstretrydelay IS 'How long to wait before 
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretrybackoff IS 'How many times longer to wait before each further retry: 1=always the same, 2=twice as long.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstretryon IS 'After what to try again: SQLSTATEs or their first two characters, exit codes, ''connection'', ''timeout'', ''any''. NULL: lost connections, 40001, 40P01, 55P03 and 57P01 to 57P03 for SQL; any exit code for batch.';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstmode IS 'How an SQL step is sent: single=as one query, in one transaction unless it says otherwise; autocommit=statement by statement, each on its own; atomic=in one transaction with its own log row, in the database of the jobs only.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstrunas IS 'The role that the step runs as; NULL: the owner of the job, if it has one.';
+COMMENT ON COLUMN pgagent.pga_jobstep.jstrunasid IS 'Its object id, which counts like pga_job.jobownerid.';
 COMMENT ON CONSTRAINT pga_jobstep_check ON pgagent.pga_jobstep IS 'Only SQL steps have a connection string, and they have it or a database.';
 COMMENT ON CONSTRAINT pga_jobstep_check1 ON pgagent.pga_jobstep IS 'Only SQL steps have a database, and they have it or a connection string.';
 

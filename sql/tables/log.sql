@@ -13,7 +13,12 @@ CREATE TABLE pgagent.pga_joblog (
     jlgstation text,
     jlgscheduled timestamptz,
     jlgmessage text,
-    jlgcancel text
+    jlgcancel text,
+    -- Since 5.1.0
+    jlgstartedby name,
+    jlgstartedvia text,
+    jlgchangeid bigint,
+    jlgrestartof bigint
 );
 -- A job's runs, the latest first; with the status, for pgAdmin's list of jobs.
 CREATE INDEX pga_joblog_jobid ON pgagent.pga_joblog (jlgjobid, jlgid DESC) INCLUDE (jlgstatus);
@@ -32,6 +37,10 @@ COMMENT ON COLUMN pgagent.pga_joblog.jlgstation IS 'The host of that agent.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgscheduled IS 'When the run was due.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run ended as it did; NULL after success.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgcancel IS 'Who has asked for the run to be stopped, and when; NULL: nobody.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstartedby IS 'The role that has asked for the run; NULL: a schedule has started it, or that is not known.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgstartedvia IS 'What has started the run: schedule, run_job, jobnextrun (somebody has written that column, as pgAdmin does); NULL: not known.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgchangeid IS 'The last change of the job''s definition in pga_jobchange before the run; NULL: none was known.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgrestartof IS 'The run that it repeats; NULL: none.';
 COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
 
 CREATE TABLE pgagent.pga_jobsteplog (

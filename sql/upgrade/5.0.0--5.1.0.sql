@@ -92,3 +92,55 @@ CREATE TABLE pgagent.pga_arming (
 );
 
 DROP FUNCTION IF EXISTS pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz);
+
+-- Owners, wishes and changes: nothing has any so far.
+ALTER TABLE pgagent.pga_job ADD COLUMN jobowner name, ADD COLUMN jobownerid oid, ADD COLUMN jobchangeid bigint;
+ALTER TABLE pgagent.pga_jobstep ADD COLUMN jstrunas name, ADD COLUMN jstrunasid oid;
+ALTER TABLE pgagent.pga_joblog
+    ADD COLUMN jlgstartedby name, ADD COLUMN jlgstartedvia text, ADD COLUMN jlgchangeid bigint, ADD COLUMN jlgrestartof bigint;
+CREATE TABLE pgagent.pga_run_as (
+    rasrole name NOT NULL PRIMARY KEY,
+    rasroleid oid,
+    rasby text NOT NULL DEFAULT 'ticket'
+        CONSTRAINT pga_run_as_rasby_check CHECK (rasby IN ('ticket', 'login')),
+    raslogin name NOT NULL,
+    rasloginid oid,
+    rasallowedat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    rasallowedby name NOT NULL DEFAULT CURRENT_USER
+);
+CREATE TABLE pgagent.pga_isolation (
+    isoid boolean NOT NULL PRIMARY KEY DEFAULT true
+        CONSTRAINT pga_isolation_isoid_check CHECK (isoid),
+    isosince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    isoby name NOT NULL DEFAULT CURRENT_USER
+);
+CREATE TABLE pgagent.pga_jobrequest (
+    jrqid bigint NOT NULL PRIMARY KEY,
+    jrqjobid integer NOT NULL
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jrqat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jrqby name NOT NULL DEFAULT CURRENT_USER,
+    jrqvia text NOT NULL,
+    jrqfromstep integer,
+    jrqparameters jsonb,
+    jrqscheduled timestamptz,
+    jrqrestartof bigint
+);
+-- A job's wishes, the oldest first.
+CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jrqid);
+CREATE TABLE pgagent.pga_jobchange (
+    jchid bigserial NOT NULL PRIMARY KEY,
+    -- Without a reference: the changes of a job outlive it.
+    jchjobid integer NOT NULL,
+    jchat timestamptz NOT NULL DEFAULT clock_timestamp(),
+    jchby name NOT NULL DEFAULT CURRENT_USER,
+    jchobject text NOT NULL
+        CONSTRAINT pga_jobchange_jchobject_check CHECK (jchobject IN ('job', 'step', 'schedule', 'exception')),
+    jchobjectid integer NOT NULL,
+    jchaction text NOT NULL
+        CONSTRAINT pga_jobchange_jchaction_check CHECK (jchaction IN ('insert', 'update', 'delete')),
+    jchowner name,
+    jchold jsonb,
+    jchnew jsonb
+);
+CREATE INDEX pga_jobchange_jobid ON pgagent.pga_jobchange (jchjobid, jchid);

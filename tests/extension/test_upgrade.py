@@ -118,6 +118,12 @@ OF_IMAGES = [
 ]
 
 
+def columns_of(before, table, rows):
+    """Return rows without the columns that the table has got since."""
+    names = before[table][0].keys() if before[table] else ()
+    return [{name: row[name] for name in names} for row in rows]
+
+
 def assert_images(conn, before):
     after = contents(conn)
     images = [[row[name] for name in OF_IMAGES] for row in after["pga_schedule"]]
@@ -125,7 +131,7 @@ def assert_images(conn, before):
         for row in tables["pga_schedule"]:
             for name in OF_IMAGES:
                 del row[name]
-    assert {table: after[table] for table in before} == before
+    assert {table: columns_of(before, table, rows) for table, rows in after.items() if table in before} == before
     conn.execute("UPDATE pgagent.pga_schedule SET jscenabled = jscenabled")
     rows = contents(conn)["pga_schedule"]
     assert images == [[row[name] for name in OF_IMAGES] for row in rows]

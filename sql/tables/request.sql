@@ -1,0 +1,29 @@
+-- request.sql: wishes that a job run, other than by writing pga_job.jobnextrun.
+
+CREATE TABLE pgagent.pga_jobrequest (
+    jrqid bigint NOT NULL PRIMARY KEY,
+    jrqjobid integer NOT NULL
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jrqat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jrqby name NOT NULL DEFAULT CURRENT_USER,
+    jrqvia text NOT NULL,
+    jrqfromstep integer,
+    jrqparameters jsonb,
+    jrqscheduled timestamptz,
+    jrqrestartof bigint
+);
+-- A job's wishes, the oldest first.
+CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jrqid);
+
+COMMENT ON TABLE pgagent.pga_jobrequest IS
+'Wishes that a job run. The claim takes the oldest of a job and deletes it.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqid IS 'The id that the run will have in pga_joblog.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqjobid IS 'The job.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqat IS 'When it was asked for.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqby IS 'Who has asked.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqvia IS 'By what means: run_job.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqfromstep IS 'The step from which the run begins; NULL: the first.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqparameters IS 'Not used yet.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqscheduled IS 'The time of a schedule that the run stands for; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqrestartof IS 'The run that it repeats; NULL: none.';
+
