@@ -101,6 +101,24 @@ def impatient_role(_: Lab, __: Server, conn: Connection) -> Iterator[None]:
     terminate_others(conn)
 
 
+def use_up(conn: Connection) -> None:
+    """Fill what the log still has, smaller and smaller parts at a time.
+
+    What was refused leaves room behind, which is made use of as soon as it is vacuumed.
+    """
+    for rows in 10_000, 100, 1:
+        with suppress(psycopg.errors.DiskFull):
+            while True:
+                conn.execute(
+                    "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgagentid)"
+                    " SELECT min(jobid), 's', 1 FROM pgagent.pga_job,"
+                    " generate_series(1, %s) GROUP BY generate_series",
+                    [rows],
+                )
+        if rows > 1:
+            conn.execute("VACUUM pgagent.pga_joblog")
+
+
 @contextmanager
 def full_disk(_: Lab, cluster: Server, conn: Connection) -> Iterator[None]:
     """Fill the disk of the log tables; raise CalledProcessError if not permitted."""
@@ -112,18 +130,9 @@ def full_disk(_: Lab, cluster: Server, conn: Connection) -> Iterator[None]:
             conn.execute(f"ALTER TABLE pgagent.{name} SET TABLESPACE small".encode())
         for name in indexes:
             conn.execute(f"ALTER INDEX pgagent.{name} SET TABLESPACE small".encode())
+        conn.execute("VACUUM pgagent.pga_joblog")  # which keeps files of its own
         ballast = fill(directory)
-        with suppress(psycopg.errors.DiskFull):  # and use up what the tables still have
-            conn.execute(
-                "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgagentid)"
-                " SELECT jobid, 's', 1 FROM pgagent.pga_job, generate_series(1, 100000)"
-            )
-        with suppress(psycopg.errors.DiskFull):
-            while True:
-                conn.execute(
-                    "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgagentid)"
-                    " SELECT min(jobid), 's', 1 FROM pgagent.pga_job"
-                )
+        use_up(conn)
         yield
         ballast.unlink()
         for name in tables:

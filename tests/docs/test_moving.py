@@ -128,7 +128,9 @@ def both():
                 launchers = (
                     "FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher'"
                 )
-                poll(lambda: server.ask(f"SELECT count(*) {launchers}") == 1)
+                # One that is only beginning would be started anew.
+                begun = f"SELECT count(*) {launchers} AND state = 'idle'"
+                poll(lambda: server.ask(begun) == 1)
                 server.conn.execute(f"SELECT pg_terminate_backend(pid) {launchers}")
                 poll(lambda: server.ask(f"SELECT count(*) {launchers}") == 0)
             server.conn.execute(RAN)
