@@ -110,7 +110,7 @@ BEGIN
     ELSIF p_allowed.raslogin !~ '^pgagent_as_[0-9]+_[0-9]+$' OR v_login.rolinherit OR v_login.rolcreaterole
           OR v_login.rolcreatedb OR v_login.rolreplication OR v_login.rolbypassrls THEN
         RETURN format('the login "%s" has rights of its own', p_allowed.raslogin);
-    ELSIF ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
+    ELSIF ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
           IS DISTINCT FROM ARRAY[p_allowed.rasroleid] OR NOT pgagent.pga_may_become(p_allowed.rasloginid, p_allowed.rasroleid) THEN
         RETURN format('the login "%s" is not a member of "%s" alone', p_allowed.raslogin, p_allowed.rasrole);
     END IF;
