@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import psycopg
 from psycopg import pq
@@ -99,11 +99,13 @@ async def connect(
     cancellation: Cancellation,
     output: BoundedOutput,
     on_shortage: Callable[[], None],
+    log_in: Callable[[], Awaitable[pq.abc.PGconn]] | None = None,
 ) -> pq.abc.PGconn:
     """Open a connection, waiting for a free one as long as it takes.
 
-    Whenever there is none, `on_shortage` is called. Raise StepError if the server
-    cannot be reached or refuses for another reason, StepAbortedError when cancelled.
+    As another user than the parameters name, if `log_in` does. Whenever there is none,
+    `on_shortage` is called. Raise StepError if the server cannot be reached or refuses
+    for another reason, StepAbortedError when cancelled.
     """
 
     async def wait_for(waiter: Waiter, seconds: float) -> None:
@@ -113,6 +115,8 @@ async def connect(
     backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:
+            if log_in is not None:
+                return await log_in()
             return await libpq.connect(parameters, wait_for)
         except psycopg.Error as error:
             reason = str(error).strip()
