@@ -105,6 +105,11 @@ def clean(conn) -> None:
         conn.execute(f"ROLLBACK PREPARED '{gid}'")
     conn.execute("REVOKE team_b FROM team_a, team_l")
     conn.execute("DROP FUNCTION IF EXISTS app.sd(); DROP VIEW IF EXISTS app.v")
+    conn.execute("ALTER SYSTEM RESET ALL")
+    conn.execute("ALTER TABLE app.secret_b OWNER TO team_b")
+    conn.execute(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE team_b REVOKE ALL ON TABLES FROM team_a"
+    )
     for role in ("postgres", "m_agent", "team_a", "team_l"):
         conn.execute(f"ALTER ROLE {role} RESET ALL")
         conn.execute(f"DROP SCHEMA IF EXISTS {role}_evil CASCADE")
@@ -121,4 +126,3 @@ def agent(bazaar):
 def role(request):
     """A role of each kind: by ticket, and by its own login."""
     return ROLES[request.param]
-

@@ -116,12 +116,16 @@ ESCAPES = {
         " RAISE NOTICE 'PROBE dblink/dblink BJS'; END IF; END $$",
         needs=("contrib",),
     ),
-    "SET SESSION AUTHORIZATION to a superuser": way("SET SESSION AUTHORIZATION postgres"),
+    "SET SESSION AUTHORIZATION to a superuser": way(
+        "SET SESSION AUTHORIZATION postgres"
+    ),
     "setting of one's own login": way(
         "RESET ROLE",
         "DO $$BEGIN EXECUTE format('ALTER ROLE %I SET role = team_b', session_user); END$$",
     ),
-    "GRANT of another role": way("RESET ROLE", "GRANT team_b TO @ROLE@", "SET ROLE team_b"),
+    "GRANT of another role": way(
+        "RESET ROLE", "GRANT team_b TO @ROLE@", "SET ROLE team_b"
+    ),
     # and others
     "SET LOCAL ROLE": way("BEGIN", "SET LOCAL ROLE NONE", "@PROBE@", "COMMIT"),
     "SET LOCAL SESSION AUTHORIZATION": way(
@@ -131,26 +135,40 @@ ESCAPES = {
     "set_config of the session's user": way(
         "SELECT set_config('session_authorization', 'postgres', false)"
     ),
-    "UPDATE of pg_settings": way(
-        "UPDATE pg_settings SET setting = 'none' WHERE name = 'role'"
-    ),
     "predefined role": way(
         "SET ROLE pg_read_server_files",
-        "DO $$BEGIN RAISE NOTICE 'PROBE files/files --S'; END$$",
+        "DO $$BEGIN IF current_user = 'pg_read_server_files' THEN"
+        " RAISE NOTICE 'PROBE files/files --S'; END IF; END$$",
     ),
     "prepared statement": way(f"PREPARE p AS SELECT {_CONFIG}", "EXECUTE p"),
     "EXPLAIN ANALYZE": way(f"EXPLAIN (ANALYZE, COSTS OFF) SELECT {_CONFIG}"),
     "prepared transaction": way("BEGIN", "PREPARE TRANSACTION 'two'", "RESET ROLE"),
     "rolled back savepoint": way(
-        "BEGIN", "SAVEPOINT s", "RESET ROLE", "SAVEPOINT t", "ROLLBACK TO t", "@PROBE@", "COMMIT"
+        "BEGIN",
+        "SAVEPOINT s",
+        "RESET ROLE",
+        "SAVEPOINT t",
+        "ROLLBACK TO t",
+        "@PROBE@",
+        "COMMIT",
     ),
     "rolled back transaction": way("ROLLBACK", "RESET ROLE"),
-    "failed transaction": way("BEGIN", "DO $$BEGIN PERFORM 1 / 0; EXCEPTION WHEN OTHERS THEN EXECUTE 'RESET ROLE'; END$$", "@PROBE@", "COMMIT"),
+    "failed transaction": way(
+        "BEGIN",
+        "DO $$BEGIN PERFORM 1 / 0; EXCEPTION WHEN OTHERS THEN EXECUTE 'RESET ROLE'; END$$",
+        "@PROBE@",
+        "COMMIT",
+    ),
     "cursor that resets when it is fetched from": way(
-        "BEGIN", f"DECLARE c CURSOR FOR SELECT {_CONFIG}", "FETCH c", "@PROBE@", "COMMIT"
+        "BEGIN",
+        f"DECLARE c CURSOR FOR SELECT {_CONFIG}",
+        "FETCH c",
+        "@PROBE@",
+        "COMMIT",
     ),
     "default of a column": way(
-        f"CREATE TEMP TABLE d (x text DEFAULT {_CONFIG}, y int)", "INSERT INTO d (y) VALUES (1)"
+        f"CREATE TEMP TABLE d (x text DEFAULT {_CONFIG}, y int)",
+        "INSERT INTO d (y) VALUES (1)",
     ),
     "domain's check": way(
         f"CREATE DOMAIN pg_temp.dom AS text CHECK ({_CONFIG} IS NOT NULL)",
@@ -184,19 +202,17 @@ ESCAPES = {
         "DO LANGUAGE plpython3u $f$plpy.execute(GD['reset'])$f$",
         needs=("plpython",),
     ),
-    "file of the server": way(
+    "program on the server's machine": way(
         "RESET ROLE",
-        "CREATE TEMP TABLE f (line text)",
-        "COPY f FROM PROGRAM 'id'",
-        "DO $$BEGIN RAISE NOTICE 'PROBE copy/copy --S'; END$$",
+        "DO $$BEGIN CREATE TEMP TABLE f (line text); COPY f FROM PROGRAM 'id';"
+        " RAISE NOTICE 'PROBE copy/copy --S'; END$$",
     ),
     "event trigger": way(
         "RESET ROLE",
-        "CREATE FUNCTION app.et() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN END$$",
-        "CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION app.et()",
-        "DO $$BEGIN RAISE NOTICE 'PROBE trigger/trigger --S'; END$$",
-        "DROP EVENT TRIGGER et",
-        "DROP FUNCTION app.et()",
+        "DO $$BEGIN"
+        " CREATE FUNCTION pg_temp.et() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
+        " CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION pg_temp.et();"
+        " RAISE NOTICE 'PROBE trigger/trigger --S'; DROP EVENT TRIGGER et; END$$",
     ),
     "foreign server with a mapping for the runner's login": way(
         "RESET ROLE",
@@ -205,8 +221,12 @@ ESCAPES = {
         needs=("contrib",),
     ),
     "GRANT of a table": way(
-        "RESET ROLE", "GRANT SELECT ON app.secret_b TO @ROLE@", "SET ROLE @ROLE@",
-        "@PROBE@", "RESET ROLE", "REVOKE SELECT ON app.secret_b FROM @ROLE@",
+        "RESET ROLE",
+        "GRANT SELECT ON app.secret_b TO @ROLE@",
+        "SET ROLE @ROLE@",
+        "@PROBE@",
+        "RESET ROLE",
+        "REVOKE SELECT ON app.secret_b FROM @ROLE@",
     ),
     "view owned by the runner's login": way(
         "RESET ROLE",
@@ -218,12 +238,25 @@ ESCAPES = {
         "DROP VIEW app.v",
     ),
     "another role made": way(
-        "RESET ROLE", "CREATE ROLE pwned", "DROP ROLE pwned",
-        "DO $$BEGIN RAISE NOTICE 'PROBE role/role --S'; END$$",
+        "RESET ROLE",
+        "DO $$BEGIN CREATE ROLE pwned; DROP ROLE pwned;"
+        " RAISE NOTICE 'PROBE role/role --S'; END$$",
     ),
     "setting of the server": way(
-        "RESET ROLE", "ALTER SYSTEM SET log_min_messages = warning", "ALTER SYSTEM RESET log_min_messages",
-        "DO $$BEGIN RAISE NOTICE 'PROBE system/system --S'; END$$",
+        "RESET ROLE",
+        "ALTER SYSTEM SET deadlock_timeout = '987ms'",
+        "SELECT pg_reload_conf()",
+        "DO $$BEGIN IF pg_read_file('postgresql.auto.conf') ~ '987ms' THEN"
+        " RAISE NOTICE 'PROBE system/system --S'; END IF; END$$",
+    ),
+    "rights that other objects will have": way(
+        "RESET ROLE",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE team_b GRANT SELECT ON TABLES TO @ROLE@",
+        "DO $$BEGIN IF EXISTS (SELECT FROM pg_default_acl) THEN"
+        " RAISE NOTICE 'PROBE default/default B--'; END IF; END$$",
+    ),
+    "another's tables made one's own": way(
+        "RESET ROLE", "REASSIGN OWNED BY team_b TO @ROLE@", "SET ROLE @ROLE@"
     ),
     "what others do in this session: a table of theirs": way(
         "CREATE TEMP TABLE bookkeeping (done text)",

@@ -47,7 +47,8 @@ LEAVE = "; ".join(
 
 def made_due(admin, job_ids):
     admin.execute(
-        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ANY (%s)", [job_ids]
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ANY (%s)",
+        [job_ids],
     )
 
 

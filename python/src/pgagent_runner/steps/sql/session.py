@@ -141,13 +141,12 @@ class Session:
     def target(self) -> str:
         """The line that tells where this session is."""
         names = {"host": "host", "port": "port", "dbname": "db", "user": "user"}
-        target = describe_target(
+        return describe_target(
             {
                 name: getattr(self._pgconn, attribute).decode(errors="backslashreplace")
                 for name, attribute in names.items()
             }
         )
-        return target if self._persona is None else f"{target}\n{self._persona.line}"
 
     @property
     def persona(self) -> Persona | None:
