@@ -184,6 +184,26 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
 'Whether this job is enabled, and whether it was disabled for killing its runners.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_roles(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT r.refusal IS NULL, string_agg(format('step "%s"', r.jstname), ', ' ORDER BY r.jstname, r.jstid) || ': ' || COALESCE(
+        r.refusal, CASE WHEN r.run_as IS NULL THEN 'as the connection string or the runner says' ELSE format('as "%s"', r.run_as) END)
+    FROM (
+        SELECT s.jstname, s.jstid, pgagent.pga_step_refusal(p_job, s) AS refusal,
+               CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(s.jstrunas, p_job.jobowner) END AS run_as
+        FROM pgagent.pga_jobstep AS s
+        WHERE s.jstjobid = p_job.jobid AND s.jstenabled AND num_nonnulls(s.jstrunas, p_job.jobowner) > 0
+    ) AS r
+    GROUP BY r.refusal, r.run_as ORDER BY min(r.jstname);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_roles(pgagent.pga_job) IS
+'As which roles the steps of this job run, or why they must not; nothing if all run with the login of the runner.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_gates(p_job_id bigint, p_is_locked boolean)
 RETURNS TABLE (gate text, ok boolean, detail text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -214,9 +234,10 @@ BEGIN
                    pgagent.pga_explain_schedule(v_schedule));
     END LOOP;
     RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
-    IF pgagent.pga_job_gate(v_job) IS NOT NULL THEN
-        RETURN QUERY SELECT 'allowed', false, pgagent.pga_job_gate(v_job);
+    IF pgagent.pga_unarmed() IS NOT NULL THEN
+        RETURN QUERY SELECT 'allowed', false, pgagent.pga_unarmed();
     END IF;
+    RETURN QUERY SELECT 'run as', e.ok, e.detail FROM pgagent.pga_explain_roles(v_job) AS e;
     RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job, p_is_locked) AS e;
     RETURN QUERY SELECT 'set aside', e.ok, e.detail FROM pgagent.pga_explain_aside(v_job) AS e;
     RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;

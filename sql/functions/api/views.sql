@@ -75,7 +75,14 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
            (SELECT string_agg(format('schedule "%s" is in a time zone that this server does not know: %s',
                                      s.jscname, s.jsctimezone), '; ' ORDER BY s.jscid)
             FROM pgagent.pga_schedule AS s
-            WHERE s.jscjobid = j.jobid AND s.jscenabled AND pgagent.pga_zone_is_unknown(s))), '') AS problem
+            WHERE s.jscjobid = j.jobid AND s.jscenabled AND pgagent.pga_zone_is_unknown(s)),
+           (SELECT string_agg(DISTINCT r.refusal, '; ') FROM (
+                SELECT pgagent.pga_role_refusal(j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text,
+                                                s.jstconnstr <> '', s.jstmode, a) AS refusal
+                FROM pgagent.pga_jobstep AS s
+                LEFT JOIN pgagent.pga_run_as AS a ON a.rasrole = COALESCE(s.jstrunas, j.jobowner)
+                WHERE s.jstjobid = j.jobid AND s.jstenabled AND (s.jstrunas IS NOT NULL OR j.jobowner IS NOT NULL)
+            ) AS r)), '') AS problem
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
 LEFT JOIN LATERAL (

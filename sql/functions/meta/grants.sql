@@ -21,7 +21,7 @@ BEGIN
                    OR p.proname ~ '^pga_(agent|run|step|log)_' AND p.proname NOT IN ('pga_run_note', 'pga_step_refusal')
                    OR p.proname IN ('pga_look_again', 'pga_seconds_until_due', 'pga_job_skip', 'pga_job_passed',
                                     'pga_job_latest', 'pga_job_make_up', 'pga_job_after_run', 'pga_job_set_aside', 'pga_job_review',
-                                    'pga_login_ticket', 'allow_run_as', 'disallow_run_as'))
+                                    'pga_login_ticket', 'pga_login_make', 'pga_login_drop', 'allow_run_as', 'disallow_run_as'))
               AND CASE WHEN EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pgagent')
                   THEN EXISTS (
                       SELECT FROM pg_depend AS d

@@ -130,7 +130,10 @@ RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT COALESCE(
-        pgagent.pga_unarmed()
+        pgagent.pga_unarmed(),
+        CASE WHEN p_job.jobowner IS NOT NULL OR EXISTS (
+            SELECT FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job.jobid AND s.jstrunas IS NOT NULL
+        ) THEN 'steps of the job run as roles, which only a runner of 5.1 can become' END
     )
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_gate(pgagent.pga_job) IS

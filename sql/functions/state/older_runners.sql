@@ -3,6 +3,21 @@
 -- goes when no update from a version that calls it is offered any more; nothing else
 -- may use it.
 
+-- Up to 5.0 every step ran with the login of the runner.
+CREATE OR REPLACE FUNCTION pgagent.pga_run_due_as_roles()
+RETURNS integer[] LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT j.jobid FROM pgagent.pga_job AS j
+        WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND (j.jobowner IS NOT NULL OR EXISTS (
+            SELECT FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = j.jobid AND s.jstrunas IS NOT NULL
+        ))
+    )
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_due_as_roles() IS
+'The jobs that are due and not for runners of 5.0, for steps of them run as roles.';
+
 -- Up to 5.0 a claim did not say when to look again.
 CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(p_agent_id integer, p_limit integer)
 RETURNS TABLE (
@@ -21,11 +36,11 @@ AS $$
            COALESCE(c.step_conninfo, (SELECT s.jstconnstr FROM pgagent.pga_jobstep AS s WHERE s.jstid = c.step_id)),
            c.step_on_error, c.step_mode, c.step_timeout, c.step_retries, c.step_retry_delay,
            c.step_retry_backoff, c.step_retry_on
-    FROM pgagent.pga_run_claim(p_agent_id, p_limit, NULL::double precision, NULL::integer, NULL::integer[]) AS c
+    FROM pgagent.pga_run_claim(p_agent_id, p_limit, NULL::double precision, NULL::integer, pgagent.pga_run_due_as_roles()) AS c
     WHERE c.run_id IS NOT NULL
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer) IS
-'For runners of 5.0: claims runs as the function of five arguments does, which also says when to look again.';
+'For runners of 5.0: claims runs as the function of five arguments does, which also says when to look again; but no job of which steps run as roles.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_seconds_until_due(p_station text)
 RETURNS double precision LANGUAGE sql
@@ -33,10 +48,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a
                                  WHERE a.jagstation = $1 AND a.jagunarmed IS NOT NULL)
-        THEN pgagent.pga_look_again($1, NULL::integer[]) END
+        THEN pgagent.pga_look_again($1, pgagent.pga_run_due_as_roles()) END
 $$;
 COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
-'For runners of 5.0: what pga_look_again() returns; NULL on a copy that nobody has armed.';
+'For runners of 5.0: what pga_look_again() returns without the jobs that are not for them; NULL on a copy that nobody has armed.';
 
 -- Up to 5.0 a record came as arrays, one for each property of an entry.
 CREATE OR REPLACE FUNCTION pgagent.pga_run_record(

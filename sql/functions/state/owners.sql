@@ -62,6 +62,29 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_has_right(oid, text) IS
 'Whether a role may execute this function, one of those that do nothing, or there is no such right.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_ticket_problem(p_login oid)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner pg_roles;
+BEGIN
+    SELECT r.* INTO v_owner FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
+    WHERE p.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure;
+    RETURN CASE
+        WHEN v_owner.rolsuper THEN NULL
+        WHEN NOT v_owner.rolcreaterole THEN
+            format('"%s", the owner of pgagent.pga_login_ticket(), is neither a superuser nor has CREATEROLE, and can''t set passwords', v_owner.rolname)
+        -- From 16 on CREATEROLE alone is not enough.
+        WHEN current_setting('server_version_num')::integer >= 160000 AND p_login IS NOT NULL
+             AND NOT pg_has_role(v_owner.oid, p_login, 'MEMBER WITH ADMIN OPTION') THEN
+            format('"%s", the owner of pgagent.pga_login_ticket(), has no ADMIN OPTION on "%s"', v_owner.rolname, pg_get_userbyid(p_login))
+    END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_ticket_problem(oid) IS
+'Why no tickets can be given, here at all or for this login, in words; NULL if they can.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_login_problem(p_allowed pgagent.pga_run_as)
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -91,7 +114,7 @@ BEGIN
           IS DISTINCT FROM ARRAY[p_allowed.rasroleid] OR NOT pgagent.pga_may_become(p_allowed.rasloginid, p_allowed.rasroleid) THEN
         RETURN format('the login "%s" is not a member of "%s" alone', p_allowed.raslogin, p_allowed.rasrole);
     END IF;
-    RETURN NULL;
+    RETURN pgagent.pga_ticket_problem(p_allowed.rasloginid);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_login_problem(pgagent.pga_run_as) IS
@@ -118,6 +141,8 @@ BEGIN
     v_problem := CASE
         WHEN pgagent.pga_role_problem(p_run_as, p_run_as_id) IS NOT NULL THEN
             format('the step does not run, for %s; write anew as whom it is to run (jstrunas)', pgagent.pga_role_problem(p_run_as, p_run_as_id))
+        WHEN p_has_conninfo AND p_run_as IS NOT NULL THEN
+            format('the step has a connection string, which says as whom it runs: it can''t run as "%s", too', p_run_as)
         WHEN pgagent.pga_is_mighty(p_owner_id) THEN
             format('the owner "%s" of the job is a superuser, or a member of one: nothing runs as such', p_owner)
         WHEN pgagent.pga_is_mighty(p_run_as_id) THEN
@@ -225,3 +250,91 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_login_ticket(bigint, name, text) IS
 'How a runner becomes the role p_role for a step of the run p_run_id, which an agent of its login executes: the login, and by what means. By "ticket": the login has the password now that p_verifier, of SCRAM-SHA-256, is of, for 30 seconds; by "login": the runner has means of its own. Acts with the rights of the owner of this function; not for PUBLIC. Raises 22023 for another verifier, PGA01 unless the run is under way and the caller''s, 42501 if no step of its job runs as this role, or why it must not.';
+
+-- Triggers: they complete the pairs. Nobody is made to run as what he could not become
+-- himself.
+
+CREATE OR REPLACE FUNCTION pgagent.pga_role_id(p_where text, p_role name, p_old_role name, p_old_id oid)
+RETURNS oid LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id CONSTANT oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = p_role);
+    v_user CONSTANT oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user);
+    v_table CONSTANT pg_class := (SELECT c FROM pg_class AS c WHERE c.oid = 'pgagent.pga_job'::regclass);
+BEGIN
+    IF p_role IS NULL OR p_role = p_old_role AND v_id = p_old_id
+       -- Anybody can make the settings of a restore, but only he who owns the rows loads them.
+       OR pgagent.pga_restoring() AND pgagent.pga_may_become(v_user, v_table.relowner) THEN
+        RETURN v_id;
+    ELSIF v_id IS NULL THEN
+        RAISE EXCEPTION 'pgagent: %: there is no role "%"', p_where, p_role USING ERRCODE = 'undefined_object',
+            DETAIL = 'The name of a role of this server is wanted, in the case that it has.';
+    ELSIF pgagent.pga_is_mighty(v_id) THEN
+        PERFORM pgagent.pga_refuse(p_where, format('"%s" is a superuser, or a member of one', p_role),
+            'As such nothing runs; without an owner and a role to run as, steps run with the login of the runner.'::text);
+    ELSIF NOT pgagent.pga_may_become(v_user, v_id)
+          AND NOT (v_table.relrowsecurity AND pgagent.pga_has_right(v_user, 'pgagent.pga_may_edit_all()'::text)) THEN
+        RAISE EXCEPTION 'pgagent: %: "%" is no member of "%"', p_where, current_user, p_role
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Steps can run as roles that one may become by SET ROLE.';
+    END IF;
+    RETURN v_id;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_role_id(text, name, name, oid) IS
+'The object id that goes with a role that is written into p_where, in the place of the pair p_old_role and p_old_id. Raises 42704 if there is no such role, 22023 if it is a superuser, 42501 if the current user may not become it. While the owner of the tables restores a dump nothing is raised, and it is NULL for a role that is missing.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_own()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.jobownerid := pgagent.pga_role_id('pga_job.jobowner'::text, NEW.jobowner, OLD.jobowner, OLD.jobownerid);
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_own() IS
+'Trigger: completes the owner of a job by the object id, and refuses a role that the current user may not become. Raises what pga_role_id() does.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_run_as()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.jstrunasid := pgagent.pga_role_id('pga_jobstep.jstrunas'::text, NEW.jstrunas, OLD.jstrunas, OLD.jstrunasid);
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobstep_run_as() IS
+'Trigger: completes the role of a step by the object id, and refuses one that the current user may not become. Raises what pga_role_id() does.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_run_as_complete()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.rasroleid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.rasrole);
+    NEW.rasloginid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.raslogin);
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_as_complete() IS
+'Trigger: completes role and login by their object ids, NULL for what is missing.';
+
+-- Before pga_job_trigger and pga_jobstep_check, by their names. A runner writes none of
+-- these columns.
+DROP TRIGGER IF EXISTS pga_job_own ON pgagent.pga_job;
+CREATE TRIGGER pga_job_own BEFORE INSERT OR UPDATE OF jobowner, jobownerid ON pgagent.pga_job
+    FOR EACH ROW WHEN (num_nonnulls(NEW.jobowner, NEW.jobownerid) > 0) EXECUTE FUNCTION pgagent.pga_job_own();
+COMMENT ON TRIGGER pga_job_own ON pgagent.pga_job IS 'Completes the owner by the object id.';
+
+DROP TRIGGER IF EXISTS pga_jobstep_as ON pgagent.pga_jobstep;
+CREATE TRIGGER pga_jobstep_as BEFORE INSERT OR UPDATE OF jstrunas, jstrunasid ON pgagent.pga_jobstep
+    FOR EACH ROW WHEN (num_nonnulls(NEW.jstrunas, NEW.jstrunasid) > 0) EXECUTE FUNCTION pgagent.pga_jobstep_run_as();
+COMMENT ON TRIGGER pga_jobstep_as ON pgagent.pga_jobstep IS 'Completes the role by the object id.';
+
+DROP TRIGGER IF EXISTS pga_run_as_complete ON pgagent.pga_run_as;
+CREATE TRIGGER pga_run_as_complete BEFORE INSERT OR UPDATE OF rasrole, rasroleid, raslogin, rasloginid ON pgagent.pga_run_as
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_run_as_complete();
+COMMENT ON TRIGGER pga_run_as_complete ON pgagent.pga_run_as IS 'Completes role and login by their object ids.';
