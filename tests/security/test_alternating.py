@@ -29,20 +29,18 @@ BEGIN
     ASSERT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
                        AND pid = pg_backend_pid()), 'a lock is left';
 END $check$"""
-LEAVE = "; ".join(
-    (
-        "DO $$ BEGIN RAISE NOTICE 'pid %', pg_backend_pid(); END $$",
-        "SET work_mem = '77MB'",
-        "SELECT set_config('app.secret', session_user::text, false)",
-        "CREATE TEMP TABLE left_over ()",
-        "CREATE FUNCTION pg_temp.now() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "PREPARE p AS SELECT 1",
-        "LISTEN gossip",
-        "SELECT pg_advisory_lock(7)",
-        "SELECT set_config('search_path', 'pg_temp, public', false)",
-        "SELECT set_config('role', 'none', false)",
-    )
-)
+LEAVE = """
+    DO $$ BEGIN RAISE NOTICE 'pid %', pg_backend_pid(); END $$;
+    SET work_mem = '77MB';
+    SELECT set_config('app.secret', session_user::text, false);
+    CREATE TEMP TABLE left_over ();
+    CREATE FUNCTION pg_temp.now() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    PREPARE p AS SELECT 1;
+    LISTEN gossip;
+    SELECT pg_advisory_lock(7);
+    SELECT set_config('search_path', 'pg_temp, public', false);
+    SELECT set_config('role', 'none', false)
+"""
 
 
 def made_due(admin, job_ids):

@@ -65,20 +65,20 @@ def test_a_step_without_a_role_says_nothing_of_one(admin, agent):
 
 def test_a_role_does_what_needs_to_be_outside_of_a_transaction(admin, agent, role):
     schema = f"yard_{role}"
-    statements = (
-        f"CREATE SCHEMA {schema}",
-        f"CREATE TABLE {schema}.t AS SELECT 1 AS x",
-        f"CREATE INDEX CONCURRENTLY i ON {schema}.t (x)",
-        f"REINDEX TABLE CONCURRENTLY {schema}.t",
-        f"VACUUM ANALYZE {schema}.t",
-        f"CREATE PROCEDURE {schema}.p() LANGUAGE plpgsql AS"
-        f" $$BEGIN INSERT INTO {schema}.t VALUES (2); COMMIT; ROLLBACK; END$$",
-        f"CALL {schema}.p()",
-    )
+    text = f"""
+        CREATE SCHEMA {schema};
+        CREATE TABLE {schema}.t AS SELECT 1 AS x;
+        CREATE INDEX CONCURRENTLY i ON {schema}.t (x);
+        REINDEX TABLE CONCURRENTLY {schema}.t;
+        VACUUM ANALYZE {schema}.t;
+        CREATE PROCEDURE {schema}.p() LANGUAGE plpgsql AS
+            $$BEGIN INSERT INTO {schema}.t VALUES (2); COMMIT; ROLLBACK; END$$;
+        CALL {schema}.p()
+    """
     vacuum = {"jstcode": f"VACUUM {schema}.t"}
     call = {"jstcode": f"CALL {schema}.p()"}
-    text = {"jstcode": "; ".join(statements), "jstmode": "autocommit"}
-    job_id = add_job(admin, text, vacuum, call, jobowner=role)
+    all_of_it = {"jstcode": text, "jstmode": "autocommit"}
+    job_id = add_job(admin, all_of_it, vacuum, call, jobowner=role)
     try:
         ended(admin, job_id, "s")
 
@@ -159,6 +159,7 @@ def test_a_login_that_the_server_does_not_let_in_is_explained(admin, agent, allo
 
     assert "could not connect" in output
     assert 'This runner has to be let in as "locked_out"' in output
+    assert "user=locked_out" in output
     assert "nobody's" not in output
 
 

@@ -26,9 +26,9 @@ def said_by(dsn, becoming, statements):
 
     A hostile author need not stop at an error.
     """
-    said = []
+    said: list[str] = []
     with closing(psycopg.connect(dsn, autocommit=True)) as conn:
-        conn.add_notice_handler(lambda notice: said.append(notice.message_primary))
+        conn.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
         for statement in (*becoming, *statements):
             try:
                 conn.execute(statement)

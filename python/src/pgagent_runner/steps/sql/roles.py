@@ -19,7 +19,7 @@ from pgagent_runner.backoff import Backoff
 from pgagent_runner.model import Login, LoginError
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
-from pgagent_runner.steps.sql.connecting import is_shortage
+from pgagent_runner.steps.sql.connecting import failure, is_shortage
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.waiting import wake
 
@@ -91,8 +91,8 @@ class Logins:
     ) -> tuple[pq.abc.PGconn, Persona]:
         """Open a session that can become the role.
 
-        Raises psycopg.Error if the server does not let it in, `LoginError` if there is
-        no login.
+        Raises psycopg.Error if the server has no connection left, StepError if it does
+        not let that login in, `LoginError` if there is none.
         """
         backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         attempts = 0
@@ -102,15 +102,17 @@ class Logins:
             try:
                 async with self._turns[role]:
                     login = await log_in(run_id, role)
-                    pgconn = await libpq.connect(parameters | _identity(login))
+                    own = parameters | identity_of(login)
+                    pgconn = await libpq.connect(own)
             except LoginError as e:
                 if is_last or e.sqlstate not in _PASSING:
                     raise
             except psycopg.Error as e:
-                if is_shortage(str(e)):
+                reason = str(e).strip()
+                if is_shortage(reason):
                     raise
-                if is_last or not _was_outrun(login, str(e)):
-                    raise _explained(e, login) from None
+                if is_last or not _was_outrun(login, reason):
+                    raise failure(own, reason, _how(login, reason)) from None
             else:
                 return pgconn, Persona(role, login.name)
             await asyncio.sleep(backoff.next())
@@ -140,8 +142,8 @@ class RoleLogin:
     async def __call__(self) -> pq.abc.PGconn:
         """Open a session.
 
-        Raises psycopg.Error if the server does not let it in, StepError if the role is
-        refused, StepAbortedError when cancelled.
+        Raises psycopg.Error if the server has no connection left, StepError if it does
+        not let the role in, StepAbortedError when cancelled.
         """
         opening = asyncio.create_task(self._logins.open(*self._asked))
         waiter = asyncio.get_running_loop().create_future()
@@ -166,7 +168,7 @@ def _let_go(opening: "asyncio.Task[tuple[pq.abc.PGconn, Persona]]") -> None:
         opening.result()[0].finish()
 
 
-def _identity(login: Login) -> Parameters:
+def identity_of(login: Login) -> Parameters:
     """Return the parameters that say who logs in, and nothing of the runner's own.
 
     An empty password keeps PGPASSWORD out of it, and has .pgpass looked up.
@@ -180,9 +182,9 @@ def _was_outrun(login: Login, reason: str) -> bool:
     return login.password is not None and login.name in reason
 
 
-def _explained(error: psycopg.Error, login: Login) -> psycopg.Error:
+def _how(login: Login, reason: str) -> str:
+    """Say what a server wants that lets somebody in, if that is what is missing."""
+    if login.name not in reason and "password" not in reason:
+        return ""
     how = _HOW_BY_LOGIN if login.password is None else _HOW_BY_TICKET
-    reason = str(error).strip()
-    if login.name in reason:
-        reason = f"{reason}\n{how.format(login.name)}"
-    return psycopg.OperationalError(reason)
+    return how.format(login.name)
