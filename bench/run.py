@@ -20,6 +20,7 @@ from idle import idle
 from limits import limits
 from long import long
 from next_run import next_run
+from owners import owners
 from scripts import scripts
 from server import Bench, timestamp
 from size import size
@@ -37,6 +38,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "idle": idle,
     "scripts": scripts,
     "limits": limits,
+    "owners": owners,
     "statements": statements,
     "size": size,
     "long": long,

@@ -51,6 +51,11 @@ GATES = {
         *("env", "MOVING=real"),
         *tests("docs/test_moving.py"),
     ],
+    "a thousand runs of different roles in the same sessions: nothing passes": [
+        *("env", "RUNS=1000"),
+        *tests("security/test_alternating.py"),
+    ],
+    "no statement escapes from the role of its step": tests("security/test_escapes.py"),
     "the runner loads no room beside it": tests("daemon/test_rooms.py"),
     "the wheel installs, and runs": ["make", "dist"],
 }

@@ -5,6 +5,7 @@ The letters are those of the tables `pga_joblog`, `pga_jobsteplog` and
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -84,6 +85,8 @@ class Step(NamedTuple):
     retry_delay: float = 10.0  # seconds before the first of them
     retry_backoff: float = 2.0  # factor from one delay to the next
     retry_on: Sequence[str] | None = None  # causes; None: the usual ones
+    role: str | None = None  # as which it runs; None: as the runner's own login
+    refusal: str | None = None  # why it must not run, in a sentence
     is_complete: bool = True  # or code and conninfo are long, and still to be read
 
 
@@ -141,6 +144,24 @@ class EndedStep(NamedTuple):
     log_id: int
     status: StepStatus
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to log in to the catalogue's server in order to become a role."""
+
+    name: str
+    password: str | None = field(repr=False)
+    """Good for one login within seconds; None: the runner has means of its own."""
+
+
+class LoginError(Exception):
+    """There is no login for a role: that is a failure of the step that needs it."""
+
+    def __init__(self, reason: str, sqlstate: str = "") -> None:
+        """Take what the server has said."""
+        super().__init__(reason)
+        self.sqlstate = sqlstate
 
 
 class ServerSession(NamedTuple):

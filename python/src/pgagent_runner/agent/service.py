@@ -17,7 +17,7 @@ from pgagent_runner.agent.review import Review
 from pgagent_runner.agent.server_clock import ServerClock
 from pgagent_runner.agent.suspects import PATIENCE
 from pgagent_runner.agent.sweeper import Sweeper
-from pgagent_runner.catalog import Claims, Ledger, listen
+from pgagent_runner.catalog import Claims, Ledger, Tickets, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
 from pgagent_runner.options import AgentOptions
@@ -61,6 +61,7 @@ class Service:
         conninfo = registered.conninfo
         self._claims = self._new_claims(PATIENCE)
         self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
+        self._tickets = Tickets(conninfo)
         self._events = Events(write_down)
         self._clock = ServerClock(options.lease)
         self._agents = registered.agents
@@ -72,6 +73,7 @@ class Service:
             environment=batch_environment(os.environ, options.env),
             lease=lease.seconds_left,
             on_session=self._ledger.note_session,
+            log_in=self._tickets.log_in,
         )
 
     async def open(self) -> None:
@@ -159,6 +161,7 @@ class Service:
         if self._arming.note(pulse.unarmed):
             self.look()
         self._ledger.break_off_silent(silent)
+        self._tickets.break_off_silent(silent)
         self._claimer.break_off_silent(silent)
         self._crew.cancel(pulse.lost)
         self._crew.resume()
@@ -181,6 +184,7 @@ class Service:
         anew: nothing of these may go on.
         """
         self._ledger.stop()
+        self._tickets.close()
         self.abort(reason)
         for task in self._others:
             task.cancel()
@@ -191,6 +195,7 @@ class Service:
     async def close(self) -> None:
         """Close the sessions with the catalogue."""
         self._claims.close()
+        self._tickets.close()
         await self._ledger.close()
 
     def _new_claims(self, patience: float = 0) -> Claims:

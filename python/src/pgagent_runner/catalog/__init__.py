@@ -23,6 +23,7 @@ from pgagent_runner.catalog.refusals import (
 from pgagent_runner.catalog.registration import Registration
 from pgagent_runner.catalog.review import Reviewed, review_jobs
 from pgagent_runner.catalog.sweeps import Deed, Sweeps, Swept, open_sweeps
+from pgagent_runner.catalog.tickets import Tickets
 
 __all__ = [
     "CatalogError",
@@ -44,6 +45,7 @@ __all__ = [
     "StrangersError",
     "Sweeps",
     "Swept",
+    "Tickets",
     "explain_refusal",
     "is_passing",
     "listen",

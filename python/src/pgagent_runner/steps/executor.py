@@ -82,6 +82,8 @@ class StepExecutor:
         try:
             self._cancellation.check()
             self._sql.let_go(step)
+            if step.refusal is not None:
+                raise StepError(step.refusal)  # noqa: TRY301
             result = await self._dispatch(step, seal, output)
         except StepError as error:
             # It comes first: a list shows no more than the beginning.

@@ -3,11 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from pgagent_runner.model import ServerSession
+from pgagent_runner.model import Login, LoginError, ServerSession
 
 
 async def _forget(_: ServerSession) -> None:
     """Note nothing of a new session."""
+
+
+async def _know_no_login(*_: object) -> Login:
+    """Let steps run with the runner's own login only."""
+    raise LoginError("this runner has no catalogue that could give it one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,10 @@ class StepSettings:
 
     on_session: Callable[[ServerSession], Awaitable[None]] = _forget
     """Awaited with each new session that may be on the agent's own server."""
+
+    log_in: Callable[[int, str], Awaitable[Login]] = _know_no_login
+    """Returns how to log in to become this role for a step of this run; raises
+    `LoginError` if the run's steps may not."""
 
     drain_time: float = 5.0
     """Seconds that a background process may hold a script's output open."""

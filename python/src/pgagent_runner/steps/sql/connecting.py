@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import psycopg
 from psycopg import pq
@@ -99,11 +99,13 @@ async def connect(
     cancellation: Cancellation,
     output: BoundedOutput,
     on_shortage: Callable[[], None],
+    log_in: Callable[[], Awaitable[pq.abc.PGconn]] | None = None,
 ) -> pq.abc.PGconn:
     """Open a connection, waiting for a free one as long as it takes.
 
-    Whenever there is none, `on_shortage` is called. Raise StepError if the server
-    cannot be reached or refuses for another reason, StepAbortedError when cancelled.
+    As another user than the parameters name, if `log_in` does. Whenever there is none,
+    `on_shortage` is called. Raise StepError if the server cannot be reached or refuses
+    for another reason, StepAbortedError when cancelled.
     """
 
     async def wait_for(waiter: Waiter, seconds: float) -> None:
@@ -113,12 +115,13 @@ async def connect(
     backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
     while True:
         try:
+            if log_in is not None:
+                return await log_in()
             return await libpq.connect(parameters, wait_for)
         except psycopg.Error as error:
             reason = str(error).strip()
             if not is_shortage(reason):
-                failure = _failure(parameters, reason)
-                raise StepError(failure, cause=CONNECTION) from None
+                raise failure(parameters, reason) from None
             on_shortage()
             if backoff.pause == _FIRST_DELAY:
                 output.line(f"waiting for a free connection: {reason}")
@@ -145,21 +148,24 @@ def _without_secrets(conninfo: str, error: Exception) -> str:
     return str(error).strip()
 
 
-def _failure(parameters: Parameters, reason: str) -> str:
-    """Say why and where, unless that could show a part of a password.
+def failure(parameters: Parameters, reason: str, help_with_it: str = "") -> StepError:
+    """Return what says why and where, unless that could show a part of a password.
 
     libpq splits `postgresql://user:p@ss/word@host/db` at the first "@" or "/".
     """
     if any("@" in str(parameters.get(name)) for name in ("host", "port", "dbname")):
-        return (
+        text = (
             "could not connect; the reason is not shown, since it may hold a part of"
             ' a password: in a URI, "@", ":" and "/" inside a password must be'
             " written %40, %3A and %2F"
         )
+        return StepError(text, cause=CONNECTION)
     defaults = {
         option.keyword.decode(): option.val.decode()
         for option in pq.Conninfo.get_defaults()
         if option.val
     }
-    reason = explain_refusal(reason)
-    return f"could not connect: {reason}\n{describe_target({**defaults, **parameters})}"
+    target = describe_target({**defaults, **parameters})
+    why = f"could not connect: {explain_refusal(reason)}"
+    text = "\n".join(filter(None, (why, help_with_it, target)))
+    return StepError(text, cause=CONNECTION)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.sql.roles import Logins
 from pgagent_runner.steps.sql.session import Session
 from pgagent_runner.steps.sql.vetting import Target, Vetting
 from pgagent_runner.waiting import Waiter, wake
@@ -92,7 +93,7 @@ class _Sessions:
 
 
 class SessionPool:
-    """The sessions of each target: of the same server, database and login.
+    """The sessions of each target: of the same server, database, login and role.
 
     Those that wait for the next run have been reset by the server (DISCARD ALL), and
     live for some seconds only.
@@ -102,6 +103,7 @@ class SessionPool:
         """Allow `limit` sessions for each target at the same time; None: any number."""
         self._limit = math.inf if limit is None else limit
         self.vetting = Vetting()
+        self.logins = Logins()
         self._targets: dict[Target, _Sessions] = defaultdict(_Sessions)
         self._short_until = 0.0
         self._renewed = 0.0

@@ -14,12 +14,13 @@ from psycopg import capabilities, pq
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.libpq import Wire
-from pgagent_runner.model import ServerSession
+from pgagent_runner.model import CONNECTION, ServerSession
 from pgagent_runner.poolers import is_pooled
 from pgagent_runner.steps.cancellation import Cancellation
-from pgagent_runner.steps.failures import StepAbortedError
+from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.sql.connecting import describe_target
+from pgagent_runner.steps.sql.roles import Persona
 from pgagent_runner.waiting import in_thread, wait
 
 _ROWS_AT_A_TIME = 20
@@ -89,11 +90,16 @@ class Session:
     """A connection whose every wait ends soon after the run is cancelled."""
 
     def __init__(
-        self, pgconn: pq.abc.PGconn, cancellation: Cancellation, conninfo: str
+        self,
+        pgconn: pq.abc.PGconn,
+        cancellation: Cancellation,
+        conninfo: str,
+        persona: Persona | None = None,
     ) -> None:
         """Take over the connection, which must be non-blocking.
 
-        `conninfo` is for a second one that ends the first, should that be needed.
+        `conninfo` is for a second one that ends the first, should that be needed. Each
+        run, and each step, finds the session as that persona, if it is to have one.
         """
         self.opened = time.monotonic()
         self._wire = Wire(pgconn)
@@ -106,6 +112,10 @@ class Session:
         self._is_broken = False
         self._reads_chunks = capabilities.has_stream_chunked()
         self._settings = _settings_of_all_runs(pgconn)
+        self._persona = persona
+        # What becomes of it is asked for in the same breath, and in it alone.
+        self._become = [] if persona is None else [persona.statement(pgconn)]
+        self._refusal = ""
         self._identity = ServerSession(pgconn.backend_pid, None, is_pooled=False)
         self._is_known = False
         self._is_reusable = False
@@ -116,11 +126,11 @@ class Session:
     @property
     def lost(self) -> bool:
         """Whether the connection has been found broken."""
-        return (
-            self._is_broken
-            or self._wire.is_broken
-            or self._pgconn.status != pq.ConnStatus.OK
-        )
+        return self._is_broken or self._is_cut
+
+    @property
+    def _is_cut(self) -> bool:
+        return self._wire.is_broken or self._pgconn.status != pq.ConnStatus.OK
 
     @property
     def error_text(self) -> str:
@@ -137,6 +147,11 @@ class Session:
                 for name, attribute in names.items()
             }
         )
+
+    @property
+    def persona(self) -> Persona | None:
+        """The role that it has, if that is not its login."""
+        return self._persona
 
     @property
     def identity(self) -> ServerSession:
@@ -159,8 +174,8 @@ class Session:
     async def begin(self, cancellation: Cancellation, name: str | None) -> None:
         """Get ready for a run: its cancellation, and the name that others see.
 
-        If the server does not answer, or has not forgotten the run before, the session
-        is `lost`.
+        If the server does not answer, has not forgotten the run before, or does not let
+        the session be its persona (see `check_refusal`), the session is `lost`.
         """
         self._cancellation = cancellation
         if self._is_resetting:
@@ -172,6 +187,12 @@ class Session:
             self._untold = settings
         elif not self.lost:
             await self._tell_at_once(settings)
+
+    def check_refusal(self) -> None:
+        """Raise StepError if the session is lost because it may not be its persona."""
+        if self._refusal:
+            self._cancellation.check()
+            raise StepError(self._refusal, cause=CONNECTION if self._is_cut else "")
 
     def start_reset(self) -> bool:
         """Have the server forget the run; tell whether that makes sense.
@@ -203,12 +224,13 @@ class Session:
     async def is_usable(self) -> bool:
         """Ask the server: the session may have been ended while it was idle.
 
-        One whose statement had to be cancelled is not used again.
+        One whose statement had to be cancelled is not used again, and a step that has
+        made itself somebody else leaves nothing of that to the next one.
         """
         if self._stop_by < math.inf:
             return False
-        await self.query(b"", _ignore)
-        return not self.lost
+        results = await self._results_of(b"".join(self._become))
+        return not self.lost and self._has_become(results)
 
     async def query(
         self,
@@ -280,15 +302,25 @@ class Session:
         self._connection.close()
 
     def _send_reset(self) -> None:
+        """Have the server forget the run, and be ready for the next one.
+
+        Its first statement may be sent without another question: who the session is
+        has been read by then.
+        """
         self._is_resetting = True
-        self._pgconn.send_query_params(b"DISCARD ALL", None)
-        self._pgconn.pipeline_sync()
+        for statement in (b"DISCARD ALL", *self._become):
+            self._pgconn.send_query_params(statement, None)
+            self._pgconn.pipeline_sync()
 
     async def _finish_reset(self) -> None:
         """Wait until the server has forgotten the run before."""
         self._is_resetting = False
         try:
             self._is_broken |= not await self._finish_transaction(_ignore)
+            for _ in self._become:
+                results: list[pq.abc.PGresult] = []
+                await self._finish_transaction(results.append)
+                self._is_broken |= not self._has_become(results)
             self._pgconn.exit_pipeline_mode()
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # which takes in what has come
@@ -297,10 +329,11 @@ class Session:
 
     async def _tell_at_once(self, settings: list[bytes]) -> None:
         if self._is_known:
-            results = await self._results_of(b"; ".join(settings))
+            results = await self._results_of(b"; ".join([*settings, *self._become]))
         else:
             results = await self._introduce(settings)
         self._is_broken |= not results or results[-1].status == _FATAL
+        self._is_broken |= not self._has_become(results)
         if not (self._is_known or self._is_broken):
             self._note_identity(next((r for r in results if r.ntuples), None))
             if self._identity.is_pooled:
@@ -309,13 +342,27 @@ class Session:
     async def _introduce(self, settings: list[bytes]) -> list[pq.abc.PGresult]:
         """Make the settings, and ask who is there, as far as this server knows that."""
         results: list[pq.abc.PGresult] = []
+        if self._persona is not None:  # whatever its login has been made to set
+            settings = [b"SET ROLE NONE", *settings]
         for question in _questions(settings):
-            results = await self._results_of(b"; ".join(question))
+            results = await self._results_of(b"; ".join([*question, *self._become]))
             if not results or results[-1].status != _FATAL:
                 if _CHECK not in question and _CHECK in self._settings:
                     self._settings.remove(_CHECK)
                 break
         return results
+
+    def _has_become(self, results: Sequence[pq.abc.PGresult]) -> bool:
+        """Tell from the answer whether the session is who it is to be."""
+        if self._persona is None:
+            return True
+        rows = [result for result in results if result.ntuples]
+        has_become = bool(rows) and rows[-1].get_value(0, 0) == b"t"
+        if not has_become:
+            failed = [r for r in results if r.status == _FATAL]
+            said = bounded(failed[-1].error_message).strip() if failed else ""
+            self._refusal = self._persona.explain(said)
+        return has_become
 
     def _note_identity(self, result: pq.abc.PGresult | None) -> None:
         """Take the answer to _IDENTITY or _NO_IDENTITY.

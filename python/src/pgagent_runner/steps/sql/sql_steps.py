@@ -19,6 +19,7 @@ from pgagent_runner.steps.sql.connecting import connect, connection_parameters
 from pgagent_runner.steps.sql.hints import hint
 from pgagent_runner.steps.sql.permitted import Parameters
 from pgagent_runner.steps.sql.pool import SessionPool
+from pgagent_runner.steps.sql.roles import ROLE, RoleLogin
 from pgagent_runner.steps.sql.session import Session, bounded
 from pgagent_runner.steps.sql.statements import may_commit, split
 from pgagent_runner.steps.sql.vetting import Target
@@ -86,8 +87,7 @@ class SqlSteps:
         `limit` is entered when the step needs to wait for no other run any more.
         Raise StepError if it fails, StepAbortedError if it was cancelled.
         """
-        parameters = connection_parameters(step, self._settings)
-        target = frozenset(parameters.items())
+        parameters, target = self._place_of(step)
         is_first = target not in self._sessions
         self._waited = 0.0
         if is_first:
@@ -100,6 +100,8 @@ class SqlSteps:
             )
             if self._waited >= _LONG:  # which is a part of its duration
                 output.line(f"waited {self._waited:.1f} s for a connection")
+            if (persona := session.persona) is not None:
+                output.line(persona.line)
             return await self._execute(session, step, seal, output)
 
     async def _execute(
@@ -164,10 +166,16 @@ class SqlSteps:
             target = None
             if step.kind == StepKind.SQL:
                 with suppress(StepError):
-                    parameters = connection_parameters(step, self._settings)
-                    target = frozenset(parameters.items())
+                    _, target = self._place_of(step)
             self._targets[step.id] = target
         return self._targets[step.id]
+
+    def _place_of(self, step: Step) -> tuple[Parameters, Target]:
+        """Return how to connect for a step, and what its session is known by."""
+        parameters = connection_parameters(step, self._settings)
+        items = parameters.items()
+        role = _role_of(step)
+        return parameters, frozenset(items if role is None else (*items, (ROLE, role)))
 
     def _ends_run(self, step: Step) -> bool:
         return step in self._run.steps[-1:] and not step.retries
@@ -235,15 +243,19 @@ class SqlSteps:
         self, step: Step, target: Target, parameters: Parameters, output: BoundedOutput
     ) -> Session:
         with self._pool.opening(target):
+            log_in = self._login(step, parameters)
             with self._connecting():
                 pgconn = await connect(
-                    parameters, self._cancellation, output, self._pool.note_shortage
+                    *(parameters, self._cancellation, output),
+                    *(self._pool.note_shortage, log_in),
                 )
             conninfo = make_conninfo("", **parameters)
-            session = Session(pgconn, self._cancellation, conninfo)
+            persona = None if log_in is None else log_in.persona
+            session = Session(pgconn, self._cancellation, conninfo, persona)
             try:
                 session.write_to(output)
                 await session.begin(self._cancellation, self._name(parameters))
+                session.check_refusal()
                 if session.has_other_pid:
                     same = session.conninfo_of_same
                     await self._pool.vetting.check(target, same, self._cancellation)
@@ -255,6 +267,16 @@ class SqlSteps:
                 raise
         self._sessions[target] = session
         return session
+
+    def _login(self, step: Step, parameters: Parameters) -> RoleLogin | None:
+        """Return how to become the role of a step, if it has one."""
+        role = _role_of(step)
+        if role is None:
+            return None
+        return RoleLogin(
+            *(role, self._run.id, parameters),
+            *(self._settings.log_in, self._pool.logins, self._cancellation),
+        )
 
     @contextmanager
     def _connecting(self) -> Iterator[None]:
@@ -271,6 +293,11 @@ class SqlSteps:
         if parameters.get("application_name"):
             return None
         return f"pgagent job {self._run.job_id} run {self._run.id}"
+
+
+def _role_of(step: Step) -> str | None:
+    """Return as whom a step runs here: a connection string says that itself."""
+    return None if step.conninfo else step.role
 
 
 @dataclass
