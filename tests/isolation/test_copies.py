@@ -157,6 +157,7 @@ def test_who_does_not_own_the_tables_restores_what_is_not_isolated_and_no_owned_
     restored.execute("CREATE EXTENSION pgagent")
     administration.execute("CREATE ROLE iso_restorer LOGIN")
     restored.execute(
+        "GRANT iso_team_a, iso_team_b TO iso_restorer;"
         "GRANT USAGE ON SCHEMA pgagent TO iso_restorer;"
         "GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO iso_restorer;"
         "GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO iso_restorer"
