@@ -153,3 +153,12 @@ def test_what_an_update_makes_anew_is_isolated_if_the_catalogue_is(isolated):
 def test_an_update_does_not_isolate(conn):
     conn.execute(f"BEGIN; {FUNCTIONS.read_text()}; COMMIT".encode())
     assert state(conn) == OPEN
+
+
+def test_a_catalogue_of_4_2_is_as_open_after_the_update_and_can_be_isolated(conn_42, roles):
+    conn_42.execute("ALTER EXTENSION pgagent UPDATE")
+    assert state(conn_42) == OPEN
+    add_job(conn_42, "SELECT 1")
+    assert conn_42.execute("SELECT jobowner FROM pgagent.pga_job").fetchone() == (None,)
+    isolate(conn_42)
+    assert state(conn_42) == ISOLATED
