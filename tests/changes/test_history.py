@@ -10,7 +10,7 @@ from psycopg import sql
 from support import poll
 from transitions import claim, finish_run, register
 
-from .definition import NO_DEFINITION, last_change, make_job, now, revert
+from history import NO_DEFINITION, last_change, make_job, now, revert
 
 COUNT = "SELECT count(*) FROM pgagent.pga_jobchange"
 EDITOR = """
@@ -308,7 +308,7 @@ def test_an_editor_writes_no_history_by_hand(conn, editor, forgery):
     else:
         with pytest.raises(
             psycopg.errors.InsufficientPrivilege,
-            match="pga_jobchange is written by triggers only|permission denied",
+            match=r"pgagent: pga_jobchange is written by triggers only|permission denied",
         ):
             editor.execute(FORGED[forgery])
 
@@ -479,7 +479,7 @@ def test_old_changes_are_deleted_but_the_last_of_each_job(conn, setting, age_of,
     assert count(conn) - 1 == left - (left == 2)
     last = "SELECT jobid FROM pgagent.pga_job JOIN pgagent.pga_jobchange ON jobchangeid = jchid ORDER BY 1"
     assert conn.execute(last).fetchone() == (kept,)
-    complaint = "the setting pgagent.keep_changes is no span of time"
+    complaint = "pgagent: the setting pgagent.keep_changes is no span of time"
     assert any(complaint in notice for notice in notices) == (setting == "for ever")
 
 

@@ -5,7 +5,7 @@ import pytest
 from jobs import add_job, add_schedule, add_step, job, runs
 from transitions import claim, finish_run, register
 
-from .definition import definition, make_job, now, revert
+from history import definition, make_job, now, revert
 
 # One statement for each kind of edit; of a step, a schedule and an exception each of insert,
 # update and delete.
@@ -173,8 +173,8 @@ def test_a_deleted_job_comes_back_by_its_name_without_its_log(conn):
         ("none", "now", "42704", 'there is no job "none"'),
         (4711, "now", "42704", "there is no job with the id 4711"),
         (-(2**40), "now", "42704", "there is no job with the id"),
-        ("etl", "-infinity", "22023", "there was no job"),
-        ("gone", "infinity", "22023", "there was no job"),
+        ("etl", "-infinity", "22023", "pgagent: there was no job"),
+        ("gone", "infinity", "22023", "pgagent: there was no job"),
         ("gone", None, "22023", "is NULL"),
         ("twice", "now", "42P09", "2 jobs have the name"),
         (
@@ -217,7 +217,8 @@ def test_an_old_password_is_not_kept_and_one_of_today_is(conn):
     assert revert(conn, job_id, second) == 1
     assert conn.execute(connection).fetchone() == ("host=a password=''",)
     assert [
-        "the password in the connection string" in notice for notice in notices
+        "pgagent: the password in the connection string of" in notice
+        for notice in notices
     ] == [True]
 
     conn.execute("UPDATE pgagent.pga_jobstep SET jstconnstr = 'host=a password=fourth'")

@@ -87,7 +87,8 @@ COMMENT ON VIEW pgagent.job_changes IS
 'What was changed in the definitions of jobs, when and by whom, one row an attribute, with its value before and after; passwords are left out. changed_at is the same for all that one transaction has changed; login is who had logged in, changed_by as whom that was done (SET ROLE). The state that a run has run is the outcome of the changes up to change_id in run_history. Example: SELECT changed_at, changed_by, object, name, action, attribute, old, new FROM pgagent.job_changes WHERE job = ''etl'' ORDER BY change_id DESC LIMIT 10.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_changes_since(p_job_id integer, p_as_of timestamptz)
-RETURNS SETOF pgagent.pga_jobchange LANGUAGE plpgsql STABLE
+RETURNS TABLE (change_id bigint, object text, object_id integer, name text, is_insert boolean, old jsonb)
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -107,15 +108,12 @@ BEGIN
         -- could have written them.
         WHERE c.jchjobid = p_job_id AND c.jchid >= v_first AND (NOT c.jchdropped OR c.jchowner IS NOT DISTINCT FROM v_owner)
     )
-    SELECT c.* FROM change AS c
+    SELECT c.jchid, c.jchobject, c.jchobjectid, c.jchname, c.jchaction = 'insert', c.jchold FROM change AS c
     UNION ALL
     -- Exceptions that went with their schedule stand in the row of that.
-    SELECT x.* FROM change AS c,
-    LATERAL jsonb_array_elements(c.jchold -> 'exceptions') AS e (exception),
-    LATERAL jsonb_populate_record(NULL::pgagent.pga_jobchange, jsonb_build_object(
-        'jchid', c.jchid, 'jchobject', 'exception', 'jchobjectid', e.exception -> 'jexid', 'jchaction', 'delete',
-        'jchname', c.jchname, 'jchold', e.exception - 'jexid')) AS x
-    WHERE c.jchobject = 'schedule' AND c.jchaction = 'delete' AND c.jchold ? 'exceptions';
+    SELECT c.jchid, 'exception', (e.exception ->> 'jexid')::integer, c.jchname, false, e.exception - 'jexid'
+    FROM change AS c, LATERAL jsonb_array_elements(c.jchold -> 'exceptions') AS e (exception)
+    WHERE c.jchobject = 'schedule' AND c.jchaction = 'delete';
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_changes_since(integer, timestamptz) IS
@@ -131,31 +129,30 @@ BEGIN
         SELECT c.* FROM pgagent.pga_changes_since(p_job_id, p_as_of) AS c
     ), part AS (
         -- The oldest of the later changes says what was before it: whether there was anything,
-        SELECT DISTINCT ON (c.jchobject, c.jchobjectid)
-               c.jchobject, c.jchobjectid, c.jchname, c.jchaction = 'insert' AS is_later
-        FROM change AS c ORDER BY c.jchobject, c.jchobjectid, c.jchid
+        SELECT DISTINCT ON (c.object, c.object_id) c.object, c.object_id, c.name, c.is_insert
+        FROM change AS c ORDER BY c.object, c.object_id, c.change_id
     ), value AS (
         -- and for each column what was in it.
-        SELECT DISTINCT ON (c.jchobject, c.jchobjectid, o.key) c.jchobject, c.jchobjectid, o.key, o.value
-        FROM change AS c, LATERAL jsonb_each(c.jchold) AS o
+        SELECT DISTINCT ON (c.object, c.object_id, o.key) c.object, c.object_id, o.key, o.value
+        FROM change AS c, LATERAL jsonb_each(c.old) AS o
         WHERE o.key <> 'exceptions'
-        ORDER BY c.jchobject, c.jchobjectid, o.key, c.jchid
+        ORDER BY c.object, c.object_id, o.key, c.change_id
     )
     SELECT p.* FROM (
-        SELECT p.jchobject, p.jchobjectid, p.jchname, p.is_later, COALESCE((
+        SELECT p.object, p.object_id, p.name, p.is_insert, COALESCE((
             SELECT jsonb_object_agg(v.key, v.value) FROM value AS v
-            WHERE v.jchobject = p.jchobject AND v.jchobjectid = p.jchobjectid
+            WHERE v.object = p.object AND v.object_id = p.object_id
         ), '{}')
         FROM part AS p
         UNION ALL
         -- A job that is gone and has no later changes was gone then.
         SELECT 'job', p_job_id, NULL, true, '{}'
         WHERE NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id)
-              AND NOT EXISTS (SELECT FROM change AS c WHERE c.jchobject = 'job')
+              AND NOT EXISTS (SELECT FROM change AS c WHERE c.object = 'job')
     ) AS p
-    ORDER BY p.jchobject <> 'job', NOT p.is_later, array_position(
-        CASE WHEN p.is_later THEN '{exception,schedule,step}'::text[] ELSE '{step,schedule,exception}' END, p.jchobject
-    ), p.jchobjectid;
+    ORDER BY p.object <> 'job', NOT p.is_insert, array_position(
+        CASE WHEN p.is_insert THEN '{exception,schedule,step}'::text[] ELSE '{step,schedule,exception}' END, p.object
+    ), p.object_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_change_undo(integer, timestamptz) IS

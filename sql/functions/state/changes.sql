@@ -290,7 +290,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_changed() IS 'Trigger: records that a job was created or changed.';
+COMMENT ON FUNCTION pgagent.pga_job_changed() IS
+'Trigger: records that a job was created or changed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_dropped()
 RETURNS trigger LANGUAGE plpgsql
@@ -303,7 +304,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_dropped() IS 'Trigger: records what goes with a job that is deleted.';
+COMMENT ON FUNCTION pgagent.pga_job_dropped() IS
+'Trigger: records what goes with a job that is deleted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_changed()
 RETURNS trigger LANGUAGE plpgsql
@@ -339,7 +341,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_jobstep_changed() IS 'Trigger: records that a step was added, changed or deleted.';
+COMMENT ON FUNCTION pgagent.pga_jobstep_changed() IS
+'Trigger: records that a step was added, changed or deleted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_changed()
 RETURNS trigger LANGUAGE plpgsql
@@ -372,7 +375,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_schedule_changed() IS 'Trigger: records that a schedule was added or changed.';
+COMMENT ON FUNCTION pgagent.pga_schedule_changed() IS
+'Trigger: records that a schedule was added or changed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_deleted()
 RETURNS trigger LANGUAGE plpgsql
@@ -392,7 +396,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_schedule_deleted() IS 'Trigger: records that a schedule was deleted, with its exceptions.';
+COMMENT ON FUNCTION pgagent.pga_schedule_deleted() IS
+'Trigger: records that a schedule was deleted, with its exceptions.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_exception_changed()
 RETURNS trigger LANGUAGE plpgsql
@@ -425,7 +430,8 @@ BEGIN
     RETURN NULL;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_exception_changed() IS 'Trigger: records that an exception was added, changed or deleted.';
+COMMENT ON FUNCTION pgagent.pga_exception_changed() IS
+'Trigger: records that an exception was added, changed or deleted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_change_place(p_schedule_id integer, OUT job_id integer, OUT schedule_name text)
 RETURNS record LANGUAGE plpgsql STABLE

@@ -365,6 +365,7 @@ COMMENT ON TRIGGER pga_jobstep_trigger ON pgagent.pga_jobstep IS 'Keeps the job'
 
 DROP TRIGGER IF EXISTS pga_schedule_check ON pgagent.pga_schedule;
 DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
+DROP TRIGGER IF EXISTS pga_schedule_trigger_changed ON pgagent.pga_schedule;     -- made in changes.sql
 -- Schedules of 5.0 have no image of themselves in their fields.
 UPDATE pgagent.pga_schedule AS s
 SET (jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jscstart, jscend) = (
