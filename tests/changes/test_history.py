@@ -5,12 +5,11 @@ from threading import Thread
 
 import psycopg
 import pytest
+from history import NO_DEFINITION, last_change, make_job, now, revert
 from jobs import add_job, add_schedule, add_step, job
 from psycopg import sql
 from support import poll
 from transitions import claim, finish_run, register
-
-from history import NO_DEFINITION, last_change, make_job, now, revert
 
 COUNT = "SELECT count(*) FROM pgagent.pga_jobchange"
 EDITOR = """

@@ -2,10 +2,9 @@
 
 import psycopg
 import pytest
+from history import definition, make_job, now, revert
 from jobs import add_job, add_schedule, add_step, job, runs
 from transitions import claim, finish_run, register
-
-from history import definition, make_job, now, revert
 
 # One statement for each kind of edit; of a step, a schedule and an exception each of insert,
 # update and delete.

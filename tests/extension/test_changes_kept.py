@@ -5,7 +5,6 @@ from contextlib import closing
 import psycopg
 import pytest
 from documents import inline
-
 from history import definition, make_job, now, revert
 
 UPGRADE = inline("docs/upgrading.md", "ALTER EXTENSION pgagent UPDATE")

@@ -28,7 +28,7 @@ def default_timezone(conn):
 
 def as_owned_by(role, lines):
     # The word is also a style of intervals, and the scheme of addresses.
-    return sorted(re.sub(r"(?<![=^])\bpostgres\b", role, line) for line in lines)
+    return sorted(re.sub(r"(?<![=^'])\bpostgres\b", role, line) for line in lines)
 
 
 def assert_nothing_is_lost(conn, upgrade):
