@@ -5,6 +5,7 @@ from threading import Thread
 
 import psycopg
 import pytest
+from documents import block, inline
 from history import NO_DEFINITION, last_change, make_job, now, revert
 from jobs import add_job, add_schedule, add_step, job
 from psycopg import sql
@@ -527,3 +528,29 @@ def test_a_large_step_leaves_a_small_history(conn):
         ("(30000000 bytes, which are not kept)",),
         ("(60000000 bytes, which are not kept)",),
     ]
+
+
+def test_the_page_shows_what_was_changed_goes_back_and_keeps_it_for_less(conn, dsn):
+    """The times are moved, for the page speaks of a day and more."""
+    make_job(conn)
+    age(conn, "true", "100 days")
+    conn.execute(
+        "UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 2' WHERE jstkind = 's'"
+    )
+    shown = conn.execute(block("docs/operating.md", "SELECT changed_at")).fetchall()
+    assert len(shown) == 20
+    assert shown[0][2:6] == ("step", "step 01", "changed", "command")
+
+    reverted = conn.execute(
+        block("docs/operating.md", "SELECT pgagent.revert_job('etl'")
+    )
+    assert reverted.fetchone() == (1,)
+
+    setting = inline("docs/operating.md", "ALTER DATABASE")
+    conn.execute(setting.replace("…", f'"{conn.info.dbname}"'))
+    try:
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            session.execute("SELECT pgagent.pga_log_prune(2147483647, 100, 100)")
+    finally:
+        conn.execute(f'ALTER DATABASE "{conn.info.dbname}" RESET ALL')
+    assert count(conn) == 2

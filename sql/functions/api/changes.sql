@@ -342,7 +342,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.revert_job(bigint, timestamptz) IS
-'Has a job be what it was at that time: its own columns, steps, schedules and exceptions, which come back under their ids; also a job that was deleted, though without its log. The log of one that is there stays; so a step that was added later and has run is disabled rather than deleted. What a transaction has changed is undone as a whole. Returns how many of these were changed: none if all of it is so already. The changes are recorded as any others, so that this can be undone. NOTICEs name what the history does not keep, such as a password, and what stays as it is today. Raises 42704 if there is no such job, nor any history of one, 22023 if there was none at that time; refuses what the caller may not change. Example: SELECT pgagent.revert_job(42, as_of => now() - interval ''1 day'').';
+'Has a job be what it was at that time: its own columns, steps, schedules and exceptions, which come back under their ids; also a job that was deleted, though without its log. The log of one that is there stays; so a step that was added later and has run is disabled rather than deleted. What a transaction has changed is undone as a whole. Returns how many of these were changed: none if all of it is so already. The changes are recorded as any others, so that this can be undone. NOTICEs name what the history does not keep, such as a password, and what stays as it is today. Raises 42704 if there is no such job, nor any history of one, 22023 if there was none at that time; refuses what the caller may not change. Example: SELECT pgagent.revert_job(42, as_of => ''2031-05-01 09:00'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_change_job_id(p_job text)
 RETURNS bigint LANGUAGE plpgsql STABLE
