@@ -66,7 +66,7 @@ COMMENT ON COLUMN pgagent.pga_job.jobkeepfor IS 'How long its runs are kept in t
 COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs are kept in the log; NULL: all.';
 COMMENT ON COLUMN pgagent.pga_job.jobowner IS 'The role that owns the job, and that its steps run as; NULL: nobody does, and they run with the login of the runner.';
 COMMENT ON COLUMN pgagent.pga_job.jobownerid IS 'Its object id, kept by triggers; if that is not the id of the role of this name, nothing runs.';
-COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'The last change of its definition in pga_jobchange, kept by triggers; NULL: none is known.';
+COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'What it is now is the outcome of its changes up to this id in pga_jobchange; kept by triggers. NULL: none is known.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
 

@@ -39,7 +39,7 @@ COMMENT ON COLUMN pgagent.pga_joblog.jlgmessage IS 'One sentence why the run end
 COMMENT ON COLUMN pgagent.pga_joblog.jlgcancel IS 'Who has asked for the run to be stopped, and when; NULL: nobody.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgstartedby IS 'The role that has asked for the run; NULL: a schedule has started it, or that is not known.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgstartedvia IS 'What has started the run: schedule, run_job, jobnextrun (somebody has written that column, as pgAdmin does); NULL: not known.';
-COMMENT ON COLUMN pgagent.pga_joblog.jlgchangeid IS 'The last change of the job''s definition in pga_jobchange before the run; NULL: none was known.';
+COMMENT ON COLUMN pgagent.pga_joblog.jlgchangeid IS 'What the job was then is the outcome of its changes up to this id in pga_jobchange; NULL: none was known.';
 COMMENT ON COLUMN pgagent.pga_joblog.jlgrestartof IS 'The run that it repeats; NULL: none.';
 COMMENT ON INDEX pgagent.pga_joblog_jobid IS 'The runs of a job, the latest first, with their status.';
 

@@ -134,11 +134,14 @@ CREATE TABLE pgagent.pga_jobchange (
     jchjobid integer NOT NULL,
     jchat timestamptz NOT NULL DEFAULT clock_timestamp(),
     jchby name NOT NULL DEFAULT CURRENT_USER,
+    jchlogin name NOT NULL DEFAULT SESSION_USER,
     jchobject text NOT NULL
         CONSTRAINT pga_jobchange_jchobject_check CHECK (jchobject IN ('job', 'step', 'schedule', 'exception')),
     jchobjectid integer NOT NULL,
     jchaction text NOT NULL
         CONSTRAINT pga_jobchange_jchaction_check CHECK (jchaction IN ('insert', 'update', 'delete')),
+    jchname text NOT NULL,
+    jchdropped boolean NOT NULL DEFAULT false,
     jchowner name,
     jchold jsonb,
     jchnew jsonb
@@ -151,3 +154,24 @@ DROP FUNCTION IF EXISTS pgagent.alter_job(text, text, text, text, text, boolean,
 DROP FUNCTION IF EXISTS pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
 DROP FUNCTION IF EXISTS pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
 DROP FUNCTION IF EXISTS pgagent.pga_refuse_username(text);
+CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
+-- Triggers write it with the rights of whoever edits a job; that of this table sees to it
+-- that nobody writes what is not so.
+GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
+GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
+-- Whoever may read all of the steps may read what they were, and whoever deletes from what was
+-- left out, as runners do, from this.
+DO $$
+DECLARE
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+        FROM pg_class AS c, aclexplode(c.relacl) AS a
+        WHERE (c.oid, a.privilege_type) IN (('pgagent.pga_jobstep'::regclass, 'SELECT'), ('pgagent.pga_jobskip'::regclass, 'DELETE'))
+              AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('GRANT %s ON pgagent.pga_jobchange TO %s', v_grant.privilege_type, v_grant.grantee);
+    END LOOP;
+END;
+$$;

@@ -38,6 +38,27 @@ FOR_EVERYBODY = {
     "pga_calendar_never",
     "pga_calendar_next",
     "pga_calendar_time",
+    "pga_change_attributes",
+    "pga_change_connection",
+    "pga_change_delete",
+    "pga_change_drop",
+    "pga_change_exception",
+    "pga_change_feasible",
+    "pga_change_job",
+    "pga_change_job_id",
+    "pga_change_now",
+    "pga_change_place",
+    "pga_change_record",
+    "pga_change_restored",
+    "pga_change_schedule",
+    "pga_change_short",
+    "pga_change_stand_in",
+    "pga_change_step",
+    "pga_change_undo",
+    "pga_change_with_exceptions",
+    "pga_change_word",
+    "pga_change_write",
+    "pga_changes_since",
     "pga_check_attempts",
     "pga_check_field",
     "pga_check_length",
@@ -121,6 +142,7 @@ FOR_EVERYBODY = {
     "pga_zone_next",
     "pgagent_schema_version",
     "pgagent_version",
+    "revert_job",
     "run_job",
     "schedule",
     "schedule_in_database",
@@ -163,7 +185,8 @@ def test_every_function_pins_its_search_path(conn):
     loose = f"""
         SELECT f.oid::regprocedure::text FROM ({FUNCTIONS}) AS f
         WHERE (f.proconfig)[1] IS DISTINCT FROM 'search_path=pg_catalog, pg_temp'
-              OR cardinality(f.proconfig) > 1 AND f.proname <> 'pga_job_next_run'"""
+              OR cardinality(f.proconfig) > 1 AND f.proname NOT IN (
+                  'pga_job_next_run', 'pga_change_job', 'pga_change_step', 'pga_change_schedule', 'pga_change_write')"""
     assert names(conn, loose) == []
 
 

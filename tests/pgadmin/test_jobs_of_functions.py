@@ -29,7 +29,7 @@ SCHEDULE_TEXTS = [
 
 # The whole of a job, but for what a save does change: when it was changed last.
 EVERYTHING = """
-SELECT to_jsonb(j) - 'jobchanged',
+SELECT to_jsonb(j) - '{jobchanged,jobchangeid}'::text[],
        ARRAY(SELECT to_jsonb(s) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = j.jobid ORDER BY s.jstid),
        ARRAY(SELECT to_jsonb(s) FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid ORDER BY s.jscid),
        ARRAY(SELECT to_jsonb(e) FROM pgagent.pga_exception AS e

@@ -22,7 +22,7 @@ SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
             WHEN 'i' THEN 'ignored' WHEN 'd' THEN 'aborted' END AS step_status,
        s.jslstart AS step_started, s.jslduration AS step_duration, s.jslresult AS result,
        s.jsloutput AS output, s.jslattempt AS attempt, s.jslcpu AS step_cpu,
-       s.jslmemory AS step_memory
+       s.jslmemory AS step_memory, l.jlgchangeid AS change_id
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid

@@ -91,8 +91,8 @@ BEGIN
             jobrunid = NULL, jobfromstep = NULL
         FROM unnest(v_job_ids, v_due) AS c (job_id, due) WHERE j.jobid = ANY (ARRAY[c.job_id]);
 
-        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled)
-        SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due
+        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled, jlgchangeid)
+        SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due, j.jobchangeid
         FROM unnest(v_job_ids, v_due, v_run_ids) AS c (job_id, due, run_id)
         JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
         WHERE c.run_id IS NOT NULL;

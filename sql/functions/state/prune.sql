@@ -1,5 +1,5 @@
 -- prune.sql: deleting what need not be kept in the log any longer. Writes pga_joblog, whose
--- steps go with it, pga_jobskip and pga_jobaside.
+-- steps go with it, pga_jobskip, pga_jobaside and pga_jobchange.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_log_prune(
     p_after integer, p_jobs integer, p_runs integer, OUT last_job_id integer, OUT deleted integer
@@ -44,6 +44,9 @@ BEGIN
         WHERE jskjobid = v_job.jobid AND jsklogged < now() - v_job.jobkeepfor;
         last_job_id := nullif(v_job.jobid, 0);     -- which is the last of all
     END LOOP;
+    IF last_job_id IS NULL THEN
+        PERFORM pgagent.pga_log_prune_changes(10 * p_runs);
+    END IF;
     -- A job that is due is tried again within a minute: these are not due any more.
     IF EXISTS (SELECT FROM pgagent.pga_jobaside AS s WHERE s.jsauntil < now() - interval '1 day') THEN
         DELETE FROM pgagent.pga_jobaside WHERE jsauntil < now() - interval '1 day';
@@ -51,5 +54,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_log_prune(integer, integer, integer) IS
-'Deletes, of the next p_jobs jobs after the id p_after (0: of the first), at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
+'Deletes, of the next p_jobs jobs after the id p_after (0: of the first), at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. After the last job, what need not be kept of pga_jobchange. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
 

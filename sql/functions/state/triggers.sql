@@ -202,8 +202,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT pgagent.pga_restoring() THEN
-        UPDATE pgagent.pga_job SET jobchanged = now()
-        WHERE jobid = CASE TG_OP WHEN 'DELETE' THEN OLD.jstjobid ELSE NEW.jstjobid END;
+        UPDATE pgagent.pga_job SET jobchanged = now() WHERE jobid IN (OLD.jstjobid, NEW.jstjobid);
     END IF;
     RETURN NULL;
 END;
@@ -310,13 +309,14 @@ BEGIN
     END IF;
     NEW.jlgagentid := v_job.jobagentid;
     NEW.jlgscheduled := v_job.jobnextrun;
+    NEW.jlgchangeid := v_job.jobchangeid;
     SELECT a.jagstation INTO NEW.jlgstation
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = v_job.jobagentid;
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
-'Trigger: adds what pgAgent''s daemon does not log: the agent, its host and the time at which the run was due; drops the row that it writes after a claim that was lost or refused.';
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host, the time at which the run was due and the state of the job; drops the row that it writes after a claim that was lost or refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -365,6 +365,7 @@ COMMENT ON TRIGGER pga_jobstep_trigger ON pgagent.pga_jobstep IS 'Keeps the job'
 
 DROP TRIGGER IF EXISTS pga_schedule_check ON pgagent.pga_schedule;
 DROP TRIGGER IF EXISTS pga_schedule_trigger ON pgagent.pga_schedule;
+DROP TRIGGER IF EXISTS pga_schedule_trigger_changed ON pgagent.pga_schedule;     -- made in changes.sql
 -- Schedules of 5.0 have no image of themselves in their fields.
 UPDATE pgagent.pga_schedule AS s
 SET (jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jscstart, jscend) = (
@@ -444,7 +445,8 @@ BEGIN
         SELECT t.name, t.id FROM (VALUES
             ('pga_jobclass', 'jclid'), ('pga_job', 'jobid'), ('pga_jobstep', 'jstid'),
             ('pga_schedule', 'jscid'), ('pga_exception', 'jexid'),
-            ('pga_joblog', 'jlgid'), ('pga_jobsteplog', 'jslid'), ('pga_jobskip', 'jskid')
+            ('pga_joblog', 'jlgid'), ('pga_jobsteplog', 'jslid'), ('pga_jobskip', 'jskid'),
+            ('pga_jobchange', 'jchid')
         ) AS t (name, id)
     LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS pga_restore_trigger ON pgagent.%I', v_table.name);
