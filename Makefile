@@ -194,9 +194,10 @@ gates: machine peers all ## Try what has to hold before a change is done; ONLY=w
 docs-check: ## Follow the documents on a fresh Debian, as root: BASE=directory SUITE=trixie ONLY=word
 	@BASE="$(BASE)" SUITE="$(SUITE)" ONLY="$(ONLY)" PYTHONPATH=dev python3 dev/docs_check.py
 
-docs: machine all ## Write docs/reference.md and the table of options anew
+docs: machine all ## Write docs/reference.md and the tables of options and of access anew
 	$(BIN)/python dev/reference.py
 	$(BIN)/python dev/option_table.py
+	$(BIN)/python dev/access_matrix.py
 
 format: machine ## Format the Python code
 	$(BIN)/ruff check --config $(CONFIG) --fix-only .

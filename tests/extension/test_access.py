@@ -95,7 +95,7 @@ def test_what_lacks_of_a_level_is_granted_again(conn):
 
 
 @pytest.mark.usefixtures("bob")
-@pytest.mark.parametrize(("one", "other"), permutations(LEVELS, 2))
+@pytest.mark.parametrize(("one", "other"), list(permutations(LEVELS, 2)))
 def test_a_role_keeps_what_its_other_level_is_granted(conn, one, other):
     grant(conn, one)
     alone = held(conn)
