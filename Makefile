@@ -11,11 +11,11 @@ TABLES = $(patsubst %,sql/tables/%.sql, \
 	schema access arming agent session run_as isolation job schedule timezone log skip aside request change \
 	retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
-	meta/version time/calendar time/next_run time/grammar time/schedule time/image \
+	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/sequences state/make_up state/zones state/refuse state/triggers state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
 	api/views api/pg_cron api/job api/parts api/run api/explain \
-	meta/access meta/grants meta/pg_dump)
+	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
 # Each update begins with a look at what could be in its way.

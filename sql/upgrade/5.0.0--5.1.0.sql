@@ -10,7 +10,7 @@ BEGIN
     FOR i IN 1..1000 LOOP
         BEGIN
             LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobsession, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
-                       pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog
+                       pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog, pgagent.pga_jobskip
                 IN ACCESS EXCLUSIVE MODE NOWAIT;
             RETURN;
         EXCEPTION WHEN lock_not_available THEN
@@ -18,7 +18,7 @@ BEGIN
         END;
     END LOOP;
     LOCK TABLE pgagent.pga_jobagent, pgagent.pga_jobsession, pgagent.pga_jobclass, pgagent.pga_exception, pgagent.pga_schedule,
-               pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog
+               pgagent.pga_jobstep, pgagent.pga_job, pgagent.pga_joblog, pgagent.pga_jobsteplog, pgagent.pga_jobskip
         IN ACCESS EXCLUSIVE MODE;
 END;
 $$;

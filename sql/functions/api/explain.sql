@@ -214,6 +214,9 @@ BEGIN
                    pgagent.pga_explain_schedule(v_schedule));
     END LOOP;
     RETURN QUERY SELECT 'running', e.ok, e.detail FROM pgagent.pga_explain_claim(v_job) AS e;
+    IF v_job.jobowner IS NOT NULL AND pgagent.pga_isolation_broken() IS NOT NULL THEN
+        RETURN QUERY SELECT 'isolated', false, pgagent.pga_isolation_broken();
+    END IF;
     IF pgagent.pga_job_gate(v_job) IS NOT NULL THEN
         RETURN QUERY SELECT 'allowed', false, pgagent.pga_job_gate(v_job);
     END IF;

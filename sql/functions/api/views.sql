@@ -1,5 +1,6 @@
 -- views.sql: jobs and runs in words. A view reads with the rights of the extension's
--- owner, and is granted like a table.
+-- owner, and is granted like a table. So row security does not count here, and a view
+-- asks itself whose jobs to show.
 
 CREATE OR REPLACE VIEW pgagent.agents AS
 SELECT a.jagpid AS agent_id, a.jagstation AS station, a.jaglogintime AS since,
@@ -25,26 +26,32 @@ SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
-LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid;
+LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.run_history IS
 'Every run with its steps, one row a step, in words. Example: SELECT started, status, step, step_status, output FROM pgagent.run_history WHERE job = ''etl'' ORDER BY run_id DESC, step_log_id LIMIT 10.';
 
 CREATE OR REPLACE VIEW pgagent.running AS
-SELECT h.run_id, h.job_id, h.job, h.started, CASE WHEN isfinite(h.started) THEN clock_timestamp() - h.started END AS running_for,
-       h.station, h.step, h.step_started, h.attempt, l.jlgcancel AS cancelled,
+SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job, l.jlgstart AS started,
+       CASE WHEN isfinite(l.jlgstart) THEN clock_timestamp() - l.jlgstart END AS running_for,
+       l.jlgstation AS station, t.jstname AS step, s.jslstart AS step_started, s.jslattempt AS attempt,
+       l.jlgcancel AS cancelled,
        CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
             THEN l.jlgstart + pgagent.pga_span(j.jobtimeout) END AS time_limit
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
-JOIN pgagent.run_history AS h ON h.run_id = l.jlgid
-WHERE l.jlgstatus = 'r' AND (h.step_log_id IS NULL OR h.step_status = 'running');
+LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
+LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid
+WHERE l.jlgstatus = 'r' AND (s.jslid IS NULL OR s.jslstatus = 'r')
+      AND ((SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid));
 COMMENT ON VIEW pgagent.running IS
 'What runs right now: job, since when, where, in which step, at which attempt, who has asked for it to be cancelled, and until when it may run. Example: SELECT job, running_for, step FROM pgagent.running.';
 
 CREATE OR REPLACE VIEW pgagent.skipped_runs AS
 SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
        s.jskreason AS reason, s.jsklogged AS decided
-FROM pgagent.pga_jobskip AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jskjobid;
+FROM pgagent.pga_jobskip AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jskjobid
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.skipped_runs IS
 'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
@@ -101,7 +108,8 @@ LEFT JOIN LATERAL (
            percentile_disc(0.95) WITHIN GROUP (ORDER BY h.jlgduration) AS p95
     FROM (SELECT x.jlgduration FROM pgagent.pga_joblog AS x
           WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
-) AS d ON true;
+) AS d ON true
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
 'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

@@ -58,6 +58,7 @@ BEGIN
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND j.jobhostagent IN ('', v_station)
               AND j.jobid <> ALL (v_aside) AND (p_only IS NULL OR j.jobid = p_only)
+              AND (j.jobowner IS NULL OR (SELECT pgagent.pga_isolation_broken()) IS NULL)
               AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = j.jobid AND l.jlgstatus = 'r')
         ORDER BY j.jobnextrun, j.jobid
         LIMIT p_limit
@@ -186,6 +187,7 @@ BEGIN
           AND CASE WHEN p_only IS NULL THEN j.jobnextrun <= statement_timestamp() AND s.jsajobid IS NULL
                    ELSE j.jobid = ANY (p_only) END
           AND j.jobid <> ALL (COALESCE(p_without, '{}'))
+          AND (j.jobowner IS NULL OR (SELECT pgagent.pga_isolation_broken()) IS NULL)
     ORDER BY j.jobnextrun, j.jobid LIMIT p_limit;
 END;
 $$;
@@ -229,12 +231,14 @@ BEGIN
     FROM pgagent.pga_job AS j
     WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
           AND j.jobid <> ALL (p_without || v_aside)
+          AND (j.jobowner IS NULL OR (SELECT pgagent.pga_isolation_broken()) IS NULL)
     ORDER BY j.jobnextrun LIMIT 1;
     IF v_aside <> ARRAY[]::integer[] THEN
         SELECT least(v_next, min(greatest(j.jobnextrun, s.jsauntil))) INTO v_next
         FROM pgagent.pga_jobaside AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jsajobid
         WHERE s.jsajobid = ANY (v_aside) AND s.jsajobid <> ALL (COALESCE(p_without, '{}'))
-              AND j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station);
+              AND j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
+              AND (j.jobowner IS NULL OR (SELECT pgagent.pga_isolation_broken()) IS NULL);
     END IF;
     RETURN CASE WHEN v_next <= statement_timestamp() THEN 0
         WHEN isfinite(v_next) THEN extract(epoch FROM v_next - statement_timestamp())::double precision END;
