@@ -1,5 +1,6 @@
 """Who may do what is as access_matrix.txt says: each cell is tried as a real role."""
 
+import re
 from contextlib import closing
 
 import access_matrix
@@ -9,6 +10,7 @@ from jobs import add_job, add_schedule
 from psycopg import sql
 from transitions import claim_rows, register, start_step
 
+WORD = re.compile(r":(job|id|owner|schedule|run)\b")
 TEAM = ("operator", "owner")
 OWNERS = {"free": None, "team": "pga_team", "other": "pga_other"}
 LEVELS = {"owner": "editor", "other": "editor"}
@@ -56,11 +58,14 @@ def jobs(conn, roles):
 
 
 def make_job(conn, name, owner):
-    job_id = add_job(conn, "SELECT 1", name=name)
+    job_id = add_job(conn, "SELECT 1", name=name, due=None)
     schedule = add_schedule(conn, job_id)
     conn.execute(
         "INSERT INTO pgagent.pga_exception (jexscid, jexdate) VALUES (%s, '2041-01-01')",
         [schedule],
+    )
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [job_id]
     )
     return {"id": job_id, "job": name, "owner": owner, "schedule": schedule}
 
@@ -78,25 +83,25 @@ def give_to_owners(conn, jobs):
 
 def attempt(session, act, words):
     """Execute the statement of an act for a job: is it done, nothing, or refused?"""
-    text = act.statement.replace("%", "%%")
-    for word, value in words.items():
-        text = text.replace(f":{word}", sql.Literal(value).as_string(session))
+    text = WORD.sub(
+        lambda found: sql.Literal(words[found[1]]).as_string(session), act.statement
+    )
     try:
         with session.transaction(force_rollback=True):
-            cursor = session.execute(text.replace("%%", "%"))
+            cursor = session.execute(text)
             return "nothing" if cursor.rowcount == 0 else "done"
     except psycopg.errors.InsufficientPrivilege:
         return "refused"
     except psycopg.errors.UndefinedObject:
         return "nothing"
+    except psycopg.errors.ObjectInUse:
+        return "done"  # as far as rights go: the job is running
 
 
 def outcome(session, act, role, jobs):
     """Return what the cell of this role should say."""
     own = "other" if role == "other" else "team"
-    if act.cells[access_matrix.ROLES.index("admin")] == "yes" or ":" not in (
-        act.statement.replace("::", "")
-    ):
+    if not WORD.search(act.statement):
         tried = attempt(session, act, {})
         return {"done": "yes", "nothing": "0", "refused": "-"}[tried]
     tried = {name: attempt(session, act, words) for name, words in jobs.items()}
@@ -124,9 +129,9 @@ def test_a_role_may_do_what_the_matrix_says(conn, dsn, jobs, role, isolated):
         for act in access_matrix.acts():
             wanted = act.expected(role, isolated=isolated)
             got = outcome(session, act, role, jobs)
-            if (wanted or "") != got:
+            if wanted != got:
                 odd.append(f"{act.section}: {act.what}: {wanted} wanted, is {got}")
-    assert odd == []
+    assert not odd, "\n".join(odd)
 
 
 def test_the_page_shows_the_matrix():

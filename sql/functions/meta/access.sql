@@ -61,7 +61,7 @@ VALUES
     ('editor admin runner', 'INSERT', 'TABLE', 'pga_jobchange', ''),
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_jobchange_jchid_seq', ''),
     -- To look after all of it.
-    ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass|pga_arming', ''),
+    ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
@@ -259,6 +259,9 @@ AS $$
         ('pga_jobaside'::text, 'SELECT'::text, 'pga_jobskip'::text, 'SELECT'::text, NULL::text),
         ('pga_jobaside', 'INSERT', 'pga_jobskip', 'INSERT', NULL), ('pga_jobaside', 'UPDATE', 'pga_jobskip', 'UPDATE', NULL),
         ('pga_jobaside', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
+        ('pga_arming', 'SELECT', 'pga_job', 'SELECT', NULL), ('pga_arming', 'SELECT', 'pga_jobagent', 'INSERT', NULL),
+        ('pga_arming', 'INSERT', 'pga_jobagent', 'INSERT', NULL), ('pga_arming', 'UPDATE', 'pga_jobagent', 'INSERT', NULL),
+        ('pga_arming', 'DELETE', 'pga_jobagent', 'INSERT', NULL),
         ('pga_jobchange', 'INSERT', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobchange_jchid_seq', 'USAGE', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobnextrun'), ('pga_jobrequest', 'INSERT', 'pga_job', 'UPDATE', 'jobnextrun'),
