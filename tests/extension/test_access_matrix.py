@@ -136,3 +136,15 @@ def test_a_role_may_do_what_the_matrix_says(conn, dsn, jobs, role, isolated):
 
 def test_the_page_shows_the_matrix():
     assert access_matrix.PAGE.read_text() == access_matrix.page(), "run `make docs`"
+
+
+def test_every_table_view_and_function_for_people_is_in_the_matrix(conn):
+    named = """
+        SELECT c.relname FROM pg_class AS c
+        WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind IN ('r', 'v')
+        UNION
+        SELECT p.proname FROM pg_proc AS p
+        WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname !~ '^pga_'"""
+    tried = " ".join(act.statement for act in access_matrix.acts())
+    names = [name for (name,) in conn.execute(named)]
+    assert [n for n in names if not re.search(rf"\bpgagent\.{n}\b", tried)] == []

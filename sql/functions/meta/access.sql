@@ -63,6 +63,8 @@ VALUES
     -- To look after all of it.
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
+    ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_run_as', ''),
+    ('admin', 'EXECUTE', 'FUNCTION', '(dis)?allow_run_as|pga_login_(make|drop)', ''),
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
     ('runner', 'INSERT UPDATE', 'TABLE', 'pga_jobsteplog', ''),
@@ -71,7 +73,7 @@ VALUES
     ('runner', 'UPDATE', 'TABLE', 'pga_schedule', 'jscenabled'),
     ('runner', 'USAGE UPDATE', 'SEQUENCE', '.*', ''),
     ('runner', 'EXECUTE', 'FUNCTION',
-        '(?!pga_run_note$)pga_(agent|run|step|log)_.*|pga_look_again|pga_seconds_until_due|pga_login_ticket'
+        '(?!pga_run_note$|pga_step_refusal$)pga_(agent|run|step|log)_.*|pga_look_again|pga_seconds_until_due|pga_login_ticket'
         '|pga_job_(skip|passed|latest|make_up|after_run|set_aside|review)', ''),
     -- Whose jobs: PUBLIC has these until isolate().
     ('reader admin runner', 'EXECUTE', 'FUNCTION', 'pga_may_see_all', ''),
