@@ -105,6 +105,10 @@ FEATURES = {
         "the program pg_upgrade of the same version as the server",
         lambda cluster: (cluster.bindir / "pg_upgrade").exists(),
     ),
+    "pg_read_all_data": Feature(
+        "the role pg_read_all_data: PostgreSQL 14 or later",
+        _accepts("SELECT 'pg_read_all_data'::regrole"),
+    ),
     "pg_dump_of_extensions": Feature(
         "pg_dump's option --extension: PostgreSQL 14 or later", _dumps_extensions
     ),

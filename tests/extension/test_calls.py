@@ -47,13 +47,15 @@ def calls_without(conn, name):
                     conn.execute(definition)
             except psycopg.errors.UndefinedFunction as e:
                 found.append((caller, 0, e.diag.message_primary))
+    # A constant of type regprocedure, which has quotes in the message, is never inexact.
     exact = {
-        f"function pgagent.{name}({types}) does not exist"
+        f"function {quote}pgagent.{name}({types}){quote} does not exist"
         for (types,) in conn.execute(
             "SELECT oidvectortypes(proargtypes) FROM pg_proc"
             " WHERE pronamespace = 'pgagent'::regnamespace AND proname = %s",
             [name],
         )
+        for quote in ("", '"')
     }
     return found, [call for call in found if call[2] not in exact]
 

@@ -1,5 +1,8 @@
 """pgAdmin's session: as superuser, and as a role with rights on the tables alone.
 
+That role is an editor of all jobs, and, where the catalogue is isolated, of its own ones:
+the jobs of the tests are its own then, and those that are always there a stranger's.
+
 All these tests share a database, which takes less time than one each; a test's jobs go
 with it. Other jobs are always there, with all that belongs to a job: only then does
 pgAdmin have a wrong one to find. Whatever it does, not a row of theirs is written.
@@ -12,6 +15,7 @@ import psycopg
 import pytest
 from jobs import add_job, add_schedule
 from psycopg.rows import dict_row
+from isolation.conftest import STAND_IN
 from support import ROOT
 from transitions import register
 
@@ -21,8 +25,22 @@ EDITOR = re.findall(
 )[1].replace("job_editor", "pgadmin_editor")
 ROLES = f"""
 CREATE ROLE pgadmin_outsider LOGIN;
+CREATE ROLE pgadmin_stranger;
 {EDITOR};
 ALTER ROLE pgadmin_editor LOGIN;
+GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all(), pgagent.pga_may_use_batch(),
+    pgagent.pga_may_use_conninfo() TO pgadmin_editor;
+CREATE FUNCTION public.give_away() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.jobowner := CASE WHEN NEW.jobname IN ('AAA', 'zzz') THEN 'pgadmin_stranger'
+                         ELSE 'pgadmin_editor' END;
+    RETURN NEW;
+END $$;
+"""
+# What the tests themselves add.
+GIVE_AWAY = """
+CREATE TRIGGER a_give_away BEFORE INSERT ON pgagent.pga_job
+    FOR EACH ROW WHEN (session_user = 'postgres') EXECUTE FUNCTION public.give_away()
 """
 
 
@@ -34,6 +52,7 @@ def dsn(cluster):
     with closing(psycopg.connect(dsn, autocommit=True)) as session:
         session.execute("CREATE EXTENSION pgagent")
         session.execute(ROLES)
+        session.execute(STAND_IN)
     return dsn
 
 
@@ -45,14 +64,28 @@ def conn(conn):
 
 @pytest.fixture(
     params=[
-        pytest.param("postgres", id="superuser"),
-        pytest.param("pgadmin_editor", id="editor"),
+        pytest.param(("postgres", False), id="superuser"),
+        pytest.param(("pgadmin_editor", False), id="editor"),
+        pytest.param(("pgadmin_editor", True), id="isolated editor"),
     ]
 )
-def pgadmin(request, dsn, neighbours):
+def role(request, conn):
+    """The role that pgAdmin logs in as."""
+    name, isolated = request.param
+    if isolated:
+        conn.execute("SELECT pgagent.isolate()")
+        conn.execute(GIVE_AWAY)
+    yield name
+    if isolated:
+        conn.execute("DROP TRIGGER a_give_away ON pgagent.pga_job")
+        conn.execute("SELECT pgagent.isolate(false)")
+
+
+@pytest.fixture
+def pgadmin(dsn, role, neighbours):
     """pgAdmin's session, in a time zone that is not the server's."""
     with closing(
-        psycopg.connect(dsn, autocommit=True, user=request.param, row_factory=dict_row)
+        psycopg.connect(dsn, autocommit=True, user=role, row_factory=dict_row)
     ) as session:
         session.execute("SET DateStyle=ISO; SET TimeZone TO 'Asia/Kolkata'")
         yield session
@@ -83,7 +116,7 @@ ORDER BY 1"""
 
 
 @pytest.fixture
-def neighbours(conn):
+def neighbours(conn, role):
     """Jobs that come before and after those of the tests, by name: (first, last)."""
     jobs = [add_neighbour(conn, name) for name in ("AAA", "zzz")]
     before = conn.execute(ROWS_OF_JOBS, [jobs]).fetchall()
