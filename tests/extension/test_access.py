@@ -1,11 +1,16 @@
 """Levels of access: what grants, revokes and renews them."""
 
+import re
 from contextlib import closing
 from itertools import permutations
 
 import psycopg
 import pytest
+from daemon.runner_process import Runner
+from documents import block
+from jobs import add_job, runs
 from psycopg import sql
+from support import ROOT, poll
 
 
 LEVELS = ("reader", "operator", "editor", "runner", "admin")
@@ -199,3 +204,217 @@ def test_a_level_goes_with_a_role_that_is_renamed_and_with_no_stranger(conn):
         assert held(conn) == set()
     finally:
         conn.execute("DROP ROLE bob; ALTER ROLE rob RENAME TO bob")
+
+
+# What an update brings
+
+UPDATE = "ALTER EXTENSION pgagent UPDATE"
+
+# As docs/security.md of 5.0.0 had them written out by hand.
+EDITOR_OF_5_0 = """
+    GRANT USAGE ON SCHEMA pgagent TO bob;
+    GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO bob;
+    GRANT INSERT, UPDATE, DELETE ON pgagent.pga_jobstep, pgagent.pga_schedule, pgagent.pga_exception TO bob;
+    GRANT DELETE ON pgagent.pga_job TO bob;
+    GRANT INSERT (jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobtimeout, joboverlap,
+                  jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns),
+          UPDATE (jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobtimeout, joboverlap,
+                  jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns,
+                  jobnextrun, jobrunid, jobfromstep, jobchanged)
+        ON pgagent.pga_job TO bob;
+    GRANT UPDATE (jlgcancel) ON pgagent.pga_joblog TO bob;
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgagent TO bob
+"""
+RUNNER_OF_5_0 = """
+    GRANT USAGE ON SCHEMA pgagent TO bob;
+    GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO bob;
+    GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgagent TO bob;
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA pgagent TO bob;
+    GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO bob
+"""
+
+
+@pytest.fixture
+def older(new_database):
+    """Have a catalogue of 5.0.0, and the role bob."""
+    conn = new_database("older")
+    conn.execute("CREATE EXTENSION pgagent VERSION '5.0.0'; CREATE ROLE bob LOGIN")
+    yield conn
+    conn.execute("DROP OWNED BY bob")
+
+
+@pytest.fixture
+def bobs(administration):
+    """Drop bob when all databases in which he has rights are gone."""
+    yield
+    administration.execute("DROP ROLE bob")
+
+
+@pytest.fixture
+def copied(older, new_database, dump, restore):
+    """Restore a dump of the older catalogue, once it is updated; return its session."""
+
+    def copy():
+        restored = new_database("restored")
+        restore(dump(older, "-Fc"), restored)
+        return restored
+
+    return copy
+
+
+@pytest.mark.usefixtures("bobs")
+def test_a_runner_is_granted_what_an_update_brings_and_a_dump_keeps_it(older, copied):
+    older.execute(RUNNER_OF_5_0)
+    older.execute(UPDATE)
+    assert levels(older) == [("bob", "runner")]
+    assert grant(older, "runner") == []
+
+    restored = copied()
+
+    assert grant(restored, "runner") == []
+    assert held(restored) == held(older)
+
+
+@pytest.mark.usefixtures("bobs")
+def test_an_editor_by_hand_can_edit_and_start_jobs_after_an_update(older, cluster):
+    older.execute(EDITOR_OF_5_0)
+    older.execute(UPDATE)
+    assert levels(older) == []
+    bob = psycopg.connect(cluster.conninfo("older"), user="bob", autocommit=True)
+    with closing(bob):
+        bob.execute("SELECT pgagent.schedule('a', '@yearly', 'SELECT 1')")
+        bob.execute("SELECT pgagent.cancel_run(pgagent.run_job('a'))")
+        bob.execute("SELECT pgagent.drop_job('a')")
+    needed = {
+        ("relation", "pga_jobchange", "", "INSERT"),
+        ("relation", "pga_jobchange_jchid_seq", "", "USAGE"),
+        ("relation", "pga_jobrequest", "", "INSERT"),
+    }
+    assert needed <= held(older)
+
+
+@pytest.mark.usefixtures("bobs")
+def test_an_update_gives_nothing_to_who_may_only_look(older):
+    older.execute(
+        "GRANT USAGE ON SCHEMA pgagent TO bob; GRANT SELECT ON pgagent.pga_jobstep TO bob"
+    )
+    before = held(older)
+    older.execute(UPDATE)
+    assert held(older) == before
+
+
+def new_objects(conn):
+    """Do what an update does that brings a table, a column and a function."""
+    conn.execute(
+        "CREATE TABLE pgagent.pga_newest (x integer);"
+        "ALTER TABLE pgagent.pga_jobstep ADD COLUMN jstnew integer;"
+        "CREATE FUNCTION pgagent.pga_run_newest() RETURNS void LANGUAGE sql AS '';"
+        "REVOKE ALL ON FUNCTION pgagent.pga_run_newest() FROM PUBLIC"
+    )
+    for member in ("TABLE pgagent.pga_newest", "FUNCTION pgagent.pga_run_newest()"):
+        conn.execute(f"ALTER EXTENSION pgagent ADD {member}")
+    conn.execute("INSERT INTO pgagent.pga_access (accversion) VALUES ('6.0.0')")
+
+
+@pytest.mark.usefixtures("bob")
+@pytest.mark.needs("extension")
+@pytest.mark.parametrize(
+    ("level", "brought"),
+    [
+        (
+            "reader",
+            {
+                ("relation", "pga_newest", "", "SELECT"),
+                ("column", "pga_jobstep", "jstnew", "SELECT"),
+            },
+        ),
+        (
+            "runner",
+            {
+                ("relation", "pga_newest", "", "SELECT"),
+                ("function", "pgagent.pga_run_newest()", "", "EXECUTE"),
+            },
+        ),
+    ],
+)
+def test_who_holds_a_level_gets_what_is_new_in_it(conn, level, brought):
+    grant(conn, level)
+    before = held(conn)
+    new_objects(conn)
+    assert held(conn) - before == brought
+
+
+@pytest.mark.usefixtures("bob")
+def test_it_is_said_if_whoever_ends_the_transaction_may_not_grant_it(conn):
+    grant(conn, "reader")
+    conn.execute("REVOKE SELECT ON pgagent.pga_job FROM bob")
+    conn.execute("CREATE ROLE ann; GRANT USAGE ON SCHEMA pgagent TO ann")
+    told = []
+    conn.add_notice_handler(lambda notice: told.append(notice.message_primary))
+    try:
+        with conn.transaction():
+            conn.execute("GRANT SELECT, INSERT ON pgagent.pga_access TO ann")
+            conn.execute("SET LOCAL ROLE ann")
+            conn.execute("INSERT INTO pgagent.pga_access (accversion) VALUES ('6.0.0')")
+        assert told == [
+            "pgagent: what the update has brought is not granted to those who hold a"
+            " level of access"
+        ]
+    finally:
+        conn.execute("DROP OWNED BY ann; DROP ROLE ann")
+
+
+# What the runner and the owner need
+
+
+@pytest.fixture
+def roles(administration):
+    """Drop the roles of sql/superuser.sql once their databases are gone."""
+    yield
+    for role in ("pgagent_runner", "pgagent_owner", "pga_team"):
+        administration.execute(f"DROP ROLE IF EXISTS {role}")
+
+
+def superuser_script(pg, **names):
+    """Execute the script as docs/security.md says."""
+    command = block("docs/security.md", "psql -d jobs -v owner=pgagent_owner").split()
+    values = [f"-v{key}={value}" for key, value in names.items()]
+    script = command.pop()
+    done = pg("psql", "-X", *values, *command[1:], ROOT / script)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("roles")
+def test_no_superuser_is_needed_but_for_one_script(new_database, pg, cluster):
+    conn = new_database("jobs")
+    for _ in range(2):
+        superuser_script(pg)
+    conn.execute(block("docs/security.md", "SET ROLE pgagent_owner"))
+    conn.execute("RESET ROLE")
+
+    dsn = f"{cluster.conninfo('jobs')} user=pgagent_runner"
+    with Runner(dsn) as runner:
+        runner.ready()
+        batch_step = {"jstkind": "b", "jstcode": "exit 0"}
+        job_id = add_job(conn, "SELECT 1", batch_step)
+        poll(lambda: runs(conn, job_id) == [("s", None)], what="the run to succeed")
+        assert "ERROR" not in runner.log
+    mighty = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname ~ '^pgagent'"
+    assert conn.execute(mighty).fetchall() == []
+    owners = """
+        SELECT DISTINCT pg_get_userbyid(c.relowner) FROM pg_class AS c
+        WHERE c.relnamespace = 'pgagent'::regnamespace"""
+    assert conn.execute(owners).fetchall() == [("pgagent_owner",)]
+    conn.execute("DROP EXTENSION pgagent; DROP SCHEMA IF EXISTS pgagent")
+    conn.execute("DROP OWNED BY pgagent_runner, pgagent_owner")
+
+
+@pytest.mark.usefixtures("roles")
+def test_roles_to_run_as_are_the_owners_to_give(new_database, pg):
+    conn = new_database("jobs")
+    conn.execute("CREATE ROLE pga_team")
+    superuser_script(pg, run_as="pga_team")
+    conn.execute("SET SESSION AUTHORIZATION pgagent_owner")
+    conn.execute("CREATE ROLE pga_login LOGIN NOINHERIT; GRANT pga_team TO pga_login")
+    conn.execute("ALTER ROLE pga_login PASSWORD 'x'; DROP ROLE pga_login")
+    conn.execute("RESET SESSION AUTHORIZATION; DROP OWNED BY pgagent_owner")

@@ -306,12 +306,12 @@ DECLARE
     v_owner CONSTANT oid := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'pgagent.pga_job'::regclass);
     v_what text;
 BEGIN
+    IF NOT pg_has_role(v_owner, 'USAGE') THEN
+        RAISE WARNING 'pgagent: what the update has brought is not granted to those who hold a level of access'
+            USING DETAIL = format('Only "%s" may grant it: call pgagent.grant_access() again as that role.', pg_get_userbyid(v_owner));
+        RETURN NULL;
+    END IF;
     FOREACH v_what IN ARRAY ARRAY(SELECT pgagent.pga_access_renewal()) LOOP
-        IF NOT pg_has_role(v_owner, 'USAGE') THEN
-            RAISE WARNING 'pgagent: what the update has brought is not granted to those who hold a level of access'
-                USING DETAIL = format('Only "%s" may grant it: call pgagent.grant_access() again as that role.', pg_get_userbyid(v_owner));
-            RETURN NULL;
-        END IF;
         EXECUTE 'GRANT ' || v_what;
     END LOOP;
     RETURN NULL;

@@ -31,6 +31,7 @@ BEGIN
     -- Whoever holds a level goes on after an update, which brings what nobody could be
     -- granted before.
     IF EXISTS (SELECT FROM pgagent.pga_access_renewal()) THEN
+        SET CONSTRAINTS pgagent.pga_access_trigger DEFERRED;
         INSERT INTO pgagent.pga_access (accversion) VALUES (pgagent.pgagent_version());
     END IF;
 END;
