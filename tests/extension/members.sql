@@ -86,6 +86,13 @@ WITH belonging AS (
     JOIN pg_index AS i ON i.indrelid = r.oid
     JOIN pg_class AS c ON c.oid = i.indexrelid
 
+    UNION ALL
+    SELECT format('policy %s %s', r.name, p.polname),
+           ARRAY[p.polcmd::text, p.polpermissive::text, p.polroles::regrole[]::text,
+                 pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid),
+                 obj_description(p.oid, 'pg_policy')]
+    FROM relation AS r JOIN pg_policy AS p ON p.polrelid = r.oid
+
     -- Of a foreign key's triggers the names contain oids.
     UNION ALL
     SELECT format('trigger %s %s', r.name,

@@ -22,6 +22,8 @@ DROP INDEX pgagent.pga_job_due
 DROP TRIGGER pga_schedule_check ON pgagent.pga_schedule
 ALTER INDEX pgagent.pga_job_due RENAME TO pga_job_next
 CREATE POLICY everybody ON pgagent.pga_job
+ALTER POLICY pga_see ON pgagent.pga_job USING (true)
+COMMENT ON POLICY pga_see ON pgagent.pga_job IS 'else'
 CREATE RULE nothing AS ON DELETE TO pgagent.pga_jobclass DO INSTEAD NOTHING
 ALTER VIEW pgagent.running RENAME COLUMN station TO host
 ALTER VIEW pgagent.running SET (security_barrier)

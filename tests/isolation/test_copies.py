@@ -12,6 +12,7 @@ from extension.conftest import (
     restore,
 )
 from jobs import job
+from support import free_from_extension
 from transitions import claim, register
 
 from .conftest import GRANTS, add_complete_job
@@ -64,7 +65,9 @@ def test_jobs_alone_are_restored_into_an_isolated_catalogue(
     assert restored.execute("SELECT FROM pgagent.pga_job").rowcount == 3
 
 
-def test_jobs_alone_isolate_a_catalogue_that_was_not(source, new_database, dump, restore):
+def test_jobs_alone_isolate_a_catalogue_that_was_not(
+    source, new_database, dump, restore
+):
     restored = new_database("restored")
     restored.execute("CREATE EXTENSION pgagent")
     restore(dump(source, "-Fc", "--data-only", "--schema=pgagent"), restored)
@@ -157,6 +160,7 @@ def test_who_does_not_own_the_tables_restores_what_is_not_isolated_and_no_owned_
     restored.execute("CREATE EXTENSION pgagent")
     administration.execute("CREATE ROLE iso_restorer LOGIN")
     restored.execute(
+        "GRANT iso_team_a, iso_team_b TO iso_restorer;"
         "GRANT USAGE ON SCHEMA pgagent TO iso_restorer;"
         "GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO iso_restorer;"
         "GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO iso_restorer"
@@ -183,8 +187,6 @@ def test_who_does_not_own_the_tables_restores_what_is_not_isolated_and_no_owned_
 
 
 def test_a_dump_without_the_extension_is_isolated(source, new_database, dump, restore):
-    from support import free_from_extension
-
     plain = new_database("plain")
     restore(dump(source, "-Fc"), plain)
     free_from_extension(plain)

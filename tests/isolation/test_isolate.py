@@ -58,7 +58,9 @@ def test_asked_again_it_says_that_all_is_so_already(conn, on):
     again = isolate(conn, on=on)
     assert state(conn) == before
     assert again.keys() == first.keys()
-    assert {change for change in again.values() if not change.endswith(" already")} == set()
+    assert {
+        change for change in again.values() if not change.endswith(" already")
+    } == set()
 
 
 def test_it_tells_what_it_has_done(conn):
@@ -88,16 +90,20 @@ def test_what_was_granted_by_hand_is_left(isolated, login):
 def test_who_may_register_as_a_runner_goes_on(shared, login):
     add_job(shared, "SELECT 1")
     with closing(psycopg.connect(shared.info.dsn, autocommit=True)) as other:
-        other.execute("REVOKE ALL ON FUNCTION pgagent.pga_may_see_all() FROM iso_runner")
+        other.execute(
+            "REVOKE ALL ON FUNCTION pgagent.pga_may_see_all() FROM iso_runner"
+        )
     report = shared.execute("SELECT * FROM pgagent.isolate()").fetchall()
-    granted = "granted to \"iso_runner\", which may register as a runner"
+    granted = 'granted to "iso_runner", which may register as a runner'
     assert ("function pgagent.pga_may_see_all()", granted) in report
     assert login("runner").execute("SELECT FROM pgagent.pga_job").rowcount == 1
 
 
 def test_only_the_owner_of_the_tables_may(shared, login):
     for on in (True, False):
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="may not isolate"):
+        with pytest.raises(
+            psycopg.errors.InsufficientPrivilege, match="may not isolate"
+        ):
             login("alice").execute("SELECT pgagent.isolate(%s)", [on])
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="is NULL"):
         shared.execute("SELECT pgagent.isolate(NULL)")
@@ -109,7 +115,7 @@ def test_it_gives_up_when_the_tables_are_in_use_all_the_time(conn, dsn):
         other.execute("SELECT FROM pgagent.pga_joblog")
         with pytest.raises(psycopg.errors.LockNotAvailable) as e:
             isolate(conn)
-    assert "Nothing was changed" in e.value.diag.message_detail
+    assert "Nothing was changed" in (e.value.diag.message_detail or "")
     assert state(conn) == OPEN
 
 
@@ -122,7 +128,8 @@ def test_where_row_security_is_off_no_owned_job_is_claimed(isolated, dsn, login)
         assert "not enabled on pga_jobstep" in broken
         assert "isolate()" in broken
         explained = isolated.execute(
-            "SELECT ok, detail FROM pgagent.explain_job(%s) WHERE gate = 'isolated'", [owned]
+            "SELECT ok, detail FROM pgagent.explain_job(%s) WHERE gate = 'isolated'",
+            [owned],
         ).fetchone()
         assert explained == (False, broken)
 
@@ -153,3 +160,14 @@ def test_what_an_update_makes_anew_is_isolated_if_the_catalogue_is(isolated):
 def test_an_update_does_not_isolate(conn):
     conn.execute(f"BEGIN; {FUNCTIONS.read_text()}; COMMIT".encode())
     assert state(conn) == OPEN
+
+
+def test_a_catalogue_of_4_2_is_as_open_after_the_update_and_can_be_isolated(
+    conn_42, roles
+):
+    conn_42.execute("ALTER EXTENSION pgagent UPDATE")
+    assert state(conn_42) == OPEN
+    add_job(conn_42, "SELECT 1")
+    assert conn_42.execute("SELECT jobowner FROM pgagent.pga_job").fetchone() == (None,)
+    isolate(conn_42)
+    assert state(conn_42) == ISOLATED

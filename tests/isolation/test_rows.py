@@ -36,7 +36,17 @@ WRITTEN = {
     "pgagent.pga_jobrequest": "jrqvia",
     "pgagent.pga_jobchange": "jchaction",
 }
-VIEWS = ["run_history", "job_status", "skipped_runs", "running"]
+# Each view of jobs, and the name of a job in it.
+VIEWS = {
+    "run_history": "job",
+    "job_status": "job",
+    "skipped_runs": "job",
+    "running": "job",
+    "job": "jobname",
+    "job_run_details": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.jobid)",
+}
+# Those that show no job.
+OTHER_VIEWS = ["agents", "run_as_roles"]
 FOREIGN = {
     "a step": "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname) VALUES ({0}, 'x', 's', 'SELECT 1', 'x')",
     "a schedule": "INSERT INTO pgagent.pga_schedule (jscjobid, jscname) VALUES ({0}, 'x')",
@@ -87,20 +97,32 @@ def test_the_tables_of_these_tests_are_those_that_have_policies(isolated):
 
 
 @pytest.mark.parametrize("table", OF_A_JOB)
-def test_a_member_reads_and_writes_the_rows_of_the_own_team_only(jobs, isolated, login, table):
+def test_a_member_reads_and_writes_the_rows_of_the_own_team_only(
+    jobs, isolated, login, table
+):
     mine = OF_A_JOB[table].format(jobs["iso_team_a"])
     before = {owner: snapshot(isolated, jobs[owner]) for owner in ("iso_team_b", None)}
     alice = login("alice")
 
     assert count(alice, table) == count(isolated, table, mine) > 0
     update = f"UPDATE {table} SET {WRITTEN[table]} = {WRITTEN[table]}"
-    assert alice.execute(update).rowcount == (0 if table == "pgagent.pga_jobchange" else 1)
+    assert alice.execute(update).rowcount == (
+        0 if table == "pgagent.pga_jobchange" else 1
+    )
     # No column need be read: policies for reading do not count then.
-    alice.execute(f"UPDATE {table} SET {WRITTEN[table]} = DEFAULT" if table == "pgagent.pga_joblog" else update)
+    alice.execute(
+        f"UPDATE {table} SET {WRITTEN[table]} = DEFAULT"
+        if table == "pgagent.pga_joblog"
+        else update
+    )
     alice.execute(f"DELETE FROM {table}")
 
-    assert {owner: snapshot(isolated, jobs[owner]) for owner in ("iso_team_b", None)} == before
-    assert count(isolated, table, mine) == (1 if table == "pgagent.pga_jobchange" else 0)
+    assert {
+        owner: snapshot(isolated, jobs[owner]) for owner in ("iso_team_b", None)
+    } == before
+    assert count(isolated, table, mine) == (
+        1 if table == "pgagent.pga_jobchange" else 0
+    )
 
 
 @pytest.mark.parametrize("what", FOREIGN)
@@ -119,20 +141,37 @@ def test_nothing_is_written_for_another_team(jobs, isolated, login, what):
     assert [snapshot(isolated, job_id) for job_id in jobs.values()] == before
 
 
+def test_every_view_of_jobs_is_a_barrier_in_between(isolated):
+    views = isolated.execute(
+        "SELECT c.relname::text, 'security_barrier=true' = ANY (c.reloptions) IS TRUE"
+        " FROM pg_class AS c"
+        " WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind = 'v'"
+    ).fetchall()
+    of_jobs = {view for view, _ in views if view not in OTHER_VIEWS}
+    assert of_jobs == {view for view, is_barrier in views if is_barrier}
+    assert of_jobs - {"job_changes"} == set(VIEWS)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_shows_the_jobs_of_the_own_team(jobs, isolated, login, view):
     isolated.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'r'")
     isolated.execute("UPDATE pgagent.pga_jobsteplog SET jslstatus = 'r'")
-    query = f"SELECT job FROM pgagent.{view} ORDER BY job"
+    query = f"SELECT {VIEWS[view]} FROM pgagent.{view} AS v ORDER BY 1"
     assert login("alice").execute(query).fetchall() == [("job of iso_team_a",)]
     assert login("rita").execute(query).fetchall() == []
     isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_rita")
     assert len(login("rita").execute(query).fetchall()) == 3
-    isolated.execute("REVOKE EXECUTE ON FUNCTION pgagent.pga_may_see_all() FROM iso_rita")
+    isolated.execute(
+        "REVOKE EXECUTE ON FUNCTION pgagent.pga_may_see_all() FROM iso_rita"
+    )
 
 
-@pytest.mark.parametrize("relation", [*OF_A_JOB, *(f"pgagent.{view}" for view in VIEWS)])
-def test_no_condition_of_a_query_is_shown_the_rows_of_others(jobs, isolated, login, relation):
+@pytest.mark.parametrize(
+    "relation", [*OF_A_JOB, *(f"pgagent.{view}" for view in VIEWS)]
+)
+def test_no_condition_of_a_query_is_shown_the_rows_of_others(
+    jobs, isolated, login, relation
+):
     alice = login("alice")
     isolated.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'r'")
     isolated.execute("UPDATE pgagent.pga_jobsteplog SET jslstatus = 'r'")
@@ -145,6 +184,76 @@ def test_no_condition_of_a_query_is_shown_the_rows_of_others(jobs, isolated, log
     )
     alice.execute(f"SELECT FROM {relation} AS t WHERE public.tell(t::text)")
     assert len(said) == count(alice, relation) == 1
+
+
+THROUGH_VIEWS = [
+    "UPDATE pgagent.job SET active = false",
+    "UPDATE pgagent.job SET jobname = 'mine'",
+    "DELETE FROM pgagent.job",
+    "DELETE FROM pgagent.job_run_details",
+    "UPDATE pgagent.job_run_details SET start_time = now()",
+    "UPDATE pgagent.job_run_details SET job_pid = 7",
+]
+
+
+@pytest.mark.parametrize("statement", THROUGH_VIEWS)
+def test_what_is_written_through_a_view_is_the_own_teams(
+    jobs, isolated, login, statement
+):
+    theirs = [jobs["iso_team_b"], jobs[None]]
+    before = [snapshot(isolated, job_id) for job_id in theirs]
+    # Its owner's rights, not those of the tables, let one write through a view.
+    isolated.execute(
+        "REVOKE INSERT, UPDATE, DELETE ON pgagent.pga_job, pgagent.pga_joblog FROM iso_editors"
+    )
+    # That of a step, which goes with its job, is written by the trigger's caller.
+    isolated.execute(
+        "GRANT UPDATE (jobchanged, jobnextrun) ON pgagent.pga_job TO iso_editors"
+    )
+    assert login("alice").execute(statement).rowcount == 1
+    isolated.execute(
+        "GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_bob, iso_alice"
+    )
+    mine = snapshot(isolated, jobs["iso_team_a"])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not a job of"):
+        login("bob").execute(statement)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not a job of"):
+        login("alice").execute(statement)
+    assert [snapshot(isolated, job_id) for job_id in theirs] == before
+    assert snapshot(isolated, jobs["iso_team_a"]) == mine
+
+
+def test_a_function_does_not_pass_over_a_job_that_is_seen_and_not_ones_own(
+    jobs, isolated, login
+):
+    isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_alice")
+    theirs = jobs["iso_team_b"]
+    (run_id,) = isolated.execute(
+        "UPDATE pgagent.pga_joblog SET jlgstatus = 'r' WHERE jlgjobid = %s RETURNING jlgid",
+        [theirs],
+    ).fetchone()
+    before = snapshot(isolated, theirs)
+    alice = login("alice")
+    for call in (
+        f"run_job({theirs})",
+        f"cancel_run({run_id})",
+        f"drop_job({theirs})",
+        f"alter_job({theirs}, active => false)",
+        f"alter_job({theirs}, schedule => '@hourly')",
+        f"alter_job({theirs}, timezone => 'UTC')",
+        f"alter_job({theirs}, keep_runs => 1)",
+        f"add_step({theirs}, 'name', 'SELECT 1')",
+        f"add_schedule({theirs}, '@hourly')",
+        f"add_exception({theirs}, on_date => '2041-01-01')",
+        "schedule('job of iso_team_b', '@hourly', 'SELECT 1')",
+    ):
+        with pytest.raises(
+            psycopg.errors.InsufficientPrivilege, match="is not a job of"
+        ) as e:
+            alice.execute(f"SELECT pgagent.{call}")
+        assert "pga_may_edit_all()" in (e.value.diag.message_detail or "")
+    assert snapshot(isolated, theirs) == before
+    assert alice.execute(f"SELECT FROM pgagent.explain_job({theirs})").rowcount > 3
 
 
 def test_setting_row_security_off_gives_nothing(jobs, login):
@@ -169,8 +278,14 @@ def test_the_functions_do_not_know_the_jobs_of_others(jobs, login):
         with pytest.raises(psycopg.errors.UndefinedObject) as e:
             alice.execute(f"SELECT * FROM pgagent.{call}")
         assert "team_b" not in (e.value.diag.message_detail or "")
-    assert alice.execute("SELECT FROM pgagent.explain_job('job of iso_team_a')").rowcount > 3
-    assert alice.execute("SELECT FROM pgagent.next_runs('job of iso_team_a')").rowcount == 10
+    assert (
+        alice.execute("SELECT FROM pgagent.explain_job('job of iso_team_a')").rowcount
+        > 3
+    )
+    assert (
+        alice.execute("SELECT FROM pgagent.next_runs('job of iso_team_a')").rowcount
+        == 10
+    )
 
 
 def test_a_job_of_one_owner_is_edited_by_all_members(jobs, isolated, login):
@@ -226,24 +341,35 @@ RIGHTS = {
 
 
 @pytest.mark.parametrize("what", RIGHTS)
-def test_batch_and_connection_strings_take_rights_of_their_own(jobs, isolated, login, what):
+def test_batch_and_connection_strings_take_rights_of_their_own(
+    jobs, isolated, login, what
+):
     right, statement = RIGHTS[what]
     statement = statement.format(jobs["iso_team_a"])
     alice = login("alice")
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="may not write") as e:
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match="may not write"
+    ) as e:
         alice.execute(statement)
-    assert right in e.value.diag.message_detail
+    assert right in (e.value.diag.message_detail or "")
     isolated.execute(f"GRANT EXECUTE ON FUNCTION pgagent.{right}() TO iso_alice")
     assert alice.execute(statement).rowcount == 1
 
 
-def test_what_an_administrator_has_made_of_a_step_is_not_the_editors_to_use(jobs, isolated, login):
+def test_what_an_administrator_has_made_of_a_step_is_not_the_editors_to_use(
+    jobs, isolated, login
+):
     # The code of a batch step, or of one with a connection string, is as good as the step.
     add_step(isolated, jobs["iso_team_a"], batch("true"), name="theirs")
     alice = login("alice")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="batch steps"):
-        alice.execute("UPDATE pgagent.pga_jobstep SET jstcode = 'id' WHERE jstkind = 'b'")
-    assert alice.execute("DELETE FROM pgagent.pga_jobstep WHERE jstkind = 'b'").rowcount == 1
+        alice.execute(
+            "UPDATE pgagent.pga_jobstep SET jstcode = 'id' WHERE jstkind = 'b'"
+        )
+    assert (
+        alice.execute("DELETE FROM pgagent.pga_jobstep WHERE jstkind = 'b'").rowcount
+        == 1
+    )
 
 
 def test_an_owner_that_was_made_anew_or_renamed_is_a_stranger(isolated, login):
@@ -253,9 +379,13 @@ def test_an_owner_that_was_made_anew_or_renamed_is_a_stranger(isolated, login):
     assert count(alice, "pgagent.pga_job") == count(alice, "pgagent.job_status") == 1
     isolated.execute("ALTER ROLE iso_gone RENAME TO iso_renamed")
     assert count(alice, "pgagent.pga_job") == count(alice, "pgagent.job_status") == 0
-    isolated.execute("DROP ROLE iso_renamed; CREATE ROLE iso_gone; GRANT iso_gone TO iso_alice")
+    isolated.execute(
+        "DROP ROLE iso_renamed; CREATE ROLE iso_gone; GRANT iso_gone TO iso_alice"
+    )
     try:
-        assert count(alice, "pgagent.pga_job") == count(alice, "pgagent.job_status") == 0
+        assert (
+            count(alice, "pgagent.pga_job") == count(alice, "pgagent.job_status") == 0
+        )
         assert alice.execute("DELETE FROM pgagent.pga_joblog").rowcount == 0
         assert job(isolated, job_id, "jobname") == "job"
     finally:
@@ -274,7 +404,15 @@ def test_who_may_see_all_does_not_write(jobs, isolated, login):
 
 
 def test_who_may_edit_all_edits_what_has_an_owner(jobs, isolated, login):
-    isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_edit_all() TO iso_alice")
-    assert login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'x'").rowcount == 2
-    isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_use_runner_login() TO iso_alice")
-    assert login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'y'").rowcount == 3
+    isolated.execute(
+        "GRANT EXECUTE ON FUNCTION pgagent.pga_may_edit_all() TO iso_alice"
+    )
+    assert (
+        login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'x'").rowcount == 2
+    )
+    isolated.execute(
+        "GRANT EXECUTE ON FUNCTION pgagent.pga_may_use_runner_login() TO iso_alice"
+    )
+    assert (
+        login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'y'").rowcount == 3
+    )

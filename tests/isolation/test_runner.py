@@ -64,7 +64,9 @@ def test_all_jobs_are_claimed_and_recorded(isolated, agent):
 
 
 @pytest.mark.parametrize("owner", OWNERS)
-def test_a_run_is_cancelled_by_its_owner_and_the_runner_hears_it(isolated, agent, owner, login):
+def test_a_run_is_cancelled_by_its_owner_and_the_runner_hears_it(
+    isolated, agent, owner, login
+):
     job_id = add_job(isolated, "SELECT 1", jobowner=owner)
     ((run_id, _),) = claim(agent)
     who = login("alice") if owner == "iso_team_a" else isolated
@@ -79,7 +81,10 @@ def test_a_dead_agents_runs_are_swept(isolated, agent, login):
     with closing(login("runner")) as dead:
         register(dead, lease="0.001 s")
         assert len(claim(dead)) == 3
-    isolated.execute("UPDATE pgagent.pga_jobagent SET jaglease = now() WHERE jagpid <> %s", [agent.info.backend_pid])
+    isolated.execute(
+        "UPDATE pgagent.pga_jobagent SET jaglease = now() WHERE jagpid <> %s",
+        [agent.info.backend_pid],
+    )
     assert sweep(agent) == 3
     for job_id in jobs:
         assert job(isolated, job_id, "jobagentid") is None
@@ -118,7 +123,9 @@ def test_a_job_that_can_not_be_started_is_set_aside(isolated, agent, owner):
 
 
 @pytest.mark.parametrize("statistics", ["none", "of one job"])
-def test_claims_and_records_take_as_few_reads_as_elsewhere(isolated, runner_dsn, statistics):
+def test_claims_and_records_take_as_few_reads_as_elsewhere(
+    isolated, runner_dsn, statistics
+):
     def add(count):
         for number in range(count):
             owner = OWNERS[number % 3]

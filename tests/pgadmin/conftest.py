@@ -13,9 +13,9 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from isolation.conftest import STAND_IN
 from jobs import add_job, add_schedule
 from psycopg.rows import dict_row
-from isolation.conftest import STAND_IN
 from support import ROOT
 from transitions import register
 

@@ -85,6 +85,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM pgagent.pga_job_to_write(p_job_id);
     PERFORM pgagent.pga_check_span('timeout'::text, p_timeout),
             pgagent.pga_check_span('missed_limit'::text, p_missed_limit),
             pgagent.pga_check_span('keep_for'::text, p_keep_for);
@@ -319,7 +320,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id);
+    PERFORM pgagent.pga_job_to_write(job_id);
     DELETE FROM pgagent.pga_job AS j WHERE j.jobid = drop_job.job_id;
 END;
 $$;

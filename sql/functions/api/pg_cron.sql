@@ -1,5 +1,6 @@
 -- pg_cron.sql: the names that scripts for pg_cron read: jobs and their runs. Views of one
--- table each, so rows can be deleted and jobs switched off, as in pg_cron.
+-- table each, so rows can be deleted and jobs switched off, as in pg_cron. Triggers of
+-- meta/policies.sql see to it that they are one's own where the catalogue is isolated.
 
 CREATE OR REPLACE VIEW pgagent.job AS
 SELECT j.jobid::bigint AS jobid,
@@ -10,7 +11,8 @@ SELECT j.jobid::bigint AS jobid,
        (SELECT s.jstdbname::text FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = j.jobid
         ORDER BY s.jstkind = 's' DESC, s.jstname, s.jstid LIMIT 1) AS database,
        j.jobenabled AS active, j.jobname
-FROM pgagent.pga_job AS j;
+FROM pgagent.pga_job AS j
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job IS
 'The jobs as pg_cron shows them, with the command of the first SQL step. Example: SELECT jobid, schedule, command, active FROM pgagent.job.';
 
@@ -29,6 +31,9 @@ SELECT l.jlgjobid::bigint AS jobid, l.jlgid AS runid, l.jlgagentid AS job_pid,
        l.jlgstart AS start_time,
        CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
             THEN l.jlgstart + pgagent.pga_span(l.jlgduration) END AS end_time
-FROM pgagent.pga_joblog AS l;
+FROM pgagent.pga_joblog AS l
+WHERE (SELECT pgagent.pga_sees_all()) OR EXISTS (
+    SELECT FROM pgagent.pga_job AS j WHERE j.jobid = l.jlgjobid AND pgagent.pga_may_see(j.jobowner, j.jobownerid)
+);
 COMMENT ON VIEW pgagent.job_run_details IS
 'The runs as pg_cron shows them, with the command of the job''s first SQL step. Example: DELETE FROM pgagent.job_run_details WHERE end_time < now() - interval ''7 days''.';

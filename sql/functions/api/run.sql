@@ -9,7 +9,7 @@ DECLARE
     v_step_id integer;
     v_run_id bigint;
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id);
+    PERFORM pgagent.pga_job_to_write(job_id);
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id FOR NO KEY UPDATE;
     IF from_step IS NOT NULL THEN
         SELECT s.jstid INTO v_step_id FROM pgagent.pga_jobstep AS s
@@ -84,6 +84,8 @@ BEGIN
         RAISE EXCEPTION 'pgagent: there is no run %', run_id USING ERRCODE = 'undefined_object',
             DETAIL = 'The view pgagent.running lists the runs under way.';
     END IF;
+    PERFORM pgagent.pga_job_to_write(l.jlgjobid::bigint)
+    FROM pgagent.pga_joblog AS l WHERE l.jlgid = run_id AND l.jlgstatus = 'r';
     RETURN false;
 END;
 $$;

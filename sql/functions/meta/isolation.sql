@@ -129,6 +129,43 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_refuse_row(text, name) IS
 'For policies: raises 42501 for a row that the current user may not write, because of the job that p_what names, or if that is NULL, because of the owner that a job would have.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_job_to_write(p_job_id bigint)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_name CONSTANT text := pgagent.pga_job_name(p_job_id);
+BEGIN
+    IF NOT (SELECT pgagent.pga_may_edit(j.jobowner, j.jobownerid) FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id) THEN
+        PERFORM pgagent.pga_refuse_row(format('"%s"', v_name), NULL::name);
+    END IF;
+    RETURN v_name;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_to_write(bigint) IS
+'The name of the job with this id, for a function that changes it. Raises 42704 if there is none that the current user sees, 42501 if policies do not let him write it: they pass over a row without a word.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_isolated_write()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job pgagent.pga_job;
+BEGIN
+    IF TG_TABLE_NAME = 'pga_job' THEN
+        v_job := OLD;
+    ELSE
+        SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = OLD.jlgjobid;
+    END IF;
+    IF v_job.jobid IS NULL OR NOT pgagent.pga_may_edit(v_job.jobowner, v_job.jobownerid) THEN
+        PERFORM pgagent.pga_refuse_row(COALESCE(format('"%s"', v_job.jobname), 'that'), NULL::name);
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_isolated_write() IS
+'Trigger: what is written through a view, with the rights of the view''s owner, is not subject to policies, and is refused here with 42501 if they would not let the current user write it.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_may_write_step(p_kind text, p_has_conninfo boolean, p_run_as name, p_run_as_id oid)
 RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
