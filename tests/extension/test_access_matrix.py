@@ -122,9 +122,7 @@ def test_a_role_may_do_what_the_matrix_says(conn, dsn, jobs, role, isolated):
     give_to_owners(conn, jobs)
     if isolated:
         conn.execute("SELECT pgagent.isolate()")
-    with closing(
-        psycopg.connect(dsn, autocommit=True, user=f"pga_{role}")
-    ) as session:
+    with closing(psycopg.connect(dsn, autocommit=True, user=f"pga_{role}")) as session:
         odd = []
         for act in access_matrix.acts():
             wanted = act.expected(role, isolated=isolated)
