@@ -1,4 +1,4 @@
-"""Write the tables of docs/security.md: who may do what, of the matrix that is tested."""
+"""Write the tables of docs/security.md: who may do what, as it is tested."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,9 @@ def tables() -> str:
 
 
 def _cell(words: str) -> str:
-    return " → ".join({"-": "–", "0": "none"}.get(w, w) for w in words.split("/"))
+    return " → ".join(
+        {"-": "\N{EN DASH}", "0": "none"}.get(w, w) for w in words.split("/")
+    )
 
 
 def page() -> str:

@@ -1,6 +1,5 @@
 """Levels of access: what grants, revokes and renews them."""
 
-import re
 from contextlib import closing
 from itertools import permutations
 
@@ -11,7 +10,6 @@ from documents import block
 from jobs import add_job, runs
 from psycopg import sql
 from support import ROOT, poll
-
 
 LEVELS = ("reader", "operator", "editor", "runner", "admin")
 
@@ -357,11 +355,22 @@ def test_it_is_said_if_whoever_ends_the_transaction_may_not_grant_it(conn):
             conn.execute("SET LOCAL ROLE ann")
             conn.execute("INSERT INTO pgagent.pga_access (accversion) VALUES ('6.0.0')")
         assert told == [
-            "pgagent: what the update has brought is not granted to those who hold a"
-            " level of access"
+            "pgagent: what the update has brought is not granted to those who hold a level of access"
         ]
     finally:
         conn.execute("DROP OWNED BY ann; DROP ROLE ann")
+
+
+def test_rights_beyond_a_level_are_granted_as_the_page_says(conn):
+    conn.execute(block("docs/security.md", "CREATE ROLE job_editor"))
+    conn.execute(block("docs/security.md", "SELECT * FROM pgagent.isolate()"))
+    may = "has_function_privilege('job_editor', 'pgagent.pga_may_use_%s()', 'EXECUTE')"
+    assert conn.execute(f"SELECT {may % 'batch'}, {may % 'conninfo'}").fetchone() == (
+        True,
+        False,
+    )
+    revoke(conn, "editor", "job_editor")
+    conn.execute("DROP OWNED BY job_editor; DROP ROLE job_editor")
 
 
 # What the runner and the owner need
