@@ -34,7 +34,8 @@ ALTER TABLE pgagent.pga_jobsteplog ADD COLUMN jslcpu interval, ADD COLUMN jslmem
 
 -- It frees a job, too, and has to know which.
 DROP FUNCTION IF EXISTS pgagent.pga_run_refusal(bigint, bigint[]);
--- What is refused is set aside. Whoever may write and read what was left out may so here.
+-- What is refused is set aside. Whoever may write and read what was left out may so here
+-- (meta/access.sql).
 CREATE TABLE pgagent.pga_jobaside (
     jsajobid integer NOT NULL PRIMARY KEY
         REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
@@ -43,20 +44,6 @@ CREATE TABLE pgagent.pga_jobaside (
     jsareason text NOT NULL,
     jsasince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
-DO $$
-DECLARE
-    v_grant record;
-BEGIN
-    FOR v_grant IN
-        SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-        FROM pg_class AS c, aclexplode(c.relacl) AS a
-        WHERE c.oid = 'pgagent.pga_jobskip'::regclass AND a.grantee <> c.relowner
-              AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
-    LOOP
-        EXECUTE format('GRANT %s ON pgagent.pga_jobaside TO %s', v_grant.privilege_type, v_grant.grantee);
-    END LOOP;
-END;
-$$;
 DROP FUNCTION IF EXISTS pgagent.pga_job_make_up(pgagent.pga_job);
 DROP FUNCTION IF EXISTS pgagent.pga_explain_due(pgagent.pga_job);
 -- An update keeps the description that the extension was created with, here pgAgent 4.2's.
@@ -92,6 +79,11 @@ CREATE TABLE pgagent.pga_arming (
 );
 
 DROP FUNCTION IF EXISTS pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz);
+
+CREATE TABLE pgagent.pga_access (
+    accat timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp(),
+    accversion text NOT NULL
+);
 
 -- Owners, wishes and changes: nothing has any so far.
 ALTER TABLE pgagent.pga_job ADD COLUMN jobowner name, ADD COLUMN jobownerid oid, ADD COLUMN jobchangeid bigint;

@@ -122,7 +122,9 @@ def test_a_login_without_rights_is_told_where_they_are_listed(conn, dsn, grants)
         conn.execute("DROP OWNED BY nobody; DROP ROLE nobody")
 
     assert '": permission denied: the role "nobody" lacks what a runner needs' in told
-    assert told.endswith(" (docs/security.md lists all)")
+    assert told.endswith(
+        "; or all at once: SELECT pgagent.grant_access('runner', 'nobody')"
+    )
 
 
 def test_a_runner_says_that_its_own_host_cannot_have_that_name():

@@ -304,13 +304,7 @@ def test_a_constraint_that_refuses_is_named(conn, dsn):
     assert told.endswith(': ALTER TABLE pgagent.pga_jobagent DROP CONSTRAINT "ours"')
 
 
-GRANTS = (
-    "USAGE ON SCHEMA pgagent",
-    "SELECT ON ALL TABLES IN SCHEMA pgagent",
-    "INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA pgagent",
-    "USAGE ON ALL SEQUENCES IN SCHEMA pgagent",
-    "EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent",
-)
+LEVEL = "SELECT pgagent.grant_access('runner', 'starter')"
 
 
 @pytest.mark.parametrize(
@@ -327,8 +321,7 @@ GRANTS = (
 )
 def test_each_privilege_that_lacks_is_told_as_a_statement(conn, dsn, revoked):
     with role(conn):
-        for grant in GRANTS:
-            conn.execute(f"GRANT {grant} TO starter")
+        conn.execute(LEVEL)
         with Registration(make_conninfo(dsn, user="starter"), "here", 20) as it:
             it.register()
             it.leave("it was stopped")
@@ -338,7 +331,7 @@ def test_each_privilege_that_lacks_is_told_as_a_statement(conn, dsn, revoked):
         assert told == (
             f'database "{conn.info.dbname}": permission denied: the role "starter" lacks'
             f' what a runner needs: GRANT {revoked} TO "starter"'
-            " (docs/security.md lists all)"
+            "; or all at once: SELECT pgagent.grant_access('runner', 'starter')"
         )
         conn.execute(f'GRANT {revoked} TO "starter"')
         with Registration(make_conninfo(dsn, user="starter"), "here", 20) as it:
@@ -400,8 +393,7 @@ def lacks_grants(frail, frail_conn):
     with role(frail_conn):
 
         def mend():
-            for grant in GRANTS:
-                frail_conn.execute(f"GRANT {grant} TO starter")
+            frail_conn.execute(LEVEL)
 
         told = 'GRANT USAGE ON SCHEMA pgagent TO "starter"'
         yield make_conninfo(frail.conninfo("frail"), user="starter"), told, mend

@@ -72,6 +72,10 @@ MISDEEDS = [
     "CREATE TRIGGER t BEFORE UPDATE ON pgagent.pga_job EXECUTE FUNCTION pgagent.pga_job_trigger()",
     "CREATE FUNCTION pgagent.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
     "SELECT pgagent.arm()",
+    "SELECT pgagent.isolate()",
+    "SELECT pgagent.grant_access('admin', 'job_editor')",
+    "SELECT pgagent.revoke_access('editor', 'pg_monitor')",
+    "GRANT EXECUTE ON FUNCTION pgagent.pga_level_admin() TO job_editor",
     "DELETE FROM pgagent.pga_arming",
     "SELECT pgagent.pga_agent_register('x', '1 day')",
     "SELECT pgagent.pga_agent_heartbeat(1, '1 day')",
@@ -101,9 +105,12 @@ def held(conn):
 
 def test_an_editor_can_use_every_function(conn, editor, held):
     api = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace AND proname !~ '^pga'"
-    # To arm a copy is for its owner and for runners.
+    # To arm a copy is for its owner and for runners, the others for its owner.
     assert {f for (f,) in conn.execute(api) if f"pgagent.{f}(" not in str(DEEDS)} == {
-        "arm"
+        "arm",
+        "grant_access",
+        "isolate",
+        "revoke_access",
     }
     for deed in DEEDS:
         editor.execute(deed)

@@ -1,6 +1,5 @@
 """A copy of a catalogue starts nothing before it is armed, and then nothing twice."""
 
-import re
 import socket
 from contextlib import closing
 from datetime import timedelta
@@ -458,10 +457,7 @@ def test_the_login_of_a_runner_may_arm(source, copied, overdue, cluster):
     job_id = overdue(5)
     begin(source)
     copy = copied()
-    page = (ROOT / "docs/security.md").read_text()
-    role = re.search(r"```sql\n(CREATE ROLE pgagent_runner.*?)```", page, re.DOTALL)
-    assert role
-    copy.execute(role[1])
+    copy.execute(block("docs/security.md", "CREATE ROLE pgagent_runner"))
     try:
         dsn = f"{cluster.conninfo('copied')} user=pgagent_runner"
         with closing(psycopg.connect(dsn, autocommit=True)) as session:

@@ -8,21 +8,20 @@ with it. Other jobs are always there, with all that belongs to a job: only then 
 pgAdmin have a wrong one to find. Whatever it does, not a row of theirs is written.
 """
 
-import re
 from contextlib import closing
 
 import psycopg
 import pytest
+from documents import block
 from isolation.conftest import STAND_IN
 from jobs import add_job, add_schedule
 from psycopg.rows import dict_row
-from support import ROOT
 from transitions import register
 
-# As docs/security.md grants it: the second of its blocks.
-EDITOR = re.findall(
-    r"```sql\n(.*?)```", (ROOT / "docs/security.md").read_text(), re.DOTALL
-)[1].replace("job_editor", "pgadmin_editor")
+# As docs/security.md grants it.
+EDITOR = block("docs/security.md", "CREATE ROLE job_editor").replace(
+    "job_editor", "pgadmin_editor"
+)
 ROLES = f"""
 CREATE ROLE pgadmin_outsider LOGIN;
 CREATE ROLE pgadmin_stranger;

@@ -16,6 +16,7 @@ BEGIN
     PERFORM pg_extension_config_dump('pgagent.pga_jobagent', 'WHERE false');
     PERFORM pg_extension_config_dump('pgagent.pga_jobsession', 'WHERE false');
     PERFORM pg_extension_config_dump('pgagent.pga_jobaside', 'WHERE false');
+    PERFORM pg_extension_config_dump('pgagent.pga_access', 'WHERE false');
 END;
 $$;
 

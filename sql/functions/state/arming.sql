@@ -345,23 +345,10 @@ COMMENT ON TRIGGER pga_arming_trigger ON pgagent.pga_arming IS
 'A row from a dump takes the place of the one that CREATE EXTENSION has written.';
 
 -- To install arms; so does an update of a catalogue that has not known this yet, where those
--- who could see jobs, or register, may go on doing so. A copy that is not armed stays so.
+-- who could see jobs, or register, may go on doing so (meta/access.sql). A copy that is not armed stays so.
 DO $$
-DECLARE
-    v_grantee text;
-    v_privileges text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pgagent.pga_arming) THEN
-        FOR v_grantee, v_privileges IN
-            SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-                   CASE a.privilege_type WHEN 'SELECT' THEN 'SELECT' ELSE 'SELECT, INSERT, UPDATE, DELETE' END
-            FROM pg_class AS c, aclexplode(c.relacl) AS a
-            WHERE (c.oid, a.privilege_type) IN (('pgagent.pga_job'::regclass, 'SELECT'),
-                                                ('pgagent.pga_jobagent'::regclass, 'INSERT'))
-                  AND a.grantee <> c.relowner
-        LOOP
-            EXECUTE format('GRANT %s ON pgagent.pga_arming TO %s', v_privileges, v_grantee);
-        END LOOP;
         INSERT INTO pgagent.pga_arming (armsystem, armdatabaseid, armtableid, armdatabase, armport)
         SELECT pgagent.pga_system_id(), d.oid, 'pgagent.pga_arming'::regclass::oid, d.datname, pgagent.pga_server_port()
         FROM pg_database AS d WHERE d.datname = current_database();

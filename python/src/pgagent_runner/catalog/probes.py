@@ -237,7 +237,7 @@ _LACKING: LiteralString = """
     SELECT 'EXECUTE ON FUNCTION pgagent.'::text || p.proname::text || '('::text
                || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')'::text, 3
     FROM schema AS s JOIN pg_catalog.pg_proc AS p ON p.pronamespace = s.oid
-    WHERE p.proname ~ '^pga_(agent|run|step|log|job)_'::text
+    WHERE p.proname ~ '^pga_((agent|run|step|log|job)_|login_ticket$)'::text
           AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
           AND NOT pg_catalog.has_function_privilege(p.oid, 'EXECUTE'::text)
     ORDER BY 2, 1
@@ -306,11 +306,12 @@ class Probes:
             f'GRANT {grant} TO "{user}"' for grant in grants[:_MOST_NAMED]
         )
         more = len(grants) - _MOST_NAMED
+        literal = user.replace("'", "''")
         return Problem(
             "privileges",
             f'permission denied: the role "{user}" lacks what a runner needs',
-            f"{named}{f'; and {more} more' if more > 0 else ''}"
-            " (docs/security.md lists all)",
+            f"{named}{f'; and {more} more' if more > 0 else ''}; or all at once:"
+            f" SELECT pgagent.grant_access('runner', '{literal}')",
         )
 
     def catalogue(self) -> Problem | None:
