@@ -22,7 +22,7 @@ from pgagent_runner.steps.batch import guardian as program
 from pgagent_runner.steps.batch import nursery as nursery_module
 from pgagent_runner.steps.batch.batch_step import batch_environment, run_script
 from pgagent_runner.steps.batch.nursery import Nursery
-from pgagent_runner.steps.batch.script import Request, Script, StartError, supervised
+from pgagent_runner.steps.batch.script import Request, Script, supervised
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -720,12 +720,6 @@ async def test_a_request_has_its_own_directory_umask_and_limits(nursery, tmp_pat
     asked = {"place": str(tmp_path), "umask": 0o31, "limits": limits}
     assert await ask(nursery, look, **asked) == [str(tmp_path.resolve()), "0031", "77"]
     assert await ask(nursery, look) == before
-
-
-@with_nursery
-async def test_no_guardian_can_become_somebody_else_yet(nursery):
-    with pytest.raises(StartError, match="Operation not permitted"):
-        await ask(nursery, b"id", user=(65534, 65534))
 
 
 @with_nursery

@@ -84,6 +84,7 @@ class Step(NamedTuple):
     retry_delay: float = 10.0  # seconds before the first of them
     retry_backoff: float = 2.0  # factor from one delay to the next
     retry_on: Sequence[str] | None = None  # causes; None: the usual ones
+    owner: str | None = None  # of the job: a role; None: nobody
     is_complete: bool = True  # or code and conninfo are long, and still to be read
 
 

@@ -16,6 +16,7 @@ RETURNS TABLE (
     step_database text, step_conninfo text, step_on_error text, step_mode text,
     step_timeout double precision, step_retries integer, step_retry_delay double precision,
     step_retry_backoff double precision, step_retry_on text[],
+    step_owner text,
     look_again double precision
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -134,6 +135,7 @@ BEGIN
                extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
                extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff,
                CASE WHEN pg_column_size(s.jstretryon) < 65536 THEN s.jstretryon END,
+               j.jobowner::text,
                NULL::double precision
         FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids)
              AS c (job_id, due, from_step, run_id, step_log_id)

@@ -70,6 +70,7 @@ class Service:
             allowed_parameters=options.allow_parameter,
             clear_password=options.allow_clear_password,
             environment=batch_environment(os.environ, options.env),
+            batch_users=options.batch_users,
             lease=lease.seconds_left,
             on_session=self._ledger.note_session,
         )

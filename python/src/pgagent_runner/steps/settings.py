@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from pgagent_runner.model import ServerSession
+from pgagent_runner.users import AS_THE_RUNNER, BatchUsers
 
 
 async def _forget(_: ServerSession) -> None:
@@ -44,3 +45,6 @@ class StepSettings:
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps: see `batch_environment`."""
+
+    batch_users: BatchUsers = AS_THE_RUNNER
+    """Whom of the operating system batch steps run as."""
