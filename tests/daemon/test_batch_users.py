@@ -477,7 +477,7 @@ def refused(*arguments):
 
 
 def test_a_runner_that_may_not_start_as_another_user_says_so_at_once():
-    command = [PGAGENT, "run", "--batch-user", "daemon", "host=/nowhere"]
+    command = [str(PGAGENT), "run", "--batch-user", "daemon", "host=/nowhere"]
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set=-setuid", "--inh-caps=-all", *command]
     environ = os.environ | {"PGAGENT_CONFIG": os.devnull}

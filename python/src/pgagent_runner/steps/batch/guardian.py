@@ -36,8 +36,8 @@ And from it:
 
 - `ready PID CGROUP`, or `failed ERRNO` if there can't be another guardian;
 - `started PID`, `failed ERRNO`, `powerless ERRNO` if the script can't become another
-  user's, or `unwritten ERRNO NAMED` if it could not be written, NAMED 1 if its name helps
-  to understand why;
+  user's, or `unwritten ERRNO NAMED` if it could not be written, NAMED 1 if its name
+  helps to understand why;
 - `exited CODE CPU MEMORY FREE`: -N for signal N, seconds, bytes, 1 if none is left;
 - `gone`: nothing is left of what was to end;
 - `free`, after `leave`; or it closes its socket, and waits for what goes on.
@@ -222,7 +222,7 @@ class _Guardian:
             self._tell(b"unwritten %d %d" % error.args)
         except _PowerlessError as error:
             self._remove_directory()
-            self._tell(b"powerless %d" % error.args)
+            self._tell(b"powerless %d" % (error.errno or 0))
         except OSError as error:
             self._remove_directory()
             self._tell(b"failed %d" % (error.errno or 0))
@@ -381,7 +381,7 @@ class _UnwrittenError(Exception):
 
 
 class _PowerlessError(OSError):
-    """Nobody here can become the user: the error's number."""
+    """Nobody here can become the user."""
 
 
 class _Nursery:
@@ -525,7 +525,7 @@ def _acting_as(user: _User | None) -> Iterator[None]:
         os.seteuid(user[0])
     except OSError as error:
         os.setegid(own_group)
-        raise _PowerlessError(error.errno or 0) from None
+        raise _PowerlessError(error.errno, error.strerror) from None
     try:
         yield
     finally:
@@ -565,9 +565,8 @@ def _spawn_as(
     _send(child, signal.SIGKILL)
     os.waitpid(child, 0)
     word, _, number = said.partition(b" ")
-    if word == b"powerless":
-        raise _PowerlessError(int(number))
-    raise OSError(int(number), os.strerror(int(number)))
+    kind = _PowerlessError if word == b"powerless" else OSError
+    raise kind(int(number), os.strerror(int(number)))
 
 
 def _execute_as(  # noqa: PLR0913, PLR0917
