@@ -116,9 +116,9 @@ def test_an_option_may_stand_in_a_variable(chosen, monkeypatch, name):
 @pytest.mark.parametrize("name", [n for n in SAMPLES if SAMPLES[n][2]])
 def test_an_option_may_stand_in_the_file(chosen, file, name):
     _, _, toml, value = SAMPLES[name]
-    folder = file(f"[run]\n{name} = {toml}\n").parent
+    secrets = file(f"[run]\n{name} = {toml}\n").parent / "secrets"
 
-    assert chosen("run") == AgentOptions(**{name: value}, folder=folder)
+    assert chosen("run") == AgentOptions(**{name: value}, secrets=secrets)
 
 
 OF_4_2 = {

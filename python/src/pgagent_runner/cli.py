@@ -125,7 +125,7 @@ def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:
         options,
         conninfo=_whole(options.conninfo),
         batch_users=batch_users(options.batch_user, file.table("batch_users")),
-        folder=None if file.path is None else file.path.parent,
+        secrets=None if file.path is None else file.path.absolute().parent / "secrets",
     )
 
 

@@ -201,11 +201,11 @@ class AgentOptions:
         in_file=False,
     )
 
-    # What is no option: tables of the file, and where that is.
+    # What is no option: tables of the file, and what is beside it.
     batch_users: BatchUsers = AS_THE_RUNNER
     """Whom of the operating system batch steps run as."""
-    folder: Path | None = None
-    """Where pgagent.toml is, if there is one."""
+    secrets: Path | None = None
+    """The folder of files with passwords, beside pgagent.toml; it need not be there."""
 
     def workers_for(self, max_connections: int, agents: int = 1) -> int:
         """Return how many jobs run at once on a server with so many connections.

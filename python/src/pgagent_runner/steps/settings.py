@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pgagent_runner.model import ServerSession
 from pgagent_runner.users import AS_THE_RUNNER, BatchUsers
@@ -48,3 +49,6 @@ class StepSettings:
 
     batch_users: BatchUsers = AS_THE_RUNNER
     """Whom of the operating system batch steps run as."""
+
+    secrets: Path | None = None
+    """The folder of the files that `passfile=secrets/NAME` means."""
