@@ -245,7 +245,7 @@ RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT $1 LIKE '%password%' AND $1 ~ '\m(ssl)?password\s*=\s*(''[^'']|[^''\s&])'
-           OR $1 ~ '^postgres(ql)?://[^@/:]*:[^@/]+@'
+           OR $1 ~ '^[a-z]+://[^@/:]*:[^@/]+@'
 $$;
 COMMENT ON FUNCTION pgagent.pga_has_password(text) IS
 'Whether a connection string of libpq holds a password, as a keyword or in a URI. It may take one inside another value for one.';
