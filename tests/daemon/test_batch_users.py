@@ -105,7 +105,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         words = lines(f"/proc/{{pid}}/cmdline").decode().split("\\\\0")
     except OSError:
         continue
-    script = next((word for word in words if re.fullmatch(r".*/pgagent-\\\\w+/script", word)), None)
+    script = next((word for word in words if re.fullmatch(r"SCRIPTS/pgagent-\\\\w+/script", word)), None)
     if script is None or script == own_script or int(pid) == os.getpid():
         continue
     others += 1
@@ -122,7 +122,7 @@ print(json.dumps(dict(
     reached=sorted(reached),
     others=others,
     ids=[os.getresuid(), os.getresgid(), sorted(os.getgroups())],
-    capabilities=re.findall(r"Cap(?:Inh|Prm|Eff|Amb):\\\\s*(\\\\w+)", status),
+    capabilities=re.findall(r"Cap(?!Bnd)[A-Z][a-z]+:\\\\s*(\\\\w+)", status),
     directory=[directory.st_uid, oct(directory.st_mode & 0o7777)],
     environment={{name: os.environ.get(name) for name in ("HOME", "USER", "LOGNAME", "SHELL")}},
     place=os.getcwd(),
@@ -148,6 +148,20 @@ def place():
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture
+def scripts(place):
+    """Where the scripts of this test lie: others run on the same machine."""
+    folder = place / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return folder
+
+
+def look(scripts, files=()):
+    """Return the code that looks at all there is to be seen."""
+    return LOOK.replace("SCRIPTS", str(scripts)).replace("FILES", repr(list(files)))
 
 
 @pytest.fixture
@@ -197,7 +211,8 @@ def secretive(dsn, place, users):
     toml = home / "pgagent.toml"
     table = "".join(f"{owner} = '{user}'\n" for owner, user in users.items())
     toml.write_text(f"[run]\nconninfo = '''{dsn}'''\n[batch_users]\n{table}")
-    environ = {"HOME": str(home), "PGAGENT_CONFIG": str(toml)}
+    scripts = place / "tmp"
+    environ = {"HOME": str(home), "PGAGENT_CONFIG": str(toml), "TMPDIR": str(scripts)}
     files += [home, home / "secrets"]
     with Runner(environ=environ) as runner:
         yield runner.ready(), [str(file) for file in files]
@@ -213,16 +228,16 @@ def seen(conn, job_id, others=1):
 
 @needs_users
 def test_scripts_of_other_users_reach_nothing_of_the_runner_nor_of_each_other(
-    conn, dsn, place, owners, open_gate
+    conn, dsn, place, scripts, owners, open_gate
 ):
     alice, bob = owners
     wait, open_it = open_gate
     with secretive(dsn, place, {alice: ALICE, bob: BOB}) as (_, files):
         other = add_job(conn, batch(wait), jobowner=bob)
         running_step(conn, other)
-        poll(lambda: scripts_of(BOB))
-        look = LOOK.replace("FILES", repr(files))
-        found = seen(conn, add_job(conn, batch(look), jobowner=alice))
+        poll(lambda: list(scripts.glob("*/script")))
+        code = look(scripts, files)
+        found = seen(conn, add_job(conn, batch(code), jobowner=alice))
         open_it()
         assert ended_runs(conn, other) == "s"
 
@@ -231,15 +246,15 @@ def test_scripts_of_other_users_reach_nothing_of_the_runner_nor_of_each_other(
 
 @needs_users
 def test_scripts_of_the_runners_own_user_reach_all_of_it(
-    conn, dsn, place, owners, open_gate
+    conn, dsn, place, scripts, owners, open_gate
 ):
     """So the looks of the test before this one can see something."""
     wait, open_it = open_gate
     with secretive(dsn, place, {}) as (_, files):
         other = add_job(conn, batch(wait))
         running_step(conn, other)
-        poll(lambda: scripts_of("root"))
-        found = seen(conn, add_job(conn, batch(LOOK.replace("FILES", repr(files)))))
+        poll(lambda: list(scripts.glob("*/script")))
+        found = seen(conn, add_job(conn, batch(look(scripts, files))))
         open_it()
         assert ended_runs(conn, other) == "s"
 
@@ -250,11 +265,11 @@ def test_scripts_of_the_runners_own_user_reach_all_of_it(
 
 
 @needs_users
-def test_a_script_is_wholly_the_users(conn, dsn, place, owners):
+def test_a_script_is_wholly_the_users(conn, dsn, place, scripts, owners):
     user, ids = described(ALICE)
     with secretive(dsn, place, {owners[0]: ALICE}):
-        look = LOOK.replace("FILES", "[]")
-        found = seen(conn, add_job(conn, batch(look), jobowner=owners[0]), others=0)
+        job = add_job(conn, batch(look(scripts)), jobowner=owners[0])
+        found = seen(conn, job, others=0)
 
     assert found["ids"] == ids
     assert set(found["capabilities"]) == {"0" * 16}
@@ -331,21 +346,6 @@ sleep 600
 """
 
 
-def scripts_of(user):
-    """Return the directories of scripts that a user has."""
-    uid = pwd.getpwnam(user).pw_uid
-    return [
-        path for path in Path("/tmp").glob("pgagent-*/script") if _owner(path) == uid
-    ]
-
-
-def _owner(path):
-    try:
-        return path.stat().st_uid
-    except OSError:
-        return None
-
-
 class CapableRunner(Runner):
     """A runner of an ordinary user with two capabilities."""
 
@@ -365,24 +365,25 @@ RUNNERS = pytest.mark.parametrize("runner_of", [Runner, CapableRunner])
 @needs_users
 @RUNNERS
 def test_nothing_of_a_script_survives_the_kill_of_its_runner(
-    conn, dsn, open_leash, runner_of
+    conn, dsn, open_leash, scripts, runner_of
 ):
-    with runner_of("--batch-user", ALICE, dsn) as runner:
+    environ = {"TMPDIR": str(scripts)}
+    with runner_of("--batch-user", ALICE, dsn, environ=environ) as runner:
         runner.ready()
         add_job(conn, batch(FAMILY.format(leash=open_leash.path)))
         running_step(conn)
         poll(open_leash.is_held)
-        assert scripts_of(ALICE)
+        assert list(scripts.iterdir())
         runner.send(signal.SIGKILL)
         runner.ended()
         poll(lambda: not open_leash.is_held(), 5, "all processes to end")
-        poll(lambda: not scripts_of(ALICE), 5, "the script to be gone")
+        poll(lambda: not list(scripts.iterdir()), 5, "the script to be gone")
 
 
 @needs_users
 @RUNNERS
 def test_a_frozen_runners_script_ends_before_its_lease(
-    conn, dsn, open_leash, runner_of
+    conn, dsn, open_leash, scripts, runner_of
 ):
     with runner_of("--lease", "4", "--batch-user", ALICE, dsn) as runner:
         runner.ready()
@@ -401,10 +402,11 @@ def test_a_frozen_runners_script_ends_before_its_lease(
 @RUNNERS
 @pytest.mark.parametrize("ends", ["is cancelled", "takes too long"])
 def test_a_script_that_has_to_stop_is_killed_with_all_it_has_started(
-    conn, dsn, open_leash, runner_of, ends
+    conn, dsn, open_leash, scripts, runner_of, ends
 ):
+    environ = {"TMPDIR": str(scripts)}
     limit = {"jsttimeout": "1 second"} if ends == "takes too long" else {}
-    with runner_of("--batch-user", ALICE, dsn) as runner:
+    with runner_of("--batch-user", ALICE, dsn, environ=environ) as runner:
         runner.ready()
         job = add_job(conn, batch(FAMILY.format(leash=open_leash.path), **limit))
         running_step(conn)
@@ -415,7 +417,7 @@ def test_a_script_that_has_to_stop_is_killed_with_all_it_has_started(
             )
         assert ended_runs(conn, job) == ("f" if limit else "d")
         poll(lambda: not open_leash.is_held(), 5, "all processes to end")
-        poll(lambda: not scripts_of(ALICE), 5, "the script to be gone")
+        poll(lambda: not list(scripts.iterdir()), 5, "the script to be gone")
 
 
 @needs_users
@@ -435,14 +437,14 @@ def test_a_runner_with_capabilities_hands_none_on_that_would_make_others_of_scri
 ):
     config = place / "pgagent.toml"
     config.write_text(f"[batch_users]\n{owners[0]} = '{ALICE}'\n")
-    look = "id -un; grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u"
+    code = "id -un; grep -E 'Cap(Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u"
     with CapableRunner("--config", config, dsn) as runner:
         runner.ready()
         for owner, wanted in (
             (owners[0], [ALICE, "0000000000000000"]),
             (None, ["games", "0000000000000002"]),  # CAP_DAC_OVERRIDE
         ):
-            job = add_job(conn, batch(look), jobowner=owner)
+            job = add_job(conn, batch(code), jobowner=owner)
             assert ended_runs(conn, job) == "s"
             assert step_runs(conn, job)[0][3].split() == wanted
 
