@@ -20,6 +20,7 @@ from support import poll
 
 from .conftest import Leash
 from .runner_process import PGAGENT, Runner, ended_runs, running_step
+from .test_orphans import guards_of
 
 LOOK = f"""#!{other_users.interpreter()} -IS
 import ctypes, glob, json, os, re, sys
@@ -396,6 +397,25 @@ def test_a_frozen_runners_script_ends_before_its_lease(
         finally:
             runner.send(signal.SIGCONT)
         poll(lambda: runs(conn)[0][0] != "r", what="the run to end")
+
+
+@needs_users
+@RUNNERS
+@pytest.mark.parametrize("victims", ["guardian", "nursery guardian"])
+def test_a_guardian_that_is_killed_takes_the_script_along(
+    conn, dsn, open_leash, runner_of, victims
+):
+    with runner_of("--batch-user", ALICE, dsn) as runner:
+        runner.ready()
+        job = add_job(conn, batch(FAMILY.format(leash=open_leash.path)))
+        running_step(conn)
+        poll(open_leash.is_held)
+        guards = guards_of(runner)
+        for victim in victims.split():
+            os.kill(guards[victim], signal.SIGKILL)
+        poll(lambda: not open_leash.is_held(), 5, "all processes to end")
+        assert ended_runs(conn, job) == "f"
+        assert "the script's guardian has ended" in runs(conn, job)[0][1]
 
 
 @needs_users
