@@ -340,6 +340,27 @@ def test_endings_are_told_as_ever(conn, dsn, code, result, reason):
         assert reason in runs(conn, job)[0][1]
 
 
+@needs_users
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        'rm -rf "$d"',
+        'chmod 0 "$d"',
+        'mkdir -p "$d/a/b"; touch "$d/a/b/c"; chmod 0 "$d/a/b" "$d/a" "$d"',
+        'ln -s / "$d/root"; chmod 0500 "$d"',
+    ],
+)
+def test_whatever_a_script_does_to_its_directory_it_is_removed(
+    conn, dsn, scripts, spoil
+):
+    environ = {"TMPDIR": str(scripts)}
+    with Runner("--batch-user", ALICE, dsn, environ=environ) as runner:
+        runner.ready()
+        job = add_job(conn, batch(f'd=$(dirname "$0"); {spoil}'))
+        assert ended_runs(conn, job) == "s"
+        assert list(scripts.iterdir()) == []
+
+
 FAMILY = """exec 9>{leash}
 setsid sh -c 'trap "" TERM HUP INT; sleep 600' &
 sh -c 'setsid sleep 600 & sleep 600' &

@@ -51,6 +51,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -440,6 +441,17 @@ def _script_in(directory: str) -> str:
 
 def _remove_tree(directory: str) -> None:
     """Remove whatever can be removed, and follow no link (shutil costs memory)."""
+    with suppress(OSError):
+        _empty(directory)
+        os.rmdir(directory)  # noqa: PTH106
+        return
+    with suppress(OSError):  # it is gone, or locked
+        _unlock(directory)
+        _empty(directory)
+        os.rmdir(directory)  # noqa: PTH106
+
+
+def _empty(directory: str) -> None:
     for _, folders, files, place in os.fwalk(directory, topdown=False):
         for name in (*files, *folders):
             try:
@@ -447,8 +459,19 @@ def _remove_tree(directory: str) -> None:
             except OSError:
                 with suppress(OSError):
                     os.rmdir(name, dir_fd=place)
-    with suppress(OSError):
-        os.rmdir(directory)  # noqa: PTH106
+
+
+def _unlock(directory: str) -> None:
+    """Let this user into all folders that are his."""
+    if not stat.S_ISDIR(os.lstat(directory).st_mode):
+        return
+    os.chmod(directory, 0o700)  # noqa: PTH101
+    for _, folders, _, place in os.fwalk(directory):
+        for name in folders:
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=place, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    os.chmod(name, 0o700, dir_fd=place)
 
 
 def _private(descriptor: int) -> int:
