@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NoReturn
 
+import other_users
 import psycopg
 import pytest
 from cluster import Cluster
@@ -126,6 +127,10 @@ FEATURES = {
         "spans of time without an end: PostgreSQL 17 or later",
         _accepts("SELECT interval 'infinity'"),
         newer=True,
+    ),
+    "other_users": Feature(
+        "root, who may start scripts as other users, and a Python that those can use",
+        lambda _: other_users.are_there(),
     ),
     "openssl": Feature("the program that makes certificates", _program("openssl")),
     "systemd_analyze": Feature(

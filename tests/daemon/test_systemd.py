@@ -6,6 +6,7 @@ import subprocess
 from contextlib import closing
 
 import pytest
+from documents import block
 from support import ROOT, poll
 
 from .runner_process import Runner
@@ -14,10 +15,13 @@ UNIT = ROOT / "systemd/pgagent.service"
 
 
 @pytest.mark.needs("systemd_analyze")
-def test_the_unit_file_has_no_fault(tmp_path):
+@pytest.mark.parametrize("powers", ["", "as other users"])
+def test_the_unit_file_has_no_fault(tmp_path, powers):
     # The service's own user and program need not be on this machine; `make docs-check`
     # makes both as the document says.
     text = UNIT.read_text().replace("User=pgagent", "User=daemon")
+    if powers:
+        text += block("docs/operating.md", "[Service]")
     assert "\nExecStart=/usr/local/bin/pgagent run\n" in text
     unit = tmp_path / "pgagent.service"
     unit.write_text(text.replace("/usr/local/bin/pgagent", "/bin/true"))

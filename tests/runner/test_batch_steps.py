@@ -263,6 +263,22 @@ def test_a_scripts_directory_is_removed(execute, tmp_path, code):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        'rm -rf "$d"',
+        'chmod 0 "$d"',
+        'mkdir -p "$d/a/b"; touch "$d/a/b/c"; chmod 0 "$d/a/b" "$d/a" "$d"',
+        'ln -s "$d" "$d/itself"; chmod 0500 "$d"',
+    ],
+)
+def test_a_script_that_has_spoilt_its_directory_has_succeeded(execute, tmp_path, spoil):
+    outcome = execute(f'd="${{0%/*}}"; {spoil}')
+
+    assert (outcome.ending, outcome.output) == (Ending.SUCCEEDED, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_directory_lies_where_tmpdir_says(execute, tmp_path):
     assert execute('echo "$0"').output.startswith(f"{tmp_path}/")
 

@@ -22,7 +22,7 @@ from pgagent_runner.steps.batch import guardian as program
 from pgagent_runner.steps.batch import nursery as nursery_module
 from pgagent_runner.steps.batch.batch_step import batch_environment, run_script
 from pgagent_runner.steps.batch.nursery import Nursery
-from pgagent_runner.steps.batch.script import Request, Script, StartError, supervised
+from pgagent_runner.steps.batch.script import Request, Script, supervised
 from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
@@ -722,10 +722,43 @@ async def test_a_request_has_its_own_directory_umask_and_limits(nursery, tmp_pat
     assert await ask(nursery, look) == before
 
 
-@with_nursery
-async def test_no_guardian_can_become_somebody_else_yet(nursery):
-    with pytest.raises(StartError, match="Operation not permitted"):
-        await ask(nursery, b"id", user=(65534, 65534))
+POWERLESS = """
+import asyncio
+from contextlib import closing
+from pgagent_runner.steps.batch.nursery import Nursery
+from pgagent_runner.steps.batch.script import Request, supervised
+from pgagent_runner.steps.cancellation import Cancellation
+from pgagent_runner.steps.output import BoundedOutput
+
+async def ask(nursery, user):
+    whole = Request([b"/bin/sh"], {}, DIRECTORY, b"", user=user)
+    async with supervised(nursery, whole, BoundedOutput(9), None, Cancellation()) as it:
+        await it.wait_for_exit(Cancellation())
+
+async def main():
+    with closing(Nursery()) as nursery:
+        try:
+            await ask(nursery, (65534, 65534, (65534,), "/"))
+        except Exception as error:
+            print(error)
+        await ask(nursery, None)
+
+asyncio.run(main())
+"""
+
+
+def test_a_guardian_that_cannot_become_somebody_else_says_so(tmp_path):
+    code = POWERLESS.replace("DIRECTORY", repr(str(tmp_path / "it")))
+    command = [sys.executable, "-c", code]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-setuid", "--inh-caps=-all", *command]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert said == (
+        "the runner could not start the script as another user of the operating system:"
+        " Operation not permitted\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @with_nursery

@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pgagent_runner.cli import main
 from pgagent_runner.configuration import SYSTEM_FILE
 from pgagent_runner.declaring import options_of
 from pgagent_runner.options import AgentOptions
+from pgagent_runner.users import AS_THE_RUNNER
 
 # Of each option: arguments, the text of its variable, the TOML of its key, the value.
 SAMPLES: dict[str, tuple[list[str], str, str | None, Any]] = {
@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[list[str], str, str | None, Any]] = {
     "station": (["--station=a b"], "a b", '"a b"', "a b"),
     "output_limit": (["--output-limit", "2048"], "2048", "2_048", 2048),
     "env": (["--env=A", "--env=B"], "A, B", '["A", "B"]', {"A", "B"}),
+    "batch_user": (["--batch-user=daemon"], "daemon", '"daemon"', "daemon"),
     "allow_parameter": (["--allow-parameter=a"], "a", '["a"]', {"a"}),
     "allow_clear_password": (["--allow-clear-password"], "yes", "true", True),
     "debuggable": (["--debuggable"], "On", "true", True),
@@ -55,6 +56,7 @@ def chosen(monkeypatch):
         monkeypatch.setattr(cli, "_serve", served.append)
         monkeypatch.setattr("pgagent_runner.logs.start", lambda *_: None)
         monkeypatch.setattr(cli, "hide", lambda **_: None)
+        monkeypatch.setattr(cli, "batch_users", lambda *_: AS_THE_RUNNER)
         assert main(arguments) == 0
         return served[0]
 
@@ -114,9 +116,9 @@ def test_an_option_may_stand_in_a_variable(chosen, monkeypatch, name):
 @pytest.mark.parametrize("name", [n for n in SAMPLES if SAMPLES[n][2]])
 def test_an_option_may_stand_in_the_file(chosen, file, name):
     _, _, toml, value = SAMPLES[name]
-    file(f"[run]\n{name} = {toml}\n")
+    secrets = file(f"[run]\n{name} = {toml}\n").parent / "secrets"
 
-    assert asdict(chosen("run")) == asdict(AgentOptions(**{name: value}))
+    assert chosen("run") == AgentOptions(**{name: value}, secrets=secrets)
 
 
 OF_4_2 = {

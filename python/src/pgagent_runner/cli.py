@@ -29,6 +29,7 @@ from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import add_arguments, gather
 from pgagent_runner.options import AgentOptions, configuration, take_variables
 from pgagent_runner.secrecy import hide
+from pgagent_runner.users import batch_users
 from pgagent_runner.waiting import new_loop
 
 log = logging.getLogger("pgagent")
@@ -120,7 +121,12 @@ def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:
     refuse_readable_secret(file)
     chosen = gather(AgentOptions, given, os.environ, file, classic=classic)
     options = AgentOptions(**chosen)
-    return replace(options, conninfo=_whole(options.conninfo))
+    return replace(
+        options,
+        conninfo=_whole(options.conninfo),
+        batch_users=batch_users(options.batch_user, file.table("batch_users")),
+        secrets=None if file.path is None else file.path.absolute().parent / "secrets",
+    )
 
 
 def _whole(conninfo: str) -> str:

@@ -256,7 +256,8 @@ def option(  # noqa: PLR0913
 def options_of(cls: type) -> Iterator[Option]:
     """Yield the options that a dataclass declares."""
     for one in fields(cls):
-        yield Option(one.name, *one.metadata["option"])
+        if "option" in one.metadata:
+            yield Option(one.name, *one.metadata["option"])
 
 
 def add_arguments(

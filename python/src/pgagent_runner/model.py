@@ -87,6 +87,7 @@ class Step(NamedTuple):
     retry_on: Sequence[str] | None = None  # causes; None: the usual ones
     role: str | None = None  # as which it runs; None: as the runner's own login
     refusal: str | None = None  # why it must not run, in a sentence
+    owner: str | None = None  # of the job: a role; None: nobody
     is_complete: bool = True  # or code and conninfo are long, and still to be read
 
 

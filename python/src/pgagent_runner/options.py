@@ -28,6 +28,7 @@ from pgagent_runner.declaring import (
     whole,
     words,
 )
+from pgagent_runner.users import AS_THE_RUNNER, BatchUsers
 
 MOST_WORKERS = 64  # unless the user wants more
 LEVELS = ("error", "warning", "info", "debug")
@@ -164,6 +165,15 @@ class AgentOptions:
         default=frozenset(),
         metavar="NAME",
     )
+    batch_user: str | None = option(
+        text(),
+        "run batch steps as this user of the operating system, where [batch_users] in"
+        " pgagent.toml has none for the owner of the job; the runner has to be root, or"
+        " to have CAP_SETUID and CAP_SETGID",
+        default=None,
+        shown_default="the runner's own user",
+        metavar="NAME",
+    )
     allow_parameter: frozenset[str] = option(
         names(),
         "let the connection strings of steps set this parameter too, such as service or"
@@ -190,6 +200,12 @@ class AgentOptions:
         default=False,
         in_file=False,
     )
+
+    # What is no option: tables of the file, and what is beside it.
+    batch_users: BatchUsers = AS_THE_RUNNER
+    """Whom of the operating system batch steps run as."""
+    secrets: Path | None = None
+    """The folder of files with passwords, beside pgagent.toml; it need not be there."""
 
     def workers_for(self, max_connections: int, agents: int = 1) -> int:
         """Return how many jobs run at once on a server with so many connections.

@@ -16,7 +16,7 @@ RETURNS TABLE (
     step_database text, step_conninfo text, step_on_error text, step_mode text,
     step_timeout double precision, step_retries integer, step_retry_delay double precision,
     step_retry_backoff double precision, step_retry_on text[],
-    step_role text, step_refusal text,
+    step_role text, step_refusal text, step_owner text,
     look_again double precision
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -141,6 +141,7 @@ BEGIN
                    j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text, s.jstconnstr <> '', s.jstmode,
                    (SELECT r FROM pgagent.pga_run_as AS r WHERE r.rasrole = COALESCE(s.jstrunas, j.jobowner))
                ) END,
+               j.jobowner::text,
                NULL::double precision
         FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids)
              AS c (job_id, due, from_step, run_id, step_log_id)
@@ -170,7 +171,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
     p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]

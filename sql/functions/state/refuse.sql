@@ -240,6 +240,16 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_check_attempts(pgagent.pga_jobstep) IS
 'Raises 22023 unless mode, timeout and retries of this step are allowed.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_has_password(p_conninfo text)
+RETURNS boolean LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $1 LIKE '%password%' AND $1 ~ '\m(ssl)?password\s*=\s*(''[^'']|[^''\s&])'
+           OR $1 ~ '^[a-z]+://[^@/:]*:[^@/]+@'
+$$;
+COMMENT ON FUNCTION pgagent.pga_has_password(text) IS
+'Whether a connection string of libpq holds a password, as a keyword or in a URI. It may take one inside another value for one.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_check()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -272,9 +282,14 @@ BEGIN
                    NEW.jstname, NEW.jstkind, NEW.jstdbname, length(NEW.jstconnstr)));
     END IF;
     PERFORM pgagent.pga_check_attempts(NEW);
+    IF NEW.jstconnstr IS DISTINCT FROM OLD.jstconnstr AND pgagent.pga_has_password(NEW.jstconnstr) THEN
+        RAISE NOTICE 'pgagent: the connection string of step "%" holds a password', left(NEW.jstname, 100)
+            USING DETAIL = 'Whoever may read pga_jobstep or a dump of it can read the password.',
+                  HINT = 'On the runner''s machine it can be kept in .pgpass, in a service (service=NAME), or in a file of the runner''s folder secrets (passfile=secrets/NAME).';
+    END IF;
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobstep_check() IS
-'Trigger: refuses a malformed or oversized step, with 22023.';
+'Trigger: refuses a malformed or oversized step, with 22023. Raises a NOTICE if a connection string with a password is stored.';
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pgagent_runner.model import Login, LoginError, ServerSession
+from pgagent_runner.users import AS_THE_RUNNER, BatchUsers
 
 
 async def _forget(_: ServerSession) -> None:
@@ -53,3 +55,9 @@ class StepSettings:
 
     environment: Mapping[str, str] = field(default_factory=dict)
     """The environment of batch steps: see `batch_environment`."""
+
+    batch_users: BatchUsers = AS_THE_RUNNER
+    """Whom of the operating system batch steps run as."""
+
+    secrets: Path | None = None
+    """The folder of the files that `passfile=secrets/NAME` means."""

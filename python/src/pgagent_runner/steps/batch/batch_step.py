@@ -19,6 +19,7 @@ from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepAbortedError, StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
+from pgagent_runner.users import User
 
 _INHERITED = frozenset(
     ("PATH", "HOME", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR")
@@ -64,8 +65,10 @@ async def run_script(  # noqa: PLR0913, PLR0917
     code = _normalized(step.code)
     directory = _new_directory(settings.environment.get("TMPDIR"))
     command = [*_interpreter(code), os.fsencode(f"{directory}/script")]
-    environment = _environment(step, run, settings.environment)
-    request = Request(command, environment, directory, code)
+    user = settings.batch_users.user_for(step.owner)
+    environment = _environment(step, run, _as_of(user, settings.environment))
+    whom = None if user is None else (user.uid, user.gid, user.groups, user.home)
+    request = Request(command, environment, directory, code, user=whom)
     try:
         async with supervised(
             nursery, request, output, settings.lease, cancellation
@@ -128,6 +131,14 @@ def _interpreter(code: bytes) -> list[bytes]:
         if words:
             return words
     return [b"/bin/sh"]
+
+
+def _as_of(user: User | None, inherited: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment with what a login of the user would change in it."""
+    if user is None:
+        return inherited
+    own = {"HOME": user.home, "SHELL": user.shell}
+    return {**inherited, **own, "USER": user.name, "LOGNAME": user.name}
 
 
 def _environment(

@@ -20,6 +20,10 @@ runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one bel
 together with its script, and everything can be killed at once. On other systems than
 Linux only the process group of the script is killed.
 
+A script may be another user's. Then the guardian stays the runner's, and out of the
+reach of the script; what it does to the script's files it does with that user's rights,
+and it kills with them where its own are not enough.
+
 Messages to a guardian are lines:
 
 - `run BYTES`, followed by the request, and with the script's output as a descriptor;
@@ -31,8 +35,9 @@ Messages to a guardian are lines:
 And from it:
 
 - `ready PID CGROUP`, or `failed ERRNO` if there can't be another guardian;
-- `started PID`, `failed ERRNO`, or `unwritten ERRNO NAMED` if the script could not be
-  written, NAMED 1 if its name helps to understand why;
+- `started PID`, `failed ERRNO`, `powerless ERRNO` if the script can't become another
+  user's, or `unwritten ERRNO NAMED` if it could not be written, NAMED 1 if its name
+  helps to understand why;
 - `exited CODE CPU MEMORY FREE`: -N for signal N, seconds, bytes, 1 if none is left;
 - `gone`: nothing is left of what was to end;
 - `free`, after `leave`; or it closes its socket, and waits for what goes on.
@@ -46,6 +51,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -55,6 +61,14 @@ from typing import NoReturn
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_LOWER = 3
+
+# What makes other users of scripts, and signals to those: no script has any of it.
+_POWERS = (5, 6, 7)  # CAP_KILL, CAP_SETGID, CAP_SETUID
+_CAPABILITY_VERSION = 0x20080522
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _CHANNEL = 3  # the nursery's socket
 
@@ -62,6 +76,7 @@ _KILL_TIME = 2.0  # seconds to go on killing what is there
 _PARTING_TIME = 0.1  # seconds for processes to end that have closed their output
 _TICK = 0.02  # seconds; a process group, unlike a child, ends silently
 _FOR_EVER = 1e9  # seconds
+_BECOMING_TIME = 10.0  # seconds for a child to become somebody else, and a program
 
 _MESSAGE = 64 * 1024  # bytes read at once
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(4)
@@ -73,10 +88,13 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 
 _libc = ctypes.CDLL(None)
 
+# A user's id, his group, all his groups, and his home.
+_User = tuple[int, int, tuple[int, ...], str]
 
-def _prctl(option: int, value: int | bytes) -> None:
+
+def _prctl(option: int, value: int | bytes, more: int = 0) -> None:
     if sys.platform == "linux":
-        _libc.prctl(option, value, 0, 0, 0)
+        _libc.prctl(option, value, more, 0, 0)
 
 
 def _now() -> float:
@@ -106,6 +124,7 @@ class _Guardian:
         """Have no script."""
         self._script = 0
         self._directory = ""
+        self._user: _User | None = None  # if it is another one than the runner's
         self._deadline = _now() + _FOR_EVER
         self._ending: float | None = None  # when to kill
         self._whole = False  # whether also those that have left the group
@@ -185,21 +204,26 @@ class _Guardian:
         umask: int | None,
         place: str | None,
         limits: tuple[tuple[int, int, int], ...],
-        user: object,
+        user: _User | None,
     ) -> None:
         """Start a script; tell the runner that it is, or why not."""
         if deadline <= _now():
             self._clear_up()
         try:
+            self._user = user
             self._write(directory, code)
-            if user is not None:
-                raise PermissionError(errno.EPERM, "no guardian can do that yet")
-            with _as_asked(umask, place):
+            with _as_asked(umask, place if user is None else None):
                 self._limit(limits)
-                script = _spawn(command, environment, self._output)
+                if user is None:
+                    script = _spawn(command, environment, self._output)
+                else:
+                    script = _spawn_as(user, command, environment, self._output, place)
         except _UnwrittenError as error:
             self._remove_directory()
             self._tell(b"unwritten %d %d" % error.args)
+        except _PowerlessError as error:
+            self._remove_directory()
+            self._tell(b"powerless %d" % (error.errno or 0))
         except OSError as error:
             self._remove_directory()
             self._tell(b"failed %d" % (error.errno or 0))
@@ -214,16 +238,19 @@ class _Guardian:
     def _write(self, directory: str, code: bytes) -> None:
         """Write a script to a new directory that nobody else can look into."""
         try:
-            os.mkdir(directory, 0o700)  # noqa: PTH102
-            self._directory = directory
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            file = os.open(_script_in(directory), flags, 0o600)
-            try:
-                written = 0
-                while written < len(code):
-                    written += os.write(file, code[written:])
-            finally:
-                os.close(file)
+            with _acting_as(self._user):
+                os.mkdir(directory, 0o700)  # noqa: PTH102
+                self._directory = directory
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+                file = os.open(_script_in(directory), flags, 0o600)
+                try:
+                    written = 0
+                    while written < len(code):
+                        written += os.write(file, code[written:])
+                finally:
+                    os.close(file)
+        except _PowerlessError:
+            raise
         except OSError as error:
             named = error.filename is not None
             raise _UnwrittenError(error.errno or 0, named) from None
@@ -233,11 +260,12 @@ class _Guardian:
         directory, self._directory = self._directory, ""
         if not directory:
             return
-        try:
-            os.unlink(_script_in(directory))  # noqa: PTH108
-            os.rmdir(directory)  # noqa: PTH106
-        except OSError:
-            _remove_tree(directory)
+        with suppress(_PowerlessError), _acting_as(self._user):
+            try:
+                os.unlink(_script_in(directory))  # noqa: PTH108
+                os.rmdir(directory)  # noqa: PTH106
+            except OSError:
+                _remove_tree(directory)
 
     def _limit(self, limits: tuple[tuple[int, int, int], ...]) -> None:
         """Limit what is started from now on; there is no way back from that."""
@@ -290,7 +318,7 @@ class _Guardian:
         # be gone at the time of the look, and its child not be there yet.
         while self._reap() and _now() < give_up:
             for child in _children():
-                _kill(child)
+                _send(child, signal.SIGKILL)
 
     def _reap(self) -> bool:
         """Bury children that have ended; tell whether there are others."""
@@ -321,10 +349,10 @@ class _Guardian:
     def _group_lives(self) -> bool:
         """Tell whether the group is more than zombies, which wait for others."""
         try:
-            os.killpg(self._script, 0)
+            self._send_to_group(0)
         except ProcessLookupError:
             return False
-        except PermissionError:
+        except OSError:
             return True
         return any(
             group == self._script and state != b"Z" for group, state in _groups()
@@ -332,7 +360,16 @@ class _Guardian:
 
     def _signal_group(self, number: int) -> None:
         with suppress(OSError):
+            self._send_to_group(number)
+
+    def _send_to_group(self, number: int) -> None:
+        try:
             os.killpg(self._script, number)
+        except PermissionError:
+            if self._user is None:
+                raise
+            with _acting_as(self._user):
+                os.killpg(self._script, number)
 
     def _tell(self, line: bytes) -> None:
         with suppress(OSError):  # its end is noticed by reading
@@ -342,6 +379,10 @@ class _Guardian:
 
 class _UnwrittenError(Exception):
     """The script could not be written: the error's number, and if it has a name."""
+
+
+class _PowerlessError(OSError):
+    """Nobody here can become the user."""
 
 
 class _Nursery:
@@ -400,6 +441,17 @@ def _script_in(directory: str) -> str:
 
 def _remove_tree(directory: str) -> None:
     """Remove whatever can be removed, and follow no link (shutil costs memory)."""
+    with suppress(OSError):
+        _empty(directory)
+        os.rmdir(directory)  # noqa: PTH106
+        return
+    with suppress(OSError):  # it is gone, or locked
+        _unlock(directory)
+        _empty(directory)
+        os.rmdir(directory)  # noqa: PTH106
+
+
+def _empty(directory: str) -> None:
     for _, folders, files, place in os.fwalk(directory, topdown=False):
         for name in (*files, *folders):
             try:
@@ -407,8 +459,19 @@ def _remove_tree(directory: str) -> None:
             except OSError:
                 with suppress(OSError):
                     os.rmdir(name, dir_fd=place)
-    with suppress(OSError):
-        os.rmdir(directory)  # noqa: PTH106
+
+
+def _unlock(directory: str) -> None:
+    """Let this user into all folders that are his."""
+    if not stat.S_ISDIR(os.lstat(directory).st_mode):
+        return
+    os.chmod(directory, 0o700)  # noqa: PTH101
+    for _, folders, _, place in os.fwalk(directory):
+        for name in folders:
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=place, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    os.chmod(name, 0o700, dir_fd=place)
 
 
 def _private(descriptor: int) -> int:
@@ -470,6 +533,134 @@ def _spawn(command: list[bytes], environment: dict[bytes, bytes], output: int) -
     raise refused or missing
 
 
+@contextmanager
+def _acting_as(user: _User | None) -> Iterator[None]:
+    """Have the rights of a user, not those of his other groups, while the block lasts.
+
+    Not root's: the way back would cost all other powers.
+    """
+    if user is None:
+        yield
+        return
+    own_group, own = os.getegid(), os.geteuid()
+    try:
+        os.setegid(user[1])
+        os.seteuid(user[0])
+    except OSError as error:
+        os.setegid(own_group)
+        raise _PowerlessError(error.errno, error.strerror) from None
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+        os.setegid(own_group)
+
+
+def _spawn_as(
+    user: _User,
+    command: list[bytes],
+    environment: dict[bytes, bytes],
+    output: int,
+    place: str | None,
+) -> int:
+    """Start a program as `_spawn` does, but as another user's."""
+    # Who opens /dev/stdout opens this anew, and nobody else gets at it.
+    os.fchmod(output, 0o622)
+    reading, writing = os.pipe()
+    try:
+        child = os.fork()
+        if child == 0:
+            _execute_as(user, command, environment, output, place, writing)
+        os.close(writing)
+        writing = -1
+        poll = select.poll()
+        poll.register(reading, select.POLLIN)
+        if poll.poll(_BECOMING_TIME * 1000):
+            said = os.read(reading, 64)
+        else:  # somebody has stopped it on the way
+            said = b"failed %d" % errno.ETIMEDOUT
+    finally:
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
+    if not said:  # the descriptor was closed by the program's start
+        return child
+    _send(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    word, _, number = said.partition(b" ")
+    kind = _PowerlessError if word == b"powerless" else OSError
+    raise kind(int(number), os.strerror(int(number)))
+
+
+def _execute_as(  # noqa: PLR0913, PLR0917
+    user: _User,
+    command: list[bytes],
+    environment: dict[bytes, bytes],
+    output: int,
+    place: str | None,
+    report: int,
+) -> NoReturn:
+    """Become a user and then a program, in a child; report why not."""
+    word = b"powerless"
+    try:
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for number in _RESTORED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        _become(user)
+        word = b"failed"
+        _go_to(place, user[3])
+        _execute(command, environment)
+    except OSError as error:
+        os.write(report, b"%b %d" % (word, error.errno or 0))
+    finally:
+        os._exit(127)
+
+
+def _become(user: _User) -> None:
+    """Be a user for good, with nothing left of the powers that this takes."""
+    uid, gid, groups, _ = user
+    if sys.platform == "linux":
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+        if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+            raise PermissionError(errno.EPERM, "the capabilities stay")
+        _prctl(_PR_SET_DUMPABLE, 0)  # until this is another program
+        if keyctl := _KEYCTL.get(os.uname().machine):
+            # The keys of this session can be those of the runner's user.
+            _libc.syscall(keyctl, _KEYCTL_JOIN_SESSION_KEYRING, None)
+        return
+    raise PermissionError(errno.EPERM, "for Linux only")
+
+
+def _go_to(place: str | None, home: str) -> None:
+    """Enter the directory that was asked for, or else the user's home."""
+    if place is not None:
+        os.chdir(place)
+        return
+    try:
+        os.chdir(home)
+    except (OSError, ValueError):
+        os.chdir("/")
+
+
+def _execute(command: list[bytes], environment: dict[bytes, bytes]) -> NoReturn:
+    """Become a program, looked up as execvp does."""
+    refused: OSError | None = None
+    for program in _candidates(command[0], environment):
+        try:
+            os.execve(program, command, environment)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing
+
+
 def _candidates(program: bytes, environment: dict[bytes, bytes]) -> list[bytes]:
     if b"/" in program:
         return [program]
@@ -512,12 +703,28 @@ def _kill_strangers() -> None:
     for child in _children():
         with suppress(OSError):
             if os.getsid(child) != session:
-                os.kill(child, signal.SIGKILL)
+                _send(child, signal.SIGKILL)
 
 
-def _kill(pid: int) -> None:
-    with suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
+def _send(pid: int, number: int) -> None:
+    """Send a signal to a process, with the rights of its user if need be."""
+    try:
+        os.kill(pid, number)
+    except PermissionError:
+        with suppress(OSError, ValueError):
+            uid = _user_of(pid)
+            if uid:
+                with _acting_as((uid, os.getegid(), (), "")):
+                    os.kill(pid, number)
+    except OSError:
+        pass
+
+
+def _user_of(pid: int) -> int:
+    """Return the real user id of a process."""
+    with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123
+        (line,) = [line for line in file if line.startswith(b"Uid:")]
+    return int(line.split()[1])
 
 
 def _stat(pid: str) -> list[bytes]:
@@ -648,6 +855,8 @@ def main() -> NoReturn:
     """Be the keeper, and the nursery's parent."""
     _prctl(_PR_SET_DUMPABLE, 0)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    for power in _POWERS:
+        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_LOWER, power)
     _close_what_was_inherited()
     channel = socket.socket(fileno=_private(_CHANNEL))
     cgroup = _delegated_cgroup()

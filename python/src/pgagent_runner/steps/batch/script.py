@@ -54,7 +54,8 @@ class Request(NamedTuple):
     umask: int | None = None
     place: str | None = None  # its working directory
     limits: tuple[tuple[int, int, int], ...] = ()  # resource, soft and hard
-    user: None = None  # reserved
+    user: tuple[int, int, tuple[int, ...], str] | None = None
+    """The user's id, his group, all his groups, and his home."""
 
     def encode(self, seconds: float) -> bytes:
         """Return what the guardian reads, with the first lease."""
@@ -266,6 +267,12 @@ class Script:
                 self._group = int(group)
             case b"failed", [number]:
                 self._error = StartError(int(number), os.strerror(int(number)))
+                self._is_free = True
+            case b"powerless", [number]:
+                self._error = StepError(
+                    "the runner could not start the script as another user of the"
+                    f" operating system: {os.strerror(int(number))}"
+                )
                 self._is_free = True
             case b"unwritten", [number, named]:
                 place = self._directory if named == b"1" else None

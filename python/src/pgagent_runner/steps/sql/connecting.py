@@ -15,12 +15,14 @@ from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.output import BoundedOutput
 from pgagent_runner.steps.settings import StepSettings
+from pgagent_runner.steps.sql.passfiles import with_passfile
 from pgagent_runner.steps.sql.permitted import (
     Parameters,
     check_permitted,
     explain_refusal,
     precautions,
 )
+from pgagent_runner.steps.sql.services import with_service
 from pgagent_runner.waiting import Waiter
 
 # A network that swallows packets is noticed within a minute, not within hours.
@@ -69,8 +71,10 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
         raise StepError(f"the connection string is malformed: {reason}") from None
     own: Parameters = {}
     if step.conninfo:
+        target = with_passfile(target, settings.secrets)
         check_permitted(target, settings.allowed_parameters)
-        own = precautions(clear_password=settings.clear_password)
+        target, methods = with_service(target)
+        own = precautions(methods, clear_password=settings.clear_password)
     target = {k: v for k, v in target.items() if k != "replication"}  # has no end
     return {
         **_KEEPALIVES,

@@ -6,12 +6,12 @@ sent in clear. The runner's options widen both.
 """
 
 import functools
-import os
 from collections.abc import Iterable, Mapping
 
 from psycopg import pq
 
 from pgagent_runner.steps.failures import StepError
+from pgagent_runner.steps.sql.passfiles import Secret
 
 Parameters = dict[str, str | int | None]
 
@@ -32,6 +32,8 @@ _PERMITTED = frozenset(
     )
 )
 
+_BESIDE_SERVICE = frozenset(("service", "dbname"))
+
 _PERMITTED_VALUES = frozenset((("sslrootcert", "system"),))
 
 _FILE = "it names a file of the runner's machine"
@@ -40,8 +42,10 @@ _TICKET = "the runner's Kerberos tickets would serve another purpose"
 _WEB = "the runner would send requests to an address on the web"
 _WHY_NOT = {
     "hostaddr": "the password of one host would go to another",
-    "passfile": f"{_FILE}, whose contents would go to a server",
-    "service": f"what it stands for is written in {_FILE.removeprefix('it names ')}",
+    "passfile": (
+        f"{_FILE}, whose contents would go to a server"
+        " (one of the runner's own folder is permitted: passfile=secrets/NAME)"
+    ),
     "servicefile": _FILE,
     "options": "settings would count before the runner has made its own",
     "replication": "such a session executes no statements as others do",
@@ -82,6 +86,11 @@ _NO_CLEAR_PASSWORD = "!password"  # noqa: S105
 def check_permitted(target: Mapping[str, object], allowed: Iterable[str]) -> None:
     """Raise StepError if a connection string sets what it may not."""
     permitted = {name for name, value in _PERMITTED_VALUES & target.items()}
+    if isinstance(target.get("passfile"), Secret):
+        permitted.add("passfile")
+    if "service" in target and "service" not in allowed:
+        permitted.add("service")
+        _check_beside_service(target.keys() - set(allowed))
     for name in target.keys() - _PERMITTED - permitted - set(allowed):
         reason = _WHY_NOT.get(name, "the runner does not know what it would do")
         raise StepError(
@@ -90,10 +99,24 @@ def check_permitted(target: Mapping[str, object], allowed: Iterable[str]) -> Non
         )
 
 
-def precautions(*, clear_password: bool) -> Parameters:
+def _check_beside_service(names: Iterable[str]) -> None:
+    """Raise StepError if more is set beside a service than may be.
+
+    What the runner's user has put together, a server and its password, stays together.
+    """
+    for name in sorted(set(names) - _BESIDE_SERVICE):
+        raise StepError(
+            "the connection string sets service, which it may not: beside it only"
+            f" dbname is permitted, not {name}; the runner's option --allow-parameter"
+            " service allows it"
+        )
+
+
+def precautions(methods: str | None, *, clear_password: bool) -> Parameters:
     """Return parameters for every target that a step names, unless it sets them.
 
-    Raise StepError if this libpq could not keep a password from being sent in clear.
+    `methods` are the ways to authenticate to which it is limited already. Raise
+    StepError if this libpq could not keep a password from being sent in clear.
     """
     found = {k: v for k, v in _NOT_FROM_ENVIRONMENT.items() if k in _known()}
     if clear_password:
@@ -104,7 +127,7 @@ def precautions(*, clear_password: bool) -> Parameters:
             " send a password in clear to any server that asks for one; libpq 16 would"
             " not, and the runner's option --allow-clear-password allows it"
         )
-    return found | {"require_auth": _without_clear(os.environ.get("PGREQUIREAUTH"))}
+    return found | {"require_auth": _without_clear(methods)}
 
 
 def explain_refusal(reason: str) -> str:
