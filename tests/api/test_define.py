@@ -1,6 +1,5 @@
 """Jobs defined, changed and started by the SQL functions."""
 
-import psycopg
 import pytest
 from jobs import job, runs
 from transitions import claim_rows, finish_run, register

@@ -95,7 +95,9 @@ def salvage_in_every_way(conn, agent):
             conn.execute(
                 f"DROP TRIGGER refuse {event.removeprefix('INSERT ').removeprefix('UPDATE ')}"
             )
-    salvage_run(conn, agent, "s", GUARD.format("INSERT ON pgagent.pga_jobskip") + PROMISE)
+    salvage_run(
+        conn, agent, "s", GUARD.format("INSERT ON pgagent.pga_jobskip") + PROMISE
+    )
     conn.execute("DROP TRIGGER refuse ON pgagent.pga_jobskip")
     conn.execute("SELECT pgagent.cancel_run(jrqid) FROM pgagent.pga_jobrequest")
 
@@ -173,9 +175,7 @@ def free_what_is_promised_in_every_way(conn, agent):
         record(agent, run_id, job_id=job_id, run_status="s")
     job_id, run_id = held_and_promised()
     conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgid = %s", [run_id])
-    agent.execute(
-        "SELECT pgagent.pga_agent_free(%s, pg_backend_pid())", [job_id]
-    )
+    agent.execute("SELECT pgagent.pga_agent_free(%s, pg_backend_pid())", [job_id])
 
 
 def add_a_run_that_is_none(conn, agent):

@@ -272,7 +272,9 @@ def test_a_job_that_was_set_to_run_while_it_ran_says_who_did_that(conn, agent):
 
     assert len(of_job(agent, job_id)) == 1
 
-    assert [row[1:] for row in conn.execute(STARTED)] == [("postgres", "jobnextrun")] * 2
+    assert [row[1:] for row in conn.execute(STARTED)] == [
+        ("postgres", "jobnextrun")
+    ] * 2
 
 
 # Taking a wish back
@@ -449,7 +451,10 @@ def test_a_run_whose_promised_id_has_been_taken_begins_under_another(
     run_id = promise(conn, two_steps)
     add_job(conn, "SELECT 1")
     conn.execute("SELECT setval('pgagent.pga_joblog_jlgid_seq', 1, false)")
-    conn.execute("UPDATE pgagent.pga_job SET jobhostagent = 'there' WHERE jobid = %s", [two_steps])
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobhostagent = 'there' WHERE jobid = %s",
+        [two_steps],
+    )
     assert [run for run, _ in claim(agent)] == [run_id]
     conn.execute("UPDATE pgagent.pga_job SET jobhostagent = ''")
 
@@ -468,7 +473,8 @@ def test_a_wish_that_a_trigger_keeps_is_not_granted_twice(conn, agent, two_steps
         " FOR EACH ROW EXECUTE FUNCTION public.keep()"
     )
     with pytest.raises(
-        psycopg.errors.DataException, match=f"the wish for run {run_id} has not been deleted"
+        psycopg.errors.DataException,
+        match=f"the wish for run {run_id} has not been deleted",
     ):
         claim(agent)
     conn.execute("DROP TRIGGER keep ON pgagent.pga_jobrequest")
@@ -508,7 +514,9 @@ def test_a_wish_that_has_had_its_run_is_not_granted_again_when_it_is_restored(
     assert run_all(agent) == [next_id]
 
 
-def test_pgagents_own_daemon_leaves_a_promised_job_to_runners(conn, dsn, agent, two_steps):
+def test_pgagents_own_daemon_leaves_a_promised_job_to_runners(
+    conn, dsn, agent, two_steps
+):
     """It would run it under another id, and from the first step."""
     run_id = promise(conn, two_steps, "step 02")
     with closing(psycopg.connect(dsn, autocommit=True)) as daemon:
@@ -605,7 +613,11 @@ def test_a_wish_whose_step_was_deleted_is_told_and_ends_in_the_log(
     assert conn.execute(
         "SELECT run_id, status, message FROM pgagent.run_history ORDER BY run_id"
     ).fetchall() == [
-        (first, "failed", "failed: the step from which it was to begin has been deleted"),
+        (
+            first,
+            "failed",
+            "failed: the step from which it was to begin has been deleted",
+        ),
         (second, "succeeded", None),
     ]
 
