@@ -33,10 +33,9 @@ DECLARE
     v_run_ids bigint[];
     v_step_log_ids bigint[];
     v_asked_by name[];
-    v_via text[];
-    -- Only if a run is promised to one of them.
-    v_any_promised boolean;
+    -- Only if runs are promised to some of them.
     v_promised bigint[];
+    v_via text[];
     v_restart_of bigint[];
     v_next_run_ids bigint[];
     v_next_from_steps integer[];
@@ -63,7 +62,7 @@ BEGIN
         -- A disabled job has a next run only if somebody asked for one. One with an open
         -- run that nobody holds, or another agent, waits until that is closed.
         SELECT j.jobid, j.jobnextrun, j.jobrunid, j.jobfromstep, j.jobmissed, j.jobmissedlimit, j.joboverlap,
-               j.jobaskedby, j.jobenabled
+               j.jobaskedby
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND j.jobhostagent IN ('', v_station)
               AND j.jobid <> ALL (v_aside) AND (p_only IS NULL OR j.jobid = p_only)
@@ -72,7 +71,7 @@ BEGIN
         LIMIT p_limit
         FOR NO KEY UPDATE SKIP LOCKED
     ), timely AS MATERIALIZED (
-        SELECT d.jobid, d.jobrunid, d.jobfromstep, d.jobaskedby, d.jobenabled, CASE
+        SELECT d.jobid, d.jobrunid, d.jobfromstep, d.jobaskedby, CASE
             WHEN d.jobrunid IS NULL AND (
                 d.jobnextrun < now() - CASE
                     WHEN d.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(d.jobmissedlimit) END
@@ -86,22 +85,19 @@ BEGIN
            array_agg(CASE WHEN t.due <= now() THEN
                COALESCE(t.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')) END),
            array_agg(CASE WHEN t.due <= now() THEN nextval('pgagent.pga_jobsteplog_jslid_seq') END),
-           array_agg(t.jobaskedby),
-           array_agg(CASE WHEN t.jobaskedby IS NULL AND t.jobenabled THEN 'schedule' ELSE 'jobnextrun' END),
-           bool_or(t.jobrunid IS NOT NULL), array_agg(t.jobrunid)
-    INTO v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids, v_asked_by, v_via, v_any_promised, v_promised
+           array_agg(t.jobaskedby), array_agg(t.jobrunid) FILTER (WHERE t.jobrunid IS NOT NULL)
+    INTO v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids, v_asked_by, v_promised
     FROM timely AS t;
 
     IF v_job_ids IS NOT NULL THEN
-        IF v_any_promised THEN
+        IF v_promised IS NOT NULL THEN
             SELECT array_agg(COALESCE(w.run_id, c.run_id) ORDER BY c.place),
                    array_agg(COALESCE(w.asked_by, c.asked_by) ORDER BY c.place),
-                   array_agg(COALESCE(w.via, c.via) ORDER BY c.place), array_agg(w.restart_of ORDER BY c.place),
+                   array_agg(w.via ORDER BY c.place), array_agg(w.restart_of ORDER BY c.place),
                    array_agg(w.next_run_id ORDER BY c.place), array_agg(w.next_from_step ORDER BY c.place)
             INTO v_run_ids, v_asked_by, v_via, v_restart_of, v_next_run_ids, v_next_from_steps
-            FROM unnest(v_job_ids, v_run_ids, v_asked_by, v_via, v_promised)
-                 WITH ORDINALITY AS c (job_id, run_id, asked_by, via, promised, place)
-            LEFT JOIN LATERAL pgagent.pga_wish_take(c.job_id, c.promised) AS w ON c.promised IS NOT NULL;
+            FROM unnest(v_job_ids, v_run_ids, v_asked_by) WITH ORDINALITY AS c (job_id, run_id, asked_by, place)
+            LEFT JOIN LATERAL pgagent.pga_wish_take(c.job_id, c.run_id) AS w ON c.run_id = ANY (v_promised);
         END IF;
 
         -- Statements of their own, not parts of one: tables with rules take no others.
@@ -119,7 +115,8 @@ BEGIN
             jlgstartedby, jlgstartedvia, jlgrestartof
         )
         SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due,
-               c.asked_by, c.via, c.restart_of
+               c.asked_by, COALESCE(c.via, CASE WHEN c.asked_by IS NULL AND j.jobenabled
+                                                THEN 'schedule' ELSE 'jobnextrun' END), c.restart_of
         FROM unnest(v_job_ids, v_due, v_run_ids, v_asked_by, v_via, v_restart_of)
              AS c (job_id, due, run_id, asked_by, via, restart_of)
         JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
@@ -138,11 +135,11 @@ BEGIN
             END IF;
         END IF;
 
-        IF v_any_promised THEN
-            PERFORM pgagent.pga_wish_gone(array_agg(j.jobid), array_agg(c.promised))
-            FROM unnest(v_job_ids, v_promised) AS c (job_id, promised)
-            JOIN pgagent.pga_job AS j ON j.jobid = c.job_id AND (j.jobagentid = p_agent_id) IS TRUE
-            WHERE c.promised IS NOT NULL;
+        IF v_promised IS NOT NULL THEN
+            PERFORM pgagent.pga_wish_gone(ARRAY(
+                SELECT j.jobid FROM pgagent.pga_job AS j
+                WHERE j.jobid = ANY (v_job_ids) AND j.jobagentid = p_agent_id
+            ), v_promised);
             -- Where to begin is gone. That is said in the log, where the run is waited for.
             PERFORM pgagent.pga_run_close(ARRAY[c.run_id], ARRAY[c.run_id], ARRAY['f'::text],
                 ARRAY['failed: the step from which it was to begin has been deleted'::text])

@@ -45,7 +45,9 @@ BEGIN
            AND pgagent.pga_job_stop(OLD.jobid, OLD.jobagentid) THEN
             NEW.jobagentid := OLD.jobagentid;
         END IF;
-        IF NEW.jobnextrun IS DISTINCT FROM OLD.jobnextrun THEN
+        IF NEW.jobnextrun IS DISTINCT FROM OLD.jobnextrun AND (
+            NEW.jobaskedby IS NOT NULL OR current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+        ) THEN
             -- Our own functions say so, if it is them.
             NEW.jobaskedby := CASE
                 WHEN NEW.jobnextrun IS NOT NULL AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'

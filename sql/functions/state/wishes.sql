@@ -74,12 +74,9 @@ AS $$
 DECLARE
     v_left bigint;
 BEGIN
-    DELETE FROM pgagent.pga_jobrequest AS r
-    USING unnest(p_job_ids, p_promised) AS c (job_id, run_id)
-    WHERE r.jrqid = c.run_id AND r.jrqjobid = c.job_id;
+    DELETE FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = ANY (p_promised) AND r.jrqjobid = ANY (p_job_ids);
     SELECT min(r.jrqid) INTO v_left
-    FROM pgagent.pga_jobrequest AS r, unnest(p_job_ids, p_promised) AS c (job_id, run_id)
-    WHERE r.jrqid = c.run_id AND r.jrqjobid = c.job_id;
+    FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = ANY (p_promised) AND r.jrqjobid = ANY (p_job_ids);
     IF v_left IS NOT NULL THEN
         RAISE EXCEPTION 'the wish for run % has not been deleted', v_left
             USING ERRCODE = 'data_exception',
@@ -88,7 +85,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_wish_gone(integer[], bigint[]) IS
-'Deletes wishes that a claim has taken, of each job the one in its place. Raises 22000 if one stays.';
+'Deletes the wishes p_promised of these jobs, which a claim has taken. Raises 22000 if one stays.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_wish(p_old pgagent.pga_job, p_new pgagent.pga_job)
 RETURNS pgagent.pga_job LANGUAGE plpgsql
