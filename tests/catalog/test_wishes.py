@@ -622,6 +622,32 @@ def test_a_wish_whose_step_was_deleted_is_told_and_ends_in_the_log(
     ]
 
 
+def test_whoever_may_read_the_views_sees_what_is_promised(conn, two_steps):
+    asked = [promise(conn, two_steps), promise(conn, two_steps, "step 02")]
+    with conn.transaction(force_rollback=True):
+        conn.execute(
+            "CREATE ROLE monitor; GRANT USAGE ON SCHEMA pgagent TO monitor;"
+            "GRANT SELECT ON pgagent.job_status TO monitor; SET LOCAL ROLE monitor"
+        )
+        assert conn.execute("SELECT promised FROM pgagent.job_status").fetchone() == (
+            asked,
+        )
+
+
+def test_what_5_0_had_promised_a_job_that_was_disabled_waits_to_be_asked_for(
+    conn, agent, two_steps
+):
+    conn.execute("ALTER TABLE pgagent.pga_job DISABLE TRIGGER pga_job_trigger")
+    conn.execute("UPDATE pgagent.pga_job SET jobrunid = 70, jobenabled = false")
+    conn.execute("ALTER TABLE pgagent.pga_job ENABLE TRIGGER pga_job_trigger")
+    conn.execute("UPDATE pgagent.pga_job SET jobdesc = 'nothing that starts a job'")
+    assert claim(agent) == []
+
+    assert promise(conn, two_steps) == 70
+
+    assert run_all(agent) == [70]
+
+
 def test_a_wish_waits_for_the_host_of_its_job(conn, agent, other, two_steps):
     conn.execute("UPDATE pgagent.pga_job SET jobhostagent = 'nowhere'")
     run_id = promise(conn, two_steps)

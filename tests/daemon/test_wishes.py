@@ -50,6 +50,60 @@ def test_a_cancelled_wish_does_not_begin(conn, runner, gate):
     assert due == 0
 
 
+@pytest.mark.parametrize(
+    "held",
+    ["DELETE FROM pgagent.pga_jobrequest", "LOCK TABLE pgagent.pga_jobrequest"],
+)
+def test_a_lock_on_a_wish_holds_up_its_own_job_only(conn, dsn, gate, held):
+    code, open_gate = gate
+    job_id = add_job(conn, batch(code))
+    other = add_job(conn, "SELECT 1", due=None)
+    with (
+        Runner("--poll", "0.2", dsn),
+        closing(psycopg.connect(dsn)) as holder,
+    ):
+        running_step(conn, job_id)
+        run_id = promise(conn, job_id)
+        holder.execute(held)
+        open_gate()
+        poll(lambda: runs(conn, job_id) == [("s", None)])
+
+        conn.execute(
+            "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [other]
+        )
+
+        assert ended_runs(conn, other, deadline=5) == "s"
+        holder.rollback()
+        assert ended_runs(conn, job_id, count=2, deadline=10) == "ss"
+    query = "SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = %s"
+    assert conn.execute(query, [job_id]).fetchone() == (run_id,)
+
+
+def test_a_trigger_that_refuses_a_wish_holds_up_its_own_job_only(conn, runner):
+    job_id, other = (add_job(conn, "SELECT 1", due=None) for _ in range(2))
+    conn.execute(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE 'not this wish'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON pgagent.pga_jobrequest"
+        " FOR EACH ROW EXECUTE FUNCTION public.refuse()"
+    )
+    run_id = promise(conn, job_id)
+    problem = "SELECT problem FROM pgagent.job_status WHERE job_id = %s"
+    poll(
+        lambda: "not this wish" in (conn.execute(problem, [job_id]).fetchone()[0] or "")
+    )
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [other]
+    )
+    assert ended_runs(conn, other) == "s"
+
+    conn.execute("DROP TRIGGER refuse ON pgagent.pga_jobrequest")
+
+    assert ended_runs(conn, job_id) == "s"
+    query = "SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = %s"
+    assert conn.execute(query, [job_id]).fetchall() == [(run_id,)]
+
+
 def ask_for_a_while(dsn, seed, jobs, until):
     """Have jobs run, and return the ids that were promised."""
     chance = random.Random(seed)

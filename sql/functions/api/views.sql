@@ -79,7 +79,9 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
             FROM pgagent.pga_schedule AS s
             WHERE s.jscjobid = j.jobid AND s.jscenabled AND pgagent.pga_zone_is_unknown(s))), '') AS problem,
        CASE WHEN j.jobrunid IS NOT NULL THEN
-           ARRAY(SELECT w.run_id FROM pgagent.pga_wishes(j) AS w ORDER BY w.place) END AS promised
+           j.jobrunid || ARRAY(SELECT r.jrqid FROM pgagent.pga_jobrequest AS r
+                               WHERE r.jrqjobid = j.jobid AND r.jrqid <> j.jobrunid ORDER BY r.jrqat, r.jrqid)
+           END AS promised
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
 LEFT JOIN LATERAL (

@@ -101,11 +101,13 @@ BEGIN
         -- What is promised stays so, whatever is written over it.
         p_new.jobrunid := p_old.jobrunid;
         p_new.jobfromstep := p_old.jobfromstep;
-    ELSIF p_old.jobrunid IS NULL AND NOT EXISTS (
-        SELECT FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_new.jobrunid AND r.jrqjobid = p_new.jobid
-    ) THEN
-        -- run_job() of 5.0, or somebody by hand: the id has to be nobody else's.
-        p_new.jobrunid := pgagent.pga_free_run_id(p_new.jobid);
+    ELSIF p_old.jobrunid IS NULL THEN
+        -- Not if nothing has changed: somebody may have locked all of the table.
+        PERFORM FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_new.jobrunid AND r.jrqjobid = p_new.jobid;
+        IF NOT FOUND THEN
+            -- run_job() of 5.0, or somebody by hand: the id has to be nobody else's.
+            p_new.jobrunid := pgagent.pga_free_run_id(p_new.jobid);
+        END IF;
     END IF;
     IF p_new.jobrunid IS NOT NULL AND p_new.jobagentid IS NULL
        AND (p_new.jobrunid, p_new.jobnextrun, p_new.jobenabled, p_new.jobagentid)
