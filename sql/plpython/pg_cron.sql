@@ -72,9 +72,11 @@ BEGIN
             USING DETAIL = format('Its jobs %s: cron.unschedule() removes them there.', array_to_string(v_jobs, ', '));
     END IF;
     -- All times until now were pg_cron's, however long ago the transaction has begun.
+    PERFORM set_config('pgagent.freeing'::text, 'on'::text, true);     -- the trigger of pga_job asks
     UPDATE pgagent.pga_job AS j
     SET jobnextrun = pgagent.pga_job_next_run(j.jobid, clock_timestamp())
     WHERE j.jobid = ANY (NEW.jobs) AND j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobrunid IS NULL;
+    PERFORM set_config('pgagent.freeing'::text, ''::text, true);
     RETURN NULL;
 END;
 $$;

@@ -34,7 +34,8 @@ CREATE TABLE pgagent.pga_job (
     -- Since 5.1.0
     jobowner name,
     jobownerid oid,
-    jobchangeid bigint
+    jobchangeid bigint,
+    jobaskedby name
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
@@ -55,7 +56,7 @@ COMMENT ON COLUMN pgagent.pga_job.jobchanged IS 'When the job, a step, a schedul
 COMMENT ON COLUMN pgagent.pga_job.jobagentid IS 'Agent that currently executes this job; NULL: none. Written by agents only.';
 COMMENT ON COLUMN pgagent.pga_job.jobnextrun IS 'When the job is due, kept by triggers. Set it to now() to run the job at once, to NULL to have it computed from the schedules.';
 COMMENT ON COLUMN pgagent.pga_job.joblastrun IS 'When the last run began.';
-COMMENT ON COLUMN pgagent.pga_job.jobrunid IS 'The id that run_job() has promised for the next run; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_job.jobrunid IS 'The id that run_job() has promised for the next run, the first in pga_jobrequest; NULL: none. A job that is promised to run is due as soon as it is free.';
 COMMENT ON COLUMN pgagent.pga_job.jobfromstep IS 'The step from which the next run begins, if run_job() was told so; NULL: the first.';
 COMMENT ON COLUMN pgagent.pga_job.jobtimeout IS 'How long a run may take before it is stopped and fails; NULL: no limit.';
 COMMENT ON COLUMN pgagent.pga_job.joboverlap IS 'What becomes of a time of its schedules that passes while the job is running: skip=it is left out, queue=the job runs again when it has ended.';
@@ -67,6 +68,7 @@ COMMENT ON COLUMN pgagent.pga_job.jobkeepruns IS 'How many of its latest runs ar
 COMMENT ON COLUMN pgagent.pga_job.jobowner IS 'The role that owns the job, and that its steps run as; NULL: nobody does, and they run with the login of the runner.';
 COMMENT ON COLUMN pgagent.pga_job.jobownerid IS 'Its object id, kept by triggers; if that is not the id of the role of this name, nothing runs.';
 COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'What it is now is the outcome of its changes up to this id in pga_jobchange; kept by triggers. NULL: none is known.';
+COMMENT ON COLUMN pgagent.pga_job.jobaskedby IS 'The role that has set jobnextrun, kept by triggers; NULL: it was computed.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
 

@@ -1,4 +1,5 @@
--- request.sql: wishes that a job run, other than by writing pga_job.jobnextrun.
+-- request.sql: wishes that a job run, other than by writing pga_job.jobnextrun. The first of
+-- a job stands in pga_job.jobrunid, too, so that nobody looks here for a job without one.
 
 CREATE TABLE pgagent.pga_jobrequest (
     jrqid bigint NOT NULL PRIMARY KEY,
@@ -16,7 +17,7 @@ CREATE TABLE pgagent.pga_jobrequest (
 CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jrqid);
 
 COMMENT ON TABLE pgagent.pga_jobrequest IS
-'Wishes that a job run. The claim takes the oldest of a job and deletes it.';
+'Wishes that a job run: a row that somebody adds has its job run. The claim takes the first of a job and deletes it; cancel_run() takes one back.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqid IS 'The id that the run will have in pga_joblog.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqjobid IS 'The job.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqat IS 'When it was asked for.';
@@ -24,6 +25,6 @@ COMMENT ON COLUMN pgagent.pga_jobrequest.jrqby IS 'Who has asked.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqvia IS 'By what means: run_job.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqfromstep IS 'The step from which the run begins; NULL: the first.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqparameters IS 'Not used yet.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqscheduled IS 'The time of a schedule that the run stands for; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqscheduled IS 'Not used yet.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqrestartof IS 'The run that it repeats; NULL: none.';
 

@@ -86,7 +86,8 @@ CREATE TABLE pgagent.pga_access (
 );
 
 -- Owners, wishes and changes: nothing has any so far.
-ALTER TABLE pgagent.pga_job ADD COLUMN jobowner name, ADD COLUMN jobownerid oid, ADD COLUMN jobchangeid bigint;
+ALTER TABLE pgagent.pga_job ADD COLUMN jobowner name, ADD COLUMN jobownerid oid, ADD COLUMN jobchangeid bigint,
+    ADD COLUMN jobaskedby name;
 ALTER TABLE pgagent.pga_jobstep ADD COLUMN jstrunas name, ADD COLUMN jstrunasid oid;
 ALTER TABLE pgagent.pga_joblog
     ADD COLUMN jlgstartedby name, ADD COLUMN jlgstartedvia text, ADD COLUMN jlgchangeid bigint, ADD COLUMN jlgrestartof bigint;
@@ -120,6 +121,30 @@ CREATE TABLE pgagent.pga_jobrequest (
 );
 -- A job's wishes, the oldest first.
 CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jrqid);
+-- Whoever may read what was left out may read what was asked for; whoever could promise a
+-- run goes on to.
+DO $$
+DECLARE
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT DISTINCT g.privileges, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee
+        FROM (
+            SELECT 'SELECT' AS privileges, a.grantee
+            FROM pg_class AS c, aclexplode(c.relacl) AS a
+            WHERE c.oid = 'pgagent.pga_jobskip'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'SELECT'
+            UNION ALL
+            SELECT 'SELECT, INSERT, DELETE', a.grantee
+            FROM pg_class AS c
+            JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attname = 'jobrunid',
+            aclexplode(c.relacl || t.attacl) AS a
+            WHERE c.oid = 'pgagent.pga_job'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'UPDATE'
+        ) AS g
+    LOOP
+        EXECUTE format('GRANT %s ON pgagent.pga_jobrequest TO %s', v_grant.privileges, v_grant.grantee);
+    END LOOP;
+END;
+$$;
 CREATE TABLE pgagent.pga_jobchange (
     jchid bigserial NOT NULL PRIMARY KEY,
     -- Without a reference: the changes of a job outlive it.

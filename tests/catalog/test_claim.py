@@ -201,13 +201,15 @@ def test_the_time_until_the_next_run_is_told(conn, due, seconds):
     assert seconds_until_due(conn) == seconds
 
 
-def test_a_run_from_a_step_that_was_deleted_executes_none_of_the_earlier_ones(
+def test_a_run_from_a_step_that_was_deleted_fails_and_executes_none_of_the_earlier_ones(
     conn, agent
 ):
     job_id = add_job(conn, "SELECT 1", "SELECT 2", due=None)
     conn.execute("SELECT pgagent.run_job(%s::bigint, 'step 02')", [job_id])
     conn.execute("DELETE FROM pgagent.pga_jobstep WHERE jstname = 'step 02'")
 
-    ((_, claimed, _, step_id, *_),) = claim_rows(agent)
-
-    assert (claimed, step_id) == (job_id, None)
+    assert claim_rows(agent) == []
+    assert runs(conn, job_id) == [
+        ("f", "failed: the step from which it was to begin has been deleted")
+    ]
+    assert job(conn, job_id, "jobagentid") is None

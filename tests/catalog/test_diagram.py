@@ -75,6 +75,11 @@ GUARD = """
 """
 
 
+PROMISE = """
+    ; SELECT pgagent.run_job(max(jobid)) FROM pgagent.pga_job
+"""
+
+
 def salvage_in_every_way(conn, agent):
     """Have runs and steps end in every way while triggers refuse that."""
     for status in "sfid":
@@ -90,6 +95,11 @@ def salvage_in_every_way(conn, agent):
             conn.execute(
                 f"DROP TRIGGER refuse {event.removeprefix('INSERT ').removeprefix('UPDATE ')}"
             )
+    salvage_run(
+        conn, agent, "s", GUARD.format("INSERT ON pgagent.pga_jobskip") + PROMISE
+    )
+    conn.execute("DROP TRIGGER refuse ON pgagent.pga_jobskip")
+    conn.execute("SELECT pgagent.cancel_run(jrqid) FROM pgagent.pga_jobrequest")
 
 
 def salvage_run(conn, agent, status, guard=""):
@@ -140,12 +150,32 @@ def take_the_other_ways(conn, agent):
     conn.execute("SELECT pgagent.run_job('promised')")
     for job in ("free", "promised", "held"):
         conn.execute("SELECT pgagent.drop_job(%s)", [job])
+    free_what_is_promised_in_every_way(conn, agent)
     add_job(conn, "SELECT 1")
     without_run = add_job(conn, "SELECT 1")
     claim(agent)
     conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgjobid = %s", [without_run])
     add_a_run_that_is_none(conn, agent)
     leave(agent)
+
+
+def free_what_is_promised_in_every_way(conn, agent):
+    """Have a job let go of that is to run again."""
+
+    def held_and_promised():
+        job_id = add_job(conn, "SELECT 1")
+        run_id = next(run for run, job in claim(agent) if job == job_id)
+        conn.execute("SELECT pgagent.run_job(%s::bigint)", [job_id])
+        return job_id, run_id
+
+    finish_run(agent, held_and_promised()[1])
+    job_id, run_id = held_and_promised()
+    conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgid = %s", [run_id])
+    with pytest.raises(RefusedError):
+        record(agent, run_id, job_id=job_id, run_status="s")
+    job_id, run_id = held_and_promised()
+    conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgid = %s", [run_id])
+    agent.execute("SELECT pgagent.pga_agent_free(%s, pg_backend_pid())", [job_id])
 
 
 def add_a_run_that_is_none(conn, agent):

@@ -642,6 +642,25 @@ def test_a_promised_run_keeps_its_id_and_runs_in_the_copy_when_that_is_armed(
     assert claim(copy) == [(run_id, job_id)]
 
 
+@pytest.mark.parametrize("options", [["-Fc"], ["-Fp", "--inserts"]], ids=" ".join)
+def test_wishes_that_came_during_a_run_in_the_dump_keep_their_ids_and_order(
+    source, copied, overdue, options
+):
+    job_id = overdue(5)
+    begin(source)
+    ask = "SELECT pgagent.run_job(%s::bigint, %s)"
+    (step,) = source.execute("SELECT jstname FROM pgagent.pga_jobstep").fetchone()
+    asked = [one(source, ask, job_id, None), one(source, ask, job_id, step)]
+    copy = copied(*options)
+    assert claim(copy) == []
+    arm(copy)
+    for run_id in asked:
+        assert claim(copy) == [(run_id, job_id)]
+        finish_run(copy, run_id)
+    assert one(copy, "SELECT count(*) FROM pgagent.pga_jobrequest") == 0
+    assert one(copy, "SELECT jobrunid FROM pgagent.pga_job") is None
+
+
 def test_a_wish_that_came_during_a_run_in_the_dump_is_fulfilled(
     source, copied, overdue
 ):

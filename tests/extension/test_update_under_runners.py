@@ -122,5 +122,63 @@ def test_a_new_runner_says_what_it_waits_for_and_goes_on_after_the_update(
         assert conn.execute("TABLE pgagent.skipped_runs").fetchall() == []
 
 
+PROMISE = "SELECT pgagent.run_job('promised', from_step => 'second')"
+PROMISED = """
+    SELECT jlgid, jlgstatus, jlgstartedvia FROM pgagent.pga_joblog AS l
+    JOIN pgagent.pga_job ON jobid = jlgjobid
+    WHERE jobname = 'promised' AND jlgstatus <> 'r' ORDER BY jlgid
+"""
+
+
+@pytest.fixture
+def promised(conn):
+    """The id of a run that the version before has promised, and that waits."""
+    conn.execute(
+        "SELECT pgagent.create_job('promised'), pgagent.add_step('promised', 'first', 'SELECT 1'),"
+        " pgagent.add_step('promised', 'second', 'SELECT 2')"
+    )
+    return conn.execute(PROMISE).fetchone()[0]
+
+
+def test_a_promise_of_the_version_before_is_kept_by_either_runner(
+    conn, wheel, cluster, tmp_path, promised
+):
+    conn.execute("ALTER EXTENSION pgagent UPDATE")
+    assert conn.execute(PROMISE).fetchone() == (promised,)
+    (whole,) = conn.execute("SELECT pgagent.run_job('promised')").fetchone()
+    dsn = cluster.conninfo("running")
+
+    with old_runner(wheel, tmp_path, dsn):
+        poll(lambda: conn.execute(PROMISED).rowcount == 2)
+
+    assert conn.execute(PROMISED).fetchall() == [
+        (promised, "s", "run_job"),
+        (whole, "s", "run_job"),
+    ]
+
+
+def test_whoever_could_promise_runs_before_an_update_can_after_it(conn, promised):
+    granted(conn, block("People"))
+    try:
+        conn.execute(
+            "CREATE ROLE reader; GRANT SELECT ON pgagent.pga_jobskip TO reader"
+        )
+        conn.execute("ALTER EXTENSION pgagent UPDATE")
+        with conn.transaction():
+            conn.execute("SET LOCAL ROLE job_editor")
+            assert conn.execute(PROMISE).fetchone() == (promised,)
+            (other,) = conn.execute("SELECT pgagent.run_job('promised')").fetchone()
+            assert conn.execute(
+                "SELECT pgagent.cancel_run(%s), pgagent.cancel_run(%s)",
+                [other, promised],
+            ).fetchone() == (True, True)
+        assert conn.execute(
+            "SELECT has_table_privilege('reader', 'pgagent.pga_jobrequest', 'SELECT'),"
+            " has_table_privilege('reader', 'pgagent.pga_jobrequest', 'DELETE')"
+        ).fetchone() == (True, False)
+    finally:
+        conn.execute("DROP OWNED BY job_editor, reader; DROP ROLE job_editor, reader")
+
+
 def test_the_version_before_is_kept():
     assert [version_of(wheel) for wheel in WHEELS] != []

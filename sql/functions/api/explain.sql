@@ -91,7 +91,8 @@ AS $$
 BEGIN
     ok := p_job.jobnextrun <= now() AND p_job.jobagentid IS NULL;
     IF p_job.jobagentid IS NOT NULL THEN
-        detail := 'the next run is computed when the one under way ends';
+        detail := CASE WHEN p_job.jobrunid IS NULL THEN 'the next run is computed when the one under way ends'
+            ELSE format('run %s begins when the one under way ends', p_job.jobrunid) END;
     ELSIF p_job.jobnextrun IS NULL THEN
         detail := CASE WHEN p_job.jobenabled THEN 'no schedule starts the job' ELSE 'the job is disabled' END
                   || '; run_job() runs it once';
@@ -108,6 +109,35 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_due(pgagent.pga_job, boolean) IS
 'Whether this job is due, and whether it can be claimed: not if another transaction has locked it.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_wishes(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_is_for_42 boolean;
+BEGIN
+    IF p_job.jobrunid IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT bool_and(a.lease_until IS NULL) INTO v_is_for_42
+    FROM pgagent.agents AS a WHERE a.alive AND p_job.jobhostagent IN ('', a.station);
+    RETURN QUERY
+    SELECT (w.from_step IS NULL OR s.jstid IS NOT NULL) AND v_is_for_42 IS NOT TRUE,
+           concat_ws('; ', format('run %s, for %s%s%s', w.run_id, w.via,
+               COALESCE(format(' by "%s"', w.asked_by), ''), COALESCE(' at ' || w.asked_at, '')),
+               CASE WHEN w.from_step IS NULL THEN NULL
+                    WHEN s.jstid IS NULL THEN 'it fails, since the step from which it was to begin has been deleted'
+                    ELSE format('it begins from step "%s"', s.jstname) END,
+               'it repeats run ' || w.restart_of,
+               CASE WHEN v_is_for_42 THEN 'the daemon of pgAgent 4.2, which is all that is alive, leaves the job alone until it has run: start a runner, or take it back by cancel_run()' END)
+    FROM pgagent.pga_wishes(p_job) AS w
+    LEFT JOIN pgagent.pga_jobstep AS s ON s.jstid = w.from_step AND s.jstjobid = p_job.jobid
+    ORDER BY w.place;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_wishes(pgagent.pga_job) IS
+'The runs that are promised to this job, in order: who has asked for each, how and when, and whether it can do what was asked.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_aside(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
 RETURNS SETOF record LANGUAGE plpgsql STABLE
@@ -242,6 +272,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT 'run as', e.ok, e.detail FROM pgagent.pga_explain_roles(v_job) AS e;
     RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job, p_is_locked) AS e;
+    RETURN QUERY SELECT 'promised', e.ok, e.detail FROM pgagent.pga_explain_wishes(v_job) AS e;
     RETURN QUERY SELECT 'set aside', e.ok, e.detail FROM pgagent.pga_explain_aside(v_job) AS e;
     RETURN QUERY SELECT 'runner', e.ok, e.detail FROM pgagent.pga_explain_agent(v_job) AS e;
     RETURN QUERY SELECT 'rules', NULL::boolean, pgagent.pga_explain_rules(v_job);

@@ -22,35 +22,33 @@ BEGIN
         END IF;
     END IF;
 
-    IF v_job.jobagentid IS NOT NULL THEN
-        RAISE EXCEPTION 'pgagent: job "%" is already running', v_job.jobname USING ERRCODE = 'object_in_use',
-            DETAIL = COALESCE((
-                SELECT format('It is run %s, since %s, on host "%s".', l.jlgid, l.jlgstart, l.jlgstation)
-                FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = job_id AND l.jlgstatus = 'r'
-                ORDER BY l.jlgid DESC LIMIT 1
-            ), format('Agent %s holds it; the run is not in the log any more.', v_job.jobagentid));
-    ELSIF v_job.jobrunid IS NOT NULL THEN
-        IF v_job.jobfromstep IS DISTINCT FROM v_step_id THEN
-            RAISE EXCEPTION 'pgagent: job "%" is about to run, from another step', v_job.jobname
-                USING ERRCODE = 'object_in_use', DETAIL = format('It will be run %s.', v_job.jobrunid);
-        END IF;
-        RETURN v_job.jobrunid;
-    END IF;
-
-    IF NOT EXISTS (SELECT FROM pgagent.agents AS a WHERE a.alive AND v_job.jobhostagent IN ('', a.station)) THEN
+    IF NOT EXISTS (SELECT FROM pgagent.agents AS a
+                   WHERE a.alive AND a.lease_until IS NOT NULL AND v_job.jobhostagent IN ('', a.station)) THEN
         RAISE WARNING 'pgagent: no runner for job "%" is alive; it will run as soon as one is', v_job.jobname
             USING DETAIL = CASE v_job.jobhostagent WHEN '' THEN 'Any host will do.'
-                                ELSE format('Only host "%s" may run it.', v_job.jobhostagent) END;
+                                ELSE format('Only host "%s" may run it.', v_job.jobhostagent) END
+                           || CASE WHEN EXISTS (SELECT FROM pgagent.agents AS a WHERE a.alive AND a.lease_until IS NULL)
+                                   THEN ' The daemon of pgAgent 4.2 leaves the job alone until then.' ELSE '' END;
     END IF;
-    UPDATE pgagent.pga_job
-    SET jobnextrun = now(), jobrunid = 0, jobfromstep = v_step_id    -- the trigger draws the id
-    WHERE jobid = job_id
-    RETURNING jobrunid INTO v_run_id;
+
+    -- Whoever has asked for the same, and still waits, has the id already.
+    SELECT w.run_id INTO v_run_id FROM pgagent.pga_wishes(v_job) AS w
+    WHERE w.via = 'run_job' AND w.from_step IS NOT DISTINCT FROM v_step_id
+          AND w.parameters IS NULL AND w.restart_of IS NULL
+    ORDER BY w.place LIMIT 1;
+    IF NOT FOUND THEN
+        v_run_id := pgagent.pga_free_run_id(v_job.jobid);
+        INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia, jrqfromstep)
+        VALUES (v_run_id, v_job.jobid, 'run_job', v_step_id);
+    ELSIF v_job.jobagentid IS NULL AND (v_job.jobnextrun <= now()) IS NOT TRUE THEN
+        -- It was promised where that did not make the job due, as in 5.0 if that was disabled.
+        UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = job_id;
+    END IF;
     RETURN v_run_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.run_job(bigint, text) IS
-'Has a job run at once, even a disabled one, from its first step or from the one of this name. Returns the id that the run will have in pga_joblog; asked again before it starts, the same id. Raises 55006 if the job is running already, 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
+'Has a job run at once, even a disabled one, from its first step or from the one of this name; one that is running runs again when it has ended. Returns the id that the run will have in pga_joblog; asked again for the same before it starts, the same id. A promised run begins whatever becomes of the job, unless cancel_run() takes it back. Raises 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
 
 CREATE OR REPLACE FUNCTION pgagent.run_job(job_name text, from_step text DEFAULT NULL)
 RETURNS bigint LANGUAGE sql
@@ -64,13 +62,29 @@ RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_job_id integer;
+    v_asked timestamptz;
+    v_is_promised boolean;
     v_status text;
 BEGIN
-    -- One that run_job() has promised and that has not begun.
-    UPDATE pgagent.pga_job SET jobrunid = NULL, jobfromstep = NULL, jobnextrun = NULL
-    WHERE jobrunid = run_id AND jobagentid IS NULL;
-    IF FOUND THEN
-        RETURN true;
+    -- One that is promised and has not begun, in whatever place.
+    SELECT r.jrqjobid, r.jrqat INTO v_job_id, v_asked FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = run_id;
+    IF NOT FOUND THEN
+        SELECT j.jobid INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobrunid = run_id;
+    END IF;
+    IF v_job_id IS NOT NULL THEN
+        PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = v_job_id FOR NO KEY UPDATE;
+        DELETE FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = run_id;
+        v_is_promised := FOUND;
+        -- What has been due without it still is.
+        UPDATE pgagent.pga_job AS j
+        SET jobrunid = NULL, jobfromstep = NULL,
+            jobnextrun = CASE WHEN j.jobagentid IS NOT NULL OR j.jobnextrun < v_asked
+                                   OR pgagent.pga_job_has_time(j.jobid, j.jobnextrun) THEN j.jobnextrun END
+        WHERE j.jobid = v_job_id AND j.jobrunid = run_id;
+        IF FOUND OR v_is_promised THEN
+            RETURN true;
+        END IF;
     END IF;
     UPDATE pgagent.pga_joblog AS l
     SET jlgcancel = COALESCE(l.jlgcancel, format('cancelled by %s at %s', current_user, date_trunc('second', now())))
@@ -90,7 +104,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.cancel_run(bigint) IS
-'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A run that run_job() has promised does not begin if it has not yet. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon takes no notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
+'Has a run stopped: a statement is cancelled, a script''s processes are ended; the run ends as aborted. A promised run that has not begun is taken back; others of the job keep their turn. Returns whether there was anything to stop: false if the run has ended already. pgAgent''s own daemon takes no notice. Raises 42704 if there is no such run. Example: SELECT pgagent.cancel_run(run_id) FROM pgagent.running WHERE job = ''etl''.';
 
 CREATE OR REPLACE FUNCTION pgagent.cancel_run(job_name text)
 RETURNS boolean LANGUAGE plpgsql
@@ -109,13 +123,13 @@ BEGIN
         FROM (
             SELECT l.jlgid AS id FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = v_job_id AND l.jlgstatus = 'r'
             UNION ALL
-            SELECT j.jobrunid FROM pgagent.pga_job AS j WHERE j.jobid = v_job_id AND j.jobrunid IS NOT NULL
+            SELECT w.run_id FROM pgagent.pga_job AS j, LATERAL pgagent.pga_wishes(j) AS w WHERE j.jobid = v_job_id
         ) AS r
     ), false);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.cancel_run(text) IS
-'As cancel_run() with the id of a run, for the run of this job that is under way or promised; false if there is none. Raises 42704 if there is no such job, 42P09 if several jobs have this name. Example: SELECT pgagent.cancel_run(''etl'').';
+'As cancel_run() with the id of a run, for all runs of this job that are under way or promised; false if there is none. Raises 42704 if there is no such job, 42P09 if several jobs have this name. Example: SELECT pgagent.cancel_run(''etl'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_note(
     p_schedule pgagent.pga_schedule, p_after timestamptz, p_run timestamptz

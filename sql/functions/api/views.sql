@@ -22,14 +22,15 @@ SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job,
             WHEN 'i' THEN 'ignored' WHEN 'd' THEN 'aborted' END AS step_status,
        s.jslstart AS step_started, s.jslduration AS step_duration, s.jslresult AS result,
        s.jsloutput AS output, s.jslattempt AS attempt, s.jslcpu AS step_cpu,
-       s.jslmemory AS step_memory, l.jlgchangeid AS change_id
+       s.jslmemory AS step_memory, l.jlgchangeid AS change_id, l.jlgstartedby AS started_by,
+       l.jlgstartedvia AS started_via, l.jlgrestartof AS restart_of
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
 LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.run_history IS
-'Every run with its steps, one row a step, in words. Example: SELECT started, status, step, step_status, output FROM pgagent.run_history WHERE job = ''etl'' ORDER BY run_id DESC, step_log_id LIMIT 10.';
+'Every run with its steps, one row a step, in words; what started it (schedule, run_job, or jobnextrun: somebody set that column, as pgAdmin does), and who. Example: SELECT started, status, step, step_status, output FROM pgagent.run_history WHERE job = ''etl'' ORDER BY run_id DESC, step_log_id LIMIT 10.';
 
 CREATE OR REPLACE VIEW pgagent.running AS
 SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job, l.jlgstart AS started,
@@ -37,7 +38,8 @@ SELECT l.jlgid AS run_id, l.jlgjobid AS job_id, j.jobname AS job, l.jlgstart AS 
        l.jlgstation AS station, t.jstname AS step, s.jslstart AS step_started, s.jslattempt AS attempt,
        l.jlgcancel AS cancelled,
        CASE WHEN l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
-            THEN l.jlgstart + pgagent.pga_span(j.jobtimeout) END AS time_limit
+            THEN l.jlgstart + pgagent.pga_span(j.jobtimeout) END AS time_limit,
+       l.jlgstartedby AS started_by, l.jlgstartedvia AS started_via
 FROM pgagent.pga_joblog AS l
 JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
 LEFT JOIN pgagent.pga_jobsteplog AS s ON s.jsljlgid = l.jlgid
@@ -45,7 +47,7 @@ LEFT JOIN pgagent.pga_jobstep AS t ON t.jstid = s.jsljstid
 WHERE l.jlgstatus = 'r' AND (s.jslid IS NULL OR s.jslstatus = 'r')
       AND ((SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid));
 COMMENT ON VIEW pgagent.running IS
-'What runs right now: job, since when, where, in which step, at which attempt, who has asked for it to be cancelled, and until when it may run. Example: SELECT job, running_for, step FROM pgagent.running.';
+'What runs right now: job, since when, where, in which step, at which attempt, who has asked for it to be cancelled, until when it may run, and what and who started it. Example: SELECT job, running_for, step FROM pgagent.running.';
 
 CREATE OR REPLACE VIEW pgagent.skipped_runs AS
 SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
@@ -89,7 +91,11 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
                 FROM pgagent.pga_jobstep AS s
                 LEFT JOIN pgagent.pga_run_as AS a ON a.rasrole = COALESCE(s.jstrunas, j.jobowner)
                 WHERE s.jstjobid = j.jobid AND s.jstenabled AND (s.jstrunas IS NOT NULL OR j.jobowner IS NOT NULL)
-            ) AS r)), '') AS problem
+            ) AS r)), '') AS problem,
+       CASE WHEN j.jobrunid IS NOT NULL THEN
+           j.jobrunid || ARRAY(SELECT r.jrqid FROM pgagent.pga_jobrequest AS r
+                               WHERE r.jrqjobid = j.jobid AND r.jrqid <> j.jobrunid ORDER BY r.jrqat, r.jrqid)
+           END AS promised
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
 LEFT JOIN LATERAL (
@@ -118,5 +124,5 @@ LEFT JOIN LATERAL (
 ) AS d ON true
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

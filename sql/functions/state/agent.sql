@@ -81,10 +81,12 @@ BEGIN
     INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagleasefor, jagrunner)
     VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_lease, p_runner);
     IF p_starting THEN
+        PERFORM set_config('pgagent.freeing'::text, 'on'::text, true);     -- the trigger of pga_job asks
         UPDATE pgagent.pga_job AS j SET jobnextrun = now()
         WHERE j.jobenabled AND j.jobagentid IS NULL AND j.jobhostagent IN ('', p_station)
               AND EXISTS (SELECT FROM pgagent.pga_schedule AS s
                           WHERE s.jscjobid = j.jobid AND s.jscenabled AND s.jscreboot);
+        PERFORM set_config('pgagent.freeing'::text, ''::text, true);
     END IF;
     RETURN pg_backend_pid();
 END;

@@ -216,6 +216,7 @@ BEGIN
                   ELSE j.jobnextrun = (l.run).jlgscheduled END
         ORDER BY j.jobid FOR NO KEY UPDATE OF j
     LOOP
+        PERFORM set_config('pgagent.freeing'::text, 'on'::text, true);     -- the trigger of pga_job asks
         UPDATE pgagent.pga_schedule SET jscenabled = false
         WHERE jscjobid = (v_one.job).jobid AND jscenabled AND jscat <= (v_one.run).jlgstart;
         UPDATE pgagent.pga_job AS j
@@ -224,6 +225,7 @@ BEGIN
             (v_one.run).jlgstart, greatest((v_one.run).jlgstart, v_dumped))
         WHERE j.jobid = (v_one.job).jobid;
         v_settled := v_settled + 1;
+        PERFORM set_config('pgagent.freeing'::text, ''::text, true);
     END LOOP;
     UPDATE pgagent.pga_arming SET armrestored = NULL WHERE armrestored IS NOT NULL;
     RETURN v_settled;

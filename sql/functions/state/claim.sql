@@ -33,6 +33,13 @@ DECLARE
     v_from_steps integer[];
     v_run_ids bigint[];
     v_step_log_ids bigint[];
+    v_asked_by name[];
+    -- Only if runs are promised to some of them.
+    v_promised bigint[];
+    v_via text[];
+    v_restart_of bigint[];
+    v_next_run_ids bigint[];
+    v_next_from_steps integer[];
     v_stored integer;
     v_unstored integer;
 BEGIN
@@ -55,7 +62,8 @@ BEGIN
     WITH due AS MATERIALIZED (
         -- A disabled job has a next run only if somebody asked for one. One with an open
         -- run that nobody holds, or another agent, waits until that is closed.
-        SELECT j.jobid, j.jobnextrun, j.jobrunid, j.jobfromstep, j.jobmissed, j.jobmissedlimit, j.joboverlap
+        SELECT j.jobid, j.jobnextrun, j.jobrunid, j.jobfromstep, j.jobmissed, j.jobmissedlimit, j.joboverlap,
+               j.jobaskedby
         FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() AND j.jobhostagent IN ('', v_station)
               AND j.jobid <> ALL (v_aside) AND (p_only IS NULL OR j.jobid = p_only)
@@ -65,7 +73,7 @@ BEGIN
         LIMIT p_limit
         FOR NO KEY UPDATE SKIP LOCKED
     ), timely AS MATERIALIZED (
-        SELECT d.jobid, d.jobrunid, d.jobfromstep, CASE
+        SELECT d.jobid, d.jobrunid, d.jobfromstep, d.jobaskedby, CASE
             WHEN d.jobrunid IS NULL AND (
                 d.jobnextrun < now() - CASE
                     WHEN d.jobmissedlimit IS NOT NULL THEN pgagent.pga_span(d.jobmissedlimit) END
@@ -78,22 +86,42 @@ BEGIN
     SELECT array_agg(t.jobid), array_agg(t.due), array_agg(t.jobfromstep),
            array_agg(CASE WHEN t.due <= now() THEN
                COALESCE(t.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')) END),
-           array_agg(CASE WHEN t.due <= now() THEN nextval('pgagent.pga_jobsteplog_jslid_seq') END)
-    INTO v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids
+           array_agg(CASE WHEN t.due <= now() THEN nextval('pgagent.pga_jobsteplog_jslid_seq') END),
+           array_agg(t.jobaskedby), array_agg(t.jobrunid) FILTER (WHERE t.jobrunid IS NOT NULL)
+    INTO v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids, v_asked_by, v_promised
     FROM timely AS t;
 
     IF v_job_ids IS NOT NULL THEN
+        IF v_promised IS NOT NULL THEN
+            SELECT array_agg(COALESCE(w.run_id, c.run_id) ORDER BY c.place),
+                   array_agg(COALESCE(w.asked_by, c.asked_by) ORDER BY c.place),
+                   array_agg(w.via ORDER BY c.place), array_agg(w.restart_of ORDER BY c.place),
+                   array_agg(w.next_run_id ORDER BY c.place), array_agg(w.next_from_step ORDER BY c.place)
+            INTO v_run_ids, v_asked_by, v_via, v_restart_of, v_next_run_ids, v_next_from_steps
+            FROM unnest(v_job_ids, v_run_ids, v_asked_by) WITH ORDINALITY AS c (job_id, run_id, asked_by, place)
+            LEFT JOIN LATERAL pgagent.pga_wish_take(c.job_id, c.run_id) AS w ON c.run_id = ANY (v_promised);
+        END IF;
+
         -- Statements of their own, not parts of one: tables with rules take no others.
         -- record.sql says what "= ANY (ARRAY[...])" is for.
         UPDATE pgagent.pga_job AS j
         SET jobagentid = CASE WHEN c.due <= now() THEN p_agent_id END, jobnextrun = c.due,
             joblastrun = CASE WHEN c.due <= now() THEN now() ELSE j.joblastrun END,
-            jobrunid = NULL, jobfromstep = NULL
-        FROM unnest(v_job_ids, v_due) AS c (job_id, due) WHERE j.jobid = ANY (ARRAY[c.job_id]);
+            jobrunid = c.next_run_id, jobfromstep = c.next_from_step
+        FROM unnest(v_job_ids, v_due, v_next_run_ids, v_next_from_steps)
+             AS c (job_id, due, next_run_id, next_from_step)
+        WHERE j.jobid = ANY (ARRAY[c.job_id]);
 
-        INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled, jlgchangeid)
-        SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due, j.jobchangeid
-        FROM unnest(v_job_ids, v_due, v_run_ids) AS c (job_id, due, run_id)
+        INSERT INTO pgagent.pga_joblog (
+            jlgid, jlgjobid, jlgagentid, jlgstation, jlgscheduled,
+            jlgchangeid,
+            jlgstartedby, jlgstartedvia, jlgrestartof
+        )
+        SELECT c.run_id, c.job_id, p_agent_id, v_station, c.due, j.jobchangeid,
+               c.asked_by, COALESCE(c.via, CASE WHEN c.asked_by IS NULL AND j.jobenabled
+                                                THEN 'schedule' ELSE 'jobnextrun' END), c.restart_of
+        FROM unnest(v_job_ids, v_due, v_run_ids, v_asked_by, v_via, v_restart_of)
+             AS c (job_id, due, run_id, asked_by, via, restart_of)
         JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
         WHERE c.run_id IS NOT NULL;
 
@@ -108,6 +136,21 @@ BEGIN
                 RAISE EXCEPTION 'the run of job % has not been stored', v_unstored
                     USING ERRCODE = 'data_exception', DETAIL = 'A trigger or a rule on pga_joblog has left its row out.';
             END IF;
+        END IF;
+
+        IF v_promised IS NOT NULL THEN
+            PERFORM pgagent.pga_wish_gone(ARRAY(
+                SELECT j.jobid FROM pgagent.pga_job AS j
+                WHERE j.jobid = ANY (v_job_ids) AND j.jobagentid = p_agent_id
+            ), v_promised);
+            -- Where to begin is gone. That is said in the log, where the run is waited for.
+            PERFORM pgagent.pga_run_close(ARRAY[c.run_id], ARRAY[c.run_id], ARRAY['f'::text],
+                ARRAY['failed: the step from which it was to begin has been deleted'::text])
+            FROM unnest(v_job_ids, v_from_steps, v_run_ids) AS c (job_id, from_step, run_id)
+            JOIN pgagent.pga_job AS j ON j.jobid = c.job_id AND (j.jobagentid = p_agent_id) IS TRUE
+            WHERE c.from_step IS NOT NULL
+                  AND NOT EXISTS (SELECT FROM pgagent.pga_jobstep AS t
+                                  WHERE t.jstid = c.from_step AND t.jstjobid = c.job_id);
         END IF;
 
         INSERT INTO pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid)
@@ -171,7 +214,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Of a job to which runs are promised it takes the first wish (pga_jobrequest), and deletes it; a run whose first step has been deleted has failed then. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
     p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]

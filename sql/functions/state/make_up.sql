@@ -65,6 +65,19 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_latest(integer, timestamptz, integer) IS
 'An instant, p_after or later, after which fewer than p_count times of the job have passed.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_job_has_time(p_job_id integer, p_at timestamptz)
+RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- No schedule has a time before our era, where dates end soon.
+    RETURN p_at >= '0001-01-01 00:00 UTC'
+           AND pgagent.pga_job_next_run(p_job_id, p_at - interval '1 microsecond') IS NOT DISTINCT FROM p_at;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_has_time(integer, timestamptz) IS
+'Whether p_at is a time of the job''s schedules.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_job_make_up(
     p_job_id integer, p_due timestamptz, p_missed text, p_missed_limit interval, p_overlap text
 )
@@ -81,10 +94,7 @@ DECLARE
     v_first timestamptz;
 BEGIN
     -- A run that somebody has asked for is at no time of a schedule, and is not left out.
-    -- No schedule has a time before our era, where dates end soon.
-    IF p_due < '0001-01-01 00:00 UTC'
-       OR pgagent.pga_job_next_run(p_job_id, p_due - interval '1 microsecond')
-          IS DISTINCT FROM p_due THEN
+    IF NOT pgagent.pga_job_has_time(p_job_id, p_due) THEN
         RETURN p_due;
     END IF;
     IF now() - p_due > v_limit THEN

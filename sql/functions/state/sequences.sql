@@ -34,6 +34,7 @@ BEGIN
     FOR v_ids IN
         SELECT s.table_name, s.id, format('pgagent.%s_seq', s.drawn_for) AS sequence FROM (VALUES
             ('pga_joblog', 'jlgid', 'pga_joblog_jlgid'), ('pga_job', 'jobrunid', 'pga_joblog_jlgid'),
+            ('pga_jobrequest', 'jrqid', 'pga_joblog_jlgid'),
             ('pga_jobsteplog', 'jslid', 'pga_jobsteplog_jslid'), ('pga_jobskip', 'jskid', 'pga_jobskip_jskid'),
             ('pga_job', 'jobid', 'pga_job_jobid'), ('pga_jobstep', 'jstid', 'pga_jobstep_jstid'),
             ('pga_schedule', 'jscid', 'pga_schedule_jscid'), ('pga_exception', 'jexid', 'pga_exception_jexid'),
@@ -72,11 +73,12 @@ BEGIN
     LOOP
         v_run_id := nextval('pgagent.pga_joblog_jlgid_seq');
         EXIT WHEN NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = v_run_id)
-                  AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobrunid = v_run_id AND j.jobid <> p_job_id);
+                  AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobrunid = v_run_id AND j.jobid <> p_job_id)
+                  AND NOT EXISTS (SELECT FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = v_run_id);
         PERFORM pgagent.pga_sequences_forward();
     END LOOP;
     RETURN v_run_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_free_run_id(integer) IS
-'Draws the id of a run of this job that no run has, and that is promised to no other job.';
+'Draws the id of a run of this job that no run has, and that is not promised.';

@@ -13,6 +13,10 @@ BEGIN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
             PERFORM pgagent.pga_arming_begin();
+            NEW.jobaskedby := CASE WHEN NEW.jobnextrun IS NOT NULL THEN current_user END;
+            IF NEW.jobrunid IS NOT NULL THEN
+                NEW.jobrunid := pgagent.pga_free_run_id(NEW.jobid);
+            END IF;
             PERFORM pgagent.pga_check_size('pga_job.jobname'::text, length(NEW.jobname), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobdesc'::text, length(NEW.jobdesc), 1000000, 'characters'::text),
                     pgagent.pga_check_size('pga_job.jobhostagent'::text, length(NEW.jobhostagent), 1000000, 'characters'::text);
@@ -23,13 +27,16 @@ BEGIN
             RETURN NULL;
         ELSIF current_setting('pgagent.claims'::text, true) = NEW.jobagentid::text THEN
             -- pga_run_claim says that it knows what 4.2 does not, for all jobs of a claim at once.
+            IF NEW.jobaskedby IS NOT NULL THEN
+                NEW.jobaskedby := NULL;
+            END IF;
             RETURN NEW;
         ELSIF NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = NEW.jobagentid) THEN
             RAISE EXCEPTION 'agent % is not registered', NEW.jobagentid
                 USING ERRCODE = 'PGA03',
                       DETAIL = 'Its row in pga_jobagent lives no longer than the session that it names: an agent keeps that open.';
-        ELSIF pgagent.pga_job_gate(NEW) IS NOT NULL THEN
-            RETURN NULL;
+        ELSIF NEW.jobrunid IS NOT NULL OR pgagent.pga_job_gate(NEW) IS NOT NULL THEN
+            RETURN NULL;        -- 4.2 would run it under another id, and from its first step
         END IF;
         RETURN NEW;
     ELSE
@@ -38,14 +45,22 @@ BEGIN
            AND pgagent.pga_job_stop(OLD.jobid, OLD.jobagentid) THEN
             NEW.jobagentid := OLD.jobagentid;
         END IF;
+        IF NEW.jobnextrun IS DISTINCT FROM OLD.jobnextrun AND (
+            NEW.jobaskedby IS NOT NULL OR current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+        ) THEN
+            -- Our own functions say so, if it is them.
+            NEW.jobaskedby := CASE
+                WHEN NEW.jobnextrun IS NOT NULL AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+                     AND COALESCE(current_setting('pgagent.claims', true), '') = '' THEN current_user END;
+        END IF;
         IF OLD.jobenabled AND NOT NEW.jobenabled THEN
             NEW.jobnextrun := NULL;
+            NEW.jobaskedby := NULL;
         ELSIF NEW.jobenabled AND NEW.jobnextrun IS NULL THEN
             NEW.jobnextrun := pgagent.pga_job_next_run(NEW.jobid, now());
         END IF;
-        -- Whoever asks for a run gets an id that is nobody else's.
-        IF NEW.jobrunid IS NOT NULL AND NEW.jobrunid IS DISTINCT FROM OLD.jobrunid THEN
-            NEW.jobrunid := pgagent.pga_free_run_id(NEW.jobid);
+        IF NEW.jobrunid IS NOT NULL OR OLD.jobrunid IS NOT NULL THEN
+            NEW := pgagent.pga_job_wish(OLD, NEW);
         END IF;
         IF (NEW.jobname, NEW.jobdesc, NEW.jobjclid, NEW.jobhostagent, NEW.jobenabled)
            IS DISTINCT FROM (OLD.jobname, OLD.jobdesc, OLD.jobjclid, OLD.jobhostagent, OLD.jobenabled) THEN
@@ -58,7 +73,7 @@ BEGIN
                         CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 1000000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
-        IF OLD.jobagentid IS NOT NULL
+        IF OLD.jobagentid IS NOT NULL AND NOT (NEW.jobagentid IS NULL AND NEW.jobrunid IS NOT NULL)
            OR (NEW.jobnextrun, NEW.jobhostagent) IS NOT DISTINCT FROM (OLD.jobnextrun, OLD.jobhostagent) THEN
             RETURN NEW;     -- nothing to wake a runner for: it has just finished this job itself
         END IF;
@@ -71,7 +86,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged, draws the id of a run that is asked for, notifies channel pgagent, refuses the claim of a job that is not due, or that pga_job_gate() keeps from those that claim without pga_run_claim() (no row is updated), or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged and jobaskedby, has a promised run be due as pga_job_wish() says, notifies channel pgagent, refuses the claim of a job that is not due, or that is promised to run, or that pga_job_gate() keeps from those that claim without pga_run_claim() (no row is updated), or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_stop(p_job_id integer, p_agent_id integer)
 RETURNS boolean LANGUAGE plpgsql
@@ -304,6 +319,7 @@ BEGIN
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid;
     -- The row that pgAgent's daemon writes when another agent was faster is not a run.
     IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)
+                                OR v_job.jobrunid IS NOT NULL
                                 OR pgagent.pga_job_gate(v_job) IS NOT NULL) THEN
         RETURN NULL;
     END IF;
@@ -312,11 +328,15 @@ BEGIN
     NEW.jlgchangeid := v_job.jobchangeid;
     SELECT a.jagstation INTO NEW.jlgstation
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = v_job.jobagentid;
+    IF v_job.jobagentid IS NOT NULL AND NEW.jlgstartedvia IS NULL THEN
+        NEW.jlgstartedby := v_job.jobaskedby;
+        NEW.jlgstartedvia := CASE WHEN v_job.jobaskedby IS NULL AND v_job.jobenabled THEN 'schedule' ELSE 'jobnextrun' END;
+    END IF;
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
-'Trigger: adds what pgAgent''s daemon does not log: the agent, its host, the time at which the run was due and the state of the job; drops the row that it writes after a claim that was lost or refused.';
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host, the time at which the run was due, what has started it, and the state of the job; drops the row that it writes after a claim that was lost or refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
 RETURNS trigger LANGUAGE plpgsql
@@ -408,6 +428,11 @@ CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobclass_trigger();
 COMMENT ON TRIGGER pga_jobclass_trigger ON pgagent.pga_jobclass IS
 'Lets a dump''s classes take the place of the stock ones.';
+
+DROP TRIGGER IF EXISTS pga_jobrequest_trigger ON pgagent.pga_jobrequest;
+CREATE TRIGGER pga_jobrequest_trigger AFTER INSERT ON pgagent.pga_jobrequest
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobrequest_trigger();
+COMMENT ON TRIGGER pga_jobrequest_trigger ON pgagent.pga_jobrequest IS 'Promises the run to the job.';
 
 -- A run that starts in this very transaction does not come from a dump: no function is
 -- called for a runner's rows, which are many.

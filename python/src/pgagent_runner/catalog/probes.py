@@ -205,6 +205,7 @@ _TABLES = {
     "pga_jobagent": "SELECT, INSERT, UPDATE, DELETE",
     "pga_jobsession": "SELECT, INSERT, UPDATE, DELETE",
     "pga_jobskip": "SELECT, INSERT, UPDATE, DELETE",
+    "pga_jobrequest": "SELECT, DELETE",
 }
 
 # What the runner's login lacks, as what would be granted. Only names of pg_catalog are
