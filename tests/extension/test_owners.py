@@ -576,6 +576,23 @@ def test_a_claim_says_as_whom_steps_run(conn, agent):
     assert {row["step_refusal"] for row in rows} == {None}
 
 
+def test_a_runner_that_was_granted_nothing_new_goes_on_with_jobs_of_nobody(
+    conn, session_of
+):
+    conn.execute("""
+        GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO runner;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO runner;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO runner;
+        REVOKE ALL ON pgagent.pga_run_as FROM runner, PUBLIC""")
+    runner = session_of("runner")
+    register(runner)
+    job_id = add_job(conn, "SELECT 1")
+    assert [claimed for _, claimed in claim(runner)] == [job_id]
+    add_job(conn, "SELECT 1", jobowner="team")
+    with pytest.raises(psycopg.Error, match="permission denied for table pga_run_as"):
+        claim(runner)
+
+
 def test_a_runner_of_5_0_and_the_daemon_of_4_2_leave_such_jobs_alone(conn, agent):
     owned = add_job(conn, "SELECT 1", jobowner="team")
     by_step = add_job(conn, {"jstcode": "SELECT 1", "jstrunas": "team"})
