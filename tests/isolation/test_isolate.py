@@ -102,7 +102,8 @@ def test_who_may_register_as_a_runner_goes_on(shared, login):
 def test_only_the_owner_of_the_tables_may(shared, login):
     for on in (True, False):
         with pytest.raises(
-            psycopg.errors.InsufficientPrivilege, match="may not isolate"
+            psycopg.errors.InsufficientPrivilege,
+            match="may not isolate the catalogue, nor end that",
         ):
             login("alice").execute("SELECT pgagent.isolate(%s)", [on])
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="is NULL"):
@@ -113,7 +114,10 @@ def test_only_the_owner_of_the_tables_may(shared, login):
 def test_it_gives_up_when_the_tables_are_in_use_all_the_time(conn, dsn):
     with closing(psycopg.connect(dsn)) as other:
         other.execute("SELECT FROM pgagent.pga_joblog")
-        with pytest.raises(psycopg.errors.LockNotAvailable) as e:
+        with pytest.raises(
+            psycopg.errors.LockNotAvailable,
+            match="pgagent: the tables are locked by others",
+        ) as e:
             isolate(conn)
     assert "Nothing was changed" in (e.value.diag.message_detail or "")
     assert state(conn) == OPEN

@@ -320,21 +320,27 @@ def test_a_job_has_no_owner_where_nothing_is_isolated(shared, login):
     assert count(shared, "pgagent.pga_job") == 0
 
 
+BATCH = "may not write batch steps"
+CONNINFO = "may not write steps with a connection string"
 RIGHTS = {
     "batch": (
         "pga_may_use_batch",
+        BATCH,
         "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode) VALUES ({0}, 'x', 'b', 'ls')",
     ),
     "batch by update": (
         "pga_may_use_batch",
+        BATCH,
         "UPDATE pgagent.pga_jobstep SET jstkind = 'b', jstdbname = ''",
     ),
     "connection string": (
         "pga_may_use_conninfo",
+        CONNINFO,
         "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstconnstr) VALUES ({0}, 'x', 's', 'x', 'host=h')",
     ),
     "connection string by update": (
         "pga_may_use_conninfo",
+        CONNINFO,
         "UPDATE pgagent.pga_jobstep SET jstconnstr = 'host=h', jstdbname = ''",
     ),
 }
@@ -344,12 +350,10 @@ RIGHTS = {
 def test_batch_and_connection_strings_take_rights_of_their_own(
     jobs, isolated, login, what
 ):
-    right, statement = RIGHTS[what]
+    right, refusal, statement = RIGHTS[what]
     statement = statement.format(jobs["iso_team_a"])
     alice = login("alice")
-    with pytest.raises(
-        psycopg.errors.InsufficientPrivilege, match="may not write"
-    ) as e:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=refusal) as e:
         alice.execute(statement)
     assert right in (e.value.diag.message_detail or "")
     isolated.execute(f"GRANT EXECUTE ON FUNCTION pgagent.{right}() TO iso_alice")
@@ -369,6 +373,28 @@ def test_what_an_administrator_has_made_of_a_step_is_not_the_editors_to_use(
     assert (
         alice.execute("DELETE FROM pgagent.pga_jobstep WHERE jstkind = 'b'").rowcount
         == 1
+    )
+
+
+def test_the_code_of_a_step_that_runs_as_another_is_not_the_editors_to_write(
+    jobs, isolated, login
+):
+    step = {"jstcode": "SELECT 1", "jstrunas": "iso_team_b"}
+    step_id = add_step(isolated, jobs["iso_team_a"], step, name="theirs")
+    alice = login("alice")
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match="may not write a step that runs as"
+    ):
+        alice.execute(
+            "UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 2' WHERE jstid = %s",
+            [step_id],
+        )
+    isolated.execute(
+        "GRANT EXECUTE ON FUNCTION pgagent.pga_may_edit_all() TO iso_alice"
+    )
+    alice.execute(
+        "UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 2' WHERE jstid = %s",
+        [step_id],
     )
 
 

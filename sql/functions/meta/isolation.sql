@@ -145,26 +145,36 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_to_write(bigint) IS
 'The name of the job with this id, for a function that changes it. Raises 42704 if there is none that the current user sees, 42501 if policies do not let him write it: they pass over a row without a word.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_isolated_write()
+CREATE OR REPLACE FUNCTION pgagent.pga_job_isolated()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_job pgagent.pga_job;
 BEGIN
-    IF TG_TABLE_NAME = 'pga_job' THEN
-        v_job := OLD;
-    ELSE
-        SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = OLD.jlgjobid;
-    END IF;
-    IF v_job.jobid IS NULL OR NOT pgagent.pga_may_edit(v_job.jobowner, v_job.jobownerid) THEN
-        PERFORM pgagent.pga_refuse_row(COALESCE(format('"%s"', v_job.jobname), 'that'), NULL::name);
+    IF NOT pgagent.pga_may_edit(OLD.jobowner, OLD.jobownerid) THEN
+        PERFORM pgagent.pga_refuse_row(format('"%s"', OLD.jobname), NULL::name);
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_isolated_write() IS
-'Trigger: what is written through a view, with the rights of the view''s owner, is not subject to policies, and is refused here with 42501 if they would not let the current user write it.';
+COMMENT ON FUNCTION pgagent.pga_job_isolated() IS
+'Trigger: a job that is written through a view, with the rights of the view''s owner, is not subject to policies; if they would not let the current user write it, this refuses it with 42501.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_joblog_isolated()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pgagent.pga_job AS j
+        WHERE j.jobid = OLD.jlgjobid AND pgagent.pga_may_edit(j.jobowner, j.jobownerid)
+    ) THEN
+        PERFORM pgagent.pga_refuse_row(format('the job of run %s', OLD.jlgid), NULL::name);
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_joblog_isolated() IS
+'Trigger: the same for a run.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_may_write_step(p_kind text, p_has_conninfo boolean, p_run_as name, p_run_as_id oid)
 RETURNS boolean LANGUAGE plpgsql STABLE
@@ -237,12 +247,14 @@ RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_tables CONSTANT text := (SELECT string_agg(t::text, ', ') FROM pgagent.pga_isolated_tables() AS t);
+    v_table regclass;
 BEGIN
     -- All or none: runners lock some of them in another order.
     FOR i IN 1..p_attempts LOOP
         BEGIN
-            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', v_tables);
+            FOR v_table IN SELECT pgagent.pga_isolated_tables() LOOP
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', v_table);
+            END LOOP;
             RETURN true;
         EXCEPTION WHEN lock_not_available THEN
             PERFORM pg_sleep(0.005);
@@ -261,6 +273,8 @@ AS $$
 DECLARE
     v_relation regclass;
 BEGIN
+    -- One after the other.
+    LOCK TABLE pgagent.pga_isolation IN SHARE ROW EXCLUSIVE MODE;
     FOR v_relation IN SELECT pgagent.pga_isolated_tables() LOOP
         object := format('table %s', v_relation);
         change := format('row security %s', CASE WHEN p_on THEN 'enabled' ELSE 'disabled' END);
@@ -296,6 +310,8 @@ DECLARE
     v_function regprocedure;
     v_role name;
 BEGIN
+    -- One after the other.
+    LOCK TABLE pgagent.pga_isolation IN SHARE ROW EXCLUSIVE MODE;
     FOR v_function IN SELECT pgagent.pga_isolation_rights() LOOP
         object := format('function %s', v_function);
         change := CASE WHEN p_on THEN 'revoked from PUBLIC' ELSE 'granted to PUBLIC' END;

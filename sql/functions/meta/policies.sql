@@ -14,12 +14,12 @@ COMMENT ON TRIGGER pga_isolation_trigger ON pgagent.pga_isolation IS 'Isolates w
 -- Runners write hardly any of these columns.
 DROP TRIGGER IF EXISTS pga_isolated ON pgagent.pga_job;
 CREATE TRIGGER pga_isolated BEFORE DELETE OR UPDATE OF jobid, jobname, jobenabled ON pgagent.pga_job
-    FOR EACH ROW WHEN (row_security_active('pgagent.pga_job'::regclass)) EXECUTE FUNCTION pgagent.pga_isolated_write();
+    FOR EACH ROW WHEN (row_security_active('pgagent.pga_job'::regclass)) EXECUTE FUNCTION pgagent.pga_job_isolated();
 COMMENT ON TRIGGER pga_isolated ON pgagent.pga_job IS 'Has writes through a view be subject to what policies say.';
 
 DROP TRIGGER IF EXISTS pga_isolated ON pgagent.pga_joblog;
 CREATE TRIGGER pga_isolated BEFORE DELETE OR UPDATE OF jlgid, jlgagentid, jlgstart ON pgagent.pga_joblog
-    FOR EACH ROW WHEN (row_security_active('pgagent.pga_job'::regclass)) EXECUTE FUNCTION pgagent.pga_isolated_write();
+    FOR EACH ROW WHEN (row_security_active('pgagent.pga_job'::regclass)) EXECUTE FUNCTION pgagent.pga_joblog_isolated();
 COMMENT ON TRIGGER pga_isolated ON pgagent.pga_joblog IS 'Has writes through a view be subject to what policies say.';
 
 ALTER TABLE pgagent.pga_job ALTER COLUMN jobowner SET DEFAULT pgagent.pga_default_owner();
