@@ -13,6 +13,10 @@ KEY = "/5JVlfBmkMlAWG6JjlY9zyr3bQuwqG4MxWAiFvtUvEI="
 VERIFIER = f"SCRAM-SHA-256$4096:{SALT}${KEY}:{KEY}"
 TICKET = "SELECT login, rasby FROM pgagent.pga_login_ticket(%s, %s, %s)"
 ROLES = ["team", "member", "stranger", "boss", "runner", "renamed", "keeper"]
+PLANTED = (
+    "CREATE FUNCTION pgagent.planted() RETURNS void LANGUAGE sql AS '';"
+    "ALTER FUNCTION pgagent.planted() OWNER TO stranger"
+)
 LOGIN_OF = "SELECT login FROM pgagent.run_as_roles WHERE role = %s"
 
 
@@ -86,7 +90,7 @@ def refused(session, query, *parameters):
     """Return the SQLSTATE and the first line of what is raised."""
     with pytest.raises(psycopg.Error) as caught:
         session.execute(query, parameters)
-    return caught.value.sqlstate, caught.value.diag.message_primary
+    return caught.value.sqlstate, caught.value.diag.message_primary or ""
 
 
 def refusal(conn, job_id):
@@ -243,12 +247,11 @@ def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(
         "SELECT pgagent.schedule_in_database('x', '@daily', 'SELECT 1', 'db', current_user::text)"
     )
     assert value(conn, "SELECT jobowner FROM pgagent.pga_job") is None
-    assert notices == [
-        (
-            "pgagent: the job has no owner, and runs with the login of the runner: "
-            '"postgres" is a superuser'
-        )
-    ]
+    (notice,) = notices
+    assert notice == (
+        "pgagent: the job has no owner, and runs with the login of the runner: "
+        '"postgres" is a superuser'
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,6 +303,11 @@ def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(
             'pgagent: allow_run_as(by): "team" may not log in',
         ),
         (
+            "allow_run_as('pgagent_as_1_2')",
+            "22023",
+            'pgagent: allow_run_as(role): "pgagent_as_1_2" is a login of pgagent',
+        ),
+        (
             "disallow_run_as('team')",
             "42704",
             'pgagent: disallow_run_as(role): no step may run as "team" anyway',
@@ -308,6 +316,7 @@ def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(
 )
 def test_what_is_wrong_is_refused_in_words(conn, call, sqlstate, message):
     conn.execute("SELECT pgagent.create_job('etl')")
+    conn.execute("CREATE ROLE pgagent_as_1_2")
     assert refused(conn, f"SELECT pgagent.{call}") == (sqlstate, message)
 
 
@@ -351,6 +360,11 @@ def test_to_allow_again_mends_what_is_amiss(conn, roles):
     conn.execute("SELECT pgagent.allow_run_as('team')")
     setting = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = %s::regrole"
     assert value(conn, setting, login) == 0
+    roles.execute(f"GRANT stranger TO {login}")
+    assert refused(conn, "SELECT pgagent.allow_run_as('team')") == (
+        "55000",
+        'pgagent: allow_run_as(role): no runner could become "team"',
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,7 +422,8 @@ def test_to_disallow_ends_the_sessions_and_says_what_it_can_not_do(conn, session
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
     assert poll(lambda: value(conn, sessions, login) == 0)
     ((message, detail),) = notices
-    assert message == f'pgagent: the login "{login}" stays, and can\'t log in any more'
+    ending = "stays, and can't log in any more"
+    assert message == f'pgagent: the login "{login}" {ending}'
     assert "owner of table public.left_behind" in detail
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         session_of(login)
@@ -445,6 +460,31 @@ def test_who_may_not_make_roles_allows_logins_at_most(conn, session_of):
     assert notice.endswith('" stays as it is')
 
 
+def test_who_may_make_roles_and_end_no_sessions_says_so(conn, roles, session_of):
+    conn.execute("""
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO keeper;
+        GRANT ALL ON pgagent.pga_run_as TO keeper""")
+    roles.execute("ALTER ROLE keeper CREATEROLE")
+    roles.execute("GRANT team TO keeper WITH ADMIN OPTION")
+    keeper = session_of("keeper")
+    login = value(keeper, "SELECT pgagent.allow_run_as('team')")
+    used = session_of(login)
+    notices = []
+    keeper.add_notice_handler(
+        lambda diagnostic: notices.append(
+            (diagnostic.message_primary, diagnostic.message_detail)
+        )
+    )
+    keeper.execute("SELECT pgagent.disallow_run_as('team')")
+    assert notices == [
+        (
+            f'pgagent: sessions of the login "{login}" go on',
+            f'"keeper" may not end them; their process ids are {used.info.backend_pid}.',
+        )
+    ]
+    assert value(conn, "SELECT to_regrole(%s)", login) is None
+
+
 def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
     conn, roles, cluster, new_database
 ):
@@ -455,8 +495,9 @@ def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
     assert caught.value.diag.message_primary == (
         "pgagent: allow_run_as(by): there are no tickets here"
     )
-    detail = caught.value.diag.message_detail or ""
-    assert "is neither a superuser nor has CREATEROLE" in detail
+    assert (
+        "is neither a superuser nor has CREATEROLE" in caught.value.diag.message_detail
+    )
     assert (
         value(theirs, "SELECT pgagent.allow_run_as('member', by => 'login')")
         == "member"
@@ -706,7 +747,8 @@ def test_a_ticket_is_for_a_role_of_the_run_only(conn, agent):
     )
     # The role is the step's, whose job's owner may not become it.
     state, message = refused(agent, TICKET, run_id, "member", VERIFIER)
-    assert (state, "may not become" in message) == ("42501", True)
+    assert state == "42501"
+    assert "may not become" in message
 
 
 @pytest.mark.parametrize(
@@ -742,10 +784,7 @@ def test_what_has_changed_since_the_claim_counts(conn, agent, harm):
         "ALTER TABLE pgagent.pga_run_as OWNER TO stranger",
         "ALTER FUNCTION pgagent.pga_is_mighty(oid) OWNER TO stranger",
         "ALTER SCHEMA pgagent OWNER TO stranger",
-        (
-            "CREATE FUNCTION pgagent.planted() RETURNS void LANGUAGE sql AS '';"
-            "ALTER FUNCTION pgagent.planted() OWNER TO stranger"
-        ),
+        PLANTED,
     ],
 )
 def test_there_are_no_tickets_where_others_could_have_their_code_called(
