@@ -113,6 +113,11 @@ FEATURES = {
         " PostgreSQL 14 or later",
         _accepts("SHOW client_connection_check_interval"),
     ),
+    "grant_options": Feature(
+        "a server that grants memberships with options, from PostgreSQL 16 on",
+        _accepts("CREATE ROLE a; CREATE ROLE b; GRANT a TO b WITH SET FALSE"),
+        newer=True,
+    ),
     "infinite_intervals": Feature(
         "spans of time without an end: PostgreSQL 17 or later",
         _accepts("SELECT interval 'infinity'"),

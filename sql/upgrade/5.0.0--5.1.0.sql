@@ -144,3 +144,10 @@ CREATE TABLE pgagent.pga_jobchange (
     jchnew jsonb
 );
 CREATE INDEX pga_jobchange_jobid ON pgagent.pga_jobchange (jchjobid, jchid);
+-- They take an owner now, or a role to run as.
+DROP FUNCTION IF EXISTS pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer);
+DROP FUNCTION IF EXISTS pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer);
+DROP FUNCTION IF EXISTS pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer);
+DROP FUNCTION IF EXISTS pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
+DROP FUNCTION IF EXISTS pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
+DROP FUNCTION IF EXISTS pgagent.pga_refuse_username(text);

@@ -185,8 +185,8 @@ CALLS = {
         "has 2 steps: which one is to get the command?",
     ),
     "schedule_in_database('x', '@daily', 'SELECT 1', 'db', 'bob')": (
-        "0A000",
-        "pgagent: username: a job can't run as",
+        "42704",
+        'pga_job.jobowner: there is no role "bob"',
     ),
     "create_job('steps')": ("42710", 'pgagent: there is a job "steps" already'),
     "create_job('x', class => 'Fun')": (
@@ -208,8 +208,8 @@ CALLS = {
     ),
     "alter_job('steps', command => 'SELECT 1')": ("55000", "has 2 steps"),
     "alter_job('steps', username => 'bob')": (
-        "0A000",
-        "pgagent: username: a job can't run as",
+        "42704",
+        'pga_job.jobowner: there is no role "bob"',
     ),
     "alter_job('steps', class => 'Fun')": (
         "42704",

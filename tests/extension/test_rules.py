@@ -58,14 +58,17 @@ FOR_EVERYBODY = {
     "pga_explain_enabled",
     "pga_explain_gates",
     "pga_explain_last",
+    "pga_explain_roles",
     "pga_explain_rules",
     "pga_explain_schedule",
     "pga_field_image",
     "pga_free_run_id",
+    "pga_has_right",
     "pga_interval_next",
     "pga_interval_parse",
     "pga_is_here",
     "pga_is_leap_year",
+    "pga_is_mighty",
     "pga_is_private",
     "pga_is_same_place",
     "pga_job_gate",
@@ -78,13 +81,18 @@ FOR_EVERYBODY = {
     "pga_job_stop",
     "pga_kind_of_step",
     "pga_local_time",
+    "pga_login_problem",
+    "pga_may_become",
     "pga_next_run",
     "pga_next_schedule",
+    "pga_owner_given",
     "pga_place",
     "pga_refuse",
     "pga_refuse_schedule",
-    "pga_refuse_username",
     "pga_restoring",
+    "pga_role_id",
+    "pga_role_problem",
+    "pga_role_refusal",
     "pga_run_note",
     "pga_schedule_by_fields",
     "pga_schedule_image",
@@ -101,7 +109,9 @@ FOR_EVERYBODY = {
     "pga_server_address",
     "pga_server_port",
     "pga_span",
+    "pga_step_refusal",
     "pga_system_id",
+    "pga_ticket_problem",
     "pga_unarmed",
     "pga_why_dead",
     "pga_zone_change",
@@ -157,9 +167,9 @@ def test_every_function_pins_its_search_path(conn):
     assert names(conn, loose) == []
 
 
-def test_no_function_runs_with_its_owners_rights(conn):
+def test_only_the_ticket_runs_with_its_owners_rights(conn):
     definer = f"SELECT f.proname::text FROM ({FUNCTIONS}) AS f WHERE f.prosecdef"
-    assert names(conn, definer) == []
+    assert names(conn, definer) == ["pga_login_ticket"]
 
 
 def test_nobody_may_execute_what_is_not_for_everybody(conn):

@@ -48,20 +48,26 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_name(bigint) IS
 'The name of the job with this id. Raises 42704 if there is none.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_refuse_username(p_username text)
-RETURNS void LANGUAGE plpgsql STABLE
+CREATE OR REPLACE FUNCTION pgagent.pga_owner_given(p_where text, p_owner text, p_username text)
+RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF p_username <> current_user THEN
-        RAISE EXCEPTION 'pgagent: username: a job can''t run as "%": it runs with the login of the runner', p_username
-            USING ERRCODE = 'feature_not_supported',
-                  DETAIL = 'A step can have a connection string with a user of its own: add_step(..., conninfo => ''dbname=... user=...'').';
+    IF p_owner <> p_username THEN
+        PERFORM pgagent.pga_refuse(p_where || '(owner, username)', format('two owners: "%s" and "%s"', p_owner, p_username),
+            'The username, as pg_cron takes it, is the owner; one of the two is enough.'::text);
+    ELSIF octet_length(COALESCE(p_owner, p_username)) > 63 THEN
+        PERFORM pgagent.pga_refuse(p_where || '(owner)', format('"%s" is too long', left(COALESCE(p_owner, p_username), 70)),
+            'Names of roles have 63 bytes at most.'::text);
+    ELSIF p_username = current_user AND (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = current_user) THEN
+        RAISE NOTICE 'pgagent: the job has no owner, and runs with the login of the runner: "%" is a superuser', p_username;
+        RETURN '';
     END IF;
+    RETURN COALESCE(p_owner, p_username);
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_refuse_username(text) IS
-'Raises 0A000 for a username, as pg_cron takes it, that is neither NULL nor the current user.';
+COMMENT ON FUNCTION pgagent.pga_owner_given(text, text, text) IS
+'The owner that a job is to have, by the arguments owner and username of the function p_where: '''' for nobody, NULL for no change. A username that is the current user''s, who is a superuser, stands for nobody, with a NOTICE. Raises 22023 for two owners, or a name that is too long.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_span(p_where text, p_span interval)
 RETURNS void LANGUAGE plpgsql STABLE
@@ -113,12 +119,13 @@ CREATE OR REPLACE FUNCTION pgagent.create_job(
     name text, description text DEFAULT '', class text DEFAULT 'Miscellaneous',
     host text DEFAULT '', enabled boolean DEFAULT true, timeout interval DEFAULT NULL,
     overlap text DEFAULT 'skip', missed text DEFAULT 'latest', missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
 )
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_owner CONSTANT text := pgagent.pga_owner_given('create_job'::text, owner, NULL::text);
     v_job_id bigint;
 BEGIN
     IF btrim(name) = '' OR name IS NULL THEN
@@ -129,15 +136,22 @@ BEGIN
         RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = format('Its id is %s.', v_job_id);
     END IF;
-    INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled)
-    VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true))
-    RETURNING jobid::bigint INTO v_job_id;
+    IF v_owner IS NULL THEN
+        INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled)
+        VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true))
+        RETURNING jobid::bigint INTO v_job_id;
+    ELSE
+        INSERT INTO pgagent.pga_job (jobname, jobdesc, jobjclid, jobhostagent, jobenabled, jobowner)
+        VALUES (name, COALESCE(description, ''), pgagent.pga_class_id(class), COALESCE(host, ''), COALESCE(enabled, true),
+                nullif(v_owner, ''))
+        RETURNING jobid::bigint INTO v_job_id;
+    END IF;
     PERFORM pgagent.pga_job_set(v_job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
     RETURN v_job_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer) IS
-'Creates a job without steps and schedules. host: the only host whose runner may execute it, empty for any. timeout: how long a run may take. overlap: what becomes of times that pass while it runs, skip or queue. missed: of those that pass while no runner can take it, latest (one run makes up for all), skip or all; missed_limit: how late a run may begin. keep_for, keep_runs: how long, and how many of, its runs are kept in the log. Returns its id. Raises 42710 if there is a job of this name, 42704 if there is no such class, 22023 for anything that is not allowed. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
+COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer, text) IS
+'Creates a job without steps and schedules. host: the only host whose runner may execute it, empty for any. timeout: how long a run may take. overlap: what becomes of times that pass while it runs, skip or queue. missed: of those that pass while no runner can take it, latest (one run makes up for all), skip or all; missed_limit: how late a run may begin. keep_for, keep_runs: how long, and how many of, its runs are kept in the log. owner: the role that its steps run as, '''' for none: with the login of the runner; by default none, or the current user, if he may not use that. Returns its id. Raises 42710 if there is a job of this name, 42704 if there is no such class or role, 42501 for an owner that the current user may not become, 22023 for anything else that is not allowed. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_class_id(p_class text)
 RETURNS integer LANGUAGE plpgsql STABLE
@@ -170,7 +184,7 @@ DECLARE
 BEGIN
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
-        'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer
+        'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
     );
     PERFORM pgagent.pga_add_command(v_job_id, p_command, p_kind, p_database);
     -- PERFORM would put its text into the context of errors.
@@ -197,7 +211,7 @@ BEGIN
         PERFORM pgagent.alter_job(
             v_job_id, schedule, command, COALESCE(database, current_database()::text), NULL::text, active,
             NULL::text, NULL::text, NULL::text, NULL::text, timezone, NULL::interval,
-            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer
+            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
         );
         RETURN v_job_id;
     END IF;
@@ -220,7 +234,7 @@ BEGIN
     PERFORM pgagent.alter_job(
         v_job_id, NULL::text, NULL::text, NULL::text, NULL::text, NULL::boolean,
         format('job %s', v_job_id), NULL::text, NULL::text, NULL::text, NULL::text, NULL::interval,
-        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer
+        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
     );
     RETURN v_job_id;
 END;
@@ -235,13 +249,17 @@ CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_owner CONSTANT text := pgagent.pga_owner_given('schedule_in_database'::text, NULL::text, username);
+    v_job_id bigint;
 BEGIN
-    PERFORM pgagent.pga_refuse_username(username);
-    RETURN pgagent.schedule(job_name, schedule, command, database, NULL::text, active);
+    v_job_id := pgagent.schedule(job_name, schedule, command, database, NULL::text, active);
+    UPDATE pgagent.pga_job SET jobowner = nullif(v_owner, '') WHERE jobid = v_job_id AND v_owner IS NOT NULL;
+    RETURN v_job_id;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.schedule_in_database(text, text, text, text, text, boolean) IS
-'As schedule(), in another database of the same server; made for scripts that use pg_cron. Raises 0A000 for another username than the current user''s. Example: SELECT pgagent.schedule_in_database(''vacuum-app'', ''0 3 * * *'', ''VACUUM'', ''app'').';
+'As schedule(), in another database of the same server; made for scripts that use pg_cron. username: the owner of the job, that its command runs as (allow_run_as()). Raises 42704 if there is no such role, 42501 if the current user may not become it. Example: SELECT pgagent.schedule_in_database(''vacuum-app'', ''0 3 * * *'', ''VACUUM'', ''app'').';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL,
@@ -249,15 +267,16 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
 )
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
+    v_owner CONSTANT text := pgagent.pga_owner_given('alter_job'::text, owner, username);
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id), pgagent.pga_refuse_username(username),
+    PERFORM pgagent.pga_job_name(job_id),
             pgagent.pga_check_timezone(timezone, 'alter_job(timezone)'::text);
     IF btrim(name) = '' THEN
         PERFORM pgagent.pga_refuse('alter_job(name)'::text, 'is empty'::text, 'A name is wanted: it is how the other functions find the job.'::text);
@@ -281,6 +300,7 @@ BEGIN
         jobhostagent = COALESCE(host, j.jobhostagent), jobenabled = COALESCE(active, j.jobenabled)
     WHERE j.jobid = job_id
           AND num_nonnulls(alter_job.name, description, class, host, active) > 0;
+    UPDATE pgagent.pga_job AS j SET jobowner = nullif(v_owner, '') WHERE j.jobid = job_id AND v_owner IS NOT NULL;
     PERFORM pgagent.pga_job_set(job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
     UPDATE pgagent.pga_jobstep AS s
     SET jstcode = COALESCE(command, s.jstcode),
@@ -294,8 +314,8 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer) IS
-'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away. Raises 42704 if there is no such job or class, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 0A000 for another username. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
+COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
+'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
@@ -303,15 +323,15 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgagent.alter_job(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-                             $12, $13, $14, $15, $16, $17)
+                             $12, $13, $14, $15, $16, $17, $18)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer) IS
+COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
 'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.drop_job(job_id bigint)

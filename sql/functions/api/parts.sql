@@ -18,7 +18,7 @@ CREATE OR REPLACE FUNCTION pgagent.add_step(
     conninfo text DEFAULT NULL, on_error text DEFAULT 'fail', enabled boolean DEFAULT true,
     description text DEFAULT '', mode text DEFAULT 'single', timeout interval DEFAULT NULL,
     retries integer DEFAULT 0, retry_delay interval DEFAULT '10 seconds',
-    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL
+    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL, run_as text DEFAULT NULL
 )
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -40,6 +40,8 @@ BEGIN
         PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, format('a %s step has no database', v_kind.word), 'Leave both out.'::text);
     ELSIF nullif(database, '') IS NOT NULL AND nullif(conninfo, '') IS NOT NULL THEN
         PERFORM pgagent.pga_refuse('add_step(database, conninfo)'::text, 'one of the two is wanted'::text, 'The connection string names the database: dbname=...'::text);
+    ELSIF octet_length(run_as) > 63 THEN
+        PERFORM pgagent.pga_refuse('add_step(run_as)'::text, format('"%s" is too long', left(run_as, 70)), 'Names of roles have 63 bytes at most.'::text);
     ELSIF btrim(command) = '' OR command IS NULL THEN
         PERFORM pgagent.pga_refuse('add_step(command)'::text, 'is empty'::text, 'SQL commands or a script are wanted.'::text);
     ELSIF btrim(name) = '' OR name IS NULL THEN
@@ -49,35 +51,35 @@ BEGIN
             pgagent.pga_check_span('add_step(retry_delay)'::text, retry_delay);
     INSERT INTO pgagent.pga_jobstep (
         jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc,
-        jstmode, jsttimeout, jstretries, jstretrydelay, jstretrybackoff, jstretryon
+        jstmode, jsttimeout, jstretries, jstretrydelay, jstretrybackoff, jstretryon, jstrunas
     ) VALUES (
         job_id, name, command, v_kind.letter,
         CASE WHEN v_kind.letter <> 's' OR nullif(conninfo, '') IS NOT NULL THEN ''
              ELSE COALESCE(nullif(database, ''), current_database()) END,
         COALESCE(conninfo, ''), v_on_error, COALESCE(enabled, true), COALESCE(description, ''),
         COALESCE(lower(mode), 'single'), nullif(timeout, interval '0'), COALESCE(retries, 0),
-        COALESCE(retry_delay, interval '10 seconds'), COALESCE(retry_backoff, 2), retry_on
+        COALESCE(retry_delay, interval '10 seconds'), COALESCE(retry_backoff, 2), retry_on, nullif(run_as, '')
     ) RETURNING jstid::bigint INTO v_step_id;
     RETURN v_step_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
-'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. mode, for SQL: single (one query), autocommit (statement by statement: VACUUM, CREATE INDEX CONCURRENTLY) or atomic (in one transaction with its log row: exactly once). timeout: how long it may take. retries: how often it is tried again after one of retry_on (SQLSTATEs, exit codes, connection, timeout, any), first after retry_delay, then retry_backoff times as long. Returns the step''s id. Raises 42704 if there is no such job, 22023 for anything that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', ''df -h'', kind => ''batch'', on_error => ''ignore'').';
+COMMENT ON FUNCTION pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text) IS
+'Adds a step to a job: kind sql (in a database of the runner''s server, by default this one, or anywhere by a connection string) or batch (a script). Steps run in the order of their names. on_error: fail, success or ignore. mode, for SQL: single (one query), autocommit (statement by statement: VACUUM, CREATE INDEX CONCURRENTLY) or atomic (in one transaction with its log row: exactly once). timeout: how long it may take. retries: how often it is tried again after one of retry_on (SQLSTATEs, exit codes, connection, timeout, any), first after retry_delay, then retry_backoff times as long. run_as: the role that it runs as, by default the owner of the job (allow_run_as()); the owner has to be a member of it. Returns the step''s id. Raises 42704 if there is no such job or role, 42501 for a role that the current user may not become, 22023 for anything else that is not allowed. Example: SELECT pgagent.add_step(42, ''2 report'', ''df -h'', kind => ''batch'', on_error => ''ignore'').';
 
 CREATE OR REPLACE FUNCTION pgagent.add_step(
     job_name text, name text, command text, kind text DEFAULT 'sql', database text DEFAULT NULL,
     conninfo text DEFAULT NULL, on_error text DEFAULT 'fail', enabled boolean DEFAULT true,
     description text DEFAULT '', mode text DEFAULT 'single', timeout interval DEFAULT NULL,
     retries integer DEFAULT 0, retry_delay interval DEFAULT '10 seconds',
-    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL
+    retry_backoff double precision DEFAULT 2, retry_on text[] DEFAULT NULL, run_as text DEFAULT NULL
 )
 RETURNS bigint LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgagent.add_step(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9,
-                            $10, $11, $12, $13, $14, $15)
+                            $10, $11, $12, $13, $14, $15, $16)
 $$;
-COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]) IS
+COMMENT ON FUNCTION pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text) IS
 'As add_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.add_step(''etl'', ''1 load'', ''CALL load()'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_add_command(p_job_id bigint, p_command text, p_kind text, p_database text)
@@ -87,7 +89,7 @@ AS $$
 BEGIN
     PERFORM pgagent.add_step(
         p_job_id, 'command'::text, p_command, p_kind, p_database, NULL::text, 'fail'::text, true, ''::text,
-        NULL::text, NULL::interval, NULL::integer, NULL::interval, NULL::double precision, NULL::text[]
+        NULL::text, NULL::interval, NULL::integer, NULL::interval, NULL::double precision, NULL::text[], NULL::text
     );
 END;
 $$;

@@ -9,10 +9,10 @@ SELECT j.jobid::bigint AS jobid,
         ORDER BY s.jstkind = 's' DESC, s.jstname, s.jstid LIMIT 1) AS command,
        (SELECT s.jstdbname::text FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = j.jobid
         ORDER BY s.jstkind = 's' DESC, s.jstname, s.jstid LIMIT 1) AS database,
-       j.jobenabled AS active, j.jobname
+       j.jobenabled AS active, j.jobname, j.jobowner AS username
 FROM pgagent.pga_job AS j;
 COMMENT ON VIEW pgagent.job IS
-'The jobs as pg_cron shows them, with the command of the first SQL step. Example: SELECT jobid, schedule, command, active FROM pgagent.job.';
+'The jobs as pg_cron shows them, with the command of the first SQL step; username is the owner, NULL: the command runs with the login of the runner. Example: SELECT jobid, schedule, command, active FROM pgagent.job.';
 
 CREATE OR REPLACE VIEW pgagent.job_run_details AS
 SELECT l.jlgjobid::bigint AS jobid, l.jlgid AS runid, l.jlgagentid AS job_pid,

@@ -29,10 +29,12 @@ BEGIN
             SELECT d.datname FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole AND r.rolname = v_login
             LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
         LOOP
-            EXECUTE format('ALTER ROLE %I %s RESET ALL', v_login, COALESCE(format('IN DATABASE %I', v_setting.datname), ''));
+            EXECUTE format('ALTER ROLE %I %s RESET ALL', v_login, CASE WHEN v_setting.datname IS NOT NULL THEN format('IN DATABASE %I', v_setting.datname) END);
         END LOOP;
     END IF;
-    EXECUTE format('GRANT %I TO %I %s', p_role, v_login, CASE WHEN v_is_16 THEN 'WITH INHERIT FALSE, SET TRUE' ELSE '' END);
+    IF NOT pgagent.pga_may_become((SELECT r.oid FROM pg_roles AS r WHERE r.rolname = v_login), p_role_id) THEN
+        EXECUTE format('GRANT %I TO %I %s', p_role, v_login, CASE WHEN v_is_16 THEN 'WITH INHERIT FALSE, SET TRUE' ELSE '' END);
+    END IF;
     SELECT r.* INTO v_owner FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner
     WHERE p.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure;
     IF v_is_16 AND NOT v_owner.rolsuper

@@ -100,6 +100,8 @@ BEGIN
         RETURN v_problem;
     ELSIF pgagent.pga_is_mighty(p_allowed.rasroleid) THEN
         RETURN format('"%s" is a superuser, or a member of one', p_allowed.rasrole);
+    ELSIF pgagent.pga_is_mighty(p_allowed.rasloginid) THEN
+        RETURN format('"%s" is a superuser, or a member of one', p_allowed.raslogin);
     END IF;
     SELECT r.* INTO v_login FROM pg_roles AS r WHERE r.oid = p_allowed.rasloginid;
     IF NOT v_login.rolcanlogin THEN
@@ -110,7 +112,7 @@ BEGIN
     ELSIF p_allowed.raslogin !~ '^pgagent_as_[0-9]+_[0-9]+$' OR v_login.rolinherit OR v_login.rolcreaterole
           OR v_login.rolcreatedb OR v_login.rolreplication OR v_login.rolbypassrls THEN
         RETURN format('the login "%s" has rights of its own', p_allowed.raslogin);
-    ELSIF ARRAY(SELECT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
+    ELSIF ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
           IS DISTINCT FROM ARRAY[p_allowed.rasroleid] OR NOT pgagent.pga_may_become(p_allowed.rasloginid, p_allowed.rasroleid) THEN
         RETURN format('the login "%s" is not a member of "%s" alone', p_allowed.raslogin, p_allowed.rasrole);
     END IF;
@@ -188,7 +190,8 @@ COMMENT ON FUNCTION pgagent.pga_step_refusal(pgagent.pga_job, pgagent.pga_jobste
 'Why a step must not run because of the owner of its job, or the role that it is to run as, in one sentence; NULL if it may.';
 
 -- The only function with rights other than its caller's. It trusts nothing that is written
--- in tables but the names of roles: whether the login is powerless is looked up anew.
+-- in tables but the names of roles: whether the login is powerless is looked up anew. And it
+-- reads no table, and calls no function, whose owner could have his code called by that.
 CREATE OR REPLACE FUNCTION pgagent.pga_login_ticket(
     p_run_id bigint, p_role name, p_verifier text, OUT login name, OUT rasby text
 )
@@ -203,11 +206,36 @@ DECLARE
     v_run_as_id oid;
     v_allowed pgagent.pga_run_as;
     v_refusal text;
+    v_foreign text;
 BEGIN
     -- The verifier of SCRAM, and nothing that could be taken for a password or for SQL.
     IF (p_verifier ~ '^SCRAM-SHA-256[$][1-9][0-9]{3,6}:[A-Za-z0-9+/]{16,200}={0,2}[$][A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$') IS NOT TRUE THEN
         RAISE EXCEPTION 'pgagent: the verifier of a password is wanted' USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'It is one of SCRAM-SHA-256, as libpq computes it.';
+    END IF;
+
+    v_foreign := (
+        SELECT pg_describe_object(o.catalog, o.id, 0)
+        FROM (
+            SELECT 'pg_class'::regclass AS catalog, c.oid AS id, c.relowner AS owner
+            FROM pg_class AS c
+            WHERE c.relnamespace = 'pgagent'::regnamespace
+                  AND c.relname IN ('pga_job', 'pga_jobstep', 'pga_joblog', 'pga_jobagent', 'pga_run_as')
+            UNION ALL
+            SELECT 'pg_proc'::regclass, p.oid, p.proowner FROM pg_proc AS p WHERE p.pronamespace = 'pgagent'::regnamespace
+            UNION ALL
+            SELECT 'pg_namespace'::regclass, n.oid, n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'pgagent'
+            UNION ALL
+            SELECT 'pg_namespace'::regclass, n.oid, a.grantee FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+            WHERE n.nspname = 'pgagent' AND a.privilege_type = 'CREATE'
+        ) AS o
+        WHERE o.owner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
+              AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = o.owner AND r.rolsuper)
+        LIMIT 1
+    );
+    IF v_foreign IS NOT NULL THEN
+        RAISE EXCEPTION 'pgagent: no tickets while others could have their code called by them' USING ERRCODE = 'insufficient_privilege',
+            DETAIL = format('Neither a superuser''s nor of "%s", the owner of pga_login_ticket(), is alone: %s.', current_user, v_foreign);
     END IF;
 
     -- A run that is under way, of an agent whose session belongs to the caller's login.
