@@ -28,12 +28,10 @@ ROLE = "role"  # what keeps sessions of different roles apart; no parameter of l
 LogIn = Callable[[int, str], Awaitable[Login]]
 
 # All names are qualified: the search_path is what the role, or a step, has made it.
-_BECOME = b"""
+_BECOME = b"SET ROLE %(role)b"
+_WHO = b"""
     SELECT current_user OPERATOR(pg_catalog.=) %(role)b::pg_catalog.name
            AND session_user OPERATOR(pg_catalog.=) %(login)b::pg_catalog.name
-    FROM pg_catalog.set_config(
-        'role'::pg_catalog.text, %(role)b::pg_catalog.text, false
-    )
 """
 
 # Another runner may have made a password for the same login in between.
@@ -65,13 +63,16 @@ class Persona:
         """The line of a step's output that tells as whom it runs."""
         return f"role: {self.role}"
 
-    def statement(self, pgconn: pq.abc.PGconn) -> bytes:
-        """Return what makes a session this, and answers whether it is."""
-        quote = pq.Escaping(pgconn).escape_literal
-        return _BECOME % {
-            b"role": quote(self.role.encode(errors="surrogateescape")),
-            b"login": quote(self.login.encode(errors="surrogateescape")),
+    def statements(self, pgconn: pq.abc.PGconn) -> list[bytes]:
+        """Return what makes a session this; the last one answers whether it is."""
+        escaping = pq.Escaping(pgconn)
+        role = self.role.encode(errors="surrogateescape")
+        login = self.login.encode(errors="surrogateescape")
+        names = {
+            b"role": escaping.escape_literal(role),
+            b"login": escaping.escape_literal(login),
         }
+        return [_BECOME % {b"role": escaping.escape_identifier(role)}, _WHO % names]
 
     def explain(self, said: str) -> str:
         """Say that a session did not become this."""

@@ -113,8 +113,7 @@ class Session:
         self._reads_chunks = capabilities.has_stream_chunked()
         self._settings = _settings_of_all_runs(pgconn)
         self._persona = persona
-        # What becomes of it is asked for in the same breath, and in it alone.
-        self._become = [] if persona is None else [persona.statement(pgconn)]
+        self._become = [] if persona is None else persona.statements(pgconn)
         self._refusal = ""
         self._identity = ServerSession(pgconn.backend_pid, None, is_pooled=False)
         self._is_known = False
@@ -229,7 +228,7 @@ class Session:
         """
         if self._stop_by < math.inf:
             return False
-        results = await self._results_of(b"".join(self._become))
+        results = await self._results_of(b"; ".join(self._become))
         return not self.lost and self._has_become(results)
 
     async def query(
@@ -310,17 +309,15 @@ class Session:
         self._is_resetting = True
         for statement in (b"DISCARD ALL", *self._become):
             self._pgconn.send_query_params(statement, None)
-            self._pgconn.pipeline_sync()
+        self._pgconn.pipeline_sync()
 
     async def _finish_reset(self) -> None:
         """Wait until the server has forgotten the run before."""
         self._is_resetting = False
         try:
-            self._is_broken |= not await self._finish_transaction(_ignore)
-            for _ in self._become:
-                results: list[pq.abc.PGresult] = []
-                await self._finish_transaction(results.append)
-                self._is_broken |= not self._has_become(results)
+            results: list[pq.abc.PGresult] = []
+            self._is_broken |= not await self._finish_transaction(results.append)
+            self._is_broken |= not self._has_become(results)
             self._pgconn.exit_pipeline_mode()
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # which takes in what has come
