@@ -283,11 +283,6 @@ FORGED = {
     " SELECT jobid, true, 'job', jobid, 'delete', 'x' FROM pgagent.pga_job",
     "through the function": "SET client_min_messages = error;"
     " SELECT pgagent.pga_change_record(jobid, 'job', jobid, 'x', '{}', NULL, NULL) FROM pgagent.pga_job",
-    "by a trigger": """
-        CREATE TEMP TABLE t (); CREATE FUNCTION pg_temp.f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
-        INSERT INTO pgagent.pga_jobchange (jchjobid, jchdropped, jchobject, jchobjectid, jchaction, jchname)
-        SELECT jobid, true, 'job', jobid, 'delete', 'x' FROM pgagent.pga_job; RETURN NULL; END$$;
-        CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION pg_temp.f(); INSERT INTO t DEFAULT VALUES""",
     "a change of others": "UPDATE pgagent.pga_jobchange SET jchby = 'postgres'",
     "that there was none": "DELETE FROM pgagent.pga_jobchange",
     "a restore": "SET row_security = off; SET check_function_bodies = off;"
@@ -554,3 +549,67 @@ def test_the_page_shows_what_was_changed_goes_back_and_keeps_it_for_less(conn, d
     finally:
         conn.execute(f'ALTER DATABASE "{conn.info.dbname}" RESET ALL')
     assert count(conn) == 2
+
+
+# As row security keeps two teams apart.
+APART = """
+ALTER TABLE pgagent.pga_job ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON pgagent.pga_job USING (jobowner = current_user);
+ALTER TABLE pgagent.pga_jobstep ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON pgagent.pga_jobstep USING (EXISTS (SELECT FROM pgagent.pga_job WHERE jobid = jstjobid));
+ALTER TABLE pgagent.pga_jobchange ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON pgagent.pga_jobchange USING (jchowner = current_user);
+"""
+
+
+@pytest.fixture
+def apart(conn, role):
+    """Two teams with a job each: return the id of the other team's."""
+    conn.execute("CREATE ROLE other_team")
+    job_id = add_job(
+        conn, "SELECT 'theirs'", name="theirs", jobowner="other_team", due=None
+    )
+    add_job(conn, "SELECT 'ours'", name="ours", jobowner=role, due=None)
+    conn.execute(APART)
+    yield job_id
+    conn.execute("DROP ROLE other_team")
+
+
+def test_a_team_edits_drops_and_reverts_its_job_under_row_security(conn, editor, apart):
+    then = now(conn)
+    notices = []
+    editor.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    editor.execute("UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 1'")
+    editor.execute("DELETE FROM pgagent.pga_job")
+    assert notices == []
+    (owners,) = conn.execute(
+        "SELECT array_agg(DISTINCT jchowner::text) FROM pgagent.pga_jobchange WHERE jchat > %s",
+        [then],
+    ).fetchone()
+    assert owners == [editor.info.user]
+
+    assert revert(editor, "ours", then) == 2
+
+    code = "SELECT jstcode FROM pgagent.pga_jobstep"
+    assert editor.execute(code).fetchall() == [("SELECT 'ours'",)]
+
+
+def test_nobody_writes_the_history_of_another_teams_job(conn, editor, apart):
+    """revert_job() would bring it back, and its owner would run it."""
+    forge = f"""
+        CREATE TEMP TABLE t (); CREATE FUNCTION pg_temp.f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+        INSERT INTO pgagent.pga_jobchange
+            (jchjobid, jchdropped, jchowner, jchobject, jchobjectid, jchaction, jchname, jchold)
+        VALUES ({apart}, true, current_user, 'job', {apart}, 'delete', 'x', '{{"jobdesc": "evil"}}');
+        RETURN NULL; END$$;
+        CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION pg_temp.f()"""
+    editor.execute(forge)
+    before = count(conn)
+
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege,
+        match="pgagent: pga_jobchange is written by triggers only",
+    ):
+        editor.execute("INSERT INTO t DEFAULT VALUES")
+
+    assert count(conn) == before

@@ -92,21 +92,12 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_owner name;
     v_first bigint;
 BEGIN
-    SELECT j.jobowner INTO v_owner FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id;
-    IF NOT FOUND THEN
-        SELECT c.jchowner INTO v_owner FROM pgagent.pga_jobchange AS c
-        WHERE c.jchjobid = p_job_id ORDER BY c.jchdropped, c.jchid DESC LIMIT 1;
-    END IF;
     SELECT min(c.jchid) INTO v_first FROM pgagent.pga_jobchange AS c WHERE c.jchjobid = p_job_id AND c.jchat > p_as_of;
     RETURN QUERY
     WITH change AS MATERIALIZED (
-        SELECT c.* FROM pgagent.pga_jobchange AS c
-        -- A job that is gone has not vouched for these rows: somebody who may not change it
-        -- could have written them.
-        WHERE c.jchjobid = p_job_id AND c.jchid >= v_first AND (NOT c.jchdropped OR c.jchowner IS NOT DISTINCT FROM v_owner)
+        SELECT c.* FROM pgagent.pga_jobchange AS c WHERE c.jchjobid = p_job_id AND c.jchid >= v_first
     )
     SELECT c.jchid, c.jchobject, c.jchobjectid, c.jchname, c.jchaction = 'insert', c.jchold FROM change AS c
     UNION ALL

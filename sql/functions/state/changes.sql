@@ -199,8 +199,8 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO pgagent.pga_jobchange (jchjobid, jchdropped, jchowner, jchobject, jchobjectid, jchaction, jchname, jchold)
-    SELECT p_job.jobid, true, p_job.jobowner, o.object, o.id, 'delete', left(o.name, 1000), o.image
+    INSERT INTO pgagent.pga_jobchange (jchjobid, jchdropped, jchobject, jchobjectid, jchaction, jchname, jchold)
+    SELECT p_job.jobid, true, o.object, o.id, 'delete', left(o.name, 1000), o.image
     FROM (
         SELECT 1 AS place, 'step' AS object, s.jstid AS id, s.jstname AS name, pgagent.pga_change_step(s) AS image
         FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job.jobid
@@ -231,20 +231,13 @@ BEGIN
     IF pgagent.pga_change_restored() THEN
         RETURN NEW;
     END IF;
-    IF NEW.jchdropped THEN
-        IF NEW.jchaction <> 'delete' OR pg_trigger_depth() < 2
-           OR EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jchjobid) THEN
-            RAISE EXCEPTION 'pgagent: pga_jobchange is written by triggers only' USING ERRCODE = 'insufficient_privilege',
-                DETAIL = 'It has the history of jobs: change those.';
-        END IF;
-    ELSE
-        SELECT j.jobowner INTO NEW.jchowner FROM pgagent.pga_job AS j
-        WHERE j.jobid = NEW.jchjobid AND j.jobchangeid = NEW.jchid
-        FOR NO KEY UPDATE;
-        IF NOT FOUND OR pg_trigger_depth() < 2 THEN
-            RAISE EXCEPTION 'pgagent: pga_jobchange is written by triggers only' USING ERRCODE = 'insufficient_privilege',
-                DETAIL = 'It has the history of jobs: change those.';
-        END IF;
+    -- Who may lock the row of the job may change it. It is there still when the job is deleted.
+    SELECT j.jobowner INTO NEW.jchowner FROM pgagent.pga_job AS j
+    WHERE j.jobid = NEW.jchjobid AND (j.jobchangeid = NEW.jchid OR NEW.jchdropped AND NEW.jchaction = 'delete')
+    FOR NO KEY UPDATE;
+    IF NOT FOUND OR pg_trigger_depth() < 2 THEN
+        RAISE EXCEPTION 'pgagent: pga_jobchange is written by triggers only' USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'It has the history of jobs: change those.';
     END IF;
     NEW.jchby := current_user;
     NEW.jchlogin := session_user;
@@ -261,7 +254,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobchange_trigger() IS
-'Trigger: says itself when a change was made, by whom and of whose job, and raises 42501 unless this is what the triggers of a job that was just changed write. A job that is deleted can''t vouch for it: revert_job() takes rows about that only from roles that may change jobs of its owner.';
+'Trigger: says itself when a change was made, by whom and of whose job, and raises 42501 unless a trigger writes it, of a job that the writer may change and that was just changed, or is about to be deleted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_change_id()
 RETURNS trigger LANGUAGE plpgsql
@@ -301,7 +294,7 @@ BEGIN
     IF NOT pgagent.pga_change_restored() THEN
         PERFORM pgagent.pga_change_drop(OLD);
     END IF;
-    RETURN NULL;
+    RETURN OLD;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_dropped() IS
@@ -384,7 +377,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF pgagent.pga_change_restored() THEN
-        RETURN NULL;
+        RETURN OLD;
     END IF;
     -- The trigger that does so for other reasons comes too late.
     UPDATE pgagent.pga_job SET jobchanged = now() WHERE jobid = OLD.jscjobid;
@@ -393,7 +386,7 @@ BEGIN
             OLD.jscjobid, 'schedule'::text, OLD.jscid, OLD.jscname,
             pgagent.pga_change_with_exceptions(OLD), NULL::jsonb, NULL::text[]);
     END IF;
-    RETURN NULL;
+    RETURN OLD;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_deleted() IS
@@ -499,17 +492,17 @@ CREATE TRIGGER pga_job_changed
     ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_changed();
 COMMENT ON TRIGGER pga_job_changed ON pgagent.pga_job IS 'Records changes of jobs.';
 
--- Triggers fire in the order of their names. Before "RI_...", which deletes what refers to the
--- row, all of that can still be read.
-DROP TRIGGER IF EXISTS "A_pga_job_dropped" ON pgagent.pga_job;
-CREATE TRIGGER "A_pga_job_dropped" AFTER DELETE ON pgagent.pga_job
+-- Before it is deleted, all that goes with it can still be read, also where row security lets
+-- nobody see a part without its job.
+DROP TRIGGER IF EXISTS pga_job_trigger_dropped ON pgagent.pga_job;
+CREATE TRIGGER pga_job_trigger_dropped BEFORE DELETE ON pgagent.pga_job
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_dropped();
-COMMENT ON TRIGGER "A_pga_job_dropped" ON pgagent.pga_job IS 'Records what goes with a job, before it goes.';
+COMMENT ON TRIGGER pga_job_trigger_dropped ON pgagent.pga_job IS 'Records what goes with a job, before it goes.';
 
-DROP TRIGGER IF EXISTS "A_pga_schedule_deleted" ON pgagent.pga_schedule;
-CREATE TRIGGER "A_pga_schedule_deleted" AFTER DELETE ON pgagent.pga_schedule
+DROP TRIGGER IF EXISTS pga_schedule_trigger_deleted ON pgagent.pga_schedule;
+CREATE TRIGGER pga_schedule_trigger_deleted BEFORE DELETE ON pgagent.pga_schedule
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_schedule_deleted();
-COMMENT ON TRIGGER "A_pga_schedule_deleted" ON pgagent.pga_schedule IS 'Records what goes with a schedule, before it goes.';
+COMMENT ON TRIGGER pga_schedule_trigger_deleted ON pgagent.pga_schedule IS 'Records what goes with a schedule, before it goes.';
 
 -- After "pga_..._trigger", which has the job's id drawn.
 DROP TRIGGER IF EXISTS pga_jobstep_trigger_changed ON pgagent.pga_jobstep;
