@@ -157,8 +157,18 @@ def test_a_promise_of_the_version_before_is_kept_by_either_runner(
     ]
 
 
+EDITOR_OF_5_0 = """
+    CREATE ROLE job_editor;
+    GRANT USAGE ON SCHEMA pgagent TO job_editor;
+    GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO job_editor;
+    GRANT UPDATE (jobnextrun, jobrunid, jobfromstep, jobchanged) ON pgagent.pga_job TO job_editor;
+    GRANT UPDATE (jlgcancel) ON pgagent.pga_joblog TO job_editor;
+    GRANT USAGE ON SEQUENCE pgagent.pga_joblog_jlgid_seq TO job_editor;
+"""
+
+
 def test_whoever_could_promise_runs_before_an_update_can_after_it(conn, promised):
-    granted(conn, block("People"))
+    conn.execute(EDITOR_OF_5_0)
     try:
         conn.execute(
             "CREATE ROLE reader; GRANT SELECT ON pgagent.pga_jobskip TO reader"
