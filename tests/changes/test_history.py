@@ -386,9 +386,12 @@ def test_changes_of_one_job_at_once_are_in_the_order_of_their_commits(conn, dsn)
         closing(psycopg.connect(dsn)) as second,
     ):
         first.execute(edit, [steps[0]])
-        thread = Thread(
-            target=lambda: (second.execute(edit, [steps[1]]), second.commit())
-        )
+
+        def edit_second():
+            second.execute(edit, [steps[1]])
+            second.commit()
+
+        thread = Thread(target=edit_second)
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
         poll(
@@ -416,7 +419,12 @@ def test_going_back_and_editing_a_part_do_not_block_each_other_for_ever(conn, ds
         closing(psycopg.connect(dsn)) as other,
     ):
         editing.execute("UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 3'")
-        thread = Thread(target=lambda: (revert(other, job_id, then), other.commit()))
+
+        def revert_other():
+            revert(other, job_id, then)
+            other.commit()
+
+        thread = Thread(target=revert_other)
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
         poll(
