@@ -204,6 +204,34 @@ def test_a_level_goes_with_a_role_that_is_renamed_and_with_no_stranger(conn):
         conn.execute("DROP ROLE bob; ALTER ROLE rob RENAME TO bob")
 
 
+@pytest.mark.parametrize("level", ["reader", "operator"])
+@pytest.mark.usefixtures("bob")
+def test_a_reader_is_shown_no_connection_string(conn, dsn, level):
+    secret = "dbname=postgres user=postgres password=hush-hush"
+    step = {"jstcode": "SELECT 1", "jstconnstr": secret}
+    add_job(conn, step, name="remote")
+    grant(conn, level)
+    relations = """
+        SELECT c.relname FROM pg_class AS c
+        WHERE c.relnamespace = 'pgagent'::regnamespace AND c.relkind IN ('r', 'v')
+              AND has_any_column_privilege('bob', c.oid, 'SELECT')"""
+    names = [name for (name,) in conn.execute(relations)]
+    assert len(names) > 15
+    with closing(psycopg.connect(dsn, autocommit=True, user="bob")) as session:
+        for name in sorted({*names} - {"pga_jobstep"}):
+            shown = session.execute(f"SELECT * FROM pgagent.{name}").fetchall()
+            assert "hush-hush" not in str(shown), name
+        for call in ("explain_job('remote')", "next_runs('remote')"):
+            shown = session.execute(f"SELECT * FROM pgagent.{call}").fetchall()
+            assert "hush-hush" not in str(shown)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT jstconnstr FROM pgagent.pga_jobstep")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SELECT s FROM pgagent.pga_jobstep AS s")
+        row = "SELECT step, has_conninfo FROM pgagent.steps"
+        assert session.execute(row).fetchall() == [("step 01", True)]
+
+
 # What an update brings
 
 UPDATE = "ALTER EXTENSION pgagent UPDATE"
@@ -292,13 +320,20 @@ def test_an_editor_by_hand_can_edit_and_start_jobs_after_an_update(older, cluste
 
 
 @pytest.mark.usefixtures("bobs")
-def test_an_update_gives_nothing_to_who_may_only_look(older):
+def test_an_update_gives_nothing_to_who_may_only_look_at_a_part(older):
     older.execute(
-        "GRANT USAGE ON SCHEMA pgagent TO bob; GRANT SELECT ON pgagent.pga_jobstep TO bob"
+        "GRANT USAGE ON SCHEMA pgagent TO bob;"
+        "GRANT SELECT (jobname) ON pgagent.pga_job TO bob;"
+        "GRANT SELECT (jstname) ON pgagent.pga_jobstep TO bob;"
+        "GRANT SELECT ON pgagent.pga_joblog, pgagent.job_status TO bob;"
+        "GRANT UPDATE (jobdesc) ON pgagent.pga_job TO bob"
     )
     before = held(older)
     older.execute(UPDATE)
-    assert held(older) == before
+    assert held(older) - before == {
+        ("relation", "pga_jobchange", "", "INSERT"),
+        ("relation", "pga_jobchange_jchid_seq", "", "USAGE"),
+    }
 
 
 def new_objects(conn):

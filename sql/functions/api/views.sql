@@ -49,6 +49,16 @@ WHERE l.jlgstatus = 'r' AND (s.jslid IS NULL OR s.jslstatus = 'r')
 COMMENT ON VIEW pgagent.running IS
 'What runs right now: job, since when, where, in which step, at which attempt, who has asked for it to be cancelled, until when it may run, and what and who started it. Example: SELECT job, running_for, step FROM pgagent.running.';
 
+CREATE OR REPLACE VIEW pgagent.steps AS
+SELECT j.jobid AS job_id, j.jobname AS job, t.jstid AS step_id, t.jstname AS step, t.jstenabled AS enabled,
+       CASE t.jstkind WHEN 's' THEN 'sql' ELSE 'batch' END AS kind, t.jstmode AS mode, t.jstcode AS code,
+       t.jstdbname AS database, t.jstconnstr <> '' AS has_conninfo, t.jstrunas AS run_as, t.jstrunasid AS run_as_id
+FROM pgagent.pga_jobstep AS t
+JOIN pgagent.pga_job AS j ON j.jobid = t.jstjobid
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
+COMMENT ON VIEW pgagent.steps IS
+'The steps of each job, for those, too, who may not read connection strings: only whether there is one. Example: SELECT step, kind, database, run_as FROM pgagent.steps WHERE job = ''etl'' ORDER BY step, step_id.';
+
 CREATE OR REPLACE VIEW pgagent.skipped_runs AS
 SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
        s.jskreason AS reason, s.jsklogged AS decided

@@ -211,8 +211,9 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('pgagent.grant_access', 0));
     FOREACH v_what IN ARRAY ARRAY(SELECT pgagent.pga_access_difference(v_role, ARRAY[level], ARRAY[]::text[], false)) LOOP
-        RETURN NEXT format('GRANT %s TO %I', v_what, to_role);
-        EXECUTE format('GRANT %s TO %I', v_what, to_role);
+        v_what := format('GRANT %s TO %I', v_what, to_role);
+        EXECUTE v_what;
+        RETURN NEXT v_what;
     END LOOP;
 END;
 $$;
@@ -233,13 +234,15 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('pgagent.grant_access', 0));
     FOREACH v_what IN ARRAY ARRAY(SELECT pgagent.pga_access_difference(v_role, ARRAY[level], v_kept, true)) LOOP
-        RETURN NEXT format('REVOKE %s FROM %I', v_what, from_role);
-        EXECUTE format('REVOKE %s FROM %I', v_what, from_role);
+        v_what := format('REVOKE %s FROM %I', v_what, from_role);
+        EXECUTE v_what;
+        RETURN NEXT v_what;
     END LOOP;
     -- With a right on a table go those on its columns.
     FOREACH v_what IN ARRAY ARRAY(SELECT pgagent.pga_access_difference(v_role, v_kept, ARRAY[]::text[], false)) LOOP
-        RETURN NEXT format('GRANT %s TO %I', v_what, from_role);
-        EXECUTE format('GRANT %s TO %I', v_what, from_role);
+        v_what := format('GRANT %s TO %I', v_what, from_role);
+        EXECUTE v_what;
+        RETURN NEXT v_what;
     END LOOP;
 END;
 $$;
@@ -254,20 +257,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     -- Tables that triggers and functions write with the rights of whoever may do the like
     -- with an older table, by grants from before there were levels: as long as nobody was
-    -- granted anything on the new one.
+    -- granted anything on the new one. A column: a right on it will do; '': on the whole
+    -- table only; NULL: on any column.
     SELECT DISTINCT format('%s ON %s pgagent.%I TO %s', f.privilege, n.kind, n.name,
                            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END)
     FROM (VALUES
         ('pga_jobaside'::text, 'SELECT'::text, 'pga_jobskip'::text, 'SELECT'::text, NULL::text),
         ('pga_jobaside', 'INSERT', 'pga_jobskip', 'INSERT', NULL), ('pga_jobaside', 'UPDATE', 'pga_jobskip', 'UPDATE', NULL),
         ('pga_jobaside', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
-        ('pga_arming', 'SELECT', 'pga_job', 'SELECT', NULL), ('pga_arming', 'SELECT', 'pga_jobagent', 'INSERT', NULL),
-        ('pga_arming', 'INSERT', 'pga_jobagent', 'INSERT', NULL), ('pga_arming', 'UPDATE', 'pga_jobagent', 'INSERT', NULL),
-        ('pga_arming', 'DELETE', 'pga_jobagent', 'INSERT', NULL),
+        ('pga_arming', 'SELECT', 'pga_job', 'SELECT', ''), ('pga_arming', 'SELECT', 'pga_jobagent', 'INSERT', ''),
+        ('pga_arming', 'INSERT', 'pga_jobagent', 'INSERT', ''), ('pga_arming', 'UPDATE', 'pga_jobagent', 'INSERT', ''),
+        ('pga_arming', 'DELETE', 'pga_jobagent', 'INSERT', ''),
+        ('pga_jobchange', 'SELECT', 'pga_jobstep', 'SELECT', ''),
         ('pga_jobchange', 'INSERT', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobchange_jchid_seq', 'USAGE', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
-        ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobnextrun'), ('pga_jobrequest', 'INSERT', 'pga_job', 'UPDATE', 'jobnextrun'),
-        ('pga_jobrequest', 'DELETE', 'pga_job', 'UPDATE', 'jobnextrun')
+        ('pga_jobrequest', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobrunid'),
+        ('pga_jobrequest', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobrequest', 'DELETE', 'pga_job', 'UPDATE', 'jobrunid')
     ) AS f (follower, privilege, leader, led_by, led_column)
     JOIN pgagent.pga_access_objects() AS n ON n.name = f.follower AND n.kind IN ('TABLE', 'SEQUENCE')
     JOIN pgagent.pga_access_objects() AS o ON o.kind = 'TABLE' AND o.name ~ format('^(%s)$', f.leader)
@@ -279,7 +284,7 @@ AS $$
         WHERE c.attrelid = o.object_id AND c.attname = COALESCE(f.led_column, c.attname)
     ) AS g
     WHERE g.grantee <> o.owner_id AND g.privilege_type ~ format('^(%s)$', f.led_by)
-          AND NOT EXISTS (SELECT FROM aclexplode(n.acl) AS a WHERE a.grantee <> n.owner_id)
+          AND NOT EXISTS (SELECT FROM aclexplode(n.acl) AS a WHERE a.grantee NOT IN (0, n.owner_id))
 $$;
 COMMENT ON FUNCTION pgagent.pga_access_followers() IS
 'What has to be granted, after an update, to those who were granted the like by hand before it, as GRANT names it.';
