@@ -439,6 +439,24 @@ def test_a_row_that_names_another_role_drops_nobody(conn):
     assert value(conn, "SELECT to_regrole('stranger')::text") == "stranger"
 
 
+def test_a_copy_leaves_the_login_of_the_original_alone(conn, roles):
+    login = value(conn, "SELECT pgagent.allow_run_as('team')")
+    conn.execute("SELECT pgagent.allow_run_as('member')")
+    original = conn.info.dbname
+    conn.close()
+    roles.execute(f"CREATE DATABASE copied TEMPLATE {original}")
+    try:
+        with psycopg.connect(roles.info.dsn, dbname="copied") as copy:
+            own = value(copy, "SELECT pgagent.allow_run_as('team')")
+            copy.execute("SELECT pgagent.disallow_run_as('member')")
+        assert own != login
+        logins = "SELECT count(*) FROM pg_roles WHERE rolname ~ '^pgagent_as_'"
+        assert value(roles, logins) == 3
+        assert value(roles, "SELECT to_regrole(%s)::text", login) == login
+    finally:
+        roles.execute("DROP DATABASE copied WITH (FORCE)")
+
+
 def test_who_may_not_make_roles_allows_logins_at_most(conn, session_of):
     conn.execute("""
         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO keeper;

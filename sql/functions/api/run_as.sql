@@ -62,8 +62,12 @@ DECLARE
     v_left integer[];
     v_detail text;
 BEGIN
-    -- Never a role that somebody else has made.
-    IF p_login !~ '^pgagent_as_[0-9]+_[0-9]+$' OR pgagent.pga_role_problem(p_login, p_id) IS NOT NULL THEN
+    -- Never a role that somebody else has made, nor the login of a database of which this is
+    -- a copy.
+    IF p_login !~ '^pgagent_as_[0-9]+_[0-9]+$' OR pgagent.pga_role_problem(p_login, p_id) IS NOT NULL OR EXISTS (
+        SELECT FROM pg_database AS d
+        WHERE d.oid::text = substring(p_login FROM '[0-9]+$') AND d.datname <> current_database()
+    ) THEN
         RETURN;
     END IF;
     BEGIN
@@ -95,7 +99,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_login_drop(name, oid) IS
-'Ends the sessions of a login that pga_login_make() has made, and drops it; with a WARNING where that can''t be done. Any other role is left alone.';
+'Ends the sessions of a login that pga_login_make() has made, and drops it; with a WARNING where that can''t be done. Any other role is left alone, and so is a login that was made for another database.';
 
 CREATE OR REPLACE FUNCTION pgagent.allow_run_as(role text, by text DEFAULT 'ticket')
 RETURNS name LANGUAGE plpgsql

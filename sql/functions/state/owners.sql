@@ -45,7 +45,13 @@ RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM pg_roles AS r WHERE r.rolsuper AND pg_has_role(p_role, r.oid, 'MEMBER'));
+    -- Without memberships there is no need to look through all roles.
+    RETURN CASE
+        WHEN p_role IS NULL THEN false
+        WHEN (SELECT r.rolsuper FROM pg_roles AS r WHERE r.oid = p_role) THEN true
+        WHEN EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = p_role) THEN
+            EXISTS (SELECT FROM pg_roles AS r WHERE r.rolsuper AND pg_has_role(p_role, r.oid, 'MEMBER'))
+        ELSE false END;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_is_mighty(oid) IS
@@ -100,8 +106,6 @@ BEGIN
         RETURN v_problem;
     ELSIF pgagent.pga_is_mighty(p_allowed.rasroleid) THEN
         RETURN format('"%s" is a superuser, or a member of one', p_allowed.rasrole);
-    ELSIF pgagent.pga_is_mighty(p_allowed.rasloginid) THEN
-        RETURN format('"%s" is a superuser, or a member of one', p_allowed.raslogin);
     END IF;
     SELECT r.* INTO v_login FROM pg_roles AS r WHERE r.oid = p_allowed.rasloginid;
     IF NOT v_login.rolcanlogin THEN
@@ -109,7 +113,7 @@ BEGIN
     ELSIF p_allowed.rasby = 'login' THEN
         RETURN CASE WHEN p_allowed.rasloginid <> p_allowed.rasroleid THEN format('"%s" is not the role itself', p_allowed.raslogin) END;
     -- A password is set for this login: it must be none that is anybody's.
-    ELSIF p_allowed.raslogin !~ '^pgagent_as_[0-9]+_[0-9]+$' OR v_login.rolinherit OR v_login.rolcreaterole
+    ELSIF p_allowed.raslogin !~ '^pgagent_as_[0-9]+_[0-9]+$' OR v_login.rolsuper OR v_login.rolinherit OR v_login.rolcreaterole
           OR v_login.rolcreatedb OR v_login.rolreplication OR v_login.rolbypassrls THEN
         RETURN format('the login "%s" has rights of its own', p_allowed.raslogin);
     ELSIF ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
@@ -175,20 +179,20 @@ BEGIN
        AND pgagent.pga_role_is_fit(p_owner, p_owner_id, p_run_as, p_run_as_id, p_allowed) THEN
         RETURN NULL;
     END IF;
-    v_problem := pgagent.pga_role_problem(p_owner, p_owner_id);
+    v_problem := CASE WHEN p_owner IS NOT NULL THEN pgagent.pga_role_problem(p_owner, p_owner_id) END;
     IF v_problem IS NOT NULL THEN
         RETURN format('nothing of this job runs, because of its owner: %s; alter_job(..., owner => ...) sets it anew', v_problem);
     END IF;
     v_problem := CASE
-        WHEN pgagent.pga_role_problem(p_run_as, p_run_as_id) IS NOT NULL THEN
+        WHEN p_run_as IS NOT NULL AND pgagent.pga_role_problem(p_run_as, p_run_as_id) IS NOT NULL THEN
             format('the step does not run, for %s; write anew as whom it is to run (jstrunas)', pgagent.pga_role_problem(p_run_as, p_run_as_id))
         WHEN p_has_conninfo AND p_run_as IS NOT NULL THEN
             format('the step has a connection string, which says as whom it runs: it can''t run as "%s", too', p_run_as)
         WHEN pgagent.pga_is_mighty(p_owner_id) THEN
             format('the owner "%s" of the job is a superuser, or a member of one: nothing runs as such', p_owner)
-        WHEN pgagent.pga_is_mighty(p_run_as_id) THEN
+        WHEN p_run_as IS NOT NULL AND pgagent.pga_is_mighty(p_run_as_id) THEN
             format('"%s" is a superuser, or a member of one: nothing runs as such', p_run_as)
-        WHEN NOT pgagent.pga_may_become(p_owner_id, p_run_as_id) THEN
+        WHEN p_run_as IS NOT NULL AND NOT pgagent.pga_may_become(p_owner_id, p_run_as_id) THEN
             format('the owner "%s" of the job may not become "%s", as whom the step is to run', p_owner, p_run_as)
         WHEN p_kind = 'b' AND NOT pgagent.pga_has_right(COALESCE(p_owner_id, p_run_as_id), 'pgagent.pga_may_use_batch()'::text) THEN
             format('"%s" may not have batch steps: that takes the right to execute pgagent.pga_may_use_batch()', COALESCE(p_owner, p_run_as))
