@@ -14,8 +14,12 @@ ZONE = """
         AS zone"""
 JOBS = """
     SELECT jobid, schedule, command, nodename, database, username, active, jobname,
-        username <> current_user AS foreign_user
+        username <> current_user AS foreign_user, EXISTS (
+            SELECT FROM pg_roles AS r
+            WHERE r.rolname = username AND NOT pgagent.pga_is_mighty(r.oid)
+        ) AS can_own
     FROM cron.job ORDER BY jobid"""
+OWN = "SELECT pgagent.alter_job($1, owner => $2)"
 AWAIT = "SELECT pgagent.pga_pg_cron_await()"
 BUSY = "SELECT unnest(pgagent.pga_pg_cron_busy($1, $2, $3)) AS jobid"
 # What is to be done at the end of the transaction, whenever that is.
@@ -44,7 +48,9 @@ def name_of(job: "dict[str, Any]", taken: "set[str]") -> str:
 def differences(job: "dict[str, Any]") -> "tuple[list[str], bool]":
     """Say what is not as it was, and whether the job is enabled."""
     notes = [] if job["active"] else ["disabled, as it was"]
-    if job["foreign_user"]:
+    if job["can_own"]:
+        notes.append(f"runs as {job['username']}, its owner, if allow_run_as() lets it")
+    elif job["foreign_user"]:
         notes.append(
             f"runs with the login of the runner, no longer as {job['username']}"
         )
@@ -64,6 +70,8 @@ def make_job(name: str, job: "dict[str, Any]", zone: str, enabled: bool) -> int:
         "text text text text text boolean",
         *(name, job["schedule"], job["command"], job["database"], zone, enabled),
     )[0]["id"]
+    if job["can_own"]:
+        ask(OWN, "bigint text", made, job["username"])
     return made
 
 
@@ -125,10 +133,7 @@ class Move:
         if ask("SELECT 1 FROM pgagent.pga_job WHERE jobname = $1", "text", name):
             return "there is a job of this name"
         if job["foreign_user"] and not self.all_users:
-            return (
-                f"it ran as {job['username']},"
-                " and would run with the login of the runner"
-            )
+            return f"it ran as {job['username']}; all_users => true takes it over, too"
         if job["jobid"] in self.busy:
             return "pg_cron is running it; call again when that has ended"
         return None

@@ -38,7 +38,10 @@ BEGIN
         WHERE b.kind = 'relation'
         UNION
         SELECT format('function %s is yours: rename or drop it', p.oid::regprocedure)
-        FROM brought AS b JOIN pg_proc AS p ON p.oid = to_regprocedure(CASE b.kind WHEN 'function' THEN b.name END)
+        FROM brought AS b JOIN pg_proc AS p ON p.oid = to_regprocedure(CASE WHEN b.kind = 'function' AND NOT EXISTS (
+            -- A function of rows of a table that is not there yet can't be there either.
+            SELECT FROM regexp_matches(b.name, '[(, ](pgagent[.][a-z_]+)', 'g') AS t WHERE to_regtype(t[1]) IS NULL
+        ) THEN b.name END)
         WHERE p.proname NOT IN (
             'pgagent_schema_version', 'pga_next_schedule', 'pga_is_leap_year',
             'pga_job_trigger', 'pga_schedule_trigger', 'pga_exception_trigger'

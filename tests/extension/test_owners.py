@@ -13,6 +13,10 @@ KEY = "/5JVlfBmkMlAWG6JjlY9zyr3bQuwqG4MxWAiFvtUvEI="
 VERIFIER = f"SCRAM-SHA-256$4096:{SALT}${KEY}:{KEY}"
 TICKET = "SELECT login, rasby FROM pgagent.pga_login_ticket(%s, %s, %s)"
 ROLES = ["team", "member", "stranger", "boss", "runner", "renamed", "keeper"]
+PLANTED = (
+    "CREATE FUNCTION pgagent.planted() RETURNS void LANGUAGE sql AS '';"
+    "ALTER FUNCTION pgagent.planted() OWNER TO stranger"
+)
 LOGIN_OF = "SELECT login FROM pgagent.run_as_roles WHERE role = %s"
 
 
@@ -49,7 +53,10 @@ def conn(roles, conn):
     owned = """
         REASSIGN OWNED BY stranger TO postgres;
         DROP OWNED BY team, member, stranger, boss, runner, keeper"""
-    if not conn.closed and not conn.execute("SELECT to_regrole('renamed')").fetchone()[0]:
+    if (
+        not conn.closed
+        and not conn.execute("SELECT to_regrole('renamed')").fetchone()[0]
+    ):
         conn.execute(owned)
 
 
@@ -83,7 +90,7 @@ def refused(session, query, *parameters):
     """Return the SQLSTATE and the first line of what is raised."""
     with pytest.raises(psycopg.Error) as caught:
         session.execute(query, parameters)
-    return caught.value.sqlstate, caught.value.diag.message_primary
+    return caught.value.sqlstate, caught.value.diag.message_primary or ""
 
 
 def refusal(conn, job_id):
@@ -233,15 +240,18 @@ def test_the_username_of_pg_cron_is_the_owner(conn):
 
 def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(conn):
     notices = []
-    conn.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary))
+    conn.add_notice_handler(
+        lambda diagnostic: notices.append(diagnostic.message_primary)
+    )
     conn.execute(
         "SELECT pgagent.schedule_in_database('x', '@daily', 'SELECT 1', 'db', current_user::text)"
     )
     assert value(conn, "SELECT jobowner FROM pgagent.pga_job") is None
-    assert notices == [
+    (notice,) = notices
+    assert notice == (
         "pgagent: the job has no owner, and runs with the login of the runner: "
         '"postgres" is a superuser'
-    ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,6 +303,11 @@ def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(
             'pgagent: allow_run_as(by): "team" may not log in',
         ),
         (
+            "allow_run_as('pgagent_as_1_2')",
+            "22023",
+            'pgagent: allow_run_as(role): "pgagent_as_1_2" is a login of pgagent',
+        ),
+        (
             "disallow_run_as('team')",
             "42704",
             'pgagent: disallow_run_as(role): no step may run as "team" anyway',
@@ -301,6 +316,7 @@ def test_a_superuser_who_names_himself_as_pg_cron_does_gets_a_job_without_owner(
 )
 def test_what_is_wrong_is_refused_in_words(conn, call, sqlstate, message):
     conn.execute("SELECT pgagent.create_job('etl')")
+    conn.execute("CREATE ROLE pgagent_as_1_2")
     assert refused(conn, f"SELECT pgagent.{call}") == (sqlstate, message)
 
 
@@ -344,6 +360,11 @@ def test_to_allow_again_mends_what_is_amiss(conn, roles):
     conn.execute("SELECT pgagent.allow_run_as('team')")
     setting = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = %s::regrole"
     assert value(conn, setting, login) == 0
+    roles.execute(f"GRANT stranger TO {login}")
+    assert refused(conn, "SELECT pgagent.allow_run_as('team')") == (
+        "55000",
+        'pgagent: allow_run_as(role): no runner could become "team"',
+    )
 
 
 @pytest.mark.parametrize(
@@ -361,7 +382,9 @@ def test_to_allow_again_mends_what_is_amiss(conn, roles):
         "ALTER ROLE team RENAME TO renamed",
     ],
 )
-def test_a_login_or_role_that_has_gained_something_gets_no_ticket(conn, agent, roles, harm):
+def test_a_login_or_role_that_has_gained_something_gets_no_ticket(
+    conn, agent, roles, harm
+):
     login = value(conn, "SELECT pgagent.allow_run_as('team')")
     run_id = run_of(conn, agent)
     agent.execute(TICKET, [run_id, "team", VERIFIER])
@@ -371,7 +394,9 @@ def test_a_login_or_role_that_has_gained_something_gets_no_ticket(conn, agent, r
 
 def test_the_means_can_be_changed(conn, roles):
     login = value(conn, "SELECT pgagent.allow_run_as('member')")
-    assert value(conn, "SELECT pgagent.allow_run_as('member', by => 'login')") == "member"
+    assert (
+        value(conn, "SELECT pgagent.allow_run_as('member', by => 'login')") == "member"
+    )
     assert value(conn, "SELECT to_regrole(%s)", login) is None
     assert value(conn, "SELECT pgagent.allow_run_as('member')") == login
     conn.execute("SELECT pgagent.disallow_run_as('member')")
@@ -397,7 +422,8 @@ def test_to_disallow_ends_the_sessions_and_says_what_it_can_not_do(conn, session
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
     assert poll(lambda: value(conn, sessions, login) == 0)
     ((message, detail),) = notices
-    assert message == f'pgagent: the login "{login}" stays, and can\'t log in any more'
+    ending = "stays, and can't log in any more"
+    assert message == f'pgagent: the login "{login}" {ending}'
     assert "owner of table public.left_behind" in detail
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         session_of(login)
@@ -425,11 +451,38 @@ def test_who_may_not_make_roles_allows_logins_at_most(conn, session_of):
     keeper.execute("SELECT pgagent.allow_run_as('stranger', by => 'login')")
     conn.execute("SELECT pgagent.allow_run_as('team')")
     notices = []
-    keeper.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary))
+    keeper.add_notice_handler(
+        lambda diagnostic: notices.append(diagnostic.message_primary)
+    )
     keeper.execute("SELECT pgagent.disallow_run_as('team')")
     (notice,) = notices
     assert notice.startswith('pgagent: the login "pgagent_as_')
     assert notice.endswith('" stays as it is')
+
+
+def test_who_may_make_roles_and_end_no_sessions_says_so(conn, roles, session_of):
+    conn.execute("""
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO keeper;
+        GRANT ALL ON pgagent.pga_run_as TO keeper""")
+    roles.execute("ALTER ROLE keeper CREATEROLE")
+    roles.execute("GRANT team TO keeper WITH ADMIN OPTION")
+    keeper = session_of("keeper")
+    login = value(keeper, "SELECT pgagent.allow_run_as('team')")
+    used = session_of(login)
+    notices = []
+    keeper.add_notice_handler(
+        lambda diagnostic: notices.append(
+            (diagnostic.message_primary, diagnostic.message_detail)
+        )
+    )
+    keeper.execute("SELECT pgagent.disallow_run_as('team')")
+    assert notices == [
+        (
+            f'pgagent: sessions of the login "{login}" go on',
+            f'"keeper" may not end them; their process ids are {used.info.backend_pid}.',
+        )
+    ]
+    assert value(conn, "SELECT to_regrole(%s)", login) is None
 
 
 def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
@@ -442,8 +495,13 @@ def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
     assert caught.value.diag.message_primary == (
         "pgagent: allow_run_as(by): there are no tickets here"
     )
-    assert "is neither a superuser nor has CREATEROLE" in caught.value.diag.message_detail
-    assert value(theirs, "SELECT pgagent.allow_run_as('member', by => 'login')") == "member"
+    assert (
+        "is neither a superuser nor has CREATEROLE" in caught.value.diag.message_detail
+    )
+    assert (
+        value(theirs, "SELECT pgagent.allow_run_as('member', by => 'login')")
+        == "member"
+    )
     roles.execute("ALTER ROLE keeper CREATEROLE")
     roles.execute("GRANT team TO keeper WITH ADMIN OPTION")
     with psycopg.connect(cluster.conninfo("theirs"), user="keeper") as again:
@@ -452,7 +510,10 @@ def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
     assert refusal(theirs, job_id) is None
     register(theirs)
     ((run_id, _),) = claim(theirs)
-    assert theirs.execute(TICKET, [run_id, "team", VERIFIER]).fetchone() == (login, "ticket")
+    assert theirs.execute(TICKET, [run_id, "team", VERIFIER]).fetchone() == (
+        login,
+        "ticket",
+    )
     roles.execute("ALTER ROLE keeper NOCREATEROLE")
     assert "nor has CREATEROLE" in refusal(theirs, job_id)
     assert refused(theirs, TICKET, run_id, "team", VERIFIER)[0] == "42501"
@@ -464,7 +525,11 @@ def test_an_ordinary_owner_of_the_catalogue_has_no_tickets_without_createrole(
 def run_of(conn, agent, *steps, owner="team", role=None, **columns):
     """Make a job of this owner, with one step; claim it and return the run's id."""
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL, jobenabled = false")
-    job_id = add_job(conn, *steps or ({"jstcode": "SELECT 1", "jstrunas": role} | columns,), jobowner=owner)
+    job_id = add_job(
+        conn,
+        *steps or ({"jstcode": "SELECT 1", "jstrunas": role} | columns,),
+        jobowner=owner,
+    )
     ((run_id, claimed),) = claim(agent)
     assert claimed == job_id
     return run_id
@@ -514,7 +579,9 @@ def test_a_step_that_must_not_run_comes_with_the_reason(conn, agent, words):
         conn.execute(harm)
     assert words in refusal(conn, job_id)
     assert words in value(conn, "SELECT problem FROM pgagent.job_status")
-    explained = "SELECT ok, detail FROM pgagent.explain_job('etl') WHERE gate = 'run as'"
+    explained = (
+        "SELECT ok, detail FROM pgagent.explain_job('etl') WHERE gate = 'run as'"
+    )
     ok, detail = conn.execute(explained).fetchone()
     assert not ok
     assert words in detail
@@ -550,6 +617,23 @@ def test_a_claim_says_as_whom_steps_run(conn, agent):
     assert {row["step_refusal"] for row in rows} == {None}
 
 
+def test_a_runner_that_was_granted_nothing_new_goes_on_with_jobs_of_nobody(
+    conn, session_of
+):
+    conn.execute("""
+        GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO runner;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO runner;
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO runner;
+        REVOKE ALL ON pgagent.pga_run_as FROM runner, PUBLIC""")
+    runner = session_of("runner")
+    register(runner)
+    job_id = add_job(conn, "SELECT 1")
+    assert [claimed for _, claimed in claim(runner)] == [job_id]
+    add_job(conn, "SELECT 1", jobowner="team")
+    with pytest.raises(psycopg.Error, match="permission denied for table pga_run_as"):
+        claim(runner)
+
+
 def test_a_runner_of_5_0_and_the_daemon_of_4_2_leave_such_jobs_alone(conn, agent):
     owned = add_job(conn, "SELECT 1", jobowner="team")
     by_step = add_job(conn, {"jstcode": "SELECT 1", "jstrunas": "team"})
@@ -572,7 +656,10 @@ def test_a_ticket_is_a_password_for_seconds(conn, agent):
     run_id = run_of(conn, agent)
     agent.execute("SET DateStyle = 'SQL, DMY'; SET TimeZone = 'Asia/Kolkata'")
     agent.execute("SET standard_conforming_strings = off")
-    assert agent.execute(TICKET, [run_id, "team", VERIFIER]).fetchone() == (login, "ticket")
+    assert agent.execute(TICKET, [run_id, "team", VERIFIER]).fetchone() == (
+        login,
+        "ticket",
+    )
     password = (
         "SELECT rolpassword, extract(epoch FROM rolvaliduntil - clock_timestamp())"
         " FROM pg_authid WHERE rolname = %s"
@@ -660,7 +747,8 @@ def test_a_ticket_is_for_a_role_of_the_run_only(conn, agent):
     )
     # The role is the step's, whose job's owner may not become it.
     state, message = refused(agent, TICKET, run_id, "member", VERIFIER)
-    assert (state, "may not become" in message) == ("42501", True)
+    assert state == "42501"
+    assert "may not become" in message
 
 
 @pytest.mark.parametrize(
@@ -696,8 +784,7 @@ def test_what_has_changed_since_the_claim_counts(conn, agent, harm):
         "ALTER TABLE pgagent.pga_run_as OWNER TO stranger",
         "ALTER FUNCTION pgagent.pga_is_mighty(oid) OWNER TO stranger",
         "ALTER SCHEMA pgagent OWNER TO stranger",
-        "CREATE FUNCTION pgagent.planted() RETURNS void LANGUAGE sql AS '';"
-        "ALTER FUNCTION pgagent.planted() OWNER TO stranger",
+        PLANTED,
     ],
 )
 def test_there_are_no_tickets_where_others_could_have_their_code_called(
@@ -712,9 +799,7 @@ def test_there_are_no_tickets_where_others_could_have_their_code_called(
     )
 
 
-def test_what_the_caller_has_planted_in_his_own_schemas_is_not_called(
-    conn, agent
-):
+def test_what_the_caller_has_planted_in_his_own_schemas_is_not_called(conn, agent):
     login = value(conn, "SELECT pgagent.allow_run_as('team')")
     run_id = run_of(conn, agent)
     agent.execute("""
@@ -749,7 +834,9 @@ def test_a_restore_where_roles_are_missing_runs_nothing_as_a_stranger(
     conn.execute("SELECT pgagent.create_job('of keeper', owner => 'keeper')")
     conn.execute("SELECT pgagent.add_step('of keeper', '1', 'SELECT 1')")
     conn.execute("SELECT pgagent.create_job('of team', owner => 'team')")
-    conn.execute("SELECT pgagent.add_step('of team', '1', 'SELECT 1', run_as => 'keeper')")
+    conn.execute(
+        "SELECT pgagent.add_step('of team', '1', 'SELECT 1', run_as => 'keeper')"
+    )
     for role in ("team", "keeper"):
         conn.execute("SELECT pgagent.allow_run_as(%s)", [role])
     login = value(conn, LOGIN_OF, "keeper")
@@ -763,7 +850,13 @@ def test_a_restore_where_roles_are_missing_runs_nothing_as_a_stranger(
     (of_keeper, of_team) = restored.execute(pairs).fetchall()
     assert of_keeper == ("of keeper", "keeper", None)
     assert of_team[2] is not None
-    assert value(restored, "SELECT jstrunasid FROM pgagent.pga_jobstep WHERE jstrunas IS NOT NULL") is None
+    assert (
+        value(
+            restored,
+            "SELECT jstrunasid FROM pgagent.pga_jobstep WHERE jstrunas IS NOT NULL",
+        )
+        is None
+    )
     problems = dict(restored.execute("SELECT job, problem FROM pgagent.job_status"))
     assert 'there is no role "keeper"' in problems["of keeper"]
     assert 'there is no role "keeper"' in problems["of team"]

@@ -131,7 +131,11 @@ def assert_images(conn, before):
         for row in tables["pga_schedule"]:
             for name in OF_IMAGES:
                 del row[name]
-    assert {table: columns_of(before, table, rows) for table, rows in after.items() if table in before} == before
+    assert {
+        table: columns_of(before, table, rows)
+        for table, rows in after.items()
+        if table in before
+    } == before
     conn.execute("UPDATE pgagent.pga_schedule SET jscenabled = jscenabled")
     rows = contents(conn)["pga_schedule"]
     assert images == [[row[name] for name in OF_IMAGES] for row in rows]

@@ -253,8 +253,10 @@ def test_fifty_jobs_of_pg_cron_run_when_they_would_have_run(pg_cron):
     assert results[0] == "has become a job"
     assert results[1].endswith("; disabled, as it was")
     assert results[2].endswith(
-        "; runs with the login of the runner, no longer as somebody"
+        "; runs as somebody, its owner, if allow_run_as() lets it"
     )
+    owned = "SELECT jobname, jobowner FROM pgagent.pga_job WHERE jobowner IS NOT NULL"
+    assert pg_cron.execute(owned).fetchall() == [("job 2", "somebody")]
     assert dry[1:3] == [
         result.replace("has become", "would become") for result in results[1:3]
     ]

@@ -7,7 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_login CONSTANT name := format('pgagent_as_%s_%s', p_role_id,
-        (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()));
+        (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()))::name;
     v_is_16 CONSTANT boolean := current_setting('server_version_num')::integer >= 160000;
     v_problem CONSTANT text := pgagent.pga_ticket_problem(NULL::oid);
     v_owner pg_roles;
@@ -19,6 +19,10 @@ BEGIN
     ELSIF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = current_user AND (r.rolsuper OR r.rolcreaterole)) THEN
         RAISE EXCEPTION 'pgagent: allow_run_as(by): "%" may not make a login', current_user USING ERRCODE = 'insufficient_privilege',
             DETAIL = 'That takes CREATEROLE, and the right to grant the role.';
+    END IF;
+    IF v_is_16 THEN
+        -- Whoever makes it is to be no member of it.
+        PERFORM set_config('createrole_self_grant'::text, ''::text, true);
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_login) THEN
         EXECUTE format('CREATE ROLE %I LOGIN NOINHERIT', v_login);
@@ -39,7 +43,7 @@ BEGIN
     WHERE p.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure;
     IF v_is_16 AND NOT v_owner.rolsuper
        AND NOT pg_has_role(v_owner.rolname, v_login, 'MEMBER WITH ADMIN OPTION') THEN
-        EXECUTE format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', v_login, v_owner.rolname);
+        EXECUTE format('GRANT %I TO %I %s', v_login, v_owner.rolname, 'WITH ADMIN TRUE, INHERIT FALSE, SET FALSE');
     END IF;
     EXECUTE format('COMMENT ON ROLE %I IS %L', v_login,
                    format('pgagent: by this login steps of jobs in database "%s" become "%s"', current_database(), p_role));

@@ -136,9 +136,8 @@ BEGIN
                extract(epoch FROM s.jstretrydelay)::double precision, s.jstretrybackoff,
                CASE WHEN pg_column_size(s.jstretryon) < 65536 THEN s.jstretryon END,
                CASE WHEN s.jstconnstr = '' THEN COALESCE(s.jstrunas, j.jobowner)::text END,
-               CASE WHEN num_nonnulls(s.jstrunas, j.jobowner) > 0 THEN pgagent.pga_role_refusal(
-                   j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text, s.jstconnstr <> '', s.jstmode,
-                   (SELECT r FROM pgagent.pga_run_as AS r WHERE r.rasrole = COALESCE(s.jstrunas, j.jobowner))
+               CASE WHEN num_nonnulls(s.jstrunas, j.jobowner) > 0 THEN pgagent.pga_step_refusal(
+                   j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text, s.jstconnstr <> '', s.jstmode
                ) END,
                NULL::double precision
         FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids)

@@ -197,20 +197,36 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_role_refusal(name, oid, name, oid, text, boolean, text, pgagent.pga_run_as) IS
 'Why a step must not run, in one sentence: by the owner of its job and the role that it is to run as, each with its object id, its kind, whether it has a connection string, its mode, and the row of pga_run_as of that role, or of the owner if there is none; NULL if it may.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_refusal(p_job pgagent.pga_job, p_step pgagent.pga_jobstep)
+-- Not a part of the statement that claims: a runner needs the right to read pga_run_as for
+-- jobs of roles only.
+CREATE OR REPLACE FUNCTION pgagent.pga_step_refusal(
+    p_owner name, p_owner_id oid, p_run_as name, p_run_as_id oid,
+    p_kind text, p_has_conninfo boolean, p_mode text
+)
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF p_job.jobowner IS NULL AND p_step.jstrunas IS NULL THEN
+    IF num_nonnulls(p_owner, p_run_as) = 0 THEN
         RETURN NULL;
     END IF;
     RETURN pgagent.pga_role_refusal(
-        p_job.jobowner, p_job.jobownerid, p_step.jstrunas, p_step.jstrunasid,
-        p_step.jstkind::text, p_step.jstconnstr <> '', p_step.jstmode,
-        (SELECT a FROM pgagent.pga_run_as AS a WHERE a.rasrole = COALESCE(p_step.jstrunas, p_job.jobowner))
+        p_owner, p_owner_id, p_run_as, p_run_as_id, p_kind, p_has_conninfo, p_mode,
+        (SELECT a FROM pgagent.pga_run_as AS a WHERE a.rasrole = COALESCE(p_run_as, p_owner))
     );
 END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_step_refusal(name, oid, name, oid, text, boolean, text) IS
+'What pga_role_refusal() says of a step, by what administrators have allowed.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_step_refusal(p_job pgagent.pga_job, p_step pgagent.pga_jobstep)
+RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pgagent.pga_step_refusal(
+        p_job.jobowner, p_job.jobownerid, p_step.jstrunas, p_step.jstrunasid,
+        p_step.jstkind::text, p_step.jstconnstr <> '', p_step.jstmode
+    )
 $$;
 COMMENT ON FUNCTION pgagent.pga_step_refusal(pgagent.pga_job, pgagent.pga_jobstep) IS
 'Why a step must not run because of the owner of its job, or the role that it is to run as, in one sentence; NULL if it may.';
