@@ -2,10 +2,11 @@
 
 from agents import OURS, ours, running
 from cost import Meter
-from floor import JOBS, WARM_UP, rearm_for
+from floor import JOBS, rearm_for
 from server import Bench
 
 AT_ONCE = 30
+WARM_UP = 5.0  # seconds: a role's sessions are opened one after the other
 OWNERS = {
     "jobs without owners": "NULL",
     "jobs of one owner": "'team_1'",
