@@ -18,7 +18,7 @@ CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jr
 
 COMMENT ON TABLE pgagent.pga_jobrequest IS
 'Wishes that a job run: a row that somebody adds has its job run. The claim takes the first of a job and deletes it; cancel_run() takes one back.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqid IS 'The id that the run will have in pga_joblog.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqid IS 'The id that the run will have in pga_joblog, drawn by a trigger.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqjobid IS 'The job.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqat IS 'When it was asked for.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqby IS 'Who has asked.';

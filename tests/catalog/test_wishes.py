@@ -163,17 +163,32 @@ def test_a_wish_is_granted_though_somebody_has_put_the_job_off(conn, agent):
 
 
 def test_whoever_inserts_a_wish_has_the_job_run(conn, agent, two_steps):
-    conn.execute(
-        "INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia, jrqrestartof)"
-        " VALUES (nextval('pgagent.pga_joblog_jlgid_seq'), %s, 'retry', 7)",
+    (run_id,) = conn.execute(
+        "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqrestartof)"
+        " VALUES (%s, 'retry', 7) RETURNING jrqid",
         [two_steps],
-    )
+    ).fetchone()
 
-    ((run_id, _),) = claim(agent)
+    assert claim(agent) == [(run_id, two_steps)]
 
     assert conn.execute(
         "SELECT DISTINCT run_id, started_by::text, started_via, restart_of FROM pgagent.run_history"
     ).fetchall() == [(run_id, "postgres", "retry", 7)]
+
+
+def test_nobody_can_make_up_an_id_or_ask_in_anothers_name(conn, agent, two_steps):
+    first = promise(conn, two_steps)
+
+    conn.execute(
+        "INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqat, jrqby, jrqvia)"
+        " VALUES (%s, %s, '2000-01-01', 'alice', 'mail')",
+        [first + 1000, two_steps],
+    )
+
+    second = first + 1
+    assert wishes(conn) == [first, second]
+    assert run_all(agent) == [first, second]
+    assert [row[1] for row in conn.execute(STARTED)] == ["postgres"] * 2
 
 
 def test_those_who_ask_at_once_have_one_id(conn, dsn, agent, two_steps):

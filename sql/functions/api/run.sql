@@ -37,9 +37,8 @@ BEGIN
           AND w.parameters IS NULL AND w.restart_of IS NULL
     ORDER BY w.place LIMIT 1;
     IF NOT FOUND THEN
-        v_run_id := pgagent.pga_free_run_id(v_job.jobid);
-        INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia, jrqfromstep)
-        VALUES (v_run_id, v_job.jobid, 'run_job', v_step_id);
+        INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqfromstep)
+        VALUES (v_job.jobid, 'run_job', v_step_id) RETURNING jrqid INTO v_run_id;
     ELSIF v_job.jobagentid IS NULL AND (v_job.jobnextrun <= now()) IS NOT TRUE THEN
         -- It was promised where that did not make the job due, as in 5.0 if that was disabled.
         UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = job_id;

@@ -429,6 +429,11 @@ CREATE TRIGGER pga_jobclass_trigger BEFORE INSERT ON pgagent.pga_jobclass
 COMMENT ON TRIGGER pga_jobclass_trigger ON pgagent.pga_jobclass IS
 'Lets a dump''s classes take the place of the stock ones.';
 
+DROP TRIGGER IF EXISTS pga_jobrequest_draw ON pgagent.pga_jobrequest;
+CREATE TRIGGER pga_jobrequest_draw BEFORE INSERT ON pgagent.pga_jobrequest
+    FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobrequest_draw();
+COMMENT ON TRIGGER pga_jobrequest_draw ON pgagent.pga_jobrequest IS 'Draws the id of the run.';
+
 DROP TRIGGER IF EXISTS pga_jobrequest_trigger ON pgagent.pga_jobrequest;
 CREATE TRIGGER pga_jobrequest_trigger AFTER INSERT ON pgagent.pga_jobrequest
     FOR EACH ROW EXECUTE FUNCTION pgagent.pga_jobrequest_trigger();

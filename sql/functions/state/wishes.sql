@@ -121,6 +121,22 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_wish(pgagent.pga_job, pgagent.pga_job) IS
 'For the trigger of pga_job: the row that is to be stored in place of p_old, for which p_new was written. A run that is promised can be taken back (jobrunid NULL), and not be overwritten; then the next wish moves up. An id that is no wish''s is drawn anew. A job that is promised to run, and free, is due.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_jobrequest_draw()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pgagent.pga_restoring() THEN
+        NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
+        NEW.jrqby := current_user;
+        NEW.jrqat := now();
+    END IF;
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobrequest_draw() IS
+'Trigger: draws the id of the run, and says who asks for it and when, whatever is written there; rows from a dump stay as they are.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobrequest_trigger()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
