@@ -223,10 +223,14 @@ BEGIN
     SELECT r.refusal IS NULL, string_agg(format('step "%s"', r.jstname), ', ' ORDER BY r.jstname, r.jstid) || ': ' || COALESCE(
         r.refusal, CASE WHEN r.run_as IS NULL THEN 'as the connection string or the runner says' ELSE format('as "%s"', r.run_as) END)
     FROM (
-        SELECT s.jstname, s.jstid, pgagent.pga_step_refusal(p_job, s) AS refusal,
-               CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(s.jstrunas, p_job.jobowner) END AS run_as
-        FROM pgagent.pga_jobstep AS s
-        WHERE s.jstjobid = p_job.jobid AND s.jstenabled AND num_nonnulls(s.jstrunas, p_job.jobowner) > 0
+        -- By the view: whoever may not read connection strings may read the rest.
+        SELECT s.step AS jstname, s.step_id AS jstid,
+               pgagent.pga_role_refusal(p_job.jobowner, p_job.jobownerid, s.run_as, s.run_as_id,
+                                        left(s.kind, 1), s.has_conninfo, s.mode, a) AS refusal,
+               CASE WHEN s.kind = 'sql' AND NOT s.has_conninfo THEN COALESCE(s.run_as, p_job.jobowner) END AS run_as
+        FROM pgagent.steps AS s
+        LEFT JOIN pgagent.pga_run_as AS a ON a.rasrole = COALESCE(s.run_as, p_job.jobowner)
+        WHERE s.job_id = p_job.jobid AND s.enabled AND num_nonnulls(s.run_as, p_job.jobowner) > 0
     ) AS r
     GROUP BY r.refusal, r.run_as ORDER BY min(r.jstname);
 END;
