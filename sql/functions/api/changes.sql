@@ -82,7 +82,8 @@ SELECT c.jchid AS change_id, c.jchjobid AS job_id,
            ELSE a.new_value END AS new
 FROM pgagent.pga_jobchange AS c
 LEFT JOIN pgagent.pga_job AS j ON j.jobid = c.jchjobid
-LEFT JOIN LATERAL pgagent.pga_change_attributes(c.jchold, c.jchnew) AS a ON true;
+LEFT JOIN LATERAL pgagent.pga_change_attributes(c.jchold, c.jchnew) AS a ON true
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(c.jchowner);
 COMMENT ON VIEW pgagent.job_changes IS
 'What was changed in the definitions of jobs, when and by whom, one row an attribute, with its value before and after; passwords are left out. changed_at is the same for all that one transaction has changed; login is who had logged in, changed_by as whom that was done (SET ROLE). The state that a run has run is the outcome of the changes up to change_id in run_history. Example: SELECT changed_at, changed_by, object, name, action, attribute, old, new FROM pgagent.job_changes WHERE job = ''etl'' ORDER BY change_id DESC LIMIT 10.';
 
