@@ -43,10 +43,12 @@ VIEWS = {
     "skipped_runs": "job",
     "running": "job",
     "job": "jobname",
+    "job_changes": "job",
+    "steps": "job",
     "job_run_details": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.jobid)",
 }
 # Those that show no job.
-OTHER_VIEWS = ["agents", "run_as_roles"]
+OTHER_VIEWS = ["agents", "run_as_roles", "access_levels"]
 FOREIGN = {
     "a step": "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname) VALUES ({0}, 'x', 's', 'SELECT 1', 'x')",
     "a schedule": "INSERT INTO pgagent.pga_schedule (jscjobid, jscname) VALUES ({0}, 'x')",
@@ -66,7 +68,7 @@ FOREIGN = {
     "the own exception, moved": "UPDATE pgagent.pga_exception SET jexscid = {1}",
     "the own run, moved": "UPDATE pgagent.pga_joblog SET jlgjobid = {0}",
     "the own wish, moved": "UPDATE pgagent.pga_jobrequest SET jrqjobid = {0}",
-    "a wish in another's name": "INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia, jrqby) SELECT 7, jobid, 'run_job', 'iso_bob' FROM pgagent.pga_job",
+    "a wish in another's name": "UPDATE pgagent.pga_jobrequest SET jrqby = 'iso_bob'",
     "a change in another's name": "INSERT INTO pgagent.pga_jobchange (jchjobid, jchobject, jchobjectid, jchaction, jchowner, jchby) SELECT jobid, 'job', jobid, 'update', jobowner, 'iso_bob' FROM pgagent.pga_job",
 }
 
@@ -105,6 +107,7 @@ def test_a_member_reads_and_writes_the_rows_of_the_own_team_only(
     alice = login("alice")
 
     assert count(alice, table) == count(isolated, table, mine) > 0
+    changes = count(isolated, table, mine)
     update = f"UPDATE {table} SET {WRITTEN[table]} = {WRITTEN[table]}"
     assert alice.execute(update).rowcount == (
         0 if table == "pgagent.pga_jobchange" else 1
@@ -121,7 +124,7 @@ def test_a_member_reads_and_writes_the_rows_of_the_own_team_only(
         owner: snapshot(isolated, jobs[owner]) for owner in ("iso_team_b", None)
     } == before
     assert count(isolated, table, mine) == (
-        1 if table == "pgagent.pga_jobchange" else 0
+        changes if table == "pgagent.pga_jobchange" else 0
     )
 
 
@@ -149,14 +152,14 @@ def test_every_view_of_jobs_is_a_barrier_in_between(isolated):
     ).fetchall()
     of_jobs = {view for view, _ in views if view not in OTHER_VIEWS}
     assert of_jobs == {view for view, is_barrier in views if is_barrier}
-    assert of_jobs - {"job_changes"} == set(VIEWS)
+    assert of_jobs == set(VIEWS)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_shows_the_jobs_of_the_own_team(jobs, isolated, login, view):
     isolated.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'r'")
     isolated.execute("UPDATE pgagent.pga_jobsteplog SET jslstatus = 'r'")
-    query = f"SELECT {VIEWS[view]} FROM pgagent.{view} AS v ORDER BY 1"
+    query = f"SELECT DISTINCT {VIEWS[view]} FROM pgagent.{view} AS v ORDER BY 1"
     assert login("alice").execute(query).fetchall() == [("job of iso_team_a",)]
     assert login("rita").execute(query).fetchall() == []
     isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_rita")
@@ -183,7 +186,8 @@ def test_no_condition_of_a_query_is_shown_the_rows_of_others(
         " AS $$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
     )
     alice.execute(f"SELECT FROM {relation} AS t WHERE public.tell(t::text)")
-    assert len(said) == count(alice, relation) == 1
+    assert len(said) == count(alice, relation)
+    assert 0 < len(said) < count(isolated, relation)
 
 
 THROUGH_VIEWS = [
@@ -422,7 +426,7 @@ def test_who_may_see_all_does_not_write(jobs, isolated, login):
     isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_alice")
     alice = login("alice")
     for table, column in WRITTEN.items():
-        assert count(alice, table) == 3
+        assert count(alice, table) == count(isolated, table) > 2
         update = sql.SQL("UPDATE {} SET {} = {}").format(
             *(sql.SQL(part) for part in (table, column, column))
         )

@@ -13,7 +13,6 @@ from contextlib import closing
 import psycopg
 import pytest
 from documents import block
-from isolation.conftest import STAND_IN
 from jobs import add_job, add_schedule
 from psycopg.rows import dict_row
 from transitions import register
@@ -51,7 +50,6 @@ def dsn(cluster):
     with closing(psycopg.connect(dsn, autocommit=True)) as session:
         session.execute("CREATE EXTENSION pgagent")
         session.execute(ROLES)
-        session.execute(STAND_IN)
     return dsn
 
 
