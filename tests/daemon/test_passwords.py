@@ -110,3 +110,19 @@ def test_a_user_can_allow_connection_strings_more(conn, dsn):
         with Runner(*options, dsn) as runner:
             runner.ready()
             assert ended_runs(conn, add_job(conn, step)) == status
+
+
+def test_a_password_may_stand_in_the_folder_beside_the_file_of_options(
+    frail, frail_dsn, frail_conn, tmp_path
+):
+    config = tmp_path / "pgagent.toml"
+    config.write_text(f"[run]\nconninfo = '''{frail_dsn}'''\n")
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    secret = tmp_path / "secrets/mine"
+    secret.touch(mode=0o600)
+    secret.write_text(f"*:*:*:*:{frail.password}\n")
+    where = f"host=127.0.0.1 port={frail.port} user={frail.user} dbname=frail"
+    step = {"jstcode": "SELECT 1", "jstconnstr": f"{where} passfile=secrets/mine"}
+    with Runner(environ={"PGAGENT_CONFIG": str(config)}) as runner:
+        runner.ready()
+        assert ended_runs(frail_conn, add_job(frail_conn, step)) == "s"

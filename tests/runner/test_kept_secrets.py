@@ -30,7 +30,7 @@ def execute(executor_of, server, folder):
     """Execute a step at a connection string, with these settings."""
 
     def execute(conninfo, code="SELECT 1", **settings):
-        kept = {"secrets": folder} | settings
+        kept = {"passfiles": folder} | settings
         with executor_of(StepSettings(server, **kept), RUN) as executor:
             return executor.execute(Step(5, "step", "s", code, "", conninfo, "f"))
 
@@ -162,7 +162,7 @@ def test_a_file_of_another_user_is_refused(execute, folder, monkeypatch):
 
 
 def test_without_a_file_of_options_there_is_no_folder(execute):
-    outcome = execute("host=127.0.0.1 port=1 passfile=secrets/mine", secrets=None)
+    outcome = execute("host=127.0.0.1 port=1 passfile=secrets/mine", passfiles=None)
 
     assert (
         "the runner has no pgagent.toml, beside which that folder is" in outcome.reason

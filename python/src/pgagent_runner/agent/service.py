@@ -72,7 +72,7 @@ class Service:
             clear_password=options.allow_clear_password,
             environment=batch_environment(os.environ, options.env),
             batch_users=options.batch_users,
-            secrets=options.secrets,
+            passfiles=options.secrets,
             lease=lease.seconds_left,
             on_session=self._ledger.note_session,
             log_in=self._tickets.log_in,

@@ -59,5 +59,5 @@ class StepSettings:
     batch_users: BatchUsers = AS_THE_RUNNER
     """Whom of the operating system batch steps run as."""
 
-    secrets: Path | None = None
+    passfiles: Path | None = None
     """The folder of the files that `passfile=secrets/NAME` means."""

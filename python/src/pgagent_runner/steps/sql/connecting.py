@@ -71,7 +71,7 @@ def connection_parameters(step: Step, settings: StepSettings) -> Parameters:
         raise StepError(f"the connection string is malformed: {reason}") from None
     own: Parameters = {}
     if step.conninfo:
-        target = with_passfile(target, settings.secrets)
+        target = with_passfile(target, settings.passfiles)
         check_permitted(target, settings.allowed_parameters)
         target, methods = with_service(target)
         own = precautions(methods, clear_password=settings.clear_password)
