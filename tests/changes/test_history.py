@@ -375,6 +375,11 @@ def test_that_a_deadly_job_was_disabled_is_recorded(conn):
     assert last_change(conn)[2:] == change
 
 
+def committing(session, statement, parameters):
+    session.execute(statement, parameters)
+    session.commit()
+
+
 def test_changes_of_one_job_at_once_are_in_the_order_of_their_commits(conn, dsn):
     job_id = add_job(conn, "SELECT 1", "SELECT 2", due=None)
     steps = [
@@ -386,12 +391,7 @@ def test_changes_of_one_job_at_once_are_in_the_order_of_their_commits(conn, dsn)
         closing(psycopg.connect(dsn)) as second,
     ):
         first.execute(edit, [steps[0]])
-
-        def edit_second():
-            second.execute(edit, [steps[1]])
-            second.commit()
-
-        thread = Thread(target=edit_second)
+        thread = Thread(target=committing, args=(second, edit, [steps[1]]))
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
         poll(
@@ -419,12 +419,8 @@ def test_going_back_and_editing_a_part_do_not_block_each_other_for_ever(conn, ds
         closing(psycopg.connect(dsn)) as other,
     ):
         editing.execute("UPDATE pgagent.pga_jobstep SET jstcode = 'SELECT 3'")
-
-        def revert_other():
-            revert(other, job_id, then)
-            other.commit()
-
-        thread = Thread(target=revert_other)
+        back = "SELECT pgagent.revert_job(%s, %s)"
+        thread = Thread(target=committing, args=(other, back, [job_id, then]))
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
         poll(

@@ -1,5 +1,6 @@
 """The extension as the catalogs have it."""
 
+import re
 from pathlib import Path
 
 _QUERY = (Path(__file__).parent / "members.sql").read_text()
@@ -24,3 +25,11 @@ def catalogue(conn):
         *("member ", "extension ", "dump of ", "privileges of ", "on type "),
     )
     return [line for line in definitions(conn) if not line.startswith(of_an_extension)]
+
+
+def as_owned_by(role, lines):
+    """Return the lines as they are where `role` owns what here the superuser does.
+
+    The word is also a style of intervals, and the scheme of addresses.
+    """
+    return sorted(re.sub(r"(?<![=^'])\bpostgres\b", role, line) for line in lines)

@@ -21,7 +21,7 @@ from .contents import (
     contents,
     install_42_without_extension,
 )
-from .members import catalogue, definitions
+from .members import as_owned_by, catalogue, definitions
 
 ADOPT = block("docs/plain.md", "CREATE EXTENSION pgagent VERSION 'plain'")
 assert inline("docs/plain.md", "ALTER EXTENSION pgagent UPDATE") in ADOPT
@@ -62,10 +62,6 @@ def pgagent(*arguments):
     )
 
 
-def owned_by(role, lines):
-    return sorted(line.replace("postgres", role) for line in lines)
-
-
 def twenty_jobs(session):
     for number in range(20):
         job = f"job {number}"
@@ -77,7 +73,7 @@ def twenty_jobs(session):
 
 
 def test_it_is_the_same_catalogue(conn, plain):
-    assert catalogue(plain) == owned_by("alice", catalogue(conn))
+    assert catalogue(plain) == as_owned_by("alice", catalogue(conn))
     add_everywhere(plain)
 
 
@@ -141,7 +137,7 @@ def test_a_dry_run_prints_what_psql_can_execute(conn, theirs, dsn_of, pg):
     )
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert catalogue(theirs) == owned_by("alice", catalogue(conn))
+    assert catalogue(theirs) == as_owned_by("alice", catalogue(conn))
 
 
 def test_a_dry_run_that_nobody_reads_to_its_end_ends_quietly(theirs, dsn_of):
@@ -172,7 +168,7 @@ def test_an_update_takes_over_what_the_script_of_4_2_made(conn, theirs, dsn_of):
         if job["jobenabled"] == "false":
             job["jobnextrun"] = None  # it would have been a wish from now on
     assert contents(theirs, of) == before
-    assert catalogue(theirs) == owned_by("alice", catalogue(conn))
+    assert catalogue(theirs) == as_owned_by("alice", catalogue(conn))
 
 
 def test_an_update_takes_over_nothing_of_others(
@@ -291,7 +287,7 @@ def test_it_becomes_the_extension_with_every_row(conn, plain):
     before = contents(plain)
     plain.execute(ADOPT)
     assert contents(plain) == before
-    assert definitions(plain) == owned_by("alice", definitions(conn))
+    assert definitions(plain) == as_owned_by("alice", definitions(conn))
     add_everywhere(plain)
 
 

@@ -1,7 +1,5 @@
 """An upgrade keeps every row, and ends where a fresh installation begins."""
 
-import re
-
 import psycopg
 import pytest
 from documents import block, inline
@@ -16,7 +14,7 @@ from .contents import (
     install_42,
     install_42_without_extension,
 )
-from .members import definitions, members
+from .members import as_owned_by, definitions, members
 
 UPGRADE = inline("docs/upgrading.md", "ALTER EXTENSION pgagent UPDATE")
 ADOPT = block("docs/upgrading.md", "CREATE EXTENSION pgagent VERSION 'unpackaged'")
@@ -24,11 +22,6 @@ ADOPT = block("docs/upgrading.md", "CREATE EXTENSION pgagent VERSION 'unpackaged
 
 def default_timezone(conn):
     return conn.execute("SELECT pgagent.pga_default_timezone()").fetchone()[0]
-
-
-def as_owned_by(role, lines):
-    # The word is also a style of intervals, and the scheme of addresses.
-    return sorted(re.sub(r"(?<![=^'])\bpostgres\b", role, line) for line in lines)
 
 
 def assert_nothing_is_lost(conn, upgrade):
