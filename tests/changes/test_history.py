@@ -556,14 +556,6 @@ def test_the_page_shows_what_was_changed_goes_back_and_keeps_it_for_less(conn, d
 
 
 # As row security keeps two teams apart.
-APART = """
-ALTER TABLE pgagent.pga_job ENABLE ROW LEVEL SECURITY;
-CREATE POLICY p ON pgagent.pga_job USING (jobowner = current_user);
-ALTER TABLE pgagent.pga_jobstep ENABLE ROW LEVEL SECURITY;
-CREATE POLICY p ON pgagent.pga_jobstep USING (EXISTS (SELECT FROM pgagent.pga_job WHERE jobid = jstjobid));
-ALTER TABLE pgagent.pga_jobchange ENABLE ROW LEVEL SECURITY;
-CREATE POLICY p ON pgagent.pga_jobchange USING (jchowner = current_user);
-"""
 
 
 @pytest.fixture
@@ -574,7 +566,7 @@ def apart(conn, role):
         conn, "SELECT 'theirs'", name="theirs", jobowner="other_team", due=None
     )
     add_job(conn, "SELECT 'ours'", name="ours", jobowner=role, due=None)
-    conn.execute(APART)
+    conn.execute("SELECT pgagent.isolate()")
     yield job_id
     conn.execute("DROP ROLE other_team")
 
