@@ -14,6 +14,7 @@ NO_DEFINITION = {
         "jobfromstep",
         "jobdeaths",
         "jobownerid",
+        "jobaskedby",
         "jobchangeid",
     },
     "pga_jobstep": {"jstid", "jstjobid", "jscnextrun", "jstrunasid"},

@@ -121,30 +121,6 @@ CREATE TABLE pgagent.pga_jobrequest (
 );
 -- A job's wishes, the oldest first.
 CREATE INDEX pga_jobrequest_jobid ON pgagent.pga_jobrequest (jrqjobid, jrqat, jrqid);
--- Whoever may read what was left out may read what was asked for; whoever could promise a
--- run goes on to.
-DO $$
-DECLARE
-    v_grant record;
-BEGIN
-    FOR v_grant IN
-        SELECT DISTINCT g.privileges, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END AS grantee
-        FROM (
-            SELECT 'SELECT' AS privileges, a.grantee
-            FROM pg_class AS c, aclexplode(c.relacl) AS a
-            WHERE c.oid = 'pgagent.pga_jobskip'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'SELECT'
-            UNION ALL
-            SELECT 'SELECT, INSERT, DELETE', a.grantee
-            FROM pg_class AS c
-            JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attname = 'jobrunid',
-            aclexplode(c.relacl || t.attacl) AS a
-            WHERE c.oid = 'pgagent.pga_job'::regclass AND a.grantee <> c.relowner AND a.privilege_type = 'UPDATE'
-        ) AS g
-    LOOP
-        EXECUTE format('GRANT %s ON pgagent.pga_jobrequest TO %s', v_grant.privileges, v_grant.grantee);
-    END LOOP;
-END;
-$$;
 CREATE TABLE pgagent.pga_jobchange (
     jchid bigserial NOT NULL PRIMARY KEY,
     -- Without a reference: the changes of a job outlive it.
@@ -176,19 +152,3 @@ CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- that nobody writes what is not so.
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
--- Whoever may read all of the steps may read what they were, and whoever deletes from what was
--- left out, as runners do, from this.
-DO $$
-DECLARE
-    v_grant record;
-BEGIN
-    FOR v_grant IN
-        SELECT a.privilege_type, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-        FROM pg_class AS c, aclexplode(c.relacl) AS a
-        WHERE (c.oid, a.privilege_type) IN (('pgagent.pga_jobstep'::regclass, 'SELECT'), ('pgagent.pga_jobskip'::regclass, 'DELETE'))
-              AND a.grantee <> c.relowner
-    LOOP
-        EXECUTE format('GRANT %s ON pgagent.pga_jobchange TO %s', v_grant.privilege_type, v_grant.grantee);
-    END LOOP;
-END;
-$$;

@@ -206,11 +206,11 @@ def test_an_old_password_is_not_kept_and_one_of_today_is(conn):
     )
     connection = "SELECT jstconnstr FROM pgagent.pga_jobstep"
     notices = []
-    conn.add_notice_handler(lambda notice: notices.append(notice.message_primary))
     first = now(conn)
     conn.execute("UPDATE pgagent.pga_jobstep SET jstconnstr = 'host=a password=new'")
     second = now(conn)
     conn.execute("UPDATE pgagent.pga_jobstep SET jstconnstr = 'host=b password=third'")
+    conn.add_notice_handler(lambda notice: notices.append(notice.message_primary))
 
     # A password is never taken along to another host.
     assert revert(conn, job_id, second) == 1

@@ -36,6 +36,8 @@ DEEDS = [
     "TABLE pgagent.agents",
     "TABLE pgagent.job",
     "TABLE pgagent.job_run_details",
+    "SELECT pgagent.revert_job('d', as_of => now())",
+    "TABLE pgagent.job_changes",
     "SELECT pgagent.drop_job('b')",
     "SELECT pgagent.unschedule('c')",
 ]
@@ -107,7 +109,9 @@ def test_an_editor_can_use_every_function(conn, editor, held):
     api = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace AND proname !~ '^pga'"
     # To arm a copy is for its owner and for runners, the others for its owner.
     assert {f for (f,) in conn.execute(api) if f"pgagent.{f}(" not in str(DEEDS)} == {
+        "allow_run_as",
         "arm",
+        "disallow_run_as",
         "grant_access",
         "isolate",
         "revoke_access",

@@ -77,8 +77,8 @@ def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):
     conn.execute(block("docs/pg_cron.md", "SELECT pgagent.schedule('nightly"))
 
     assert conn.execute("TABLE pgagent.job ORDER BY jobid").fetchall() == [
-        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum"),
-        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum"),
+        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum", None),
+        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum", None),
     ]
 
 

@@ -27,6 +27,7 @@ SELECT pgagent.create_job('report'), pgagent.add_step('report', '2 report', 'SEL
 SELECT pgagent.schedule('nightly-vacuum', '30 2 * * *', 'VACUUM');
 INSERT INTO pgagent.pga_job (jobname, jobjclid) VALUES ('etl', 1);
 SELECT pgagent.add_schedule('etl', '@daily');
+CREATE ROLE reporting;
 """
 
 
@@ -54,6 +55,8 @@ def test_every_function_and_view_has_an_example_that_runs(conn):
         with conn.transaction(force_rollback=True):
             if not example.startswith("SELECT pgagent.create_job('etl'"):
                 conn.execute(JOBS)
+            if "disallow_run_as" in example:
+                conn.execute("SELECT pgagent.allow_run_as('reporting')")
             conn.execute(example)
 
 

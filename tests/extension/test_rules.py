@@ -95,6 +95,7 @@ FOR_EVERYBODY = {
     "pga_explain_wishes",
     "pga_field_image",
     "pga_free_run_id",
+    "pga_has_password",
     "pga_has_right",
     "pga_interval_next",
     "pga_interval_parse",

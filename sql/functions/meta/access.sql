@@ -268,7 +268,7 @@ AS $$
         ('pga_arming', 'SELECT', 'pga_job', 'SELECT', ''), ('pga_arming', 'SELECT', 'pga_jobagent', 'INSERT', ''),
         ('pga_arming', 'INSERT', 'pga_jobagent', 'INSERT', ''), ('pga_arming', 'UPDATE', 'pga_jobagent', 'INSERT', ''),
         ('pga_arming', 'DELETE', 'pga_jobagent', 'INSERT', ''),
-        ('pga_jobchange', 'SELECT', 'pga_jobstep', 'SELECT', ''),
+        ('pga_jobchange', 'SELECT', 'pga_jobstep', 'SELECT', ''), ('pga_jobchange', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobchange', 'INSERT', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobchange_jchid_seq', 'USAGE', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobrequest', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobrunid'),

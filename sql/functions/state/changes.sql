@@ -96,7 +96,7 @@ AS $$
 BEGIN
     RETURN pgagent.pga_change_short(to_jsonb(p_job) - ARRAY[
         'jobid', 'jobchanged', 'jobagentid', 'jobnextrun', 'joblastrun', 'jobrunid', 'jobfromstep',
-        'jobdeaths', 'jobownerid', 'jobchangeid'
+        'jobdeaths', 'jobownerid', 'jobchangeid', 'jobaskedby'
     ]);
 END;
 $$;

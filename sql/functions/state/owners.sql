@@ -62,11 +62,11 @@ RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN COALESCE(has_function_privilege(p_role, to_regprocedure(p_function), 'EXECUTE'), true);
+    RETURN has_function_privilege(p_role, p_function, 'EXECUTE');
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_has_right(oid, text) IS
-'Whether a role may execute this function, one of those that do nothing, or there is no such right.';
+'Whether a role may execute this function, one of those that do nothing.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_ticket_problem(p_login oid)
 RETURNS text LANGUAGE plpgsql STABLE

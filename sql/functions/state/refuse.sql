@@ -244,7 +244,7 @@ CREATE OR REPLACE FUNCTION pgagent.pga_has_password(p_conninfo text)
 RETURNS boolean LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT $1 LIKE '%password%' AND $1 ~ '\m(ssl)?password\s*=\s*(''[^'']|[^''\s&])'
+    SELECT $1 LIKE '%password%' AND $1 ~ '(^|[^[:alnum:]_])(ssl)?password[[:space:]]*=[[:space:]]*(''[^'']|[^''[:space:]&])'
            OR $1 ~ '^[a-z]+://[^@/:]*:[^@/]+@'
 $$;
 COMMENT ON FUNCTION pgagent.pga_has_password(text) IS
