@@ -170,7 +170,7 @@ FROM (VALUES ('reader'::text, 'pga_level_reader'::text), ('operator', 'pga_level
              ('runner', 'pga_agent_register'), ('admin', 'pga_level_admin')) AS m (level, mark)
 JOIN pgagent.pga_access_objects() AS o ON o.kind = 'FUNCTION' AND o.name = m.mark
 CROSS JOIN LATERAL aclexplode(o.acl) AS g
-WHERE g.grantee NOT IN (0, o.owner_id) AND g.privilege_type = 'EXECUTE';
+WHERE g.grantee <> 0 AND g.grantee <> o.owner_id AND g.privilege_type = 'EXECUTE';
 COMMENT ON VIEW pgagent.access_levels IS
 'The roles that were granted a level of access. Example: SELECT role, level FROM pgagent.access_levels ORDER BY role.';
 
