@@ -128,7 +128,21 @@ BEGIN
     END IF;
 
     now := clock_timestamp();
-    unarmed := to_jsonb(v_agent) ->> 'jagunarmed';
+    -- It was unarmed because somebody restored, who has gone; or rows were changed while
+    -- no trigger told.
+    unarmed := pgagent.pga_unarmed();
+    IF unarmed IS NOT NULL OR v_agent.jagunarmed IS NOT NULL THEN
+        BEGIN
+            unarmed := pgagent.pga_arming_judge(v_agent);
+            UPDATE pgagent.pga_jobagent AS a SET jagunarmed = unarmed
+            WHERE a.jagpid = p_agent_id AND a.jagunarmed IS DISTINCT FROM unarmed;
+            IF FOUND AND unarmed IS NULL THEN
+                PERFORM pg_notify('pgagent', '');
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            unarmed := COALESCE(unarmed, v_agent.jagunarmed);
+        END;
+    END IF;
     agents := pgagent.pga_agent_count();
     -- Whether all others would see this statement.
     seen := current_setting('track_activities')::boolean AND NOT EXISTS (

@@ -341,11 +341,14 @@ BEGIN
          HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
         format('pgagent.%s_%s_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
     );
+    IF TG_TABLE_NAME = 'pga_job' THEN
+        PERFORM pgagent.pga_restore_begin();
+    END IF;
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_restore_trigger() IS
-'Trigger: has the sequence of a restored table go on after its largest id; dumps of pgAgent 4.2 do not hold the sequences. Its argument is the column.';
+'Trigger: has the sequence of a restored table go on after its largest id; dumps of pgAgent 4.2 do not hold the sequences; and notes that jobs are being restored. Its argument is the column.';
 
 -- Made anew rather than replaced: PostgreSQL 13 has no CREATE OR REPLACE TRIGGER.
 DROP TRIGGER IF EXISTS pga_job_trigger ON pgagent.pga_job;
