@@ -3,7 +3,6 @@ from contextlib import closing
 
 import psycopg
 import pytest
-
 from support import poll
 
 from .contents import BUSY_42

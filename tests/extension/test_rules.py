@@ -84,6 +84,8 @@ FOR_EVERYBODY = {
     "pga_refuse",
     "pga_refuse_schedule",
     "pga_refuse_username",
+    "pga_restore_begin",
+    "pga_restorer",
     "pga_restoring",
     "pga_run_note",
     "pga_schedule_by_fields",

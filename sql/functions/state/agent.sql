@@ -80,6 +80,11 @@ BEGIN
     UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
     INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagleasefor, jagrunner)
     VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_lease, p_runner);
+    IF NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'the row of the agent in pgagent.pga_jobagent has been left out, or can''t be seen'
+            USING ERRCODE = 'data_exception',
+                  DETAIL = 'A trigger, a rule or a row security policy on that table does so: drop it, or let it pass the rows of agents.';
+    END IF;
     IF p_starting THEN
         UPDATE pgagent.pga_job AS j SET jobnextrun = now()
         WHERE j.jobenabled AND j.jobagentid IS NULL AND j.jobhostagent IN ('', p_station)
@@ -90,7 +95,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean, uuid) IS
-'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby.';
+'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby, 22000 if its row has not been stored, or can''t be seen.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
     p_agent_id integer, p_lease interval, p_run_ids bigint[],

@@ -111,7 +111,10 @@ class Registration:
                    NULLIF(pg_catalog.current_setting('pgagent.note'::text, true), '')
             FROM pgagent.pga_jobagent AS a WHERE a.jagpid = %s::integer
         """
-        row = self._call(judged, self._agent_id)[0]
+        rows = self._call(judged, self._agent_id)
+        if not rows:  # since then
+            raise NotRegisteredError(f"{self._database}: the agent's row is gone")
+        row = rows[0]
         self._unarmed: str | None = row[0]
         self._notes: list[str] = [text for text in (armed, row[1]) if text]
         self._agents: int = self._call(alive)[0][0]
@@ -184,14 +187,16 @@ class Registration:
             if self._is_suspect:
                 self._renew_settings()
             pulse = self._heartbeat(run_ids, self._lease)
-            self._is_suspect = pulse.refused is not None
-            return pulse
         except (CatalogLostError, NotRegisteredError):
             raise
         except LockedError as e:
+            self._is_suspect = True
             return Pulse(asked, _now(), str(e))
         except CatalogError as e:
             refused = str(e)
+        else:
+            self._is_suspect = pulse.refused is not None
+            return pulse
         self._is_suspect = True
         asked = _now()
         try:
