@@ -399,14 +399,18 @@ def _script_in(directory: str) -> str:
 
 
 def _remove_tree(directory: str) -> None:
-    """Remove whatever can be removed, and follow no link (shutil costs memory)."""
-    for _, folders, files, place in os.fwalk(directory, topdown=False):
-        for name in (*files, *folders):
-            try:
-                os.unlink(name, dir_fd=place)
-            except OSError:
-                with suppress(OSError):
-                    os.rmdir(name, dir_fd=place)
+    """Remove whatever can be removed, and follow no link (shutil costs memory).
+
+    There may be nothing, or folders in folders without end.
+    """
+    with suppress(OSError, RecursionError):
+        for _, folders, files, place in os.fwalk(directory, topdown=False):
+            for name in (*files, *folders):
+                try:
+                    os.unlink(name, dir_fd=place)
+                except OSError:
+                    with suppress(OSError):
+                        os.rmdir(name, dir_fd=place)
     with suppress(OSError):
         os.rmdir(directory)  # noqa: PTH106
 
