@@ -85,6 +85,7 @@ FOR_EVERYBODY = {
     "pga_refuse_schedule",
     "pga_refuse_username",
     "pga_restore_begin",
+    "pga_restore_end",
     "pga_restorer",
     "pga_restoring",
     "pga_run_note",

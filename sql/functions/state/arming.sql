@@ -123,6 +123,23 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_restore_begin() IS
 'Notes that this session restores jobs from a dump: none is started before it ends, or somebody arms.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_restore_end()
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('pgagent.restorer'::text, true) = pg_backend_pid()::text THEN
+        PERFORM pg_advisory_unlock_shared(742199025, 2);
+    END IF;
+    PERFORM set_config('pgagent.restorer'::text, '', false);
+    IF has_table_privilege('pgagent.pga_arming', 'UPDATE') THEN
+        UPDATE pgagent.pga_arming SET armrestored = armrestored WHERE armrestored IS NOT NULL;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_restore_end() IS
+'Notes that this session, which has restored jobs, writes others now: all agents are judged anew.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_restorer()
 RETURNS integer LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

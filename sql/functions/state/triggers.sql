@@ -8,6 +8,9 @@ RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF current_setting('pgagent.restorer'::text, true) <> '' AND NOT pgagent.pga_restoring() THEN
+        PERFORM pgagent.pga_restore_end();
+    END IF;
     IF TG_OP = 'INSERT' THEN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
