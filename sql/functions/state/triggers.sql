@@ -344,7 +344,10 @@ BEGIN
          HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
         format('pgagent.%s_%s_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
     );
-    IF TG_TABLE_NAME = 'pga_job' THEN
+    -- Single rows may come from a dump, too, beside jobs that are to go on.
+    IF TG_TABLE_NAME = 'pga_job' AND NOT EXISTS (
+        SELECT FROM pgagent.pga_job AS j WHERE j.xmin <> pg_current_xact_id()::xid
+    ) THEN
         PERFORM pgagent.pga_restore_begin();
     END IF;
     RETURN NULL;
