@@ -179,6 +179,43 @@ def test_a_trigger_that_ends_its_session_keeps_no_other_run_from_being_recorded(
     long_run()
 
 
+READ_ONLY = "SET default_transaction_read_only = on;"
+LIMITS = "SET statement_timeout = 1; SET lock_timeout = 1;"
+ROLE = "PERFORM set_config('role', 'pg_monitor', false);"
+
+
+@pytest.mark.parametrize(
+    ("table", "sets"),
+    [
+        ("pga_joblog", READ_ONLY),
+        ("pga_joblog", LIMITS),
+        ("pga_joblog", ROLE),
+        ("pga_jobsteplog", READ_ONLY),
+        ("pga_jobsteplog", LIMITS),
+        ("pga_jobagent", READ_ONLY),
+        ("pga_jobagent", LIMITS),
+    ],
+)
+def test_what_a_trigger_sets_for_a_session_harms_no_other_run(
+    conn, runner, long_run, table, sets
+):
+    bad = add_job(conn, "SELECT 1", due=None, name="bad")
+    is_bad = f"COALESCE((to_jsonb(NEW) ->> 'jlgjobid')::integer, {bad}) = {bad}"
+    conn.execute(FUNCTION.format(f"IF {is_bad} THEN {sets} END IF;"))
+    for event in ("UPDATE", "INSERT"):
+        conn.execute(
+            f"CREATE TRIGGER alert AFTER {event} ON pgagent.{table}"
+            " FOR EACH ROW EXECUTE FUNCTION public.alert()"
+        )
+        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = 2")
+        assert_that_others_run(conn)
+        conn.execute(f"DROP TRIGGER alert ON pgagent.{table}")
+    assert_that_others_run(conn)
+    long_run()
+    lines = [line for line in runner.log.splitlines() if "could not" in line]
+    assert [line for line in lines if "job 2 (bad)" not in line] == []
+
+
 def runs_of(conn, job_id):
     query = "SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = %s ORDER BY jlgid"
     return [run_id for (run_id,) in conn.execute(query, [job_id])]

@@ -1,7 +1,9 @@
 """What becomes of the agent when its loop does not turn, for whatever reason."""
 
+import fcntl
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -9,12 +11,12 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from jobs import add_job, runs
+from jobs import add_job, batch, runs
 from psycopg.conninfo import make_conninfo
 from runner.lossy_proxy import LossyProxy
 from support import poll
 
-from .runner_process import Program, agents, ended_runs, running_step
+from .runner_process import PGAGENT, Program, agents, ended_runs, running_step
 
 LEASE = 4.0  # seconds
 # `pgagent run` with a loop that SIGUSR1 blocks, as a long call of C would.
@@ -123,3 +125,26 @@ def test_steps_are_stopped_in_time_if_the_server_is_gone_and_the_loop_is_blocked
         assert left > timedelta(0)
         # And the process, for which nobody else can do anything, ends too.
         assert runner.ended(3 * lease) == os.EX_SOFTWARE
+
+
+def test_a_log_that_nobody_reads_keeps_no_process_from_ending(conn, dsn):
+    """Its jobs are free for others after the lease, and it must not go on then."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    options = ["--lease", str(LEASE), "--log-level", "debug"]
+    with subprocess.Popen(
+        [PGAGENT, "run", *options, dsn],
+        env={**os.environ, "PGAGENT_CONFIG": os.devnull},
+        stdin=subprocess.DEVNULL,
+        stderr=writing,
+    ) as process:
+        os.close(writing)
+        try:
+            ids = [add_job(conn, batch("echo hi")) for _ in range(40)]
+            poll(lambda: agents(conn))
+            assert process.wait(4 * LEASE) == os.EX_SOFTWARE
+            ended = [status for status, _ in runs(conn)]
+            assert ended != ["s"] * len(ids), "its log has held up nothing"
+        finally:
+            process.kill()
+            os.close(reading)

@@ -69,6 +69,36 @@ def test_a_guardian_that_is_killed_takes_the_script_along(conn, runner, leash, v
     assert "the script's guardian has ended" in runs(conn)[0][1]
 
 
+STOPS = "exec 9>{}; : > {}; kill -STOP $PPID; sleep 600"
+
+
+@pytest.mark.parametrize("last", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_script_that_stops_its_guardian_does_not_outlive_its_runner(
+    conn, dsn, leash, tmp_path, last
+):
+    begun = tmp_path / "begun"
+    with Runner("--lease", "4", dsn) as runner:
+        runner.ready()
+        add_job(conn, batch(STOPS.format(leash.path, begun)))
+        poll(begun.exists)
+        runner.send(last)
+        poll(lambda: not leash.is_held(), 6, "the script to end")
+        runner.send(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("others", ["", "kill -STOP $(ps -o ppid= $PPID); "])
+def test_a_script_that_stops_its_guards_ends_with_a_reason(
+    conn, runner, leash, tmp_path, others
+):
+    code = STOPS.format(leash.path, tmp_path / "begun")
+    add_job(conn, batch(others + code))
+    poll(lambda: [status for status, _ in runs(conn)] == ["f"])
+    assert "the script's guardian has ended" in runs(conn)[0][1]
+    poll(lambda: not leash.is_held(), 5, "the script to end")
+    add_job(conn, batch("true"))
+    poll(lambda: "s" in [status for status, _ in runs(conn)])
+
+
 @pytest.mark.parametrize("victims", ["guardian nursery", "nursery", "nursery keeper"])
 def test_nothing_survives_a_runner_that_is_killed_with_its_guards(
     conn, dsn, leash, victims

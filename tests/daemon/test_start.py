@@ -294,6 +294,64 @@ def test_a_trigger_that_refuses_is_named(conn, dsn, table, when, code, cause, re
     assert remedy in told
 
 
+@pytest.mark.parametrize("where", ["options", "database"])
+def test_a_role_that_a_setting_names_is_told(conn, dsn, where):
+    with role(conn) as user:
+        if where == "database":
+            conn.execute(f"ALTER DATABASE {conn.info.dbname} SET role = {user}")
+        told = refusal(
+            make_conninfo(dsn, options=f"-c role={user}") if where == "options" else dsn
+        )
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} RESET role")
+    assert f'the role "postgres" acts as "{user}", which a setting of role says' in told
+    assert f'ALTER DATABASE "{conn.info.dbname}" RESET role' in told
+    assert "GRANT" not in told
+
+
+def test_a_setting_that_the_server_does_not_take_is_told(dsn):
+    told = refusal(make_conninfo(dsn, options="-c TimeZone=Nowhere/City"))
+    assert 'invalid value for parameter "TimeZone": "Nowhere/City"' in told
+    assert "PGTZ, PGDATESTYLE) asks for it: correct it" in told
+
+
+def test_a_lack_of_descriptors_is_told(dsn, monkeypatch):
+    def fail(*_, **__):
+        raise psycopg.OperationalError("connection failed: ")
+
+    monkeypatch.setattr(psycopg.Connection, "connect", fail)
+    told = refusal(dsn)
+    assert "files and connections open: if that is too few, raise it (ulimit -n" in told
+
+
+LEAVES_OUT = """
+    CREATE FUNCTION public.leaves_out() RETURNS trigger LANGUAGE plpgsql
+    AS $$BEGIN RETURN NULL; END$$;
+    CREATE TRIGGER leaves_out BEFORE INSERT ON pgagent.pga_jobagent
+    FOR EACH ROW EXECUTE FUNCTION public.leaves_out()
+"""
+RULE = "CREATE RULE nothing AS ON INSERT TO pgagent.pga_jobagent DO INSTEAD NOTHING"
+POLICY = """
+    GRANT USAGE ON SCHEMA pgagent TO starter;
+    GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO starter;
+    GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO starter;
+    GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgagent TO starter;
+    ALTER TABLE pgagent.pga_jobagent ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY writes ON pgagent.pga_jobagent FOR INSERT WITH CHECK (true)
+"""
+
+
+@pytest.mark.parametrize("statement", [LEAVES_OUT, RULE, POLICY])
+def test_what_leaves_out_the_row_of_an_agent_is_told(conn, dsn, statement):
+    with role(conn) as user:
+        conn.execute(statement)
+        told = refusal(f"{dsn} user={user if statement is POLICY else 'postgres'}")
+    assert (
+        "the row of the agent in pgagent.pga_jobagent has been left out, or can't be seen"
+        in told
+    )
+    assert "a rule or a row security policy on that table does so: drop it" in told
+
+
 def test_a_constraint_that_refuses_is_named(conn, dsn):
     conn.execute(
         "ALTER TABLE pgagent.pga_jobagent ADD CONSTRAINT ours CHECK (jagstation <> 'here')"

@@ -3,6 +3,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from support import poll
 
 from .contents import BUSY_42
 
@@ -89,5 +90,11 @@ def restore(pg):
             command = ["pg_restore", archive]
         done = pg(*command, database, *options)
         assert (done.returncode, done.stderr) == (0, "")
+        # Its session ends a moment later than it, and until then nothing is started.
+        others = (
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name IN ('pg_restore', 'psql')"
+        )
+        poll(lambda: session.execute(others).fetchone() is None)
 
     return run

@@ -70,13 +70,22 @@ def one(session, query, *parameters):
     return row and row[0]
 
 
-def assert_silent(session, job_id):
+def heartbeat(session):
+    """Show a sign of life; return why nothing may be started."""
+    beat = """
+        SELECT unarmed FROM pgagent.pga_agent_heartbeat(
+            pg_backend_pid(), interval '1 hour', ARRAY[]::bigint[])
+    """
+    return one(session, beat)
+
+
+def assert_silent(session, job_id, armed="which are armed in"):
     """Nothing is claimed, and everybody is told why."""
     assert claim(session) == []
     assert "SELECT pgagent.arm()" in one(session, UNARMED)
     assert one(session, STATE, job_id) == "unarmed"
     ok, detail = session.execute(GATE, [job_id]).fetchone()
-    assert (ok, "this is a copy of the jobs, which are armed in" in detail) == (
+    assert (ok, f"this is a copy of the jobs, {armed}" in detail) == (
         False,
         True,
     )
@@ -265,6 +274,141 @@ def test_a_row_of_arming_that_is_gone_is_a_place_that_cannot_be_read(source, age
     assert "which are armed nowhere" in one(session, UNARMED)
     arm(session)
     assert_armed(session, job_id)
+
+
+FOREIGN = """
+    INSERT INTO pgagent.pga_arming (armsystem, armdatabaseid, armtableid, armdatabase, armport)
+    VALUES (1, 1, 1, 'elsewhere', 5432)
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM pgagent.pga_arming",
+        "TRUNCATE pgagent.pga_arming",
+        "UPDATE pgagent.pga_arming SET armsystem = 1, armport = 1",
+        FOREIGN,
+    ],
+)
+def test_a_change_of_arming_reaches_agents_that_are_registered(source, change):
+    job_id = add_job(source, "SELECT 1")
+    source.execute("LISTEN pgagent")
+    assert one(source, UNARMED) is None
+
+    source.execute(change)
+
+    assert_silent(source, job_id, armed="which are armed")
+    told = [n.payload for n in source.notifies(timeout=10, stop_after=1)]
+    assert told == ["cancel"]  # whereupon a runner shows a sign of life
+    arm(source)
+    assert_armed(source, job_id)
+
+
+@pytest.mark.parametrize("options", [[], ["--disable-triggers"]], ids=" ".join)
+def test_rows_that_are_restored_under_an_agent_start_nothing(
+    source, new_database, dump, pg, options
+):
+    job_id = add_job(source, "SELECT 1")
+    copy = new_database("copied")
+    copy.execute("CREATE EXTENSION pgagent")
+    register(copy, "elsewhere")
+
+    database = f"--dbname={copy.info.dbname}"
+    pg("pg_restore", dump(source, "-Fc"), database, "--data-only", *options)
+    if not options:  # which tell only at the next sign of life
+        assert claim(copy) == []
+    poll(lambda: "this is a copy" in str(heartbeat(copy)))
+
+    assert_silent(copy, job_id)
+    arm(copy)
+    assert_armed(copy, job_id)
+
+
+def test_rows_that_are_restored_in_their_place_go_on_under_an_agent(
+    source, moved, new_database, dump, restore, administration
+):
+    job_id = add_job(source, "SELECT 1")
+    archive = dump(source, "-Fc")
+    source.close()
+    administration.execute("DROP DATABASE source WITH (FORCE)")
+    session = new_database("source")
+    session.execute("CREATE EXTENSION pgagent")
+    register(session)
+    restore(archive, session, "--data-only")
+    assert claim(session) == []
+
+    assert heartbeat(session) is None
+
+    assert_armed(session, job_id)
+
+
+@pytest.mark.parametrize("dumped", ["by 5.1", "by 4.2"])
+def test_an_agent_that_comes_in_the_middle_of_a_restore_waits_for_its_end(
+    source, new_database, cluster, dumped
+):
+    """As in pg_restore's order: CREATE EXTENSION, large tables, jobs, arming."""
+    arming = source.execute("SELECT a::text FROM pgagent.pga_arming AS a").fetchone()
+    copy = new_database("copied")
+    dsn = cluster.conninfo("copied")
+    with closing(psycopg.connect(dsn, autocommit=True)) as restorer:
+        restorer.execute("SET check_function_bodies = off; SET row_security = off")
+        restorer.execute("CREATE EXTENSION pgagent")
+        register(copy, "elsewhere")
+        assert "are being restored from a dump" in one(copy, UNARMED)
+        job_id = add_job(restorer, "SELECT 1")
+        assert heartbeat(copy) == one(copy, UNARMED)
+        assert claim(copy) == []
+        assert one(copy, STATE, job_id) == "unarmed"
+        assert "being restored" in copy.execute(GATE, [job_id]).fetchone()[1]
+        if dumped == "by 5.1":
+            row = "INSERT INTO pgagent.pga_arming SELECT (%s::pgagent.pga_arming).*"
+            restorer.execute(row, arming)
+        assert claim(copy) == []
+    poll(lambda: "being restored" not in str(heartbeat(copy)))
+
+    if dumped == "by 5.1":
+        assert_silent(copy, job_id)
+        arm(copy)
+    assert_armed(copy, job_id)
+
+
+@pytest.mark.parametrize("dumped", ["jobs", "arming"])
+def test_an_agent_that_was_there_before_a_restore_waits_for_its_end(
+    source, new_database, cluster, dumped
+):
+    arming = source.execute("SELECT a::text FROM pgagent.pga_arming AS a").fetchone()
+    copy = new_database("copied")
+    copy.execute("CREATE EXTENSION pgagent")
+    register(copy, "elsewhere")
+    dsn = cluster.conninfo("copied")
+    with closing(psycopg.connect(dsn, autocommit=True)) as restorer:
+        restorer.execute("SET check_function_bodies = off; SET row_security = off")
+        row = "INSERT INTO pgagent.pga_arming SELECT (%s::pgagent.pga_arming).*"
+        if dumped == "arming":
+            restorer.execute(row, arming)
+            heartbeat(copy)  # there is no job yet
+        job_id = add_job(restorer, "SELECT 1")
+        assert claim(copy) == []
+        heartbeat(copy)
+        assert claim(copy) == []
+        if dumped == "jobs":
+            restorer.execute(row, arming)
+            assert claim(copy) == []
+    poll(lambda: "being restored" not in str(heartbeat(copy)))
+    assert_silent(copy, job_id)
+
+
+def test_whoever_arms_need_not_wait_for_the_end_of_a_restore(new_database, cluster):
+    copy = new_database("copied")
+    with closing(psycopg.connect(cluster.conninfo("copied"), autocommit=True)) as it:
+        it.execute("SET check_function_bodies = off; SET row_security = off")
+        it.execute("CREATE EXTENSION pgagent")
+        job_id = add_job(it, "SELECT 1")
+        register(copy)
+        assert claim(copy) == []
+        arm(copy)
+        assert_armed(copy, job_id)
 
 
 @pytest.mark.parametrize(

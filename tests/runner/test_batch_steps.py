@@ -255,6 +255,19 @@ def test_nobody_else_can_read_a_script(execute):
     assert output.split() == ["600", "700"]
 
 
+NESTED = """cd "${0%/*}" && for i in $(seq 3000); do mkdir d && cd -P d || break; done
+echo hi"""
+
+
+@pytest.mark.parametrize(
+    "code", ['rm -rf "${0%/*}"; echo hi', 'rm -f "$0"; echo hi', NESTED]
+)
+def test_a_script_may_do_anything_to_its_own_directory(execute, tmp_path, code):
+    assert execute(code).output == "hi\n"
+    for left in tmp_path.iterdir():
+        subprocess.run(["rm", "-rf", left], check=True)
+
+
 @pytest.mark.parametrize(
     "code", ["true", "exit 1", "kill -9 $$", "#!/no", 'mkdir -p "${0%/*}/sub/dir"']
 )

@@ -36,6 +36,42 @@ def test_a_bad_number_of_seconds_is_named(capsys, option, value):
     assert message in refused(capsys, "run", f"{option}={value}")
 
 
+def test_a_name_that_is_no_text_is_told(capsys):
+    message = "argument --station: '\\udcff' is not text in UTF-8"
+    assert message in refused(capsys, "run", "--station", "\udcff")
+
+
+MALFORMED = {
+    "port=99999": 'invalid port number: "99999"',
+    "port=abc": 'invalid integer value "abc" for connection option "port"',
+    "host=a,b port=1,2,3": "could not match 3 port numbers to 2 hosts",
+    "target_session_attrs=bogus": 'invalid target_session_attrs value: "bogus"',
+    "sslmode=maybe": 'invalid sslmode value: "maybe"',
+    "connect_timeout=abc": 'the value "abc" of connect_timeout is no number',
+    "replication=database": "replication=database opens a session for replication",
+}
+
+
+@pytest.mark.parametrize("conninfo", MALFORMED)
+def test_a_value_that_no_connection_can_have_is_told(capsys, conninfo):
+    told = refused(capsys, "run", f"{conninfo} dbname=nowhere")
+    assert f"the connection string is wrong: {MALFORMED[conninfo]}" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("PGPORT", "abc"), ("PGCONNECT_TIMEOUT", "soon")]
+)
+def test_a_variable_that_no_connection_can_have_is_told(
+    capsys, monkeypatch, variable, value
+):
+    monkeypatch.setenv(variable, value)
+    told = refused(capsys, "run", "host=/nowhere dbname=nowhere")
+    assert "the connection string is wrong: " in told
+    assert f'"{value}"' in told
+    assert variable in told
+
+
 @pytest.mark.parametrize(
     ("chosen", "connections", "workers"),
     [(None, 2, 1), (None, 40, 13), (None, 100, 33), (None, 1000, 64), (99, 100, 99)],

@@ -24,7 +24,11 @@ import psycopg
 from pgagent_runner import logs
 from pgagent_runner.agent import Agent
 from pgagent_runner.catalog import merge_conninfo
-from pgagent_runner.catalog.conninfo import has_secret, refuse_readable_secret
+from pgagent_runner.catalog.conninfo import (
+    has_secret,
+    refuse_malformed,
+    refuse_readable_secret,
+)
 from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import add_arguments, gather
 from pgagent_runner.options import AgentOptions, configuration, take_variables
@@ -140,9 +144,11 @@ def _whole(conninfo: str) -> str:
         name: os.environ.pop(variable, "") or None for name, variable in own.items()
     }
     try:
-        return merge_conninfo(conninfo, defaults)
+        whole = merge_conninfo(conninfo, defaults)
+        refuse_malformed(whole)
     except ValueError as e:
         raise ConfigurationError(f"the connection string is wrong: {e}") from None
+    return whole
 
 
 def _run_parser() -> argparse.ArgumentParser:

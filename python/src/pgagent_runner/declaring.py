@@ -165,8 +165,13 @@ def file() -> Kind:
 
 
 def text() -> Kind:
-    """Return the kind of any text."""
-    return Kind("text", str)
+    """Return the kind of any text, as far as it can be sent to a server."""
+
+    def convert(text: str) -> str:
+        text.encode()
+        return text
+
+    return Kind("text in UTF-8", convert)
 
 
 def words(nargs: str = "*") -> Kind:

@@ -7,6 +7,7 @@ import logging.handlers
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -120,6 +121,20 @@ class _FileHandler(logging.handlers.WatchedFileHandler):
             self._statstream()
             if before is not None:
                 before.close()
+
+
+def log_in_time(
+    log: logging.Logger, level: int, text: str, *values: object, seconds: float = 1.0
+) -> None:
+    """Log a message, and do not wait for longer than this if nobody takes it.
+
+    A pipe whose other end is not read holds up whoever writes to it, and with it all
+    others who log.
+    """
+    writer = threading.Thread(target=log.log, args=(level, text, *values), daemon=True)
+    with contextlib.suppress(RuntimeError):  # no thread is left
+        writer.start()
+        writer.join(seconds)
 
 
 class Repeated:

@@ -70,9 +70,7 @@ COMMENT ON VIEW pgagent.skipped_runs IS
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
-            WHEN j.jobnextrun IS NOT NULL AND (
-                SELECT COALESCE(bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)), false) FROM pgagent.pga_arming AS r
-            ) IS FALSE THEN 'unarmed'
+            WHEN j.jobnextrun IS NOT NULL AND (SELECT pgagent.pga_unarmed()) IS NOT NULL THEN 'unarmed'
             WHEN j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN 'set aside'
             WHEN j.jobnextrun <= now() THEN 'due'
             WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN NOT j.jobenabled THEN 'disabled'

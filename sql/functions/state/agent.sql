@@ -80,6 +80,11 @@ BEGIN
     UPDATE pgagent.pga_jobagent SET jagrunner = NULL WHERE jagrunner = p_runner;
     INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglease, jagleasefor, jagrunner)
     VALUES (pg_backend_pid(), p_station, clock_timestamp() + p_lease, p_lease, p_runner);
+    IF NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a WHERE a.jagpid = pg_backend_pid()) THEN
+        RAISE EXCEPTION 'the row of the agent in pgagent.pga_jobagent has been left out, or can''t be seen'
+            USING ERRCODE = 'data_exception',
+                  DETAIL = 'A trigger, a rule or a row security policy on that table does so: drop it, or let it pass the rows of agents.';
+    END IF;
     IF p_starting THEN
         PERFORM set_config('pgagent.freeing'::text, 'on'::text, true);     -- the trigger of pga_job asks
         UPDATE pgagent.pga_job AS j SET jobnextrun = now()
@@ -92,7 +97,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_agent_register(text, interval, boolean, uuid) IS
-'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby.';
+'Makes this session an agent for jobs of host p_station (and for those of any host), alive until the lease has run out; if it is starting, and not just reconnecting, jobs with a schedule @reboot are due. p_runner names the process: one that registers again has not been killed by the jobs that it had. Returns its id, the session''s process id. Raises 25006 on a standby, 22000 if its row has not been stored, or can''t be seen.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_heartbeat(
     p_agent_id integer, p_lease interval, p_run_ids bigint[],
@@ -130,7 +135,21 @@ BEGIN
     END IF;
 
     now := clock_timestamp();
-    unarmed := to_jsonb(v_agent) ->> 'jagunarmed';
+    -- It was unarmed because somebody restored, who has gone; or rows were changed while
+    -- no trigger told.
+    unarmed := pgagent.pga_unarmed();
+    IF unarmed IS NOT NULL OR v_agent.jagunarmed IS NOT NULL THEN
+        BEGIN
+            unarmed := pgagent.pga_arming_judge(v_agent);
+            UPDATE pgagent.pga_jobagent AS a SET jagunarmed = unarmed
+            WHERE a.jagpid = p_agent_id AND a.jagunarmed IS DISTINCT FROM unarmed;
+            IF FOUND AND unarmed IS NULL THEN
+                PERFORM pg_notify('pgagent', '');
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            unarmed := COALESCE(unarmed, v_agent.jagunarmed);
+        END;
+    END IF;
     agents := pgagent.pga_agent_count();
     -- Whether all others would see this statement.
     seen := current_setting('track_activities')::boolean AND NOT EXISTS (

@@ -1,5 +1,5 @@
 -- arming.sql: may the jobs of this catalogue be started, or is it a copy of another one?
--- Writes pga_arming; judges an agent when it registers.
+-- Writes pga_arming; judges an agent when it registers, and all of them when that changes.
 --
 -- The row of pga_arming says where the jobs are armed. It is dumped, and goes along into
 -- every other kind of copy. Its identity is the server's system identifier and the
@@ -103,14 +103,74 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_place(text, integer, inet, text, bigint) IS
 'A place where jobs are armed, in words.';
 
+-- The row that tells a copy may come long after CREATE EXTENSION, and after the jobs, from
+-- another session. A dump of pgAgent 4.2 has none. So whoever restores says so until his
+-- session ends, whatever becomes of it: by an advisory lock.
+CREATE OR REPLACE FUNCTION pgagent.pga_restore_begin()
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('pgagent.restorer'::text, true) IS DISTINCT FROM pg_backend_pid()::text THEN
+        PERFORM pg_advisory_lock_shared(742199025, 2);
+        PERFORM set_config('pgagent.restorer'::text, pg_backend_pid()::text, false);
+    END IF;
+    IF has_table_privilege('pgagent.pga_arming', 'UPDATE') THEN
+        UPDATE pgagent.pga_arming SET armrestored = clock_timestamp() WHERE armrestored IS NULL;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_restore_begin() IS
+'Notes that this session restores jobs from a dump: none is started before it ends, or somebody arms.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_restore_end()
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('pgagent.restorer'::text, true) = pg_backend_pid()::text THEN
+        PERFORM pg_advisory_unlock_shared(742199025, 2);
+    END IF;
+    PERFORM set_config('pgagent.restorer'::text, '', false);
+    IF has_table_privilege('pgagent.pga_arming', 'UPDATE') THEN
+        UPDATE pgagent.pga_arming SET armrestored = armrestored WHERE armrestored IS NOT NULL;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_restore_end() IS
+'Notes that this session, which has restored jobs, writes others now: all agents are judged anew.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_restorer()
+RETURNS integer LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT min(k.pid) FROM pg_locks AS k
+    WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 2 AND k.classid = 742199025 AND k.objid = 2
+          AND k.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+$$;
+COMMENT ON FUNCTION pgagent.pga_restorer() IS
+'The process id of a session that restores jobs from a dump here; NULL: none does.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_unarmed()
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_here boolean;
+    v_restored boolean;
+    v_restorer integer;
     v_armed pgagent.pga_arming;
 BEGIN
-    IF (SELECT bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)) FROM pgagent.pga_arming AS r) THEN
+    SELECT bool_and(pgagent.pga_is_here(r.armsystem, r.armdatabaseid, r.armtableid)),
+           bool_or(r.armrestored IS NOT NULL)
+    INTO v_here, v_restored FROM pgagent.pga_arming AS r;
+    IF v_restored THEN
+        v_restorer := pgagent.pga_restorer();
+        IF v_restorer IS NOT NULL THEN
+            RETURN format('the jobs are being restored from a dump, by session %s, and no job starts before that ends', v_restorer);
+        END IF;
+    END IF;
+    IF v_here THEN
         RETURN NULL;
     END IF;
     SELECT r.* INTO v_armed FROM pgagent.pga_arming AS r
@@ -122,7 +182,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_unarmed() IS
-'Why no agent may start jobs in this database, in one sentence: they are armed elsewhere; NULL if they are armed here. An agent that registers in the place where they are armed arms them here, too.';
+'Why no agent may start jobs in this database, in one sentence: they are armed elsewhere, or are being restored; NULL if they are armed here. An agent that registers in the place where they are armed arms them here, too.';
 
 -- A line for each thing that pgAgent 4.2 knows nothing of; the first that holds is told.
 CREATE OR REPLACE FUNCTION pgagent.pga_job_gate(p_job pgagent.pga_job)
@@ -260,6 +320,13 @@ BEGIN
         FROM pgagent.pga_arming AS r;
         IF v_here AND v_known AND NOT v_restored THEN
             RETURN NULL;
+        ELSIF v_restored AND pgagent.pga_restorer() IS NOT NULL THEN
+            RETURN pgagent.pga_unarmed();
+        -- A catalogue without jobs has nothing that could be started twice, unless a dump
+        -- is about to bring them.
+        ELSIF NOT (v_here IS TRUE OR v_goes_on IS TRUE
+                   OR v_restored IS NOT TRUE AND NOT EXISTS (SELECT FROM pgagent.pga_job)) THEN
+            RETURN pgagent.pga_unarmed();
         END IF;
         IF i = 1 THEN
             LOCK TABLE pgagent.pga_arming IN SHARE ROW EXCLUSIVE MODE;
@@ -272,8 +339,7 @@ BEGIN
             armaddress = COALESCE(p_agent.jagaddress, armaddress),
             armstation = CASE WHEN pgagent.pga_is_private(p_agent.jagaddress) IS NOT NULL
                 THEN p_agent.jagstation ELSE armstation END;
-    ELSIF v_goes_on OR NOT EXISTS (SELECT FROM pgagent.pga_job) THEN
-        -- A catalogue without jobs has nothing that could be started twice.
+    ELSE
         PERFORM pgagent.pga_arming_write(p_agent);
         IF v_goes_on THEN
             v_note := format('the jobs go on in the place where they are armed, in another database: %s now, %s before',
@@ -282,15 +348,13 @@ BEGIN
             RAISE LOG 'pgagent: %', v_note;
             PERFORM set_config('pgagent.note'::text, v_note, false);
         END IF;
-    ELSE
-        RETURN pgagent.pga_unarmed();
     END IF;
     PERFORM pgagent.pga_arming_settle();
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_arming_judge(pgagent.pga_jobagent) IS
-'Why this agent, which registers, may not start jobs here; NULL if it may: then the place is completed, and if it was another database before, which was armed in the same place, this one is armed from now on, which the server''s log and the setting pgagent.note of this session say.';
+'Why this agent, which registers or was unarmed so far, may not start jobs here; NULL if it may: then the place is completed, and if it was another database before, which was armed in the same place, this one is armed from now on, which the server''s log and the setting pgagent.note of this session say.';
 
 CREATE OR REPLACE FUNCTION pgagent.arm()
 RETURNS text LANGUAGE plpgsql
@@ -346,6 +410,32 @@ CREATE TRIGGER pga_arming_trigger BEFORE INSERT ON pgagent.pga_arming
 COMMENT ON TRIGGER pga_arming_trigger ON pgagent.pga_arming IS
 'A row from a dump takes the place of the one that CREATE EXTENSION has written.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_arming_changed()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_unarmed CONSTANT text := pgagent.pga_unarmed();
+BEGIN
+    -- Those in the place where the jobs are armed arm them at their next sign of life.
+    IF has_table_privilege('pgagent.pga_jobagent', 'UPDATE') THEN
+        UPDATE pgagent.pga_jobagent AS a SET jagunarmed = v_unarmed WHERE a.jagunarmed IS DISTINCT FROM v_unarmed;
+        IF FOUND THEN
+            PERFORM pg_notify('pgagent', 'cancel');
+        END IF;
+    END IF;
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_arming_changed() IS
+'Trigger: judges all agents anew when it has changed where the jobs are armed, and has their runners show a sign of life.';
+
+DROP TRIGGER IF EXISTS pga_arming_changed ON pgagent.pga_arming;
+CREATE TRIGGER pga_arming_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgagent.pga_arming
+    FOR EACH STATEMENT EXECUTE FUNCTION pgagent.pga_arming_changed();
+COMMENT ON TRIGGER pga_arming_changed ON pgagent.pga_arming IS
+'Judges all agents anew.';
+
 -- To install arms; so does an update of a catalogue that has not known this yet, where those
 -- who could see jobs, or register, may go on doing so (meta/access.sql). A copy that is not armed stays so.
 DO $$
@@ -354,6 +444,9 @@ BEGIN
         INSERT INTO pgagent.pga_arming (armsystem, armdatabaseid, armtableid, armdatabase, armport)
         SELECT pgagent.pga_system_id(), d.oid, 'pgagent.pga_arming'::regclass::oid, d.datname, pgagent.pga_server_port()
         FROM pg_database AS d WHERE d.datname = current_database();
+        IF pgagent.pga_restoring() THEN
+            PERFORM pgagent.pga_restore_begin();
+        END IF;
     END IF;
 END;
 $$;

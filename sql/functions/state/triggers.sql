@@ -8,6 +8,9 @@ RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF current_setting('pgagent.restorer'::text, true) <> '' AND NOT pgagent.pga_restoring() THEN
+        PERFORM pgagent.pga_restore_end();
+    END IF;
     IF TG_OP = 'INSERT' THEN
         IF pgagent.pga_restoring() THEN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
@@ -361,11 +364,17 @@ BEGIN
          HAVING max(%2$I) > COALESCE(pg_sequence_last_value(%1$L::regclass), 0)',
         format('pgagent.%s_%s_seq', TG_TABLE_NAME, TG_ARGV[0]), TG_ARGV[0], TG_TABLE_NAME
     );
+    -- Single rows may come from a dump, too, beside jobs that are to go on.
+    IF TG_TABLE_NAME = 'pga_job' AND NOT EXISTS (
+        SELECT FROM pgagent.pga_job AS j WHERE j.xmin <> pg_current_xact_id()::xid
+    ) THEN
+        PERFORM pgagent.pga_restore_begin();
+    END IF;
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_restore_trigger() IS
-'Trigger: has the sequence of a restored table go on after its largest id; dumps of pgAgent 4.2 do not hold the sequences. Its argument is the column.';
+'Trigger: has the sequence of a restored table go on after its largest id; dumps of pgAgent 4.2 do not hold the sequences; and notes that jobs are being restored. Its argument is the column.';
 
 -- Made anew rather than replaced: PostgreSQL 13 has no CREATE OR REPLACE TRIGGER.
 DROP TRIGGER IF EXISTS pga_job_trigger ON pgagent.pga_job;

@@ -28,7 +28,7 @@ class Arming:
                 log.info("the jobs of %s have been armed", self._where)
                 notify(self.status)
             return before is not None
-        if time.monotonic() >= self._told_at + _PAUSE:
+        if unarmed != before or time.monotonic() >= self._told_at + _PAUSE:
             self._told_at = time.monotonic()
             log.warning("%s", unarmed)
             notify(self.status)

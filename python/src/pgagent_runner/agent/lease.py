@@ -13,6 +13,7 @@ from uuid import UUID
 from pgagent_runner.agent.fence import Fence
 from pgagent_runner.agent.waker import Waker
 from pgagent_runner.catalog import Registration
+from pgagent_runner.logs import log_in_time
 from pgagent_runner.model import Pulse
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.systemd import notify, watchdog_seconds
@@ -228,9 +229,9 @@ class Lease:
         self._is_refused = not self._is_refused
         if self._is_refused:
             text = "the lease could not be renewed, trying again: %s"
-            log.warning(text, pulse.refused)
+            log_in_time(log, logging.WARNING, text, pulse.refused)
         else:
-            log.info("the lease is renewed again")
+            log_in_time(log, logging.INFO, "the lease is renewed again")
 
     def _extend(self, began: float) -> None:
         """Let steps go on as long as a lease allows that was renewed after `began`."""
@@ -293,5 +294,5 @@ class Lease:
 
 def exit_at_once(reason: str) -> NoReturn:
     """End this process; others find its agent gone, and clear up."""
-    log.critical("%s; the runner ends", reason)
+    log_in_time(log, logging.CRITICAL, "%s; the runner ends", reason)
     os._exit(os.EX_SOFTWARE)

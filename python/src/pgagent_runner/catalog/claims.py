@@ -95,7 +95,7 @@ class Claims:
         self._has_ended = False
         self._session.add_notice_handler(self._hear)
         if self._patience:
-            await self._session.ask(_PATIENCE, [f"{self._patience * 1000:.0f}ms"])
+            await self._session.keep(_PATIENCE, [f"{self._patience * 1000:.0f}ms"])
 
     async def claim(
         self,

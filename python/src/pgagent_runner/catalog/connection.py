@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg import pq
 from psycopg.abc import Buffer, Params, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -83,6 +84,22 @@ _DEFAULTS = {
     "tcp_user_timeout": 5000,
 }
 
+# Whatever triggers of users have set in it; what is listened to stays.
+_RESET: LiteralString = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
+_POISON: LiteralString = """
+    SELECT current_user::text,
+           pg_catalog.current_setting('default_transaction_read_only'::text),
+           pg_catalog.current_setting('statement_timeout'::text),
+           pg_catalog.current_setting('lock_timeout'::text)
+"""
+# What becomes of a statement of ours if they have.
+_POISONED = (
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+)
+
 _TAKE_ANY_BYTES: LiteralString = "SET client_encoding = 'SQL_ASCII'"
 _LONGEST_TOLD = 32_768  # characters of an error
 _SLOWEST = 50_000  # characters a second that every network carries
@@ -100,6 +117,19 @@ class Connection(psycopg.AsyncConnection[Row]):
     _rows = 0
     _rows_of_plans = 100
     _asked: float | None = None
+    _lock_timeout = 0.0
+    _kept: tuple[tuple[LiteralString, Params], ...] = ()
+    _is_suspect = False
+
+    async def set_up(self, lock_timeout: float) -> None:
+        """Make the settings that it needs; raises psycopg's errors."""
+        self._lock_timeout = lock_timeout
+        await self._make_settings()
+
+    async def keep(self, query: LiteralString, parameters: Params) -> None:
+        """Make a further setting, now and whenever settings are made again."""
+        await self.ask(query, parameters)
+        self._kept += ((query, parameters),)
 
     def note_rows(self, count: int) -> None:
         """Note how many rows it has added to the log."""
@@ -122,13 +152,50 @@ class Connection(psycopg.AsyncConnection[Row]):
         """Execute a statement; raises `CatalogError` and its kinds.
 
         So many characters take their time on a slow network before it can be answered.
+
+        Triggers of users may set something for all of a session. So after a refusal
+        the settings are made again, and if one of them was the reason, the statement,
+        of which nothing is left, is repeated.
         """
         self._asked = time.monotonic() + characters / _SLOWEST
         try:
             with translated_errors(self):
+                if self._is_suspect:
+                    await self._renew_settings()
+                try:
+                    return await self.execute(query, parameters or None)
+                except psycopg.Error as e:
+                    self._is_suspect = not (e.sqlstate or "").startswith("PGA")
+                    if not isinstance(e, _POISONED) or not await self._heals():
+                        raise
                 return await self.execute(query, parameters or None)
         finally:
             self._asked = None
+
+    async def _heals(self) -> bool:
+        """Make the settings again; tell whether they were not what they should be."""
+        if not self._is_idle:
+            return False
+        before = await (await self.execute(_POISON)).fetchone()
+        await self._renew_settings()
+        return before != await (await self.execute(_POISON)).fetchone()
+
+    async def _renew_settings(self) -> None:
+        if self._is_idle:
+            await self.execute(_RESET)
+            await self._make_settings()
+            self._is_suspect = False
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.info.transaction_status is pq.TransactionStatus.IDLE
+
+    async def _make_settings(self) -> None:
+        await self.execute(_SETTINGS, [f"{self._lock_timeout * 1000:.0f}ms"])
+        if _knows_no_encoding(self):
+            await self.execute(_TAKE_ANY_BYTES)
+        for query, parameters in self._kept:
+            await self.execute(query, parameters)
 
     def break_off_silent(self, seconds: float) -> bool:
         """Break off if it has waited for an answer for so long; tell whether it has."""
@@ -217,10 +284,23 @@ def connect(conninfo: str, lock_timeout: float = 0) -> BlockingConnection:
             merge_conninfo(conninfo, _DEFAULTS), autocommit=True, client_encoding="UTF8"
         )
         with _in_time(session):
-            session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-            if _knows_no_encoding(session):
-                session.execute(_TAKE_ANY_BYTES)
+            _make_settings(session, lock_timeout)
     return session
+
+
+def renew_settings(session: BlockingConnection, lock_timeout: float = 0) -> None:
+    """Make all settings again, which triggers of users may have changed.
+
+    Raises psycopg's errors.
+    """
+    session.execute(_RESET)
+    _make_settings(session, lock_timeout)
+
+
+def _make_settings(session: BlockingConnection, lock_timeout: float) -> None:
+    session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
+    if _knows_no_encoding(session):
+        session.execute(_TAKE_ANY_BYTES)
 
 
 async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
@@ -232,9 +312,7 @@ async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
         try:
             await session.set_autocommit(True)
             async with asyncio.timeout(_SET_UP_TIME):
-                await session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-                if _knows_no_encoding(session):
-                    await session.execute(_TAKE_ANY_BYTES)
+                await session.set_up(lock_timeout)
         except TimeoutError:
             pgconn.finish()
             raise CatalogLostError(_NO_ANSWER) from None

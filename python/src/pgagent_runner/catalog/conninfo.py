@@ -1,7 +1,11 @@
-"""Connection strings that hold secrets."""
+"""Connection strings that hold secrets, or what no connection can have."""
+
+import os
+import re
 
 from psycopg import OperationalError
-from psycopg.pq import Conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo, PGconn
 
 from pgagent_runner.configuration import Configuration
 
@@ -23,3 +27,53 @@ def refuse_readable_secret(configuration: Configuration) -> None:
     conninfo = configuration.table("run").get("conninfo")
     if isinstance(conninfo, str) and has_secret(conninfo):
         configuration.keep_secret("[run] conninfo has a password")
+
+
+# What libpq says of values before it looks for a server.
+_MALFORMED = re.compile(
+    r"invalid (?:port number|integer value|\S+ value)|could not match \d+"
+)
+_NOWHERE = "/nowhere/pgagent"  # a socket's directory that is not there
+_OFF = ("", "0", "f", "false", "n", "no", "off")
+
+
+def refuse_malformed(conninfo: str) -> None:
+    """Raise ValueError with the reason if no server could be reached with this.
+
+    libpq itself is asked, variables of the environment included; no server is.
+    """
+    parameters = conninfo_to_dict(conninfo)
+    replication = str(parameters.get("replication") or "")
+    if replication.lower() not in _OFF:
+        raise ValueError(
+            f"replication={replication} opens a session for replication, in which no"
+            " job could run: leave it out"
+        )
+    timeout = parameters.get("connect_timeout") or os.environ.get("PGCONNECT_TIMEOUT")
+    if timeout and not re.fullmatch(r"\s*[+-]?\d+\s*", str(timeout)):
+        raise ValueError(
+            f'the value "{timeout}" of connect_timeout is no number of seconds'
+            " (PGCONNECT_TIMEOUT, if the connection string has none)"
+        )
+    if not parameters.get("service"):
+        _ask_libpq(parameters)
+
+
+def _ask_libpq(parameters: dict[str, str | int | None]) -> None:
+    hosts = str(
+        parameters.get("hostaddr")
+        or parameters.get("host")
+        or os.environ.get("PGHOSTADDR")
+        or os.environ.get("PGHOST")
+        or ""
+    )
+    nowhere = ",".join([_NOWHERE] * (hosts.count(",") + 1))
+    asked = make_conninfo("", **(parameters | {"host": nowhere, "hostaddr": ""}))
+    connection = PGconn.connect_start(asked.encode())
+    told = connection.get_error_message().strip()
+    connection.finish()
+    # A part of a password that holds an @ may have been taken for the port.
+    if _MALFORMED.match(told) and "@" not in told:
+        is_port = '"port"' in told or "port number" in told
+        variable = " (PGPORT, if the connection string has none)" if is_port else ""
+        raise ValueError(told + variable)

@@ -4,7 +4,9 @@ Nothing here writes. `of_refusal` reads what libpq says of a connection that can
 had, `Probes` asks the session in which an agent is to register, or could not.
 """
 
+import os
 import re
+import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -118,6 +120,13 @@ _REFUSALS = (
         " ignore it (ignore_startup_parameters)",
     ),
     _refusal(
+        "setting",
+        "invalid value for parameter|unrecognized configuration parameter"
+        "|permission denied to set parameter",
+        "options= or a variable (PGOPTIONS, PGTZ, PGDATESTYLE) asks for it: correct it,"
+        " or leave it out",
+    ),
+    _refusal(
         "service",
         "definition of service .* not found|service file .* not found"
         "|syntax error in service file",
@@ -182,6 +191,7 @@ def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
     user = parameters.get("user") or (known.get("user") or b"").decode()
     dbname = parameters.get("dbname") or (known.get("dbname") or b"").decode() or user
     reason = _in_one_line(reason.removeprefix("connection failed: "))
+    reason = reason or _why_nothing_is_said()
     cause = next((r for r in _REFUSALS if r.text.search(reason)), None)
     where = f'database "{dbname}"'
     if parameters.get("service"):
@@ -191,6 +201,21 @@ def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
         return RefusedError(told)
     told = f"{told}; {cause.remedy.format(user=user, dbname=dbname)}"
     return RefusedError(told) if cause.is_answered else CatalogLostError(told)
+
+
+def _why_nothing_is_said() -> str:
+    """Return what keeps libpq from saying anything: no descriptor may be left."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as e:
+        told = e.strerror
+    else:
+        told = "libpq gives no reason"
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (
+        f"{told}; a process may have {limit} files and connections open: if that is"
+        " too few, raise it (ulimit -n, systemd's LimitNOFILE=)"
+    )
 
 
 # The objects that a runner needs beside all functions that are not everybody's: see
@@ -303,6 +328,8 @@ class Probes:
             return None
         grants = [row[0] for row in rows]
         user = self._session.info.user
+        if problem := self._role(user):
+            return problem
         named = "; ".join(
             f'GRANT {grant} TO "{user}"' for grant in grants[:_MOST_NAMED]
         )
@@ -313,6 +340,22 @@ class Probes:
             f'permission denied: the role "{user}" lacks what a runner needs',
             f"{named}{f'; and {more} more' if more > 0 else ''}; or all at once:"
             f" SELECT pgagent.grant_access('runner', '{literal}')",
+        )
+
+    def _role(self, login: str) -> Problem | None:
+        """Tell whether the session acts as another role than its login."""
+        row = self._session.execute("SELECT current_user::text").fetchone()
+        user = row[0] if row else login
+        if user == login:
+            return None
+        dbname = self._session.info.dbname
+        return Problem(
+            "role",
+            f'permission denied: the role "{login}" acts as "{user}", which a setting'
+            " of role says, and that lacks what a runner needs",
+            "leave it out where it comes from (options=, PGOPTIONS, ALTER ROLE"
+            f' "{login}" RESET role, ALTER DATABASE "{dbname}" RESET role), or grant'
+            f' "{user}" what docs/security.md lists',
         )
 
     def catalogue(self) -> Problem | None:

@@ -15,6 +15,7 @@ from pgagent_runner.catalog.connection import (
     connect,
     merge_conninfo,
     parse_conninfo,
+    renew_settings,
     translated_errors,
 )
 from pgagent_runner.catalog.errors import (
@@ -67,6 +68,8 @@ class Registration:
         self._conninfo = conninfo
         self._station = station
         self._lease = lease
+        # Whether triggers of users may have set something for all of the session.
+        self._is_suspect = False
         self._connection = connect(conninfo, lock_timeout=lease / 4)
 
     def register(
@@ -108,14 +111,14 @@ class Registration:
                    NULLIF(pg_catalog.current_setting('pgagent.note'::text, true), '')
             FROM pgagent.pga_jobagent AS a WHERE a.jagpid = %s::integer
         """
-        row = self._call(judged, self._agent_id)[0]
+        rows = self._call(judged, self._agent_id)
+        if not rows:  # since then
+            raise NotRegisteredError(f"{self._database}: the agent's row is gone")
+        row = rows[0]
         self._unarmed: str | None = row[0]
         self._notes: list[str] = [text for text in (armed, row[1]) if text]
         self._agents: int = self._call(alive)[0][0]
-        self._take_at_most(
-            max(_LOCK * self._lease, _LEAST_LOCK),
-            max(_STATEMENT * self._lease, _LEAST_STATEMENT),
-        )
+        self._limit_heartbeats()
 
     def __enter__(self) -> Self:
         """Return this session."""
@@ -181,13 +184,20 @@ class Registration:
         """
         asked = _now()
         try:
-            return self._heartbeat(run_ids, self._lease)
+            if self._is_suspect:
+                self._renew_settings()
+            pulse = self._heartbeat(run_ids, self._lease)
         except (CatalogLostError, NotRegisteredError):
             raise
         except LockedError as e:
+            self._is_suspect = True
             return Pulse(asked, _now(), str(e))
         except CatalogError as e:
             refused = str(e)
+        else:
+            self._is_suspect = pulse.refused is not None
+            return pulse
+        self._is_suspect = True
         asked = _now()
         try:
             return self._heartbeat(run_ids, None)._replace(refused=refused)
@@ -251,6 +261,19 @@ class Registration:
         info = self._connection.info
         address, _, _ = info.hostaddr.partition("%")  # the zone is this host's own
         self._call(query, address, str(info.port))
+
+    def _renew_settings(self) -> None:
+        """Make all settings again, which a trigger of somebody may have changed."""
+        with translated_errors(self._connection):
+            renew_settings(self._connection)
+        self._tell_place()
+        self._limit_heartbeats()
+
+    def _limit_heartbeats(self) -> None:
+        self._take_at_most(
+            max(_LOCK * self._lease, _LEAST_LOCK),
+            max(_STATEMENT * self._lease, _LEAST_STATEMENT),
+        )
 
     def _take_at_most(self, lock: float, statement: float) -> None:
         """Have statements wait for locks, and take in all, so many seconds at most."""

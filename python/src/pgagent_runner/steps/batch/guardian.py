@@ -14,11 +14,12 @@ It is three kinds of processes, all in one session, in which no script ever is:
   directory of the script is removed.
 - The *keeper* is the nursery's parent, and only waits.
 
-What a guardian that was killed leaves behind falls to the nursery, or to the keeper if
-there is no nursery any more; both kill whatever is not of their session. Where the
-runner has a cgroup to itself (systemd: Delegate=yes), each guardian has one below it,
-together with its script, and everything can be killed at once. On other systems than
-Linux only the process group of the script is killed.
+A guardian that is stopped for a second, which a script can do, is killed by the
+nursery, and that by the keeper. What a guardian that was killed leaves behind falls to
+the nursery, or to the keeper if there is no nursery any more; both kill whatever is not
+of their session. Where the runner has a cgroup to itself (systemd: Delegate=yes), each
+guardian has one below it, together with its script, and everything can be killed at
+once. On other systems than Linux only the process group of the script is killed.
 
 A script may be another user's. Then the guardian stays the runner's, and out of the
 reach of the script; what it does to the script's files it does with that user's rights,
@@ -74,6 +75,7 @@ _CHANNEL = 3  # the nursery's socket
 
 _KILL_TIME = 2.0  # seconds to go on killing what is there
 _PARTING_TIME = 0.1  # seconds for processes to end that have closed their output
+_STOPPED_TIME = 1.0  # seconds that a guardian may be stopped
 _TICK = 0.02  # seconds; a process group, unlike a child, ends silently
 _FOR_EVER = 1e9  # seconds
 _BECOMING_TIME = 10.0  # seconds for a child to become somebody else, and a program
@@ -398,14 +400,16 @@ class _Nursery:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(child_ended, select.POLLIN)
+        stopped: dict[int, float] = {}
         while True:
-            for descriptor, _ in poll.poll():
+            for descriptor, _ in poll.poll(_TICK * 1000 if stopped else None):
                 if descriptor == child_ended:
                     os.read(child_ended, 512)
                 elif not self._fork_guardian():
-                    _outlive_children(self._cgroup, adopted=False)
-            while _bury(self._cgroup, os.WNOHANG):
+                    _outlive_children(self._cgroup, stopped, adopted=False)
+            while _bury(self._cgroup, os.WNOHANG | os.WUNTRACED, stopped):
                 _kill_strangers()
+            _kill_stopped(stopped)
 
     def _fork_guardian(self) -> bool:
         """Fork a guardian, if the runner is there to ask for one."""
@@ -440,12 +444,15 @@ def _script_in(directory: str) -> str:
 
 
 def _remove_tree(directory: str) -> None:
-    """Remove whatever can be removed, and follow no link (shutil costs memory)."""
-    with suppress(OSError):
+    """Remove whatever can be removed, and follow no link (shutil costs memory).
+
+    There may be nothing, or folders in folders without end.
+    """
+    with suppress(OSError, RecursionError):
         _empty(directory)
         os.rmdir(directory)  # noqa: PTH106
         return
-    with suppress(OSError):  # it is gone, or locked
+    with suppress(OSError, RecursionError):  # it is gone, or locked
         _unlock(directory)
         _empty(directory)
         os.rmdir(directory)  # noqa: PTH106
@@ -668,33 +675,55 @@ def _candidates(program: bytes, environment: dict[bytes, bytes]) -> list[bytes]:
     return [os.path.join(folder, program) for folder in path.split(b":")]  # noqa: PTH118
 
 
-def _outlive_children(cgroup: str = "", *, adopted: bool = True) -> NoReturn:
+def _outlive_children(
+    cgroup: str = "", stopped: dict[int, float] | None = None, *, adopted: bool = True
+) -> NoReturn:
     """Wait until no child is left, and go.
 
-    Adopted children, those from other sessions, are left alone or killed.
+    Adopted children, those from other sessions, are left alone or killed; and so are
+    the others if they are `stopped`, some since before.
     """
-    while _bury(cgroup):
+    options = 0 if adopted else os.WUNTRACED
+    stopped = {} if stopped is None else stopped
+    while _bury(cgroup, options | (os.WNOHANG if stopped else 0), stopped) or stopped:
         if not adopted:
             _kill_strangers()
+        if stopped:
+            time.sleep(_TICK)
+            _kill_stopped(stopped)
     _remove_empty_cgroups(cgroup)
     os._exit(0)
 
 
-def _bury(cgroup: str, options: int = 0) -> bool:
+def _bury(cgroup: str, options: int, stopped: dict[int, float]) -> bool:
     """Bury a child that has ended; tell whether there was one.
 
-    If it was a guardian with a cgroup, nothing is left in there.
+    If it was a guardian with a cgroup, nothing is left in there. With WUNTRACED, one
+    that somebody has stopped is noted instead.
     """
     try:
-        pid, _ = os.waitpid(-1, options)
+        pid, status = os.waitpid(-1, options)
     except ChildProcessError:
         return False
+    if pid and os.WIFSTOPPED(status):
+        stopped[pid] = _now()
+        return True
+    stopped.pop(pid, None)
     if pid and cgroup:
         own = _cgroup_of(cgroup, pid)
         if os.path.isdir(own):  # noqa: PTH112
             _kill_cgroup(own)
             _remove_cgroup(own)
     return pid != 0
+
+
+def _kill_stopped(stopped: dict[int, float]) -> None:
+    """Kill the children that have been stopped for some time: they guard nothing."""
+    for pid, since in list(stopped.items()):
+        if _now() - since >= _STOPPED_TIME:
+            del stopped[pid]
+            if _stat(str(pid))[:1] == [b"T"]:
+                _kill(pid)
 
 
 def _kill_strangers() -> None:
