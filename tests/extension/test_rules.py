@@ -141,7 +141,6 @@ FOR_EVERYBODY = {
     "pga_refuse",
     "pga_refuse_row",
     "pga_refuse_schedule",
-    "pga_refuse_username",
     "pga_restore_begin",
     "pga_restore_end",
     "pga_restorer",
