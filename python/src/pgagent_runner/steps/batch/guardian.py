@@ -723,7 +723,8 @@ def _kill_stopped(stopped: dict[int, float]) -> None:
         if _now() - since >= _STOPPED_TIME:
             del stopped[pid]
             if _stat(str(pid))[:1] == [b"T"]:
-                _kill(pid)
+                with suppress(OSError):
+                    _send(pid, signal.SIGKILL)
 
 
 def _kill_strangers() -> None:
