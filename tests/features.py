@@ -1,7 +1,7 @@
 """What a test may need that not every machine has: `@pytest.mark.needs("plpython")`.
 
 Where it is missing the test is skipped, but fails where everything has to be there
-(CI=true), unless only newer servers have it. `make matrix` sees to it that each test runs
+(CI=true), unless only newer servers or machines have it. `make matrix` sees to it that each test runs
 with some server.
 """
 
@@ -24,13 +24,14 @@ from support import PEERS
 class Feature:
     """What it is, how it is found, and the fixtures that their tests need it for.
 
-    newer: it comes with a newer server than others are, and can't be fetched for those.
+    given: it comes with a newer server than others are, or with the machine, and can't be
+    fetched where it is not.
     """
 
     meaning: str
     is_there: Callable[[Cluster], bool]
     fixtures: frozenset[str] = frozenset()
-    newer: bool = False
+    given: bool = False
 
 
 def _accepts(command: str) -> Callable[[Cluster], bool]:
@@ -126,7 +127,7 @@ FEATURES = {
     "infinite_intervals": Feature(
         "spans of time without an end: PostgreSQL 17 or later",
         _accepts("SELECT interval 'infinity'"),
-        newer=True,
+        given=True,
     ),
     "other_users": Feature(
         "root, who may start scripts as other users, and a Python that those can use",
@@ -134,7 +135,7 @@ FEATURES = {
     ),
     "openssl": Feature("the program that makes certificates", _program("openssl")),
     "systemd_analyze": Feature(
-        "the program that reads unit files", _program("systemd-analyze")
+        "the program that reads unit files", _program("systemd-analyze"), given=True
     ),
 }
 
@@ -167,7 +168,7 @@ def needs_of(item: pytest.Item) -> Iterator[str]:
 def lack(name: str) -> NoReturn:
     """Skip the test for want of a feature, or fail it where nothing may be missing."""
     reason = f"needs {name}: {FEATURES[name].meaning}"
-    if os.environ.get("CI") == "true" and not FEATURES[name].newer:
+    if os.environ.get("CI") == "true" and not FEATURES[name].given:
         missing = PEERS / "missing"
         names = missing.read_text().split() if missing.exists() else ["anything yet"]
         fetched = f"; dev/peers could not fetch {', '.join(names)}" if names else ""

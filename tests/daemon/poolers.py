@@ -6,13 +6,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Self
 
 from cluster import Cluster, server_user
 from psycopg.conninfo import make_conninfo
-from support import PEERS, peer
+from support import PEERS, peer, poll
 
 _START_SECONDS = 10.0
 
@@ -82,16 +81,15 @@ class Pooler:
         raise NotImplementedError
 
     def _wait_for_start(self) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self._process.poll() is None, self.log
-                assert time.monotonic() < deadline, self.log
-                time.sleep(0.01)
-            else:
-                return
+        poll(self._listens, _START_SECONDS, "the pooler to listen")
+
+    def _listens(self) -> bool:
+        assert self._process.poll() is None, self.log
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def _stop(self) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)

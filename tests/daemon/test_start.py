@@ -1,6 +1,8 @@
 """Mistakes at the start are told as such: where, why, and what puts it right, in a line."""
 
+import os
 import re
+import resource
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -314,13 +316,25 @@ def test_a_setting_that_the_server_does_not_take_is_told(dsn):
     assert "PGTZ, PGDATESTYLE) asks for it: correct it" in told
 
 
-def test_a_lack_of_descriptors_is_told(dsn, monkeypatch):
-    def fail(*_, **__):
-        raise psycopg.OperationalError("connection failed: ")
+@contextmanager
+def no_descriptor_left():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)  # the lowest one
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield free
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
-    monkeypatch.setattr(psycopg.Connection, "connect", fail)
-    told = refusal(dsn)
-    assert "files and connections open: if that is too few, raise it (ulimit -n" in told
+
+def test_a_lack_of_descriptors_is_told(dsn):
+    with no_descriptor_left() as limit:
+        told = refusal(dsn)
+    assert told.endswith(
+        f"Too many open files; a process may have {limit} files and connections open:"
+        " if that is too few, raise it (ulimit -n, systemd's LimitNOFILE=)"
+    )
 
 
 LEAVES_OUT = """

@@ -7,9 +7,10 @@ the jobs that are in cron.job then.
 """
 
 import os
+import signal
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 import psycopg
@@ -113,6 +114,31 @@ class Server:
         self.conn.execute("SELECT cron.schedule(%s, '* * * * *', %s)", [name, command])
 
 
+IDLE = """
+    SELECT min(pid) FROM pg_stat_activity
+    WHERE backend_type = 'pg_cron launcher' AND wait_event = 'Extension' AND backend_xmin IS NULL"""
+
+
+@contextmanager
+def launcher_stopped(server):
+    """Have pg_cron's launcher do nothing: one that is ended may be started anew."""
+
+    def stop():
+        if (pid := server.ask(IDLE)) is None:
+            return None
+        os.kill(pid, signal.SIGSTOP)
+        if server.ask(IDLE) == pid:
+            return pid
+        os.kill(pid, signal.SIGCONT)
+        return None
+
+    pid = poll(stop)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture(scope="module")
 def both():
     """A server with pg_cron, whose launcher is stopped but for the real thing."""
@@ -124,17 +150,9 @@ def both():
         server = Server(cluster, clock)
         with closing(server.conn):
             server.conn.execute("CREATE EXTENSION pg_cron")
-            if not IS_REAL:
-                launchers = (
-                    "FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher'"
-                )
-                # One that is only beginning would be started anew.
-                begun = f"SELECT count(*) {launchers} AND state = 'idle'"
-                poll(lambda: server.ask(begun) == 1)
-                server.conn.execute(f"SELECT pg_terminate_backend(pid) {launchers}")
-                poll(lambda: server.ask(f"SELECT count(*) {launchers}") == 0)
             server.conn.execute(RAN)
-            yield server
+            with nullcontext() if IS_REAL else launcher_stopped(server):
+                yield server
 
 
 @pytest.fixture

@@ -668,7 +668,8 @@ async def test_a_script_can_be_killed_by_another_thread(nursery, leash):
     await until(leash.is_held)
     thread = threading.Thread(target=scripts[0].kill)
     thread.start()
-    with pytest.raises(StepError, match="guardian has ended"):
+    # The guardian may just have time to tell how the script has ended.
+    with pytest.raises(StepError, match=r"guardian has ended|killed by signal 9"):
         await task
     thread.join()
     await until(lambda: not leash.is_held())

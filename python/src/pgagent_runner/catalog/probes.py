@@ -191,7 +191,8 @@ def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
     user = parameters.get("user") or (known.get("user") or b"").decode()
     dbname = parameters.get("dbname") or (known.get("dbname") or b"").decode() or user
     reason = _in_one_line(reason.removeprefix("connection failed: "))
-    reason = reason or _why_nothing_is_said()
+    if not reason or reason.endswith(_NO_REASON):
+        reason = _why_nothing_is_said()
     cause = next((r for r in _REFUSALS if r.text.search(reason)), None)
     where = f'database "{dbname}"'
     if parameters.get("service"):
@@ -201,6 +202,9 @@ def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
         return RefusedError(told)
     told = f"{told}; {cause.remedy.format(user=user, dbname=dbname)}"
     return RefusedError(told) if cause.is_answered else CatalogLostError(told)
+
+
+_NO_REASON = "no error details available"  # psycopg, where libpq gives none
 
 
 def _why_nothing_is_said() -> str:
