@@ -129,6 +129,10 @@ def salvage_run(conn, agent, status, guard=""):
     agent.execute(
         "SELECT pgagent.pga_run_salvage(pg_backend_pid(), %s)", [json.dumps(entry)]
     )
+    # Another minute may begin meanwhile, and make this job due beside the next one.
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = %s", [job_id]
+    )
 
 
 def release_one_that_is_gone(conn, agent):
