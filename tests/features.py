@@ -122,7 +122,7 @@ FEATURES = {
     "grant_options": Feature(
         "a server that grants memberships with options, from PostgreSQL 16 on",
         _accepts("CREATE ROLE a; CREATE ROLE b; GRANT a TO b WITH SET FALSE"),
-        newer=True,
+        given=True,
     ),
     "infinite_intervals": Feature(
         "spans of time without an end: PostgreSQL 17 or later",
