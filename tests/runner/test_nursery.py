@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -450,6 +451,27 @@ def test_a_nursery_that_can_not_start_fails_the_step(monkeypatch, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(1)")
     monkeypatch.setattr(nursery_module, "_PROGRAM", broken)
+
+    @with_nursery
+    async def test(nursery):
+        with pytest.raises(StepError, match="no guardian for the script"):
+            await execute(nursery, "true")
+
+    test()
+
+
+def test_a_nursery_that_ends_before_it_is_asked_fails_the_step(monkeypatch, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit(1)")
+    monkeypatch.setattr(nursery_module, "_PROGRAM", broken)
+    start = nursery_module._start
+
+    def start_and_let_it_end():
+        channel = start()
+        select.select([channel], [], [], 10)
+        return channel
+
+    monkeypatch.setattr(nursery_module, "_start", start_and_let_it_end)
 
     @with_nursery
     async def test(nursery):
