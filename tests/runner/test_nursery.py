@@ -464,7 +464,7 @@ def test_a_nursery_that_ends_before_it_is_asked_fails_the_step(monkeypatch, tmp_
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(1)")
     monkeypatch.setattr(nursery_module, "_PROGRAM", broken)
-    start = nursery_module._start
+    start = vars(nursery_module)["_start"]
 
     def start_and_let_it_end():
         channel = start()
