@@ -104,8 +104,9 @@ def test_an_agent_whose_statements_others_may_not_see_is_told_so(conn, dsn, agen
     assert heartbeat(agent)["seen"]
     conn.execute("CREATE ROLE bob LOGIN SUPERUSER; CREATE ROLE eve LOGIN")
     try:
-        conn.execute("GRANT pg_write_all_data, pg_read_all_data TO eve")
         conn.execute("GRANT USAGE ON SCHEMA pgagent TO eve")
+        conn.execute("GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO eve")
+        conn.execute("GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO eve")
         conn.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO eve")
         with psycopg.connect(dsn, user="bob", autocommit=True) as bob:
             register(bob)
