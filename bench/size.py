@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from statistics import median, quantiles
 from typing import Self
@@ -15,6 +16,11 @@ from server import DATABASE, Bench
 
 DELAYED_JOBS = 100
 CLAIM_AT_ONCE = 16
+# What the runner does without: see pgagent_runner/catalog/connection.py.
+PLANNING = [
+    *("enable_seqscan", "enable_bitmapscan", "enable_sort"),
+    *("enable_hashjoin", "enable_mergejoin", "jit"),
+]
 JOBS_AT_ONCE = 500  # of retention, as the runner does it
 RUNS_AT_ONCE = 500
 
@@ -83,6 +89,8 @@ def size(bench: Bench) -> Figures:
     bench.conn.execute("CHECKPOINT")  # what was loaded is not to be written meanwhile
     at_size = f"{jobs:,} jobs, {rows:,} runs logged"
     note(f"claim, {at_size}, p99, ms", [p99(claims(bench))])
+    with isolated(bench):
+        note(f"claim, {at_size}, isolated and owned, p99, ms", [p99(claims(bench))])
     for name, query in QUERIES.items():
         times = [milliseconds(partial(fetch, bench, query)) for _ in range(10)]
         note(f"{name}, {at_size}, ms", times)
@@ -155,16 +163,46 @@ def claims(bench: Bench) -> list[float]:
         " VALUES (pg_backend_pid(), 'claims') RETURNING jagpid"
     )
     query = f"SELECT * FROM pgagent.pga_run_claim({agent}, {CLAIM_AT_ONCE}, 60)"
-    bench.conn.execute("SET enable_seqscan = off")  # as the runner does
+    for name in PLANNING:
+        bench.conn.execute(f"SET {name} = off")
     times = []
     for _ in range(200):
         with bench.conn.transaction(force_rollback=True):
             times.append(milliseconds(lambda: fetch(bench, query)))
-    bench.conn.execute("RESET enable_seqscan; DELETE FROM pgagent.pga_jobagent")
+    for name in PLANNING:
+        bench.conn.execute(f"RESET {name}")
+    bench.conn.execute("DELETE FROM pgagent.pga_jobagent")
     bench.conn.execute(
         "UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid <= 100"
     )
     return times
+
+
+@contextmanager
+def isolated(bench: Bench) -> Iterator[None]:
+    """Have jobs of a team in an isolated catalogue, and be a runner's login."""
+    bench.conn.execute("CREATE ROLE team; CREATE ROLE runner LOGIN")
+    _own(bench, "'team'")
+    bench.conn.execute(
+        "SELECT pgagent.allow_run_as('team');"
+        " SELECT pgagent.grant_access('runner', to_role => 'runner');"
+        " SELECT pgagent.isolate();"
+        " SET SESSION AUTHORIZATION runner"
+    )
+    yield
+    bench.conn.execute("RESET SESSION AUTHORIZATION; SELECT pgagent.isolate(false)")
+    _own(bench, "NULL")
+
+
+def _own(bench: Bench, owner: str) -> None:
+    """Give all jobs to a role, without the checks and the history of that."""
+    bench.conn.execute(
+        "SET session_replication_role = replica;"
+        f" UPDATE pgagent.pga_job SET jobowner = {owner},"
+        f" jobownerid = {owner}::regrole;"
+        " RESET session_replication_role"
+    )
+    bench.conn.execute("VACUUM FULL ANALYZE pgagent.pga_job")
 
 
 def delays(bench: Bench, seconds: int) -> list[float]:
