@@ -133,10 +133,14 @@ $(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: s
 $(CATALOGUE)/obstacles.sql: $(OBSTACLES)
 	@cp $< $@
 
+# What reads a crontab is the runner's (`pgagent import crontab`), too.
+PYTHON_PARTS = $(wildcard sql/plpython/*.py) \
+	python/src/pgagent_runner/verbs/imports/crontab_lines.py
+
 # A line "-- include NAME.py" stands for that file.
-$(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
+$(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(PYTHON_PARTS)
 	@cat $(filter %.sql,$^) | awk '/^-- include / \
-		{ file = "sql/plpython/" $$3; while ((getline line < file) > 0) print line; \
+		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) print line; \
 		  close(file); next } { print }' >$@
 
 $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
@@ -145,10 +149,10 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 		$< >$@
 
 # For mypy: a body as one module, with all names that its files take from each other.
-$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(wildcard sql/plpython/*.py)
+$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(PYTHON_PARTS)
 	@mkdir -p $(@D)
 	@echo "import plpy" >$@
-	@sed -n 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
 
 extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
