@@ -68,7 +68,8 @@ def result_of(found: "Entry | Variable | Unreadable") -> "Entry | Other":
     elif isinstance(found, Variable):
         result = describe_variable(found.name)
     else:
-        result = "problem: can't be read: five fields, or @daily, and a command are wanted"
+        wanted = "five fields, or @daily, and a command are wanted"
+        result = f"problem: can't be read: {wanted}"
     return Other(found.line, found.text, result)
 
 

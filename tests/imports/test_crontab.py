@@ -4,7 +4,6 @@ import subprocess
 import tomllib
 
 import pytest
-from pgagent_runner.verbs.imports import crontab
 
 CRONTAB = r"""# every night
 SHELL=/bin/sh
@@ -50,10 +49,16 @@ def test_each_line_becomes_a_job_and_each_difference_is_said(import_, file):
         ("@daily", "Europe/Berlin"),
         ("@reboot", None),
     ]
-    for note in ("jobs line 3: MAILTO = root", "jobs line 6: CRON_TZ", "jobs line 8: @re"):
+    for note in (
+        "jobs line 3: MAILTO = root",
+        "jobs line 6: CRON_TZ",
+        "jobs line 8: @re",
+    ):
         assert note in done.err
     script = jobs["jobs line 5"]["steps"][0]["command"]
-    run = subprocess.run(["/bin/sh"], input=script, capture_output=True, text=True)
+    run = subprocess.run(
+        ["/bin/sh"], check=True, input=script, capture_output=True, text=True
+    )
     assert run.stdout == "it's 50%\nfirst\nsecond\n"
 
 
@@ -66,9 +71,7 @@ def test_both_importers_of_crontabs_make_the_same_jobs(import_, file, conn):
         " FROM pgagent.pga_job JOIN pgagent.pga_jobstep ON jstjobid = jobid"
         " JOIN pgagent.pga_schedule AS s ON jscjobid = jobid ORDER BY jobid"
     )
-    conn.execute(
-        "SELECT pgagent.import_crontab(%s, false, 'UTC', 'jobs')", [CRONTAB]
-    )
+    conn.execute("SELECT pgagent.import_crontab(%s, false, 'UTC', 'jobs')", [CRONTAB])
     expected = conn.execute(made).fetchall()
     conn.execute("DELETE FROM pgagent.pga_job")
 
@@ -165,23 +168,3 @@ def test_what_cannot_be_read_is_told(import_, tmp_path):
     assert done.status == 1
     assert "none" in done.err
     assert "No such file" in done.err
-
-
-@pytest.mark.parametrize(
-    ("variable", "link", "text", "zone"),
-    [
-        ("Europe/Paris", None, None, "Europe/Paris"),
-        (":UTC", None, None, "UTC"),
-        ("", "/usr/share/zoneinfo/Asia/Tokyo", None, "Asia/Tokyo"),
-        ("", None, "Asia/Tokyo\n", "Asia/Tokyo"),
-        ("", None, None, None),
-    ],
-)
-def test_times_are_those_of_this_machine(monkeypatch, tmp_path, variable, link, text, zone):
-    monkeypatch.setenv("TZ", variable)
-    monkeypatch.setattr(crontab, "ETC", tmp_path)
-    if link:
-        (tmp_path / "localtime").symlink_to(link)
-    if text:
-        (tmp_path / "timezone").write_text(text)
-    assert crontab.zone_of_machine() == zone

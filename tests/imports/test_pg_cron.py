@@ -47,8 +47,12 @@ def take_over(server, capsys):
 
 def add(conn, name, schedule="@daily", **columns):
     row = {
-        **{"jobname": name, "schedule": schedule, "command": "SELECT 1"},
-        **{"nodename": "localhost", "nodeport": 5432, "username": "postgres"},
+        "jobname": name,
+        "schedule": schedule,
+        "command": "SELECT 1",
+        "nodename": "localhost",
+        "nodeport": 5432,
+        "username": "postgres",
     } | columns
     values = ", ".join(["%s"] * len(row))
     conn.execute(
@@ -73,7 +77,11 @@ def test_each_job_is_taken_over_and_each_difference_is_said(both, take_over):
         "name": "nightly",
         "steps": [{"name": "command", "command": "SELECT 1", "database": "other"}],
         "schedules": [
-            {"name": "30 2 * * *", "schedule": "30 2 * * *", "timezone": "Europe/Berlin"}
+            {
+                "name": "30 2 * * *",
+                "schedule": "30 2 * * *",
+                "timezone": "Europe/Berlin",
+            }
         ],
     }
     assert jobs["off"]["enabled"] is False

@@ -4,6 +4,7 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,13 +21,25 @@ MANY = 100
 SCHEDULES = [
     *(("* * * * *", "UTC"), ("*/5 * * * *", "UTC"), ("0 * * * *", "Europe/Berlin")),
     *(("30 2 * * *", "UTC"), ("30 2 * * *", "Europe/Berlin"), ("0 9 * * 1-5", "UTC")),
-    *(("30 1 * * *", "America/New_York"), ("0 0 1 * *", "UTC"), ("0 0 1,15 * *", "UTC")),
-    *(("0 9 1-7 * 1", "Europe/Berlin"), ("0 0 13 * 5", "UTC"), ("10/20 * * * *", "UTC")),
+    *(
+        ("30 1 * * *", "America/New_York"),
+        ("0 0 1 * *", "UTC"),
+        ("0 0 1,15 * *", "UTC"),
+    ),
+    *(
+        ("0 9 1-7 * 1", "Europe/Berlin"),
+        ("0 0 13 * 5", "UTC"),
+        ("10/20 * * * *", "UTC"),
+    ),
     *(("5 4 * * 7", "UTC"), ("0 0 * * 0", "Asia/Kolkata"), ("*/7 * * * *", "UTC")),
     *(("0 */6 * * *", "Asia/Kolkata"), ("0 0 29 2 *", "UTC"), ("0 0 31 * *", "UTC")),
     *(("15 8-17 * * 1-5", "UTC"), ("0 12 */2 * *", "UTC"), ("0 12 * * */2", "UTC")),
     *(("30 4 1 1,7 *", "UTC"), ("0 0 5/10 * 1/2", "UTC"), ("45 23 28-31 * 5", "UTC")),
-    *(("*/30 2 * * *", "Europe/Berlin"), ("0 0 */2 * */3", "UTC"), ("1 1 1 1 1", "UTC")),
+    *(
+        ("*/30 2 * * *", "Europe/Berlin"),
+        ("0 0 */2 * */3", "UTC"),
+        ("1 1 1 1 1", "UTC"),
+    ),
 ]
 OTHERS = {  # what times can't be equal of, and what is said
     "@every 1 hour 30 minutes": "counts from the schedule's start",
@@ -42,7 +55,9 @@ def notes_of(done, job):
     return [line for line in done.err.splitlines() if f" {job}: " in line]
 
 
-def test_chains_run_when_they_would_have_run_or_it_is_said_why_not(import_, pg_timetable):
+def test_chains_run_when_they_would_have_run_or_it_is_said_why_not(
+    import_, pg_timetable
+):
     assert len(SCHEDULES) >= 20
     for number, (run_at, zone) in enumerate(SCHEDULES):
         add_chain(
@@ -74,7 +89,8 @@ def next_runs(conn, job):
         "SELECT run_at FROM pgagent.next_runs(%s::text, after => %s, max_rows => %s)"
     )
     return [
-        run.astimezone(UTC) for (run,) in conn.execute(query, [job, AFTER, MANY]).fetchall()
+        run.astimezone(UTC)
+        for (run,) in conn.execute(query, [job, AFTER, MANY]).fetchall()
     ]
 
 
@@ -108,7 +124,7 @@ def test_what_fields_cannot_say_is_named(import_, pg_timetable):
 
 
 # Columns of a chain, and what is said of it.
-DIFFERENCES = [
+DIFFERENCES: list[tuple[dict[str, Any], str]] = [
     ({"live": False}, "disabled, as it was"),
     ({"max_instances": 3}, "max_instances = 3"),
     ({"exclusive_execution": True}, "exclusive_execution"),
@@ -134,9 +150,14 @@ def test_each_attribute_without_a_counterpart_is_named(import_, pg_timetable):
     assert jobs["chain 0"]["enabled"] is False
 
 
-TASKS = {  # what is unlike with a task, and what is said of it
+TASKS: dict[
+    str, tuple[dict[str, object], str]
+] = {  # what is unlike with a task, and what is said of it
     "mail": ({"kind": "BUILTIN", "command": "SendMail"}, "nothing here that does what"),
-    "copy": ({"kind": "BUILTIN", "command": "CopyToFile"}, "nothing here that does what"),
+    "copy": (
+        {"kind": "BUILTIN", "command": "CopyToFile"},
+        "nothing here that does what",
+    ),
     "empty": ({"command": "  "}, "its command is empty"),
     "too few": ({"command": "SELECT $2", "parameters": [["a"]]}, "no value for $2"),
     "no array": ({"command": "SELECT $1", "parameters": ["a"]}, "are no array"),
@@ -184,7 +205,11 @@ def test_passwords_are_neither_shown_nor_written(import_, pg_timetable, tmp_path
     ):
         task = {"command": "SELECT 1", "database_connection": connection}
         add_chain(pg_timetable, f"chain {number}", "0 0 * * *", task)
-    mail = {"kind": "BUILTIN", "command": "SendMail", "parameters": [{"password": "hunter2"}]}
+    mail = {
+        "kind": "BUILTIN",
+        "command": "SendMail",
+        "parameters": [{"password": "hunter2"}],
+    }
     add_chain(pg_timetable, "mail", "0 0 * * *", mail)
     file = tmp_path / "jobs.toml"
 
@@ -194,7 +219,9 @@ def test_passwords_are_neither_shown_nor_written(import_, pg_timetable, tmp_path
     assert "hunter2" not in done.out + done.err + text
     assert done.out == ""
     conninfos = [
-        step["conninfo"] for job in tomllib.loads(text)["jobs"] for step in job["steps"]
+        step["conninfo"]
+        for job in tomllib.loads(text)["jobs"]
+        for step in job["steps"]
         if "conninfo" in step
     ]
     assert [dict(p.split("=") for p in c.split()) for c in conninfos] == 3 * [
@@ -216,7 +243,9 @@ def test_a_chain_does_as_a_job_what_it_did(import_, pg_timetable, dsn, tmp_path)
         {
             "kind": "PROGRAM",
             "command": "sh",
-            "parameters": [["-c", 'echo "$0" >> "$1"', f"a $b {n}", str(marks)] for n in "12"],
+            "parameters": [
+                ["-c", 'echo "$0" >> "$1"', f"a $b {n}", str(marks)] for n in "12"
+            ],
         },
         {"kind": "BUILTIN", "command": "Sleep", "parameters": [0]},
         {"kind": "BUILTIN", "command": "Log", "parameters": [{"a": "it's"}]},
@@ -281,13 +310,15 @@ def test_chains_of_older_versions_have_the_zone_of_the_server(import_, pg_timeta
 
 
 def test_names_and_texts_may_hold_anything(import_, pg_timetable):
-    odd = ["it's \"odd\"", "two\nlines", "ü ∞ \t", "'''", '"""', "\\", "#[[jobs]]"]
+    odd = ['it\'s "odd"', "two\nlines", "ü ∞ \t", "'''", '"""', "\\", "#[[jobs]]"]
     for name in odd:
         add_chain(pg_timetable, name, "0 0 * * *", f"SELECT $x${name}$x$")
     done = import_("pg_timetable")
     jobs = tomllib.loads(done.out)["jobs"]
     assert {job["name"] for job in jobs} == {*odd}
-    assert {job["steps"][0]["command"] for job in jobs} == {f"SELECT $x${n}$x$" for n in odd}
+    assert {job["steps"][0]["command"] for job in jobs} == {
+        f"SELECT $x${n}$x$" for n in odd
+    }
     assert import_("pg_timetable", "--apply", "--yes").status == 0
     names = pg_timetable.execute("SELECT jobname FROM pgagent.pga_job").fetchall()
     assert {name for (name,) in names} == {*odd}
@@ -320,5 +351,7 @@ def test_json_of_the_structure_has_only_what_is_not_the_default(import_, pg_time
     assert job == {
         "name": "a",
         "steps": [{"name": "1 task 1", "command": "SELECT 1", "database": database}],
-        "schedules": [{"name": "0 0 * * *", "schedule": "0 0 * * *", "timezone": "UTC"}],
+        "schedules": [
+            {"name": "0 0 * * *", "schedule": "0 0 * * *", "timezone": "UTC"}
+        ],
     }, json.dumps(job)

@@ -27,8 +27,6 @@ COMMANDS = [
 ]
 
 
-
-
 @pytest.mark.parametrize(("command", "values"), COMMANDS)
 def test_a_command_with_values_means_the_same(asking, command, values):
     texts = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
@@ -43,7 +41,9 @@ def test_a_command_with_values_means_the_same(asking, command, values):
 def _rows(result):
     assert not result.error_message
     columns = range(result.nfields)
-    return [[result.get_value(row, n) for n in columns] for row in range(result.ntuples)]
+    return [
+        [result.get_value(row, n) for n in columns] for row in range(result.ntuples)
+    ]
 
 
 @pytest.mark.parametrize(

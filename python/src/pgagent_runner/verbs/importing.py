@@ -4,52 +4,227 @@ What each of them becomes is in `imports/`; here is where it comes from and goes
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
-from pgagent_runner.verbs.database import Session, connect, value
-from pgagent_runner.verbs.frame import Given, VerbError, confirm, say
+from pgagent_runner.verbs import toml
+from pgagent_runner.verbs.database import (
+    Session,
+    connect,
+    fetch,
+    reader_zone,
+    renew,
+    value,
+)
+from pgagent_runner.verbs.frame import FAILED, Given, VerbError, confirm, say
 from pgagent_runner.verbs.imports import crontab, pg_cron, pg_timetable
 from pgagent_runner.verbs.imports.found import Found
+from pgagent_runner.verbs.output import aligned
+from pgagent_runner.verbs.text import visible
 
-_TIMETABLE = ("timetable.chain", "timetable.task", "timetable.parameter")
 # A view, or a policy for rows, would have its owner's functions called by us.
-_HARMLESS: LiteralString = """
-    SELECT count(*) FROM pg_class AS c
-    WHERE c.oid = ANY (ARRAY(SELECT to_regclass(t) FROM unnest(%s::text[]) AS t))
-          AND c.relkind = 'r' AND NOT c.relrowsecurity"""
-_READ_ONLY: LiteralString = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+_LACKING: LiteralString = """
+    SELECT min(w.name) FROM unnest(%s::text[]) AS w (name)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.oid = to_regclass(w.name) AND c.relkind = 'r' AND NOT c.relrowsecurity
+    )"""
+_HAS_NAMES: LiteralString = """
+    SELECT count(*) = 2 FROM pg_attribute AS a
+    WHERE (a.attrelid, a.attname) IN (
+        ('timetable.chain'::regclass, 'chain_name'),
+        ('timetable.task'::regclass, 'chain_id')
+    ) AND NOT a.attisdropped"""
+_READ_ONLY: LiteralString = "SET TRANSACTION READ ONLY"
+# Not that of this transaction, which is the reader's.
 _ZONE: LiteralString = "SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'"
 _DATABASE: LiteralString = "SELECT current_database()::text"
 _PRESENT: LiteralString = """
-    SELECT array_agg(DISTINCT j.jobname) FROM pgagent.pga_job AS j
+    SELECT DISTINCT j.jobname::text FROM pgagent.pga_job AS j
     WHERE j.jobname = ANY (%s::text[])"""
+_PLAN: LiteralString = "SELECT * FROM pgagent.apply_jobs(%s::jsonb, dry_run => true)"
+_APPLY: LiteralString = "SELECT count(*) FROM pgagent.apply_jobs(%s::jsonb)"
 
-_STILL_THERE = {
-    "pg_cron": "pg_cron still has these jobs: cron.unschedule() removes them there",
-    "pg_timetable": "pg_timetable still has these chains: live = false stops them there",
-    "crontab": "cron still has these lines",
+# What is still at work after jobs have been made here.
+_BOTH = {
+    "pg_timetable": "pg_timetable runs these chains, too, while they are live there",
+    "pg_cron": "pg_cron runs these jobs, too; cron.unschedule() removes them there",
+    "crontab": "cron runs these lines, too; crontab -e removes them there",
 }
 
 
 def import_jobs(given: Given) -> int:
     """Read the jobs of another scheduler; write them into a file, or make them."""
-    found = _found(given)
-    if given.disabled:
-        for job in found.jobs:
-            job["enabled"] = False
-    if given.apply:
-        return _apply(given, found)
-    _report(given, found)
-    text = _toml(found)
+    _check(given)
+    found = {
+        "pg_timetable": _from_pg_timetable,
+        "pg_cron": _from_pg_cron,
+        "crontab": _from_crontabs,
+    }[given.source](given)
+    for job in found.jobs if given.disabled else ():
+        job["enabled"] = False
+    return _apply(given, found) if given.apply else _write(given, found)
+
+
+# Where it comes from.
+
+
+def _check(given: Given) -> None:
+    """Raise VerbError for options that make no sense with the source."""
+    of_one = {
+        "pg_timetable": {"--client": given.client},
+        "crontab": {"--timezone": given.timezone, "--system": given.system},
+    }
+    for source, options in of_one.items():
+        for option, chosen in options.items():
+            if chosen and given.source != source:
+                raise VerbError(f"{option} is for {source} only")
+    if given.source == "crontab":
+        if not given.files:
+            raise VerbError("which crontab? A FILE, or - for standard input, is wanted")
+        if given.database_from:
+            raise VerbError("--from is for pg_timetable and pg_cron only")
+    elif given.files:
+        raise VerbError(f"{given.source} is read from a database, not from a file")
+
+
+@contextmanager
+def _reading(given: Given) -> Iterator[Session]:
+    """Open a session with the database that the other scheduler has, to read only."""
+    dbname = given.database_from or given.dbname
+    with connect(argparse.Namespace(**vars(given) | {"dbname": dbname})) as session:
+        session.execute(_READ_ONLY)
+        yield session
+
+
+def _from_pg_timetable(given: Given) -> Found:
+    with _reading(given) as session:
+        where = f'database "{session.info.dbname}"'
+        tables = ["timetable.chain", "timetable.task", "timetable.parameter"]
+        if lacking := value(session, _LACKING, [tables]):
+            raise VerbError(
+                f"{where}: there is no table {lacking}, of pg_timetable, that anybody"
+                " may read without row security"
+            )
+        if not value(session, _HAS_NAMES):
+            raise VerbError(
+                f"{where}: timetable.chain has no chain_name, or timetable.task no"
+                " chain_id: this is pg_timetable 3 or older, which its own --upgrade"
+                " brings to a version that can be read"
+            )
+        return pg_timetable.import_chains(
+            _column(session, pg_timetable.CHAINS),
+            _column(session, pg_timetable.LOOSE_TASKS),
+            database=value(session, _DATABASE),
+            zone=value(session, _ZONE),
+            client=given.client,
+        )
+
+
+def _from_pg_cron(given: Given) -> Found:
+    with _reading(given) as session:
+        if session.execute(pg_cron.IS_THERE).fetchone() is None:
+            raise VerbError(
+                f'database "{session.info.dbname}": there is no table cron.job of the'
+                " extension pg_cron; it is in the database that cron.database_name says"
+            )
+        return pg_cron.import_jobs(
+            _column(session, pg_cron.JOBS),
+            zone=value(session, pg_cron.ZONE),
+            user=given.user,
+        )
+
+
+def _column(
+    session: Session, query: LiteralString, params: Sequence[object] = ()
+) -> list[Any]:
+    return [row[0] for row in session.execute(query, params).fetchall()]
+
+
+def _from_crontabs(given: Given) -> Found:
+    zone = given.timezone or reader_zone({})
+    found = crontab.import_crontabs(
+        [_crontab(file) for file in given.files],
+        zone=zone,
+        has_users=True if given.system else None,
+        user=given.user,
+    )
+    if not given.timezone:
+        found.say_of_all(
+            f"times are in {zone}, the time zone of this machine, unless there is a"
+            " CRON_TZ; --timezone names another"
+            if zone
+            else "times are in the default time zone of schedules; --timezone names one"
+        )
+    return found
+
+
+def _crontab(file: str) -> crontab.Crontab:
+    try:
+        if file == "-":
+            return crontab.Crontab("standard input", "crontab", sys.stdin.read())
+        text = Path(file).read_bytes().decode()
+    except OSError as e:
+        raise VerbError(f"{file} can't be read: {e.strerror}") from None
+    except UnicodeDecodeError as e:
+        raise VerbError(f"{file} is not text in UTF-8: {e.reason}") from None
+    return crontab.Crontab(file, Path(file).name, text)
+
+
+# Where it goes to.
+
+
+def _write(given: Given, found: Found) -> int:
+    """Write a file, with what differs at its top, and say so."""
+    lines = [*found.lines()]
+    remarks = "".join(
+        f"# {visible(line)}\n" for text in lines for line in text.split("\n")
+    )
+    text = f"{remarks}\n{toml.dumps(found.definition)}"
     if given.output is None:
         sys.stdout.write(text)
-        return 0
-    try:
-        given.output.write_text(text, encoding="utf-8")
-    except OSError as e:
-        raise VerbError(f"{given.output} can't be written: {e.strerror}") from None
+    else:
+        try:
+            Path(given.output).write_text(text, encoding="utf-8", newline="\n")
+        except OSError as e:
+            raise VerbError(f"{given.output} can't be written: {e.strerror}") from None
+    if given.output is not None or not sys.stdout.isatty():
+        _tell(given, lines)
     return 0
+
+
+def _apply(given: Given, found: Found) -> int:
+    """Make the jobs, after the question whether that is meant."""
+    with connect(given) as session:
+        if not given.replace:
+            _leave_alone(session, found)
+        _tell(given, found.lines())
+        definition = json.dumps(found.definition)
+        plan = fetch(session, _PLAN, [definition])
+        if not plan.rows:
+            say(given, "nothing is to be changed")
+            return 0
+        sys.stdout.write(aligned(plan))
+        renew(session)  # so that nobody waits for the answer
+        if not confirm(given, "Make these changes?"):
+            return FAILED
+        session.execute(_APPLY, [definition])
+    say(given, f"done; {_BOTH[given.source]}")
+    return 0
+
+
+def _leave_alone(session: Session, found: Found) -> None:
+    """Leave out the jobs whose names are taken here."""
+    names = [job["name"] for job in found.jobs]
+    for name in _column(session, _PRESENT, [names]):
+        found.jobs[:] = [job for job in found.jobs if job["name"] != name]
+        found.leave_out(name, "there is a job of this name; --replace changes it")
+
+
+def _tell(given: Given, lines: Iterable[str]) -> None:
+    for line in lines:
+        say(given, line)

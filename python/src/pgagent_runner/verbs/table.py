@@ -343,6 +343,79 @@ VERBS = (
         prints_rows=True,
     ),
     Verb(
+        "import",
+        "Import jobs of pg_timetable, pg_cron or crontabs",
+        "importing.import_jobs",
+        "Reads the jobs of another scheduler and prints them as a file of jobs, TOML. All"
+        " that is not as it was it says on standard error, with the job and the reason,"
+        " and at the top of the file. With --apply it makes the jobs: it shows what"
+        " that changes, and asks first. A job whose name is taken is left alone then. The"
+        " other scheduler is left as it is, and runs its jobs as well until it has them"
+        " no more. docs/importing.md tells what becomes of what.",
+        (
+            Argument(
+                ("source",),
+                "where the jobs come from",
+                choices=("pg_timetable", "pg_cron", "crontab"),
+            ),
+            Argument(
+                ("files",),
+                "a crontab, or - for standard input",
+                metavar="FILE",
+                nargs="*",
+                completes="files",
+            ),
+            Argument(
+                ("--from",),
+                "the database that has pg_timetable or pg_cron, if it is another one"
+                " than -d",
+                metavar="CONNINFO",
+                dest="database_from",
+            ),
+            Argument(
+                ("--output", "-o"),
+                "write into this file instead of standard output",
+                metavar="FILE",
+                completes="files",
+                excludes="target",
+            ),
+            Argument(("--apply",), "make the jobs at once", excludes="target"),
+            Argument(
+                ("--replace",), "with --apply, change jobs of the same names, too"
+            ),
+            Argument(("--disabled",), "have all jobs be disabled"),
+            Argument(
+                ("--client",),
+                "of pg_timetable: only the chains that this client would run",
+                metavar="NAME",
+            ),
+            Argument(
+                ("--user",),
+                "of pg_cron: only this role's jobs; of crontabs of the system: the user"
+                " that the runner's scripts run as",
+                metavar="NAME",
+            ),
+            Argument(
+                ("--timezone",),
+                "of crontabs: the time zone of their times, by default this machine's",
+                metavar="ZONE",
+            ),
+            Argument(
+                ("--system",), "of crontabs: there is a user's name before each command"
+            ),
+            YES,
+        ),
+        (
+            (
+                "pgagent import pg_timetable --output chains.toml",
+                "see what would become of its chains",
+            ),
+            ("pgagent import pg_cron --apply --disabled --yes", "make them, for later"),
+            ("pgagent import crontab /etc/crontab --user root", "of the whole system"),
+        ),
+        level="editor",
+    ),
+    Verb(
         "init",
         "Install the catalogue where no extension can be",
         "install.init_catalogue",

@@ -1,6 +1,5 @@
 """The lines of crontabs: what becomes of each."""
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,6 @@ from pgagent_runner.verbs.imports.crontab_lines import (
 )
 from pgagent_runner.verbs.imports.found import Found, job
 
-ETC = Path("/etc")
 _FIELD = re.compile(r"[\dA-Za-z*/,~-]+")
 _NICKNAMES = {
     **{
@@ -39,8 +37,11 @@ MISSED = (
     ' leaves it out (missed = "skip" does, too)'
 )
 ENVIRONMENT = (
-    "scripts have the runner's user and environment besides the variables of the crontab"
+    "scripts have the user and the environment of the runner, besides the variables of"
+    " the crontab"
 )
+
+UNREADABLE = "it can't be read: five fields, or @daily, and a command are wanted"
 
 
 class Crontab(NamedTuple):
@@ -78,10 +79,7 @@ def import_crontabs(
             if isinstance(line, Variable):
                 _note_variable(found, name, line)
             elif isinstance(line, Unreadable):
-                found.leave_out(
-                    name,
-                    "it can't be read: five fields, or @daily, and a command are wanted",
-                )
+                found.leave_out(name, UNREADABLE)
             else:
                 _add(found, name, line, zone, user)
     found.say_of_all(ALONE, MISSED, ENVIRONMENT)
@@ -118,7 +116,7 @@ def _add(
 
 
 def _schedule(text: str, notes: list[str]) -> str:
-    """Return what a crontab has as a schedule of ours; raise ValueError if it is none."""
+    """Return the schedule that a crontab has; raise ValueError if there is none."""
     text = " ".join(text.split())
     if text.startswith("@"):
         if text.lower() not in _NICKNAMES:
@@ -144,21 +142,3 @@ def _note_variable(found: Found, name: str, variable: Variable) -> None:
         found.note(name, f"{told}: the time zone of the lines below, as cronie has it")
     elif variable.name in _ACTS_ON:
         found.note(name, f"{told}: cron goes by it; here only scripts see it")
-
-
-def zone_of_machine() -> str | None:
-    """Return the name of this machine's time zone, if it has one."""
-    given = os.environ.get("TZ", "").removeprefix(":")
-    if given:
-        return given
-    try:
-        place = str((ETC / "localtime").resolve(strict=True))
-    except OSError:
-        place = ""
-    _, found, zone = place.partition("/zoneinfo/")
-    if found:
-        return zone
-    try:
-        return (ETC / "timezone").read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None

@@ -1,11 +1,11 @@
 """Reading a crontab(5): what each line is, and the script that does what cron would do.
 
-The Makefile puts this file into the body of pgagent.import_crontab() as well. It imports
-nothing of ours for that reason, and is Python 3.9.
+The Makefile puts this file into the body of pgagent.import_crontab() as well. So it
+imports nothing of ours, and is Python 3.9.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator  # noqa: TC003 (evaluated or not, by server)
 from typing import NamedTuple
 
 NAME = re.compile(r"[A-Za-z_]\w*")
@@ -26,8 +26,9 @@ FOR_CRON = ("SHELL", "MAILTO", "MAILFROM", "CRON_TZ")
 class Entry(NamedTuple):
     """A line of a crontab that starts something.
 
-    timezone: of its schedule, if the crontab names one. user: as whom it runs, where the
-    crontab says so. script: what does the same as cron.
+    timezone: of its schedule, if the crontab names one.
+    user: as whom it runs, where the crontab says so.
+    script: what does the same as cron.
     """
 
     line: int

@@ -29,25 +29,11 @@ JOBS = """
         )
     ))
     FROM cron.job AS c ORDER BY c.jobid"""
-HERE = """
-    SELECT FROM pg_depend AS d
-    JOIN pg_extension AS e
-        ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
-    WHERE e.extname = 'pg_cron'
-        AND d.classid = 'pg_class'::regclass AND d.objid = to_regclass('cron.job')"""
-ZONE = "SELECT COALESCE(nullif(current_setting('cron.timezone', true), ''), 'GMT')"
-JOBS = """
-    SELECT to_jsonb(c) || jsonb_build_object('can_own', NOT COALESCE((
-        SELECT bool_or(pg_has_role(c.username, s.oid, 'MEMBER'))
-        FROM pg_roles AS s WHERE s.rolsuper
-    ), false))
-    FROM cron.job AS c
-    ORDER BY c.jobid"""
 HERE = ("localhost", "", "127.0.0.1", "::1")
 
 MISSED = (
-    "a time that passes while no runner is alive is made up for by one run, where pg_cron"
-    ' leaves it out (missed = "skip" does, too)'
+    "a time that passes while no runner is alive is made up for by one run, where"
+    ' pg_cron leaves it out (missed = "skip" does, too)'
 )
 QUEUED = (
     "a time that passes while the job is running is left out, where pg_cron has it wait"
@@ -80,7 +66,8 @@ def _add(found: Found, name: str, row: Row, zone: str) -> None:
     schedule = row["schedule"].strip()
     if schedule.lower().endswith(("second", "seconds")):
         notes.append(
-            "its interval counts from the schedule's start, in pg_cron from the run before"
+            "its interval counts from the schedule's start, where pg_cron's counts from"
+            " the run before"
         )
     node = row["nodename"]
     is_here = node in HERE or node.startswith("/")
@@ -89,8 +76,7 @@ def _add(found: Found, name: str, row: Row, zone: str) -> None:
         notes.append(f"runs as its owner {owner} if allow_run_as() lets it")
     elif is_here:
         notes.append(
-            f"runs with the login of the runner, no longer as the superuser"
-            f" {row['username']}"
+            f"runs with the login of the runner, no longer as {row['username']}"
         )
     else:
         notes.append(

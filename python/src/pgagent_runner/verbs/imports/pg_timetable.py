@@ -112,8 +112,8 @@ class _Chain:
             description=f"pg_timetable's on_error: {on_error}" if on_error else None,
             enabled=None if chain["live"] and self._can_run else False,
             timeout=_limit(chain),
-            steps=steps,
-            schedules=[schedule] if schedule else [],
+            steps=steps or None,
+            schedules=[schedule] if schedule else None,
         )
 
     def _say_what_differs(self) -> None:
@@ -142,8 +142,9 @@ class _Chain:
         together = sum(map(_is_in_transaction, chain["tasks"]))
         if together > 1:
             self.notes.append(
-                f"its {together} SQL tasks that are not autonomous were one transaction,"
-                " all of which a failure rolled back; each step commits by itself"
+                f"its {together} SQL tasks that are not autonomous were one"
+                " transaction, all of which a failure rolled back; each step commits by"
+                " itself"
             )
 
     # When it runs.
@@ -212,13 +213,8 @@ class _Chain:
             )
 
     def _step(self, name: str, task: Row) -> Attributes:
-        kinds = {"SQL": self._sql, "PROGRAM": _program, "BUILTIN": _builtin}
         try:
-            if not task["command"].strip():
-                raise ValueError("its command is empty")
-            if _REFERENCE.search(json.dumps(task["parameters"])):
-                raise ValueError("a secret of pg_timetable is among its parameters")
-            attributes = kinds[task["kind"]](task)
+            attributes = self._action(task)
         except ValueError as e:
             self._refuse(f'step "{name}" is disabled: {e}')
             attributes = {
@@ -237,6 +233,15 @@ class _Chain:
             timeout=_limit(task),
         )
 
+    def _action(self, task: Row) -> Attributes:
+        """Return what a step does; raise ValueError if there is no counterpart."""
+        kinds = {"SQL": self._sql, "PROGRAM": _program, "BUILTIN": _builtin}
+        if not task["command"].strip():
+            raise ValueError("its command is empty")
+        if _REFERENCE.search(json.dumps(task["parameters"])):
+            raise ValueError("a secret of pg_timetable is among its parameters")
+        return kinds[task["kind"]](task)
+
     def _sql(self, task: Row) -> Attributes:
         commands = [
             with_values(task["command"], _list(values, "the parameters"))
@@ -248,7 +253,9 @@ class _Chain:
             "command": commands[0] if len(commands) == 1 else command + ";\n",
             "mode": "autocommit" if is_split else None,
         }
-        if any(isinstance(v, list) for values in task["parameters"] for v in values or ()):
+        if any(
+            isinstance(v, list) for values in task["parameters"] for v in values or ()
+        ):
             self.notes.append("an array among the parameters is written as JSON")
         role = _role(task["run_as"])
         if task["database_connection"] is None:
@@ -261,8 +268,8 @@ class _Chain:
         """Return with which connection string a step runs."""
         if role:
             raise ValueError(
-                f"run_as = {role} with a database_connection has no counterpart: connect"
-                " as that role"
+                f"run_as = {role} with a database_connection has no counterpart:"
+                " connect as that role"
             )
         try:
             conninfo, had_secret = without_secrets(_REFERENCE.sub(_KEPT, connection))
@@ -369,7 +376,7 @@ def _line(run_at: str) -> str:
 
 
 def _is_moved_by_clocks(run_at: str, zone: str) -> bool:
-    """Whether a schedule names hours in a zone whose clocks are put forward and back."""
+    """Whether a schedule names hours, in a zone whose clocks are changed."""
     hours = (run_at.split() + [""] * 2)[1]
     if hours == "*":
         return False

@@ -4,15 +4,16 @@ import json
 import re
 
 # What may hold a $1 that is none is taken as a whole: strings, names, comments.
+_LETTER = r"A-Za-z_\x80-\U0010ffff"
 _TOKEN = re.compile(
-    r"""
+    rf"""
       [eE]'(?: [^'\\] | \\. | '' )*'
     | '(?: [^'] | '' )*'
     | "(?: [^"] | "" )*"
-    | \$(?P<tag> (?: [A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]* )? )\$ .*? \$(?P=tag)\$
+    | \$(?P<tag> (?: [{_LETTER}][{_LETTER}\d]* )? )\$ .*? \$(?P=tag)\$
     | --[^\n]*
     | /\* .*? \*/
-    | [A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*
+    | [{_LETTER}][{_LETTER}\d$]*
     | \$(?P<number> \d+ )
     """,
     re.VERBOSE | re.DOTALL,
