@@ -20,7 +20,7 @@ from pgagent_runner.verbs.database import (
     renew,
     value,
 )
-from pgagent_runner.verbs.frame import FAILED, Given, VerbError, confirm, say
+from pgagent_runner.verbs.frame import Given, VerbError, confirm, say
 from pgagent_runner.verbs.imports import crontab, pg_cron, pg_timetable
 from pgagent_runner.verbs.imports.found import Found
 from pgagent_runner.verbs.output import aligned
@@ -211,7 +211,7 @@ def _apply(given: Given, found: Found) -> int:
         sys.stdout.write(aligned(plan))
         renew(session)  # so that nobody waits for the answer
         if not confirm(given, "Make these changes?"):
-            return FAILED
+            return 0
         session.execute(_APPLY, [definition])
     say(given, f"done; {_BOTH[given.source]}")
     return 0
