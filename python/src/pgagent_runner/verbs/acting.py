@@ -164,7 +164,8 @@ def pause(given: Given) -> int:
             )
         end = value(session, "SELECT %s::timestamptz", [until])
     till = f" until {shown(end)}" if until else ""
-    rows = [(job, name, end) for job, name in jobs.items()] or [(None, None, end)]
+    named: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
+    rows = [(job, name, end) for job, name in named]
     told = f"{_listed(jobs)} {_are(jobs)} paused{till}"
     report(given, told, Table(("job_id", "job", "paused_until"), rows))
     return 0
@@ -179,7 +180,7 @@ def unpause(given: Given) -> int:
             session.execute("SELECT pgagent.unpause_all()")
         for job in jobs:
             session.execute("SELECT pgagent.unpause_job(%s::bigint)", [job])
-    rows = list(jobs.items()) or [(None, None)]
+    rows: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
     told = f"{_listed(jobs)} {_are(jobs)} paused no more"
     if given.all:
         told = "the pause of all jobs has ended"
@@ -243,7 +244,7 @@ def _all(session: Session) -> dict[int, str]:
     query: LiteralString = (
         "SELECT j.jobid::bigint, j.jobname FROM pgagent.pga_job AS j ORDER BY j.jobid"
     )
-    return dict(fetch(session, query).rows)
+    return {int(job): str(name) for job, name in fetch(session, query).rows}
 
 
 def _named(session: Session, jobs: list[str]) -> dict[int, str]:

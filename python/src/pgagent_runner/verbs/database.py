@@ -207,12 +207,9 @@ def _opened(given: Given, conninfo: str) -> Session:
     session.prepare_threshold = None
     session.add_notice_handler(lambda notice: say(given, _noticed(notice)))
     knows_no_encoding(session)
-    for name, loader in (
-        *((name, _MomentLoader) for name in ("timestamptz", "timestamp")),
-        ("interval", _SpanLoader),
-        *((name, _TextLoader) for name in ("date", "time", "timetz")),
-    ):
-        session.adapters.register_loader(name, loader)
+    for loader, types in _LOADERS.items():
+        for name in types:
+            session.adapters.register_loader(name, loader)
     return session
 
 
@@ -232,14 +229,21 @@ class _TextLoader(Loader):
         return bytes(data).decode()
 
 
-class _MomentLoader(Loader):
+class _MomentLoader(_TextLoader):
     def load(self, data: Buffer) -> Moment:
         return Moment(bytes(data).decode())
 
 
-class _SpanLoader(Loader):
+class _SpanLoader(_TextLoader):
     def load(self, data: Buffer) -> Span:
         return Span(bytes(data).decode())
+
+
+_LOADERS: dict[type[_TextLoader], tuple[str, ...]] = {
+    _TextLoader: ("date", "time", "timetz"),
+    _MomentLoader: ("timestamptz", "timestamp"),
+    _SpanLoader: ("interval",),
+}
 
 
 def reader_zone(environ: Mapping[str, str]) -> str | None:
