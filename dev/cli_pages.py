@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pgagent_runner.verbs.completion import script
 from pgagent_runner.verbs.frame import DATABASE, FORMATS, Argument, Verb
-from pgagent_runner.verbs.table import VERBS
+from pgagent_runner.verbs.table import BY_NAME, VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/cli.md"
@@ -104,8 +104,9 @@ def page() -> str:
         "Everybody needs one of the [levels](security.md) that grant_access() grants:",
         "| verb | what it does | level |\n|---|---|---|\n"
         + "\n".join(
-            f"| [`{verb.name}`](#{verb.name}) | {verb.summary} | {_LEVELS[verb.level]} |"
-            for verb in VERBS
+            f"| [`{name}`](#{name}) | {BY_NAME[name].summary} |"
+            f" {_LEVELS[BY_NAME[name].level]} |"
+            for name in BY_NAME
         ),
         *map(_section, VERBS),
     ]
