@@ -449,7 +449,7 @@ def test_a_refused_conninfo_of_the_file_does_not_show_its_password(refused, file
 # The first word.
 
 
-@pytest.mark.parametrize("word", ["foo", "helper", "db.example", "größe"])
+@pytest.mark.parametrize("word", ["foo", "go-all", "help", "db.example", "größe"])
 @pytest.mark.parametrize("others", [[], ["dbname=x"], ["-f"], ["--help"]])
 def test_a_word_that_is_no_verb_is_told_which_there_are(refused, word, others):
     assert refused(word, *others) == (

@@ -65,6 +65,24 @@ def test_a_wait_for_a_run_that_is_taken_back_ends(conn, pgagent, nightly):
     assert "run 48 was taken back before it began" in terminal.seen
 
 
+def test_a_wait_survives_the_loss_of_its_connection(conn, dsn, pgagent, tmp_path):
+    add_job(
+        conn,
+        batch(f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"),
+        name="a",
+        due=None,
+    )
+    with Runner(dsn).ready(), pgagent.on_terminal("start", "a", "--wait") as terminal:
+        kill = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'pgagent start' AND state = 'idle'"
+        )
+        poll(lambda: runs(conn) == [("r", None)] and conn.execute(kill).rowcount)
+        (tmp_path / "go").touch()
+        assert terminal.ended() == 0
+    assert 'run 1 of job "a", succeeded after ' in terminal.seen
+
+
 def test_ctrl_c_ends_the_wait_and_not_the_run(conn, dsn, pgagent):
     add_job(conn, batch("sleep 60"), name="slow", due=None)
     with Runner(dsn).ready():

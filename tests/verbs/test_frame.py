@@ -161,15 +161,17 @@ def test_the_levels_of_the_table_suffice(conn, dsn, pgagent, nightly):
 
 
 def test_a_session_that_is_ended_meanwhile_is_one_sentence(conn, pgagent, nightly):
-    with pgagent.on_terminal("start", "nightly", "--wait") as terminal:
-        kill = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'pgagent start' AND state = 'idle'"
-        )
-        poll(lambda: conn.execute(kill).rowcount)
-        assert terminal.ended() == 1
-    *_, told = terminal.seen.strip().splitlines()
-    assert told.startswith("pgagent start: the connection is lost: ")
+    with conn.transaction():
+        conn.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+        with pgagent.on_terminal("list") as terminal:
+            kill = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'pgagent list' AND wait_event_type = 'Lock'"
+            )
+            poll(lambda: conn.execute(kill).rowcount)
+            assert terminal.ended() == 1
+    (told,) = terminal.seen.strip().splitlines()
+    assert told.startswith("pgagent list: the connection is lost: terminating ")
 
 
 # The session.

@@ -16,6 +16,7 @@ from pgagent_runner.verbs.database import (
 from pgagent_runner.verbs.frame import (
     FAILED,
     Given,
+    LostError,
     VerbError,
     ask,
     confirm,
@@ -43,6 +44,7 @@ _ENDED: LiteralString = """
 """
 _GOOD = ("succeeded", "nothing to do")
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 1.0  # seconds between two looks
+_PATIENCE = 60.0  # seconds without a connection
 
 _DELETE: LiteralString = """
     SELECT pgagent.delete_log(%(job)s::bigint, %(before)s::timestamptz,
@@ -63,14 +65,30 @@ def start(given: Given) -> int:
             columns = ("run_id", "job_id", "job")
             report(given, told, Table(columns, [(run, job, name)]))
             return 0
-        renew(session)
+    try:
+        return _report_end(given, _ended(given, job, run))
+    except (KeyboardInterrupt, LostError):
+        say(given, f"run {run} goes on; pgagent cancel {run} would stop it")
+        raise
+
+
+def _ended(given: Given, job: int, run: int) -> Table:
+    """Return how a run has ended; the server may be restarted meanwhile.
+
+    Raises LostError if it can't be reached for a minute.
+    """
+    patience = _PATIENCE
+    while True:
         try:
-            _await_end(session, job, run)
-        except KeyboardInterrupt:
-            say(given, f"run {run} goes on; pgagent cancel {run} would stop it")
-            raise
-        ended = fetch(session, _ENDED, [run])
-    return _report_end(given, ended)
+            with connect(given) as session:
+                patience = _PATIENCE
+                _await_end(session, job, run)
+                return fetch(session, _ENDED, [run])
+        except LostError:
+            if patience <= 0:
+                raise
+            time.sleep(_LONGEST_WAIT)
+            patience -= _LONGEST_WAIT
 
 
 def _await_end(session: Session, job: int, run: int) -> None:
