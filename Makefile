@@ -14,7 +14,7 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/make_up state/zones state/refuse state/triggers state/changes state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
-	api/run_as api/views api/pg_cron api/job api/parts api/run api/explain api/changes \
+	api/run_as api/views api/pg_cron api/job api/parts api/run api/explain api/changes api/log \
 	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
@@ -198,9 +198,10 @@ gates: machine peers all ## Try what has to hold before a change is done; ONLY=w
 docs-check: ## Follow the documents on a fresh Debian, as root: BASE=directory SUITE=trixie ONLY=word
 	@BASE="$(BASE)" SUITE="$(SUITE)" ONLY="$(ONLY)" PYTHONPATH=dev python3 dev/docs_check.py
 
-docs: machine all ## Write docs/reference.md and the tables of options and of access anew
+docs: machine all ## Write docs/reference.md and cli.md, man pages, tables of options and of access anew
 	$(BIN)/python dev/reference.py
 	$(BIN)/python dev/option_table.py
+	$(BIN)/python dev/cli_pages.py
 	$(BIN)/python dev/access_matrix.py
 
 format: machine ## Format the Python code

@@ -24,6 +24,7 @@ FOR_EVERYBODY = {
     "alter_job",
     "arm",
     "cancel_run",
+    "delete_log",
     "create_job",
     "drop_job",
     "explain_job",

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 import psycopg
 
 from pgagent_runner import logs
-from pgagent_runner.agent import Agent
 from pgagent_runner.catalog import merge_conninfo
 from pgagent_runner.catalog.conninfo import (
     has_secret,
@@ -107,7 +106,9 @@ def _run(arguments: list[str], *, classic: bool) -> int:
 
 
 def _serve(options: AgentOptions) -> None:
-    """Be an agent until told to stop."""
+    """Be an agent until told to stop. Verbs need none, and do not wait for its code."""
+    from pgagent_runner.agent import Agent  # noqa: PLC0415
+
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
     with asyncio.Runner(loop_factory=new_loop) as loop:
         loop.run(Agent(options).run())

@@ -64,6 +64,7 @@ VALUES
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_run_as', ''),
+    ('admin', 'DELETE', 'TABLE', 'pga_joblog', ''),
     ('admin', 'EXECUTE', 'FUNCTION', '(dis)?allow_run_as|pga_login_(make|drop)', ''),
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),

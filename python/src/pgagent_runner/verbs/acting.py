@@ -16,6 +16,7 @@ from pgagent_runner.verbs.database import (
 from pgagent_runner.verbs.frame import (
     FAILED,
     Given,
+    LostError,
     VerbError,
     ask,
     confirm,
@@ -43,6 +44,7 @@ _ENDED: LiteralString = """
 """
 _GOOD = ("succeeded", "nothing to do")
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 1.0  # seconds between two looks
+_PATIENCE = 60.0  # seconds without a connection
 
 _DELETE: LiteralString = """
     SELECT pgagent.delete_log(%(job)s::bigint, %(before)s::timestamptz,
@@ -63,14 +65,30 @@ def start(given: Given) -> int:
             columns = ("run_id", "job_id", "job")
             report(given, told, Table(columns, [(run, job, name)]))
             return 0
-        renew(session)
+    try:
+        return _report_end(given, _ended(given, job, run))
+    except (KeyboardInterrupt, LostError):
+        say(given, f"run {run} goes on; pgagent cancel {run} would stop it")
+        raise
+
+
+def _ended(given: Given, job: int, run: int) -> Table:
+    """Return how a run has ended; the server may be restarted meanwhile.
+
+    Raises LostError if it can't be reached for a minute.
+    """
+    patience = _PATIENCE
+    while True:
         try:
-            _await_end(session, job, run)
-        except KeyboardInterrupt:
-            say(given, f"run {run} goes on; pgagent cancel {run} would stop it")
-            raise
-        ended = fetch(session, _ENDED, [run])
-    return _report_end(given, ended)
+            with connect(given) as session:
+                patience = _PATIENCE
+                _await_end(session, job, run)
+                return fetch(session, _ENDED, [run])
+        except LostError:
+            if patience <= 0:
+                raise
+            time.sleep(_LONGEST_WAIT)
+            patience -= _LONGEST_WAIT
 
 
 def _await_end(session: Session, job: int, run: int) -> None:
@@ -164,7 +182,8 @@ def pause(given: Given) -> int:
             )
         end = value(session, "SELECT %s::timestamptz", [until])
     till = f" until {shown(end)}" if until else ""
-    rows = [(job, name, end) for job, name in jobs.items()] or [(None, None, end)]
+    named: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
+    rows = [(job, name, end) for job, name in named]
     told = f"{_listed(jobs)} {_are(jobs)} paused{till}"
     report(given, told, Table(("job_id", "job", "paused_until"), rows))
     return 0
@@ -179,7 +198,7 @@ def unpause(given: Given) -> int:
             session.execute("SELECT pgagent.unpause_all()")
         for job in jobs:
             session.execute("SELECT pgagent.unpause_job(%s::bigint)", [job])
-    rows = list(jobs.items()) or [(None, None)]
+    rows: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
     told = f"{_listed(jobs)} {_are(jobs)} paused no more"
     if given.all:
         told = "the pause of all jobs has ended"
@@ -243,7 +262,7 @@ def _all(session: Session) -> dict[int, str]:
     query: LiteralString = (
         "SELECT j.jobid::bigint, j.jobname FROM pgagent.pga_job AS j ORDER BY j.jobid"
     )
-    return dict(fetch(session, query).rows)
+    return {int(job): str(name) for job, name in fetch(session, query).rows}
 
 
 def _named(session: Session, jobs: list[str]) -> dict[int, str]:

@@ -23,7 +23,13 @@ from pgagent_runner.configuration import (
 )
 from pgagent_runner.declaring import gather
 from pgagent_runner.options import AgentOptions, configuration
-from pgagent_runner.verbs.frame import Given, VerbError, has_terminal, say
+from pgagent_runner.verbs.frame import (
+    Given,
+    LostError,
+    VerbError,
+    has_terminal,
+    say,
+)
 from pgagent_runner.verbs.output import Moment, Span, Table
 
 Session = psycopg.Connection[tuple[Any, ...]]
@@ -118,7 +124,8 @@ def connect(given: Given) -> Iterator[Session]:
         yield session
         session.commit()
     except psycopg.Error as e:
-        raise VerbError(_explained(given, session, e)) from e
+        kind = LostError if session.closed else VerbError
+        raise kind(_explained(given, session, e)) from e
     finally:
         session.close()
 
@@ -193,36 +200,23 @@ def _opened(given: Given, conninfo: str) -> Session:
         "connect_timeout": None if os.environ.get("PGCONNECT_TIMEOUT") else 10,
         "fallback_application_name": f"pgagent {given.verb.name}",
     }
-    whole = merge_conninfo(conninfo, defaults)
+    typed = getattr(given, "password", None)
+    whole = make_conninfo(merge_conninfo(conninfo, defaults), password=typed)
     try:
-        session = _connected(whole)
+        session = psycopg.connect(whole, client_encoding="UTF8")
     except psycopg.Error as e:
-        if not (has_terminal() and e.pgconn and e.pgconn.needs_password):
-            raise _refused(whole, e) from e
-        password = getpass.getpass(f"pgagent {given.verb.name}: password: ")
-        try:
-            session = _connected(make_conninfo(whole, password=password))
-        except psycopg.Error as again:
-            raise _refused(whole, again) from again
+        is_missing = e.pgconn is not None and e.pgconn.needs_password
+        if typed is None and is_missing and has_terminal():
+            given.password = getpass.getpass(f"pgagent {given.verb.name}: password: ")
+            return _opened(given, conninfo)
+        raise LostError(str(of_refusal(str(e), parse_conninfo(whole)))) from e
     session.prepare_threshold = None
     session.add_notice_handler(lambda notice: say(given, _noticed(notice)))
     knows_no_encoding(session)
-    for name, loader in (
-        *((name, _MomentLoader) for name in ("timestamptz", "timestamp")),
-        ("interval", _SpanLoader),
-        *((name, _TextLoader) for name in ("date", "time", "timetz")),
-    ):
-        session.adapters.register_loader(name, loader)
+    for loader, types in _LOADERS.items():
+        for name in types:
+            session.adapters.register_loader(name, loader)
     return session
-
-
-def _connected(conninfo: str) -> Session:
-    return psycopg.connect(conninfo, client_encoding="UTF8")
-
-
-def _refused(conninfo: str, error: psycopg.Error) -> VerbError:
-    parameters = parse_conninfo(conninfo)
-    return VerbError(str(of_refusal(str(error), parameters)))
 
 
 class _TextLoader(Loader):
@@ -232,14 +226,21 @@ class _TextLoader(Loader):
         return bytes(data).decode()
 
 
-class _MomentLoader(Loader):
+class _MomentLoader(_TextLoader):
     def load(self, data: Buffer) -> Moment:
         return Moment(bytes(data).decode())
 
 
-class _SpanLoader(Loader):
+class _SpanLoader(_TextLoader):
     def load(self, data: Buffer) -> Span:
         return Span(bytes(data).decode())
+
+
+_LOADERS: dict[type[_TextLoader], tuple[str, ...]] = {
+    _TextLoader: ("date", "time", "timetz"),
+    _MomentLoader: ("timestamptz", "timestamp"),
+    _SpanLoader: ("interval",),
+}
 
 
 def reader_zone(environ: Mapping[str, str]) -> str | None:
@@ -275,15 +276,21 @@ def _sentence(diagnostic: psycopg.errors.Diagnostic) -> str:
     return f"{message} ({detail})" if detail else message
 
 
+def _catalogue_problem(session: Session) -> object:
+    """Return what is wrong with the catalogue, if something is."""
+    with contextlib.suppress(psycopg.Error):
+        session.rollback()
+        return Probes(session).catalogue()
+    return None
+
+
 def _explained(given: Given, session: Session, error: psycopg.Error) -> str:
     """Return why the server has refused something, and what helps."""
     told = _sentence(error.diag) or str(error)
     if session.closed:
         return f"the connection is lost: {told}"
-    if error.sqlstate in _NOT_FOUND:
-        session.rollback()
-        if problem := Probes(session).catalogue():
-            return f'database "{session.info.dbname}": {problem}'
+    if error.sqlstate in _NOT_FOUND and (problem := _catalogue_problem(session)):
+        return f'database "{session.info.dbname}": {problem}'
     if error.sqlstate == _NOT_PERMITTED:
         level = given.verb.level
         user = session.info.user.replace("'", "''")

@@ -32,6 +32,10 @@ class VerbError(Exception):
     """A verb can't do what it was asked: a sentence that says why; exit code 1."""
 
 
+class LostError(VerbError):
+    """The connection with the database is lost, or could not be had."""
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """An argument of a verb, or an option, if its name begins with a dash.

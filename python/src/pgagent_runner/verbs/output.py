@@ -54,7 +54,7 @@ class Moment(str):
         return f"{found[1]} {found[2]}{found[4] or ''}" if found else str(self)
 
     def to_json(self) -> str:
-        """Return it as ISO 8601 has it; infinity and years before Christ as they are."""
+        """Return it as ISO 8601 has it; infinity and years BC as they are."""
         if not (found := _MOMENT.fullmatch(self)):
             return str(self)
         offset = found[4] or ""

@@ -5,8 +5,10 @@ docs` writes the last two.
 """
 
 import difflib
+from collections.abc import Iterator
 
-from pgagent_runner.declaring import whole
+from pgagent_runner.declaring import Option, options_of, whole
+from pgagent_runner.options import AgentOptions
 from pgagent_runner.verbs.frame import YES, Argument, Verb
 
 _MOST = 1_000_000_000
@@ -52,17 +54,44 @@ _TIMES = (
     " 'yesterday', 'tomorrow 06:00'; or a time of today, '06:00'."
 )
 
+
+def _of_the_runner(option: Option) -> Iterator[Argument]:
+    """Yield an option of the runner as an argument, or two that are opposites."""
+    form = option.form()
+    more = option.shown_default and f" (default: {option.shown_default})"
+    help_ = option.help + more
+    known = option.kind.arguments
+    metavar = option.metavar or ""
+    if form.is_positional:
+        yield Argument((form.flag,), help_, metavar=metavar, nargs="*")
+    elif known.get("action") is not None and not metavar:
+        yield Argument((form.flag,), help_)
+        yield Argument((form.flag.replace("--", "--no-", 1),), "the opposite")
+    else:
+        choices = tuple(known.get("choices", ()))
+        completes = "files" if metavar == "FILE" else ""
+        yield Argument(
+            (form.flag,), help_, metavar=metavar, choices=choices, completes=completes
+        )
+
+
+RUN = Verb(
+    "run",
+    "Run the jobs that are due, until told to stop",
+    "",
+    "The runner: it executes what is due, in the foreground. Ctrl-C or SIGTERM stops"
+    " it: runs under way may go on for --grace seconds, or until it is told again. Each"
+    " option may also stand in pgagent.toml, and in a variable: --log-level is"
+    " log_level there, under [run], and PGAGENT_LOG_LEVEL.",
+    tuple(one for option in options_of(AgentOptions) for one in _of_the_runner(option)),
+    level="runner",
+    has_database=False,
+    exits=((70, "it is stuck, and ends so that others can go on"),),
+)
+"""`pgagent run`, for completion and documents alone: see `cli.py`."""
+
 VERBS = (
-    Verb(
-        "run",
-        "Run the jobs that are due, until told to stop",
-        "",
-        "The runner: it executes what is due, in the foreground, and is told to stop by"
-        " Ctrl-C or SIGTERM. `pgagent run --help` and docs/operating.md have its"
-        " options.",
-        level="runner",
-        has_database=False,
-    ),
+    RUN,
     Verb(
         "list",
         "List the jobs: state, next run, how the last one ended",
@@ -97,7 +126,7 @@ VERBS = (
         "looking.next_runs",
         "Prints the next times at which schedules start a job, or all enabled jobs"
         " together. What is special about a time is said: that clocks change, or that"
-        " an exception leaves out the one before. Paused jobs have their times as well.",
+        " an exception leaves out the one before. Paused jobs have their times, too.",
         (
             ONE_JOB_OR_ALL,
             Argument(
@@ -251,7 +280,8 @@ VERBS = (
         "acting.pause",
         "Nothing of a paused job starts, whatever it is due for or was asked for, until"
         " it is unpaused or the time has come. Runs under way go on. Afterwards the"
-        " rule of each job for missed runs says what becomes of the times that have passed."
+        " rule of each job for missed runs says what becomes of the times that have"
+        " passed."
         f" What is disabled stays so. A second pause takes the place of the first.\n\n"
         f"{_TIMES}",
         (
