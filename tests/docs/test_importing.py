@@ -8,7 +8,7 @@ import pytest
 from cluster import Cluster
 from daemon.runner_process import PGAGENT
 from documents import block
-from imports.timetable import TABLES, add_chain
+from verbs.imports.timetable import TABLES, add_chain
 
 CRONTAB = "0 3 * * * /bin/true\n"
 

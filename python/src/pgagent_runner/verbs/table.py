@@ -48,6 +48,14 @@ DRY_RUN = Argument(
     ("--dry-run",), "print the SQL and change nothing; psql can execute it"
 )
 
+FILE = Argument(
+    ("file",), "a file of jobs, as export writes it", metavar="FILE", completes="files"
+)
+PRUNE = Argument(
+    ("--prune",),
+    "also drop jobs that this file has made and has no longer (those of its set)",
+)
+
 _ONE_TRANSACTION = "It is one transaction: all is done, or nothing."
 _TIMES = (
     "A TIME is what PostgreSQL takes for one, in your time zone: '2030-01-31 06:00',"
@@ -465,6 +473,65 @@ VERBS = (
         f" {_ONE_TRANSACTION}",
         (DRY_RUN, CONNINFO),
         level="",
+    ),
+    Verb(
+        "export",
+        "Print the definitions of jobs as a file",
+        "files.export",
+        "Prints jobs with their steps, schedules and exceptions as TOML, to be kept,"
+        " compared, and applied to this database or another one: docs/files.md has the"
+        " format. Passwords are left out, which is said. With --output a file is"
+        " written; of one that is there, comments and spellings stay and only what"
+        " differs is changed, which takes pip install 'pgagent-runner[files]'.",
+        (
+            Argument(
+                ("jobs",),
+                "the name of a job; all that you may see, if there is none",
+                metavar="JOB",
+                nargs="*",
+                completes="jobs",
+            ),
+            Argument(
+                ("--output", "-o"),
+                "write to a file instead",
+                metavar="FILE",
+                completes="files",
+            ),
+            Argument(
+                ("--command-files",),
+                "put each command into a file of its own, beside a new file:"
+                " FILE/JOB/STEP.sql",
+            ),
+        ),
+        (
+            ("pgagent export", "all jobs"),
+            ("pgagent export nightly --output nightly.toml", "one job, to a file"),
+        ),
+        level="editor",
+    ),
+    Verb(
+        "plan",
+        "Show what applying a file would change",
+        "files.plan",
+        "Prints in what the jobs of a file differ from those of the database, long"
+        " texts line by line, and changes nothing.",
+        (FILE, PRUNE),
+        (("pgagent plan nightly.toml", "what apply would do"),),
+        level="editor",
+        prints_rows=True,
+        exits=((2, "they differ"),),
+    ),
+    Verb(
+        "apply",
+        "Have jobs be what a file says",
+        "files.apply",
+        "Makes, changes and drops jobs and their steps, schedules and exceptions until"
+        " they are what the file says; jobs that it does not have stay. Shows the plan"
+        f" and asks first. {_ONE_TRANSACTION}",
+        (FILE, PRUNE, YES),
+        (("pgagent apply nightly.toml --yes", "without being asked"),),
+        level="editor",
+        prints_rows=True,
     ),
     Verb(
         "completion",
