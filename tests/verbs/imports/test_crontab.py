@@ -47,7 +47,7 @@ def test_each_line_becomes_a_job_and_each_difference_is_said(import_, file):
     assert [(s["schedule"], s.get("timezone")) for s in schedules] == [
         ("30 2 * * 1-5", "Asia/Kolkata"),
         ("@daily", "Europe/Berlin"),
-        ("@reboot", None),
+        ("@reboot", "Europe/Berlin"),
     ]
     for note in (
         "jobs line 3: MAILTO = root",

@@ -106,14 +106,15 @@ def test_what_fields_cannot_say_is_named(import_, pg_timetable):
     for run_at, note in OTHERS.items():
         assert any(note in line for line in notes_of(done, run_at)), run_at
     schedules = pg_timetable.execute(
-        "SELECT j.jobname, pgagent.pga_schedule_text(s), j.jobenabled"
+        "SELECT j.jobname, CASE WHEN s.jscid IS NOT NULL"
+        " THEN pgagent.pga_schedule_text(s) END, j.jobenabled"
         " FROM pgagent.pga_job AS j"
         " LEFT JOIN pgagent.pga_schedule AS s ON s.jscjobid = j.jobid ORDER BY j.jobid"
     ).fetchall()
     assert {name: (text, enabled) for name, text, enabled in schedules} == {
-        "@every 1 hour 30 minutes": ("@every 1h30m", True),
-        "@every 00:00:10": ("@every 10s", True),
-        "@after 5 minutes": ("@every 5m", True),
+        "@every 1 hour 30 minutes": ("@every 5400 seconds", True),
+        "@every 00:00:10": ("@every 10 seconds", True),
+        "@after 5 minutes": ("@every 300 seconds", True),
         "@every 0 seconds": (None, False),
         "@every 2 years": (None, False),
         "reboot": ("@reboot", True),

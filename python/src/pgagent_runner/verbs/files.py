@@ -88,16 +88,20 @@ def plan(given: Given) -> int:
 
 def apply(given: Given) -> int:
     """Have the jobs of the database be what a file says."""
-    document = documents.read(Path(given.file))
+    return apply_document(given, documents.read(Path(given.file)), prune=given.prune)
+
+
+def apply_document(given: Given, document: Document, *, prune: bool = False) -> int:
+    """Have the jobs of the database be what a document says, after a question."""
     with connect(given) as session:
-        found = _applied(session, document, prune=given.prune, dry_run=not given.yes)
+        found = _applied(session, document, prune=prune, dry_run=not given.yes)
         if not given.yes:
             session.commit()  # nobody is locked out while somebody thinks
             _show(given, found)
             if not found or not confirm(given, f"Apply this: {summary(found)}"):
                 return 0 if not found else 1
             settle(session)
-            if _applied(session, document, prune=given.prune, dry_run=False) != found:
+            if _applied(session, document, prune=prune, dry_run=False) != found:
                 raise VerbError(
                     "jobs have been changed meanwhile: nothing was done; look at the"
                     " plan again"

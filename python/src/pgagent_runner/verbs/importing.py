@@ -4,26 +4,18 @@ What each of them becomes is in `imports/`; here is where it comes from and goes
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
-from pgagent_runner.verbs import toml
-from pgagent_runner.verbs.database import (
-    Session,
-    connect,
-    fetch,
-    reader_zone,
-    renew,
-    value,
-)
-from pgagent_runner.verbs.frame import Given, VerbError, confirm, say
+from pgagent_runner.verbs import documents, toml
+from pgagent_runner.verbs.database import Session, connect, reader_zone, value
+from pgagent_runner.verbs.files import apply_document
+from pgagent_runner.verbs.frame import Given, VerbError, say
 from pgagent_runner.verbs.imports import crontab, pg_cron, pg_timetable
 from pgagent_runner.verbs.imports.found import Found
-from pgagent_runner.verbs.output import aligned
 from pgagent_runner.verbs.text import visible
 
 # A view, or a policy for rows, would have its owner's functions called by us.
@@ -46,8 +38,6 @@ _DATABASE: LiteralString = "SELECT current_database()::text"
 _PRESENT: LiteralString = """
     SELECT DISTINCT j.jobname::text FROM pgagent.pga_job AS j
     WHERE j.jobname = ANY (%s::text[])"""
-_PLAN: LiteralString = "SELECT * FROM pgagent.apply_jobs(%s::jsonb, dry_run => true)"
-_APPLY: LiteralString = "SELECT count(*) FROM pgagent.apply_jobs(%s::jsonb)"
 
 # What is still at work after jobs have been made here.
 _BOTH = {
@@ -181,40 +171,34 @@ def _crontab(file: str) -> crontab.Crontab:
 def _write(given: Given, found: Found) -> int:
     """Write a file, with what differs at its top, and say so."""
     lines = [*found.lines()]
-    remarks = "".join(
-        f"# {visible(line)}\n" for text in lines for line in text.split("\n")
-    )
-    text = f"{remarks}\n{toml.dumps(found.definition)}"
-    if given.output is None:
-        sys.stdout.write(text)
+    path = None if given.output is None else Path(given.output)
+    if path is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(_text(found, lines).encode(errors="surrogateescape"))
+    elif path.exists():
+        raise VerbError(f"{path} is there already: name another file")
     else:
-        try:
-            Path(given.output).write_text(text, encoding="utf-8", newline="\n")
-        except OSError as e:
-            raise VerbError(f"{given.output} can't be written: {e.strerror}") from None
-    if given.output is not None or not sys.stdout.isatty():
+        documents.write(path, _text(found, lines))
+    if path is not None or not sys.stdout.isatty():
         _tell(given, lines)
     return 0
 
 
+def _text(found: Found, lines: Iterable[str]) -> str:
+    remarks = "".join(f"# {visible(' '.join(line.split()))}\n" for line in lines)
+    return f"{remarks}\n{toml.dumps(found.definition)}"
+
+
 def _apply(given: Given, found: Found) -> int:
     """Make the jobs, after the question whether that is meant."""
-    with connect(given) as session:
-        if not given.replace:
+    if not given.replace:
+        with connect(given) as session:
             _leave_alone(session, found)
-        _tell(given, found.lines())
-        definition = json.dumps(found.definition)
-        plan = fetch(session, _PLAN, [definition])
-        if not plan.rows:
-            say(given, "nothing is to be changed")
-            return 0
-        sys.stdout.write(aligned(plan))
-        renew(session)  # so that nobody waits for the answer
-        if not confirm(given, "Make these changes?"):
-            return 0
-        session.execute(_APPLY, [definition])
-    say(given, f"done; {_BOTH[given.source]}")
-    return 0
+    _tell(given, found.lines())
+    status = apply_document(given, found.definition)
+    if found.jobs and not status:
+        say(given, _BOTH[given.source])
+    return status
 
 
 def _leave_alone(session: Session, found: Found) -> None:

@@ -452,6 +452,7 @@ VERBS = (
             ("pgagent import crontab /etc/crontab --user root", "of the whole system"),
         ),
         level="editor",
+        prints_rows=True,
     ),
     Verb(
         "init",

@@ -102,7 +102,7 @@ def _add(
             " (--user NAME says who that is; [batch_users] in pgagent.toml runs scripts"
             " as others)"
         )
-    timezone = None if schedule.startswith("@reboot") else entry.timezone or zone
+    timezone = entry.timezone or zone
     found.add(
         job(
             name,
