@@ -1,6 +1,7 @@
 """Taking over the chains of pg_timetable: when they run, what they do, what is said."""
 
 import json
+import subprocess
 import tomllib
 from datetime import UTC, datetime
 from itertools import islice
@@ -343,6 +344,36 @@ def test_what_is_no_pg_timetable_is_not_read(import_, pg_timetable, change):
     assert done.status == 1
     assert REFUSED[change] in done.err
     assert done.out == ""
+
+
+def test_no_function_of_the_owner_of_the_tables_is_called(import_, pg_timetable):
+    add_chain(pg_timetable, "a", "0 0 * * *", "SELECT 1")
+    for target in ("json", "text"):
+        pg_timetable.execute(f"""
+            CREATE FUNCTION timetable.catch_{target}(timetable.command_kind)
+            RETURNS {target} LANGUAGE plpgsql AS
+            $$BEGIN RAISE EXCEPTION 'caught'; END$$;
+            CREATE CAST (timetable.command_kind AS {target})
+            WITH FUNCTION timetable.catch_{target}(timetable.command_kind) AS IMPLICIT
+        """)
+    assert import_("pg_timetable").status == 0
+
+
+def test_all_calls_of_a_program_are_made_and_one_that_fails_counts(
+    import_, pg_timetable
+):
+    task = {
+        "kind": "PROGRAM",
+        "command": "sh",
+        "parameters": [["-c", "exit 3"], ["-c", "echo b"]],
+    }
+    add_chain(pg_timetable, "a", "0 0 * * *", task)
+    (job,) = tomllib.loads(import_("pg_timetable").out)["jobs"]
+    script = job["steps"][0]["command"]
+    run = subprocess.run(
+        ["/bin/sh"], check=False, input=script, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (1, "b\n")
 
 
 def test_json_of_the_structure_has_only_what_is_not_the_default(import_, pg_timetable):

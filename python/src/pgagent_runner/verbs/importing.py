@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from pgagent_runner.verbs import documents, toml
-from pgagent_runner.verbs.database import Session, connect, reader_zone, value
+from pgagent_runner.verbs.database import Session, connect, fetch, reader_zone, value
 from pgagent_runner.verbs.files import apply_document
 from pgagent_runner.verbs.frame import Given, VerbError, say
-from pgagent_runner.verbs.imports import crontab, pg_cron, pg_timetable
+from pgagent_runner.verbs.imports import crontab, pg_cron
 from pgagent_runner.verbs.imports.found import Found
+from pgagent_runner.verbs.imports.pg_timetable import Timetable, import_chains
 from pgagent_runner.verbs.text import visible
 
-# A view, or a policy for rows, would have its owner's functions called by us.
+# A view, a policy for rows, or a cast of a type of his own would have the owner of the
+# tables call his functions by us: there is no more than a plain SELECT.
 _LACKING: LiteralString = """
     SELECT min(w.name) FROM unnest(%s::text[]) AS w (name)
     WHERE NOT EXISTS (
@@ -31,6 +33,7 @@ _HAS_NAMES: LiteralString = """
         ('timetable.chain'::regclass, 'chain_name'),
         ('timetable.task'::regclass, 'chain_id')
     ) AND NOT a.attisdropped"""
+_SECONDS: LiteralString = "SELECT round(extract(epoch FROM %s::interval))::bigint"
 _READ_ONLY: LiteralString = "SET TRANSACTION READ ONLY"
 # Not that of this transaction, which is the reader's.
 _ZONE: LiteralString = "SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'"
@@ -106,13 +109,20 @@ def _from_pg_timetable(given: Given) -> Found:
                 " chain_id: this is pg_timetable 3 or older, which its own --upgrade"
                 " brings to a version that can be read"
             )
-        return pg_timetable.import_chains(
-            _column(session, pg_timetable.CHAINS),
-            _column(session, pg_timetable.LOOSE_TASKS),
+        timetable = Timetable(
+            chains=_rows(session, "SELECT * FROM timetable.chain"),
+            tasks=_rows(session, "SELECT * FROM timetable.task"),
+            parameters=_rows(session, "SELECT * FROM timetable.parameter"),
             database=value(session, _DATABASE),
             zone=value(session, _ZONE),
-            client=given.client,
+            seconds=lambda interval: value(session, _SECONDS, [interval]),
         )
+        return import_chains(timetable, given.client)
+
+
+def _rows(session: Session, query: LiteralString) -> list[dict[str, Any]]:
+    found = fetch(session, query)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
 
 
 def _from_pg_cron(given: Given) -> Found:

@@ -8,8 +8,10 @@ row for each time that a task's command is executed.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,28 +21,8 @@ from pgagent_runner.verbs.imports.found import Attributes, Found, Note, job, spa
 from pgagent_runner.verbs.imports.placeholders import literal, with_values
 
 Row = dict[str, Any]
-"""A chain with its tasks, or a task with its parameters, as CHAINS returns them."""
+"""A row of a table of pg_timetable, with those columns that this version of it has."""
 
-# All columns, whichever a version has: run_at_time_zone is of 6, on_error of 5.
-CHAINS = """
-    SELECT to_jsonb(c) || jsonb_build_object(
-        'seconds', CASE WHEN c.run_at::text ~ '^@(every|after)'
-            THEN round(extract(epoch FROM substr(c.run_at::text, 7)::interval))::bigint
-            END,
-        'tasks', COALESCE((
-            SELECT jsonb_agg(to_jsonb(t) || jsonb_build_object(
-                'parameters', COALESCE((
-                    SELECT jsonb_agg(p.value ORDER BY p.order_id)
-                    FROM timetable.parameter AS p
-                    WHERE p.task_id = t.task_id AND p.value IS NOT NULL
-                ), '[]')
-            ) ORDER BY t.task_order, t.task_id)
-            FROM timetable.task AS t WHERE t.chain_id = c.chain_id
-        ), '[]')
-    )
-    FROM timetable.chain AS c ORDER BY c.chain_id"""
-LOOSE_TASKS = """
-    SELECT t.task_id FROM timetable.task AS t WHERE t.chain_id IS NULL ORDER BY 1"""
 MOST_INSTANCES = 16  # of a chain that names no number
 HIGHEST = (59, 23, 31, 12, 7)  # of each field
 LONGEST = 366 * 86400  # seconds of an interval
@@ -59,33 +41,53 @@ NO_ZONE = (
 )
 
 
-def import_chains(
-    chains: Iterable[Row],
-    loose_tasks: Sequence[int] = (),
-    *,
-    database: str,
-    zone: str,
-    client: str | None = None,
-) -> Found:
+@dataclass
+class Timetable:
+    """What is in the schema timetable.
+
+    database, zone: of the server, for what names none itself. seconds: of an interval.
+    """
+
+    chains: list[Row]
+    tasks: list[Row]
+    parameters: list[Row]
+    database: str
+    zone: str
+    seconds: Callable[[str], int]
+
+    def tasks_of(self, chain: Row) -> list[Row]:
+        """Return the tasks of a chain in their order, with their `parameters`."""
+        ours = [task for task in self.tasks if task["chain_id"] == chain["chain_id"]]
+        return [
+            task | {"parameters": self._parameters_of(task)}
+            for task in sorted(ours, key=itemgetter("task_order", "task_id"))
+        ]
+
+    def _parameters_of(self, task: Row) -> list[object]:
+        rows = [row for row in self.parameters if row["task_id"] == task["task_id"]]
+        rows.sort(key=itemgetter("order_id"))
+        return [row["value"] for row in rows if row["value"] is not None]
+
+
+def import_chains(timetable: Timetable, client: str | None = None) -> Found:
     """Return the jobs that chains become.
 
-    database: that they are in. zone: of the chains that do not name any. client: of
-    pg_timetable; chains that only others run are left out.
+    client: of pg_timetable; chains that only others run are left out.
     """
     found = Found("pg_timetable")
-    recorded = True
-    for chain in chains:
+    for chain in sorted(timetable.chains, key=itemgetter("chain_id")):
         whose = chain.get("client_name")
         if client is not None and whose not in (None, client):
             found.leave_out(chain["chain_name"], f"only the client {whose} runs it")
             continue
-        converter = _Chain(chain, database, chain.get("run_at_time_zone") or zone)
+        converter = _Chain(timetable, chain)
         found.add(converter.job(), *converter.notes)
-        recorded = recorded and "run_at_time_zone" in chain
-    if not recorded:
-        found.notes.insert(0, Note(None, NO_ZONE.format(zone)))
-    for task in loose_tasks:
-        found.leave_out(f"task {task}", "it belongs to no chain, and so never runs")
+    if not all("run_at_time_zone" in chain for chain in timetable.chains):
+        found.notes.insert(0, Note(None, NO_ZONE.format(timetable.zone)))
+    for task in timetable.tasks:
+        if task["chain_id"] is None:
+            name = f"task {task['task_id']}"
+            found.leave_out(name, "it belongs to no chain, and so never runs")
     found.say_of_all(ALONE, MISSED)
     return found
 
@@ -93,11 +95,12 @@ def import_chains(
 class _Chain:
     """A chain on its way to be a job."""
 
-    def __init__(self, chain: Row, database: str, zone: str) -> None:
+    def __init__(self, timetable: Timetable, chain: Row) -> None:
         self.notes: list[str] = []
+        self._timetable = timetable
         self._chain = chain
-        self._database = database
-        self._zone = zone
+        self._tasks = timetable.tasks_of(chain)
+        self._zone = chain.get("run_at_time_zone") or timetable.zone
         self._can_run = True
 
     def job(self) -> Attributes:
@@ -139,7 +142,7 @@ class _Chain:
                 "on_error is not taken over: nothing is executed when the job fails;"
                 " its text is in the description"
             )
-        together = sum(map(_is_in_transaction, chain["tasks"]))
+        together = sum(map(_is_in_transaction, self._tasks))
         if together > 1:
             self.notes.append(
                 f"its {together} SQL tasks that are not autonomous were one"
@@ -156,8 +159,8 @@ class _Chain:
             self._refuse("max_instances = 0: pg_timetable never runs it")
         if run_at == "@reboot":
             return job(run_at, schedule=run_at)
-        if chain["seconds"] is not None:
-            return self._interval(run_at, chain["seconds"])
+        if run_at is not None and run_at.startswith(("@every", "@after")):
+            return self._interval(run_at)
         if run_at is None:
             run_at = "* * * * *"
             self.notes.append("it had no run_at: that is each minute")
@@ -170,7 +173,8 @@ class _Chain:
             )
         return job(run_at, schedule=_line(run_at), timezone=self._zone)
 
-    def _interval(self, run_at: str, seconds: int) -> Attributes | None:
+    def _interval(self, run_at: str) -> Attributes | None:
+        seconds = self._timetable.seconds(run_at[len("@every") :])
         if not 1 <= seconds <= LONGEST:
             self._refuse(
                 f'no schedule: the interval of "{run_at}" is not from one second to 366'
@@ -192,7 +196,7 @@ class _Chain:
     # What it does.
 
     def _steps(self) -> Iterator[Attributes]:
-        tasks = self._chain["tasks"]
+        tasks = self._tasks
         if not tasks:
             self.notes.append("it has no tasks, and the job no steps")
         goes_itself = bool(self._chain.get("self_destruct"))
@@ -261,7 +265,7 @@ class _Chain:
         if task["database_connection"] is None:
             if role:
                 self.notes.append(f"runs as {role} if allow_run_as() lets it")
-            return attributes | {"database": self._database, "run_as": role}
+            return attributes | {"database": self._timetable.database, "run_as": role}
         return attributes | self._elsewhere(task["database_connection"], role)
 
     def _elsewhere(self, connection: str, role: str | None) -> Attributes:
