@@ -67,8 +67,8 @@ reads the output may stop reading: a closed pipe is no error.""",
     (
         "What can't be taken back",
         """\
-`pgagent delete-log` asks before it deletes, and where there is no terminal it wants
-`--yes`. `pgagent cancel` asks on a terminal. All other verbs do at once what they are
+The verb `delete-log` asks before it deletes, and where there is no terminal it wants
+`--yes`. `cancel` asks on a terminal. All other verbs do at once what they are
 told: another verb takes it back.""",
     ),
     (

@@ -71,7 +71,7 @@ def nightly(conn):
         SELECT pgagent.add_exception('nightly', '2099-12-25', schedule => 'at night');
     """)
     (job_id,) = conn.execute("SELECT jobid FROM pgagent.pga_job").fetchone()
-    at = "2030-01-05 01:30:00.25+00"
+    at = "2020-01-05 01:30:00.25+00"
     for run_id, status, message in (
         (46, "s", None),
         (47, "f", 'step "2 report" failed: exit code 3'),

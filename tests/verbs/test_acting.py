@@ -50,7 +50,8 @@ def test_a_wait_ends_with_the_result_of_the_run(conn, dsn, pgagent):
 
 def test_a_run_begins_with_the_step_that_is_named(conn, dsn, pgagent):
     add_job(conn, batch("exit 1"), "SELECT 2", name="a", due=None)
-    with Runner(dsn).ready():
+    with Runner(dsn) as runner:
+        runner.ready()
         printed = pgagent.prints("start", "a", "--from", "step 02", "--wait")
     assert "succeeded" in printed
     steps = "SELECT step FROM pgagent.run_history"
@@ -72,7 +73,7 @@ def test_a_wait_survives_the_loss_of_its_connection(conn, dsn, pgagent, tmp_path
         name="a",
         due=None,
     )
-    with Runner(dsn).ready(), pgagent.on_terminal("start", "a", "--wait") as terminal:
+    with Runner(dsn), pgagent.on_terminal("start", "a", "--wait") as terminal:
         kill = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'pgagent start' AND state = 'idle'"
@@ -85,7 +86,8 @@ def test_a_wait_survives_the_loss_of_its_connection(conn, dsn, pgagent, tmp_path
 
 def test_ctrl_c_ends_the_wait_and_not_the_run(conn, dsn, pgagent):
     add_job(conn, batch("sleep 60"), name="slow", due=None)
-    with Runner(dsn).ready():
+    with Runner(dsn) as runner:
+        runner.ready()
         with pgagent.on_terminal("start", "slow", "--wait") as terminal:
             poll(lambda: runs(conn) == [("r", None)])
             terminal.process.send_signal(signal.SIGINT)
@@ -98,7 +100,8 @@ def test_ctrl_c_ends_the_wait_and_not_the_run(conn, dsn, pgagent):
 def test_a_run_is_stopped_by_its_id_or_by_its_job(conn, dsn, pgagent):
     add_job(conn, batch("sleep 60"), name="a", due=None)
     add_job(conn, batch("sleep 60"), name="b", due=None)
-    with Runner(dsn).ready():
+    with Runner(dsn) as runner:
+        runner.ready()
         conn.execute("SELECT pgagent.run_job('a'), pgagent.run_job('b')")
         poll(lambda: runs(conn) == [("r", None)] * 2)
         assert pgagent.prints("cancel", "1") == '"1" is being stopped\n'

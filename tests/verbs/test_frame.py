@@ -5,7 +5,9 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
+import psycopg
 import pytest
 from cluster import LIBPQ
 from daemon.runner_process import PGAGENT
@@ -64,7 +66,6 @@ def test_the_usual_file_counts_only_where_no_variable_says_where(
     folder.mkdir(parents=True)
     file.rename(folder / "pgagent.toml")
     environ = {k: v for k, v in pgagent.environ.items() if not LIBPQ.match(k)}
-    del environ["PGAGENT_CONFIG"]
     pgagent.environ = environ | {"XDG_CONFIG_HOME": str(tmp_path / "home")}
     assert pgagent.prints("list")
     told = pgagent.refuses("list", PGHOST=str(tmp_path), PGDATABASE="x")
@@ -160,9 +161,16 @@ def test_the_levels_of_the_table_suffice(conn, dsn, pgagent, nightly):
             conn.execute(f"DROP OWNED BY pga_{level}; DROP ROLE pga_{level}")
 
 
-def test_a_session_that_is_ended_meanwhile_is_one_sentence(conn, pgagent, nightly):
-    with conn.transaction():
-        conn.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+@pytest.fixture
+def locker(dsn):
+    """Another session."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        yield session
+
+
+def test_a_session_that_is_ended_meanwhile_is_one_sentence(conn, locker, pgagent):
+    with locker.transaction():
+        locker.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
         with pgagent.on_terminal("list") as terminal:
             kill = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -172,6 +180,11 @@ def test_a_session_that_is_ended_meanwhile_is_one_sentence(conn, pgagent, nightl
             assert terminal.ended() == 1
     (told,) = terminal.seen.strip().splitlines()
     assert told.startswith("pgagent list: the connection is lost: terminating ")
+
+
+def test_what_is_no_text_is_one_sentence(conn, pgagent):
+    told = pgagent.refuses("show", "\udce9")
+    assert told == r"pgagent show: '\udce9' is not text in UTF-8"
 
 
 # The session.
@@ -396,9 +409,9 @@ def test_what_was_meant_by_a_word_is_asked(pgagent):
     assert "did you mean list?" in pgagent.refuses("lst", status=2)
 
 
-def test_ctrl_c_is_130_and_no_traceback(conn, pgagent, nightly):
-    with conn.transaction():
-        conn.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
+def test_ctrl_c_is_130_and_no_traceback(conn, locker, pgagent):
+    with locker.transaction():
+        locker.execute("LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE")
         with pgagent.on_terminal("list") as terminal:
             waits = (
                 "SELECT FROM pg_stat_activity WHERE application_name = 'pgagent list'"
@@ -411,11 +424,18 @@ def test_ctrl_c_is_130_and_no_traceback(conn, pgagent, nightly):
 
 
 def test_a_verb_loads_neither_the_agent_nor_other_verbs(pgagent, conn):
-    environ = pgagent.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
-    done = subprocess.run(
-        [PGAGENT, "list"], env=environ, capture_output=True, text=True, check=True
+    code = (
+        "import sys; from pgagent_runner.cli import main; main(['list']);"
+        " print(*sys.modules, file=sys.stderr)"
     )
-    loaded = set(re.findall(r"pgagent_runner\.[\w.]+", done.stderr))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=pgagent.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stderr.split())
     assert "pgagent_runner.verbs.looking" in loaded
     others = {f"pgagent_runner.verbs.{name}" for name in ("acting", "install")}
     assert loaded.isdisjoint({"pgagent_runner.agent", "pgagent_runner.steps"} | others)

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.abc import Buffer, Params
-from psycopg.adapt import Loader
+from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import make_conninfo
 
 from pgagent_runner.catalog import merge_conninfo, parse_conninfo
@@ -126,6 +126,8 @@ def connect(given: Given) -> Iterator[Session]:
     except psycopg.Error as e:
         kind = LostError if session.closed else VerbError
         raise kind(_explained(given, session, e)) from e
+    except UnicodeEncodeError as e:
+        raise VerbError(f"{e.object!r} is not text in UTF-8") from e
     finally:
         session.close()
 
@@ -212,11 +214,19 @@ def _opened(given: Given, conninfo: str) -> Session:
         raise LostError(str(of_refusal(str(e), parse_conninfo(whole)))) from e
     session.prepare_threshold = None
     session.add_notice_handler(lambda notice: say(given, _noticed(notice)))
-    knows_no_encoding(session)
+    if knows_no_encoding(session):
+        session.adapters.register_dumper(str, _AnyBytesDumper)
     for loader, types in _LOADERS.items():
         for name in types:
             session.adapters.register_loader(name, loader)
     return session
+
+
+class _AnyBytesDumper(Dumper):
+    """Text for a database that does not know its encoding: bytes as they were typed."""
+
+    def dump(self, obj: str) -> Buffer:
+        return obj.encode("utf-8", "surrogateescape")
 
 
 class _TextLoader(Loader):

@@ -87,10 +87,11 @@ class Span(str):
 
 def in_words(seconds: float) -> str:
     """Return a span of time as people have it: `12 ms`, `5.3 s`, `3 h 12 min`."""
-    if seconds < 1:
+    if seconds < 0.9995:  # noqa: PLR2004 (which would be rounded to 1000 ms)
         return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE:
+    if seconds < _MINUTE - 0.05:
         return f"{seconds:.1f} s"
+    seconds = max(seconds, _MINUTE)
     if seconds < _HOUR:
         return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE // 1:.0f} s"
     if seconds < _DAY:
@@ -144,11 +145,20 @@ def report(given: Given, sentence: str, table: Table) -> None:
 
 def write_json(value: object) -> None:
     """Print a value, in a form that people can read as well."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_as_json)
+    plain = _in_json(value)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, default=_as_json)
     if is_terminal():
         # Within strings, JSON has a form of its own for what should not be seen.
         text = "".join(_escaped(c) if c != "\n" else c for c in text)
     write_raw(f"{text}\n")
+
+
+def _in_json(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {name: _in_json(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_in_json(part) for part in value]
+    return value.to_json() if isinstance(value, Moment) else value
 
 
 def _escaped(character: str) -> str:
