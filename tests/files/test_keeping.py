@@ -30,7 +30,7 @@ name = "s"
 schedule = "@weekly"  # Sunday
 timezone = "UTC"
 exceptions = [
-    { date = 2031-12-25 },  # Christmas
+    { date = "2031-12-25" },  # Christmas
     { time = "9:00" },
 ]
 
@@ -66,6 +66,13 @@ def export(pgagent):
 def test_what_differs_from_nothing_stays_to_the_byte(pgagent, written):
     export(pgagent)
     assert written.read_text() == WRITTEN
+
+
+def test_what_tomlkit_would_space_anew_stays_as_well(pgagent, written):
+    text = WRITTEN.replace('"2031-12-25"', "2031-12-25")
+    written.write_text(text)
+    export(pgagent)
+    assert written.read_text() == text
 
 
 def test_only_what_differs_is_changed(conn, pgagent, written):

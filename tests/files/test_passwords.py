@@ -20,7 +20,7 @@ def told(conn):
 
 
 def make(conn, conninfo):
-    add_job(conn, {"jstcode": "SELECT 1", "jstconnstr": conninfo}, name="x")
+    add_job(conn, {"jstcode": "SELECT 1", "jstconnstr": conninfo}, name="x", jobjclid=5)
 
 
 def stored(conn):

@@ -56,10 +56,9 @@ def test_a_plan_reads_well(pgagent, nightly):
     + step 1 load
         database: {pgagent.environ["PGDATABASE"]}
         command:
-            @@ -0,0 +1,3 @@
+            @@ -0,0 +1,2 @@
             +SELECT 1;
             +SELECT 2;
-            +
     + schedule @daily
         schedule: 0 0 * * *
         timezone: UTC
@@ -75,11 +74,10 @@ def test_a_plan_reads_well(pgagent, nightly):
 ~ job nightly
     ~ step 1 load
         command:
-            @@ -1,3 +1,3 @@
+            @@ -1,2 +1,2 @@
              SELECT 1;
             -SELECT 2;
             +SELECT 3;
-
     + schedule @hourly
         schedule: 0 * * * *
         timezone: UTC

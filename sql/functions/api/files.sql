@@ -5,14 +5,16 @@
 -- spelling of a value is the same value then. pga_file_attributes() is all that has to be
 -- extended when a table gets another column that belongs to a definition.
 
+-- PL/pgSQL for the sake of its plan cache: everything here asks for it.
 -- kind: of what form the value is (pga_file_value()). fallback: what it is where it is left
 -- out; NULL: it is never left out by export_jobs().
 CREATE OR REPLACE FUNCTION pgagent.pga_file_attributes()
 RETURNS TABLE (place integer, object text, attribute text, column_name text, kind text, allowed text, fallback jsonb)
-LANGUAGE sql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-VALUES
+BEGIN
+    RETURN QUERY VALUES
     (1, 'definition'::text, 'format'::text, ''::text, 'integer'::text, ''::text, NULL::jsonb),
     (2, 'definition', 'set', '', 'text', '', NULL),
     (3, 'definition', 'classes', '', 'list', '', NULL),
@@ -64,7 +66,8 @@ VALUES
     (10, 'schedule', 'exceptions', '', 'list', '', '[]'),
 
     (1, 'exception', 'date', 'jexdate', 'date', '', 'null'),
-    (2, 'exception', 'time', 'jextime', 'time', '', 'null')
+    (2, 'exception', 'time', 'jextime', 'time', '', 'null');
+END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_file_attributes() IS
 'All that may stand in a document of jobs: of which object, the column that it is kept in, its form, the words that are allowed, and its value where it is left out.';
@@ -194,7 +197,7 @@ DECLARE
     v_attribute CONSTANT text := (SELECT a.attribute FROM pgagent.pga_file_attributes() AS a WHERE a.column_name = v_column[1]);
 BEGIN
     RAISE EXCEPTION USING
-        MESSAGE = format('pgagent: %s%s', p_where, COALESCE(format(', %s: %s', v_attribute, v_column[2]),
+        MESSAGE = format('pgagent: %s%s', p_where, COALESCE(', ' || v_attribute || ': ' || v_column[2],
                                                             ': ' || regexp_replace(p_message, '^pgagent: ', ''))),
         ERRCODE = p_state,
         DETAIL = concat_ws(' ', nullif(p_detail, ''), nullif(p_hint, ''), 'Nothing was changed.');
@@ -298,7 +301,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A field in which all is selected means what one does in which nothing is, which * makes.
-    RETURN CASE WHEN array_position(p_field, false) IS NULL THEN format('%s-%s', p_low, p_low + cardinality(p_field) - 1)
+    RETURN CASE WHEN true = ALL (p_field) THEN format('%s-%s', p_low, p_low + cardinality(p_field) - 1)
                 ELSE pgagent.pga_cron_text(p_field, p_low) END;
 END;
 $$;
@@ -337,11 +340,18 @@ BEGIN
             SELECT t.said FROM (VALUES (1, v_plain), (2, to_char(p_schedule.jscat AT TIME ZONE 'UTC', '"@at" YYYY-MM-DD HH24:MI:SS"Z"'))) AS t (place, said)
             WHERE pgagent.pga_file_at(t.said, p_schedule.jsctimezone) = p_schedule.jscat ORDER BY t.place LIMIT 1
         );
-    ELSIF p_schedule.jscreboot OR (
+    ELSIF p_schedule.jscreboot THEN
+        RETURN v_plain;
+    ELSIF (
         array_dims(p_schedule.jscminutes), array_dims(p_schedule.jschours), array_dims(p_schedule.jscweekdays),
         array_dims(p_schedule.jscmonthdays), array_dims(p_schedule.jscmonths)
     ) IS DISTINCT FROM ('[1:60]', '[1:24]', '[1:7]', '[1:32]', '[1:12]') THEN
-        RETURN v_plain;     -- a dump may bring arrays of any shape
+        -- A dump may bring arrays of any shape.
+        p_schedule.jscminutes := pgagent.pga_calendar_field(p_schedule.jscminutes, 60);
+        p_schedule.jschours := pgagent.pga_calendar_field(p_schedule.jschours, 24);
+        p_schedule.jscweekdays := pgagent.pga_calendar_field(p_schedule.jscweekdays, 7);
+        p_schedule.jscmonthdays := pgagent.pga_calendar_field(p_schedule.jscmonthdays, 32);
+        p_schedule.jscmonths := pgagent.pga_calendar_field(p_schedule.jscmonths, 12);
     END IF;
     v_days := concat_ws(',',
         CASE WHEN array_position(p_schedule.jscmonthdays[1:31], true) IS NOT NULL
@@ -377,7 +387,8 @@ BEGIN
         -- A dump may bring a start or an end that no table takes otherwise: both mean never.
         'start_at', CASE WHEN NOT v_is_once AND (p_schedule.jscevery IS NOT NULL OR p_schedule.jscstart > now())
                          THEN least(p_schedule.jscstart, '9999-12-31 23:59:59+00') END,
-        'end_at', CASE WHEN NOT v_is_once AND NOT p_schedule.jscreboot THEN greatest(p_schedule.jscend, '0001-01-01 00:00:00+00') END
+        'end_at', CASE WHEN v_is_once OR p_schedule.jscreboot THEN NULL WHEN p_schedule.jscend = '-infinity'
+                       THEN timestamptz '0001-01-01 00:00:00+00' ELSE p_schedule.jscend END
     );
 END;
 $$;

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT
+from tomlkit.items import Table as Tables
 
 from pgagent_runner.verbs import toml
 from pgagent_runner.verbs.plans import Difference
@@ -53,8 +55,10 @@ def updated(text: str, exported: Part, differences: Sequence[Difference]) -> Upd
     """
     try:
         document = tomlkit.parse(text)
+        before = tomlkit.dumps(document)  # which need not be the text to the byte
         commands = _update(document, exported, _Changes(differences))
-        return Updated(tomlkit.dumps(document), commands)
+        after = tomlkit.dumps(document)
+        return Updated(text if after == before else after, commands)
     except TOMLKitError as e:
         raise NotKeptError(str(e)) from e
 
@@ -100,7 +104,10 @@ def _update_schedules(
     wanted += [part for part in said if _name_of(part) in kept]
     for before, after in _pairs(old, "schedules", {"schedules": wanted}):
         if _name_of(after) not in kept:
-            _set_all(before, after, changed(_name_of(after)))
+            attributes = changed(_name_of(after)) or set()
+            # Its text may have been its name.
+            unnamed = {"name"} if attributes and "name" not in before else set()
+            _set_all(before, after, attributes | unnamed)
             _update_exceptions(before, after)
 
 
@@ -161,11 +168,19 @@ def _set_all(old: Table, new: Part, attributes: set[str] | None) -> None:
 
 def _set(table: Table, name: str, value: object) -> None:
     """Have a value stand in a table, where it stood before; None: have it go."""
-    if value is not None:
-        # As our own writer has it: a text of many lines, for example.
-        table[name] = tomlkit.parse(toml.dumps({name: value}))[name]
-    elif name in table:
-        del table[name]
+    if value is None:
+        if name in table:
+            del table[name]
+        return
+    # As our own writer has it: a text of many lines, for example.
+    item = tomlkit.parse(toml.dumps({name: value}))[name]
+    values = [key for key, one in table.items() if not isinstance(one, AoT | Tables)]
+    if name not in table and values and isinstance(table, Tables):
+        # Not behind the comment on what comes next.
+        table.value._insert_after(values[-1], name, item)  # noqa: SLF001
+        dict.__setitem__(table, name, item)
+    else:
+        table[name] = item
 
 
 def _made(part: Part) -> Table:

@@ -58,7 +58,7 @@ def _attributes(rows: Sequence[Difference], indent: str) -> Iterator[str]:
         if row.attribute is None:
             continue
         for line in _attribute(row):
-            yield f"{indent}{line}".rstrip()
+            yield f"{indent}{line}"
 
 
 def _attribute(row: Difference) -> Iterator[str]:
@@ -79,9 +79,11 @@ def _told(value: str | None) -> str:
 
 def _compared(old: str, new: str) -> Iterator[str]:
     """Yield the lines of a text with a sign each, those alone that are near a change."""
-    before, after = old.split("\n"), new.split("\n")
-    if not old:
-        before = []
+    before = old.split("\n") if old else []
+    after = new.split("\n") if new else []
+    if all(text.endswith("\n") for text in (old, new) if text):
+        # All lines end as they should: none comes after the last.
+        before, after = before[:-1], after[:-1]
     lines = difflib.unified_diff(before, after, n=2, lineterm="")
     # The first two are for names of files.
     for number, line in enumerate(lines):
