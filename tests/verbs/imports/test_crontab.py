@@ -4,6 +4,7 @@ import subprocess
 import tomllib
 
 import pytest
+from pgagent_runner.cli import main
 
 CRONTAB = r"""# every night
 SHELL=/bin/sh
@@ -104,6 +105,12 @@ def test_a_crontab_of_the_system_can_be_said_to_be_one(import_, file):
     assert job["enabled"] is False
 
 
+def test_a_line_without_a_user_is_no_command_of_a_crontab_of_the_system(import_, file):
+    done = import_("crontab", file("0 3 * * * root\n0 4 * * * root x\n"), "--system")
+    assert [*jobs_of(done)] == ["jobs line 2"]
+    assert "jobs line 1: left out: it can't be read: a user's name" in done.err
+
+
 LEFT_OUT = {
     "a line": "it can't be read",
     "0~59 * * * * x": "a time by chance",
@@ -161,6 +168,39 @@ def test_a_crontab_comes_from_standard_input(import_, monkeypatch, tmp_path):
     with path.open() as given:
         monkeypatch.setattr("sys.stdin", given)
         assert [*jobs_of(import_("crontab", "-"))] == ["crontab line 1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["crontab"], "which crontab?"),
+        (["crontab", "FILE", "--from", "x"], "--from is for pg_timetable and pg_cron"),
+        (["crontab", "FILE", "--client", "x"], "--client is for pg_timetable"),
+        (["crontab", "FILE", "--replace"], "--replace is for --apply"),
+        (["crontab", "FILE", "--json"], "--csv, --json and -x are for --apply"),
+        (["pg_cron", "FILE"], "pg_cron is read from a database"),
+        (["pg_timetable", "--timezone", "UTC"], "--timezone is for crontab"),
+        (["pg_timetable", "--system"], "--system is for crontab"),
+        (["crontab", "FILE", "--apply", "--output", "x"], "not allowed with argument"),
+    ],
+)
+def test_options_that_make_no_sense_together_are_refused(
+    capsys, file, dsn, options, reason
+):
+    words = [str(file(CRONTAB)) if word == "FILE" else word for word in options]
+    try:
+        status = main(["import", *words, "-d", dsn])
+    except SystemExit as e:  # from argparse
+        status = e.code
+    assert status == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_left_alone(import_, file):
+    done = import_("crontab", file(CRONTAB), "--output", file("mine", "out.toml"))
+    assert done.status == 1
+    assert "out.toml is there already" in done.err
+    assert file(CRONTAB).with_name("out.toml").read_text() == "mine"
 
 
 def test_what_cannot_be_read_is_told(import_, tmp_path):

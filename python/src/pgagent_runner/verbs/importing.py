@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
+from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.verbs import documents, toml
 from pgagent_runner.verbs.database import Session, connect, fetch, reader_zone, value
 from pgagent_runner.verbs.files import apply_document
@@ -67,22 +68,28 @@ def import_jobs(given: Given) -> int:
 
 
 def _check(given: Given) -> None:
-    """Raise VerbError for options that make no sense with the source."""
-    of_one = {
-        "pg_timetable": {"--client": given.client},
-        "crontab": {"--timezone": given.timezone, "--system": given.system},
+    """Raise ConfigurationError for what makes no sense together."""
+    is_crontab = given.source == "crontab"
+    has_format = given.csv or given.json or given.expanded
+    useless = {
+        "--client is for pg_timetable": given.client and given.source != "pg_timetable",
+        "--timezone is for crontab": given.timezone and not is_crontab,
+        "--system is for crontab": given.system and not is_crontab,
+        "--from is for pg_timetable and pg_cron": given.database_from and is_crontab,
+        "--replace is for --apply": given.replace and not given.apply,
+        "--csv, --json and -x are for --apply": has_format and not given.apply,
     }
-    for source, options in of_one.items():
-        for option, chosen in options.items():
-            if chosen and given.source != source:
-                raise VerbError(f"{option} is for {source} only")
-    if given.source == "crontab":
-        if not given.files:
-            raise VerbError("which crontab? A FILE, or - for standard input, is wanted")
-        if given.database_from:
-            raise VerbError("--from is for pg_timetable and pg_cron only")
-    elif given.files:
-        raise VerbError(f"{given.source} is read from a database, not from a file")
+    for reason, is_given in useless.items():
+        if is_given:
+            raise ConfigurationError(f"import: {reason} only")
+    if is_crontab and not given.files:
+        raise ConfigurationError(
+            "import: which crontab? A FILE, or - for standard input, is wanted"
+        )
+    if given.files and not is_crontab:
+        raise ConfigurationError(
+            f"import: {given.source} is read from a database, not from a file"
+        )
 
 
 @contextmanager
@@ -117,7 +124,8 @@ def _from_pg_timetable(given: Given) -> Found:
             zone=value(session, _ZONE),
             seconds=lambda interval: value(session, _SECONDS, [interval]),
         )
-        return import_chains(timetable, given.client)
+        found = import_chains(timetable, given.client)
+    return _elsewhere(given, found)
 
 
 def _rows(session: Session, query: LiteralString) -> list[dict[str, Any]]:
@@ -132,11 +140,22 @@ def _from_pg_cron(given: Given) -> Found:
                 f'database "{session.info.dbname}": there is no table cron.job of the'
                 " extension pg_cron; it is in the database that cron.database_name says"
             )
-        return pg_cron.import_jobs(
+        found = pg_cron.import_jobs(
             _column(session, pg_cron.JOBS),
             zone=value(session, pg_cron.ZONE),
             user=given.user,
         )
+    return _elsewhere(given, found)
+
+
+def _elsewhere(given: Given, found: Found) -> Found:
+    """Say what it means that the jobs may come from another server."""
+    if given.database_from:
+        found.say_of_all(
+            "its database is one of the runner's server; for one of another server a"
+            " step needs a connection string"
+        )
+    return found
 
 
 def _column(

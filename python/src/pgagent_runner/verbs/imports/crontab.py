@@ -41,6 +41,7 @@ ENVIRONMENT = (
     " the crontab"
 )
 
+NO_USER = "it can't be read: a user's name and a command are wanted"
 UNREADABLE = "it can't be read: five fields, or @daily, and a command are wanted"
 
 
@@ -80,6 +81,8 @@ def import_crontabs(
                 _note_variable(found, name, line)
             elif isinstance(line, Unreadable):
                 found.leave_out(name, UNREADABLE)
+            elif with_users and line.user is None:
+                found.leave_out(name, NO_USER)
             else:
                 _add(found, name, line, zone, user)
     found.say_of_all(ALONE, MISSED, ENVIRONMENT)
