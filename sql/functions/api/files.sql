@@ -665,9 +665,10 @@ BEGIN
             v_row := jsonb_populate_record(v_row, jsonb_build_object(
                 'jscreboot', false, 'jscevery', p_given -> 'every', 'jscat', pgagent.pga_file_instant(p_given ->> 'at', v_zone)));
         END IF;
-        RETURN NEXT jsonb_populate_record(v_row, jsonb_build_object(
+        v_row := jsonb_populate_record(v_row, jsonb_build_object(
             'jscname', COALESCE(p_given ->> 'name', btrim(v_text), '@every ' || (p_given ->> 'every'), '@at ' || (p_given ->> 'at')),
             'jscdesc', COALESCE(p_given -> 'description', '""'), 'jscenabled', COALESCE(p_given -> 'enabled', 'true'), 'jscend', v_end));
+        RETURN NEXT v_row;
     END LOOP;
 EXCEPTION WHEN invalid_parameter_value THEN
     GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
