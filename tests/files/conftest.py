@@ -64,7 +64,9 @@ def pgagent_elsewhere(cluster, elsewhere, tmp_path):
 @pytest.fixture
 def export(conn):
     def export(*jobs):
-        return conn.execute("SELECT pgagent.export_jobs(%s)", [list(jobs) or None]).fetchone()[0]
+        return conn.execute(
+            "SELECT pgagent.export_jobs(%s)", [list(jobs) or None]
+        ).fetchone()[0]
 
     return export
 

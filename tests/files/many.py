@@ -1,9 +1,11 @@
 """Jobs of every kind, as rows: each public column differs from its default in one."""
 
+from typing import Any
+
 from jobs import add_job, add_schedule, add_step, batch
 
 # Of pga_job; NULL and "for ever" are values, too.
-JOBS = {
+JOBS: dict[str, dict[str, Any]] = {
     "described": {"jobdesc": 'line 1\nline "2"\twith \\ and Ünï\r\n'},
     "of a class of its own": {"jobjclid": "class"},
     "of another stock class": {"jobjclid": 2},
@@ -22,7 +24,7 @@ JOBS = {
     "with neither limit": {"jobkeepfor": None, "jobkeepruns": None},
 }
 
-STEPS = {
+STEPS: dict[str, dict[str, Any]] = {
     "described": {"jstdesc": "what it does"},
     "disabled": {"jstenabled": False},
     "in another database": {"jstdbname": "another"},
@@ -41,7 +43,7 @@ STEPS = {
     "for no reason": {"jstretryon": []},
     "of nothing": {"jstcode": ""},
     "of blanks": {"jstcode": "  \n\t"},
-    "of quotes": {"jstcode": "SELECT '''', \"\"\"\"\"\" -- '''\n\"\"\"\"\\"},
+    "of quotes": {"jstcode": 'SELECT \'\'\'\', """""" -- \'\'\'\n""""\\'},
     "of one line": {"jstcode": "SELECT E'\\\\', $$'$$"},
     "of the ends of lines": {"jstcode": "\r\nSELECT 1\r\n\n\rSELECT 2\n'"},
     "of controls": {"jstcode": "\x01\x1b[31m\x7f\u2028\ufeff\U0001f600\n\x02"},
@@ -71,7 +73,7 @@ TEXTS = (
     "@reboot",
 )
 
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "described": {"jscdesc": "why"},
     "disabled": {"jscenabled": False},
     "in Berlin": {"jsctimezone": "Europe/Berlin"},
@@ -89,7 +91,7 @@ SCHEDULES = {
 }
 
 
-def make(conn) -> int:
+def make(conn):
     """Make the jobs; return how many there are."""
     conn.execute("""
         DO $$ BEGIN
@@ -102,8 +104,8 @@ def make(conn) -> int:
         "INSERT INTO pgagent.pga_jobclass (jclname) VALUES ('Our \"own\"') RETURNING jclid"
     ).fetchone()
     for name, columns in JOBS.items():
-        columns = {k: klass if v == "class" else v for k, v in columns.items()}
-        add_job(conn, "SELECT 1", name=f"job {name}", due=None, **columns)
+        known = {k: klass if v == "class" else v for k, v in columns.items()}
+        add_job(conn, "SELECT 1", name=f"job {name}", due=None, **known)
     for name, columns in STEPS.items():
         job_id = add_job(conn, name=f"step {name}", due=None)
         add_step(conn, job_id, {"jstcode": "SELECT 1"} | columns, name=name)

@@ -38,8 +38,18 @@ def test_a_job_is_made_with_all_its_parts(conn, apply):
             "description": "all of it",
             "timeout": "2 hours",
             "steps": [
-                {"name": "2 mail", "kind": "batch", "command": "mail", "on_error": "ignore"},
-                {"name": "1 load", "command": "CALL load()", "retries": 3, "retry_on": ["40001", 75]},
+                {
+                    "name": "2 mail",
+                    "kind": "batch",
+                    "command": "mail",
+                    "on_error": "ignore",
+                },
+                {
+                    "name": "1 load",
+                    "command": "CALL load()",
+                    "retries": 3,
+                    "retry_on": ["40001", 75],
+                },
             ],
             "schedules": [
                 {
@@ -63,7 +73,13 @@ def test_a_job_is_made_with_all_its_parts(conn, apply):
         ("step 1 load", "create", "retry_on", None, '["40001", "75"]'),
         ("step 1 load", "create", "command", None, "CALL load()"),
         ("schedule 30 2 * * mon-fri", "create", "schedule", None, "30 2 * * 1-5"),
-        ("exception 2031-12-25 of schedule 30 2 * * mon-fri", "create", None, None, None),
+        (
+            "exception 2031-12-25 of schedule 30 2 * * mon-fri",
+            "create",
+            None,
+            None,
+            None,
+        ),
         ("exception 12:30 of schedule 30 2 * * mon-fri", "create", None, None, None),
     ]
     assert conn.execute(
@@ -104,8 +120,12 @@ def test_applied_again_it_does_nothing(conn, apply, one):
         ("keep_runs", 7, "10000", "7"),
     ],
 )
-def test_an_attribute_is_changed_and_changed_back(apply, one, attribute, value, old, new):
-    assert told(apply(one | {attribute: value})) == [("job", "alter", attribute, old, new)]
+def test_an_attribute_is_changed_and_changed_back(
+    apply, one, attribute, value, old, new
+):
+    assert told(apply(one | {attribute: value})) == [
+        ("job", "alter", attribute, old, new)
+    ]
     assert apply(one | {attribute: value}) == []
     assert told(apply(one)) == [("job", "alter", attribute, new, old)]
 
@@ -133,7 +153,9 @@ def test_an_attribute_of_a_step_is_changed_and_changed_back(
     old = conn.info.dbname if old is ... else old
     before = rows(conn, "pga_jobstep")
     altered = one | {"steps": [STEP | {attribute: value}]}
-    assert [row[1:] for row in apply(altered)] == [("step 1", "alter", attribute, old, new)]
+    assert [row[1:] for row in apply(altered)] == [
+        ("step 1", "alter", attribute, old, new)
+    ]
     assert apply(altered) == []
     assert [row[1:] for row in apply(one)] == [("step 1", "alter", attribute, new, old)]
     assert rows(conn, "pga_jobstep") == before
@@ -160,7 +182,10 @@ def test_an_attribute_of_a_step_is_changed_and_changed_back(
         ),
         (
             {"schedule": None, "at": "2091-05-01 09:00:00.5"},
-            [("schedule", "0 0 * * *", None), ("at", None, "2091-05-01T09:00:00.5+00:00")],
+            [
+                ("schedule", "0 0 * * *", None),
+                ("at", None, "2091-05-01T09:00:00.5+00:00"),
+            ],
         ),
         ({"timezone": "Europe/Berlin"}, [("timezone", "UTC", "Europe/Berlin")]),
         (
@@ -200,15 +225,16 @@ def test_an_attribute_of_a_schedule_is_changed_and_changed_back(
 
 
 def test_an_interval_keeps_its_start_unless_another_is_said(conn, apply):
-    job = {"name": "x", "schedules": [{"schedule": "@every 90 seconds", "name": "s"}]}
+    schedule = {"schedule": "@every 90 seconds", "name": "s"}
+    job = {"name": "x", "schedules": [schedule]}
     apply(job)
     ((start,),) = conn.execute("SELECT jscstart FROM pgagent.pga_schedule").fetchall()
-    job["schedules"][0]["schedule"] = "@every 100 seconds"
+    schedule["schedule"] = "@every 100 seconds"
     assert [row[3] for row in apply(job)] == ["schedule"]
-    assert conn.execute("SELECT jscstart, jscevery::text FROM pgagent.pga_schedule").fetchall() == [
-        (start, "00:01:40")
-    ]
-    job["schedules"][0]["start_at"] = "2020-01-01T00:00:00Z"
+    assert conn.execute(
+        "SELECT jscstart, jscevery::text FROM pgagent.pga_schedule"
+    ).fetchall() == [(start, "00:01:40")]
+    schedule["start_at"] = "2020-01-01T00:00:00Z"
     assert [row[3:4] + row[5:] for row in apply(job)] == [
         ("start_at", "2020-01-01T00:00:00+00:00")
     ]
@@ -220,16 +246,17 @@ def test_an_interval_keeps_its_start_unless_another_is_said(conn, apply):
 
 
 def test_a_time_that_has_been_is_not_planned_again(conn, apply):
-    job = {"name": "x", "schedules": [{"schedule": "@at 2091-05-01 09:00 UTC"}]}
+    schedule = {"schedule": "@at 2091-05-01 09:00 UTC"}
+    job = {"name": "x", "schedules": [schedule]}
     apply(job)
     conn.execute(
         "UPDATE pgagent.pga_schedule SET jscat = '2001-05-01 09:00 UTC', jscenabled = false"
     )
-    job["schedules"][0] |= {
+    schedule |= {
         "name": "@at 2091-05-01 09:00 UTC",
         "schedule": "@at 2001-05-01 09:00 UTC",
     }
-    assert apply(job) == []
+    assert apply(job | {"schedules": [schedule]}) == []
 
 
 def test_parts_that_the_document_does_not_have_are_dropped(conn, apply, one):
@@ -243,7 +270,9 @@ def test_parts_that_the_document_does_not_have_are_dropped(conn, apply, one):
         ("schedule h", "drop", None, None, None),
     ]
     assert apply(one) == []
-    assert conn.execute("SELECT jscname FROM pgagent.pga_schedule").fetchall() == [("@daily",)]
+    assert conn.execute("SELECT jscname FROM pgagent.pga_schedule").fetchall() == [
+        ("@daily",)
+    ]
 
 
 def test_ids_log_history_and_comments_survive(conn, apply, one):
@@ -253,32 +282,55 @@ def test_ids_log_history_and_comments_survive(conn, apply, one):
         INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus)
         SELECT jlgid, jstid, 's' FROM pgagent.pga_joblog, pgagent.pga_jobstep
     """)
-    before = conn.execute("SELECT jobid, jstid, jscid, jobcreated, joblastrun"
-                          " FROM pgagent.pga_job, pgagent.pga_jobstep, pgagent.pga_schedule").fetchall()
+    before = conn.execute(
+        "SELECT jobid, jstid, jscid, jobcreated, joblastrun"
+        " FROM pgagent.pga_job, pgagent.pga_jobstep, pgagent.pga_schedule"
+    ).fetchall()
     changes = conn.execute("SELECT count(*) FROM pgagent.pga_jobchange").fetchone()[0]
     apply(
         one
         | {"description": "a comment of pgAdmin", "timeout": 5}
-        | {"steps": [STEP | {"command": "SELECT 2"}], "schedules": [DAILY | {"enabled": False}]}
+        | {
+            "steps": [STEP | {"command": "SELECT 2"}],
+            "schedules": [DAILY | {"enabled": False}],
+        }
     )
-    assert conn.execute("SELECT jobid, jstid, jscid, jobcreated, joblastrun"
-                        " FROM pgagent.pga_job, pgagent.pga_jobstep, pgagent.pga_schedule").fetchall() == before
-    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobsteplog").fetchone() == (1,)
-    assert conn.execute("SELECT jobdesc FROM pgagent.pga_job").fetchone() == ("a comment of pgAdmin",)
-    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobchange").fetchone()[0] == changes + 3
+    assert (
+        conn.execute(
+            "SELECT jobid, jstid, jscid, jobcreated, joblastrun"
+            " FROM pgagent.pga_job, pgagent.pga_jobstep, pgagent.pga_schedule"
+        ).fetchall()
+        == before
+    )
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobsteplog").fetchone() == (
+        1,
+    )
+    assert conn.execute("SELECT jobdesc FROM pgagent.pga_job").fetchone() == (
+        "a comment of pgAdmin",
+    )
+    assert (
+        conn.execute("SELECT count(*) FROM pgagent.pga_jobchange").fetchone()[0]
+        == changes + 3
+    )
 
 
 def test_a_due_job_whose_definition_is_the_same_stays_due(conn, apply, one):
     conn.execute("UPDATE pgagent.pga_job SET jobnextrun = '2001-01-01 00:00 UTC'")
     assert apply(one) == []
-    assert told(apply(one | {"description": "x"})) == [("job", "alter", "description", "", "x")]
-    assert conn.execute("SELECT jobnextrun < now() FROM pgagent.pga_job").fetchone() == (True,)
+    assert told(apply(one | {"description": "x"})) == [
+        ("job", "alter", "description", "", "x")
+    ]
+    assert conn.execute(
+        "SELECT jobnextrun < now() FROM pgagent.pga_job"
+    ).fetchone() == (True,)
 
 
 def test_jobs_that_the_document_does_not_have_stay(conn, apply, one):
     add_job(conn, "SELECT 1", name="another")
     assert told(apply({"name": "third"})) == [("job", "create", None, None, None)]
-    assert conn.execute("SELECT jobname FROM pgagent.pga_job ORDER BY 1").fetchall() == [
+    assert conn.execute(
+        "SELECT jobname FROM pgagent.pga_job ORDER BY 1"
+    ).fetchall() == [
         ("another",),
         ("third",),
         ("x",),
@@ -296,7 +348,9 @@ def test_prune_drops_only_what_a_document_of_the_set_has_made(conn, apply):
     assert planned == [("gone", "job", "drop", None, None, None)]
     assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (5,)
     assert apply({"name": "kept"}, set="ours", prune=True) == planned
-    assert conn.execute("SELECT jobname, jobset FROM pgagent.pga_job ORDER BY 1").fetchall() == [
+    assert conn.execute(
+        "SELECT jobname, jobset FROM pgagent.pga_job ORDER BY 1"
+    ).fetchall() == [
         ("kept", "ours"),
         ("of another", "another"),
         ("of hand", None),
@@ -322,12 +376,17 @@ def test_the_set_survives_the_loss_of_the_job(conn, apply):
 
 
 def test_twins_are_told_by_their_order(conn, apply):
-    one, two = {"name": "twin", "description": "1"}, {"name": "twin", "description": "2"}
+    one, two = (
+        {"name": "twin", "description": "1"},
+        {"name": "twin", "description": "2"},
+    )
     apply(one, two)
     assert apply(one, two) == []
     assert [row[4:] for row in apply(two, one)] == [("1", "2"), ("2", "1")]
     assert told(apply(two, one, two)) == [("job", "create", "description", None, "2")]
-    assert conn.execute("SELECT jobdesc FROM pgagent.pga_job ORDER BY jobid").fetchall() == [
+    assert conn.execute(
+        "SELECT jobdesc FROM pgagent.pga_job ORDER BY jobid"
+    ).fetchall() == [
         ("2",),
         ("1",),
         ("2",),
@@ -342,12 +401,16 @@ def test_a_job_keeps_its_owner_where_nothing_is_said(conn, apply):
         assert told(apply({"name": "x", "owner": ""})) == [
             ("job", "alter", "owner", "pga_files_owner", "")
         ]
-        assert conn.execute("SELECT jobowner FROM pgagent.pga_job").fetchone() == (None,)
+        assert conn.execute("SELECT jobowner FROM pgagent.pga_job").fetchone() == (
+            None,
+        )
     finally:
         conn.execute("DROP ROLE pga_files_owner")
 
 
-def test_what_new_jobs_keep_of_the_log_is_the_default_of_the_server(conn, apply, export):
+def test_what_new_jobs_keep_of_the_log_is_the_default_of_the_server(
+    conn, apply, export
+):
     conn.execute("ALTER TABLE pgagent.pga_job ALTER COLUMN jobkeepfor SET DEFAULT NULL")
     apply({"name": "x"})
     assert conn.execute("SELECT jobkeepfor FROM pgagent.pga_job").fetchone() == (None,)
@@ -388,7 +451,8 @@ def test_whoever_is_killed_has_done_all_or_nothing(conn, dsn):
     def document(round_):
         step = STEP | {"command": f"SELECT {round_}"}
         jobs = [
-            {"name": name, "description": str(round_), "steps": [step]} for name in names
+            {"name": name, "description": str(round_), "steps": [step]}
+            for name in names
         ]
         return json.dumps({"format": 1, "jobs": jobs})
 
@@ -413,5 +477,7 @@ def test_whoever_is_killed_has_done_all_or_nothing(conn, dsn):
         ((description, code),) = found
         assert code == f"SELECT {description}"
         seen.add(description)
-    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (len(names),)
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (
+        len(names),
+    )
     assert len(seen) > 1

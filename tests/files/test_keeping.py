@@ -84,7 +84,8 @@ def test_only_what_differs_is_changed(conn, pgagent, written):
     assert written.read_text() == WRITTEN.replace(
         'timeout = "2 hours"\n', 'timeout = "03:00:00"\ndescription = "new"\n'
     ).replace(
-        '    { time = "9:00" },\n]\n', '    { time = "9:00" },\n]\ndescription = "why"\n'
+        '    { time = "9:00" },\n]\n',
+        '    { time = "9:00" },\n]\ndescription = "why"\n',
     )
 
 
@@ -99,12 +100,16 @@ def test_a_value_that_is_the_default_goes(conn, pgagent, written):
 def test_a_command_is_changed_where_it_stands(conn, pgagent, written):
     conn.execute("UPDATE pgagent.pga_jobstep SET jstcode = jstcode || '-- more\n'")
     export(pgagent)
-    assert written.read_text() == WRITTEN.replace("SELECT 1\n'''", "SELECT 1\n-- more\n'''")
+    assert written.read_text() == WRITTEN.replace(
+        "SELECT 1\n'''", "SELECT 1\n-- more\n'''"
+    )
     assert Path(written.parent, "nightly.sql").read_text() == "SELECT 1-- more\n"
 
 
 def test_exceptions_are_written_anew_if_they_are_others(conn, pgagent, written):
-    conn.execute("SELECT pgagent.add_exception('weekly', '2032-01-01', schedule => 's')")
+    conn.execute(
+        "SELECT pgagent.add_exception('weekly', '2032-01-01', schedule => 's')"
+    )
     export(pgagent)
     text = written.read_text()
     assert "2032-01-01" in text
@@ -128,9 +133,13 @@ def test_jobs_and_parts_come_and_go(conn, pgagent, written):
 
 
 def test_either_of_two_days_becomes_two_if_they_differ(conn, pgagent, written):
-    conn.execute("DELETE FROM pgagent.pga_schedule WHERE jscname LIKE '0 9 13%' AND jscmonthdays[13]")
+    conn.execute(
+        "DELETE FROM pgagent.pga_schedule WHERE jscname LIKE '0 9 13%' AND jscmonthdays[13]"
+    )
     export(pgagent)
-    conn.execute("SELECT pgagent.add_schedule('weekly', '0 9 13 * *', '0 9 13 * fri', 'UTC')")
+    conn.execute(
+        "SELECT pgagent.add_schedule('weekly', '0 9 13 * *', '0 9 13 * fri', 'UTC')"
+    )
     export(pgagent)
 
 
@@ -146,7 +155,9 @@ def test_twins_are_told_by_their_order(conn, pgagent, written):
 def test_without_tomlkit_a_file_that_is_there_is_left_alone(pgagent, written):
     pgagent.environ = pgagent.environ | {"PYTHONPATH": str(written.parent / "without")}
     (written.parent / "without/tomlkit").mkdir(parents=True)
-    (written.parent / "without/tomlkit/__init__.py").write_text("raise ModuleNotFoundError('tomlkit')")
+    (written.parent / "without/tomlkit/__init__.py").write_text(
+        "raise ModuleNotFoundError('tomlkit')"
+    )
     told = pgagent.refuses("export", "--output", "team.toml")
     assert "pgagent-runner[files]" in told
     assert written.read_text() == WRITTEN

@@ -9,9 +9,8 @@ from daemon.runner_process import PGAGENT
 from documents import block, inline
 from support import ROOT
 
-EXAMPLE = re.search(
-    r"```toml\n(.*?)```", (ROOT / "docs/files.md").read_text(), re.DOTALL
-)[1]
+PAGE = (ROOT / "docs/files.md").read_text()
+(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 
 
 @pytest.fixture
@@ -20,7 +19,10 @@ def shell(pgagent, elsewhere, tmp_path):
     services = "".join(
         f"[{name}]\nhost={pgagent.environ['PGHOST']}\nport={pgagent.environ['PGPORT']}\n"
         f"user={pgagent.environ['PGUSER']}\ndbname={dbname}\n"
-        for name, dbname in (("old", pgagent.environ["PGDATABASE"]), ("new", "elsewhere"))
+        for name, dbname in (
+            ("old", pgagent.environ["PGDATABASE"]),
+            ("new", "elsewhere"),
+        )
     )
     (tmp_path / "services").write_text(services)
 
@@ -46,10 +48,12 @@ def test_the_first_steps(conn, shell, tmp_path):
     (tmp_path / "jobs.toml").write_text(EXAMPLE)
     done = shell(inline("docs/files.md", "pgagent apply jobs.toml --yes"))
     assert (done.returncode, done.stderr) == (0, ""), done
-    assert conn.execute("SELECT jobname, jobtimeout::text, jobset FROM pgagent.pga_job").fetchall() == [
-        ("nightly", "02:00:00", "jobs")
-    ]
-    export, plan, apply = block("docs/files.md", "pgagent export >jobs.toml").splitlines()
+    assert conn.execute(
+        "SELECT jobname, jobtimeout::text, jobset FROM pgagent.pga_job"
+    ).fetchall() == [("nightly", "02:00:00", "jobs")]
+    export, plan, apply = block(
+        "docs/files.md", "pgagent export >jobs.toml"
+    ).splitlines()
     for command in (export, plan, apply):
         done = shell(command)
         assert (done.returncode, done.stderr) == (0, ""), done
@@ -58,15 +62,21 @@ def test_the_first_steps(conn, shell, tmp_path):
 
 def test_prune(conn, shell, tmp_path):
     (tmp_path / "jobs.toml").write_text('format = 1\nset = "backup"\n')
-    conn.execute("SELECT pgagent.create_job('nightly'), pgagent.create_job('of nobody')")
+    conn.execute(
+        "SELECT pgagent.create_job('nightly'), pgagent.create_job('of nobody')"
+    )
     conn.execute(inline("docs/files.md", "UPDATE pgagent.pga_job SET jobset"))
-    done = shell(f'{inline("docs/files.md", "pgagent apply jobs.toml --prune")} --yes')
+    done = shell(f"{inline('docs/files.md', 'pgagent apply jobs.toml --prune')} --yes")
     assert done.returncode == 0, done
-    assert conn.execute("SELECT jobname FROM pgagent.pga_job").fetchall() == [("of nobody",)]
+    assert conn.execute("SELECT jobname FROM pgagent.pga_job").fetchall() == [
+        ("of nobody",)
+    ]
 
 
 def test_files_beside_and_over_it(conn, shell, tmp_path):
-    conn.execute("SELECT pgagent.create_job('x'), pgagent.add_step('x', '1', 'SELECT 1')")
+    conn.execute(
+        "SELECT pgagent.create_job('x'), pgagent.add_step('x', '1', 'SELECT 1')"
+    )
     for command in (
         inline("docs/files.md", "pgagent export --output jobs.toml --command-files"),
         inline("docs/files.md", "pgagent export -o jobs.toml"),
@@ -80,12 +90,16 @@ def test_files_beside_and_over_it(conn, shell, tmp_path):
 def test_from_server_to_server(conn, elsewhere, shell):
     conn.execute("SELECT pgagent.create_job('x'), pgagent.create_job('y')")
     elsewhere.execute("SELECT pgagent.create_job('y'), pgagent.create_job('z')")
-    export, plan, apply = block("docs/files.md", "pgagent export -d service=old").splitlines()
+    export, plan, apply = block(
+        "docs/files.md", "pgagent export -d service=old"
+    ).splitlines()
     assert shell(export).returncode == 0
     assert shell(plan).returncode == 2
     done = shell(f"{apply} --yes")
     assert done.returncode == 0, done
-    assert elsewhere.execute("SELECT jobname FROM pgagent.pga_job ORDER BY 1").fetchall() == [
+    assert elsewhere.execute(
+        "SELECT jobname FROM pgagent.pga_job ORDER BY 1"
+    ).fetchall() == [
         ("x",),
         ("y",),
         ("z",),

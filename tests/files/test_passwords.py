@@ -7,7 +7,10 @@ OF_THE_DOCUMENT = [
     ("host=there password=secret dbname=x", "host=there password='' dbname=x"),
     ("host=there  password = 'se cr\\'et'", "host=there password=''"),
     ("postgresql://me:secret@there/x", "postgresql://me:@there/x"),
-    ("host=there sslpassword=secret password=other", "host=there sslpassword='' password=''"),
+    (
+        "host=there sslpassword=secret password=other",
+        "host=there sslpassword='' password=''",
+    ),
     ("host=there options='-c x=password=1'", "***"),
 ]
 
@@ -32,7 +35,9 @@ def test_it_is_left_out_said_and_kept(conn, export, apply, told, conninfo, expor
     make(conn, conninfo)
     told.clear()
     document = export()
-    assert told == ['pgagent: the password of step "step 01" of job "x" is not exported']
+    assert told == [
+        'pgagent: the password of step "step 01" of job "x" is not exported'
+    ]
     (job,) = document["jobs"]
     assert job["steps"][0]["conninfo"] == exported
     assert "secret" not in str(document)
@@ -59,12 +64,19 @@ def test_it_is_left_out_said_and_kept(conn, export, apply, told, conninfo, expor
             "postgresql://me:secret@here/x",
         ),
         ("host=there password=secret", "host=here", "host=here"),
-        ("host=there password=secret", "host=there password=other", "host=there password=other"),
+        (
+            "host=there password=secret",
+            "host=there password=other",
+            "host=there password=other",
+        ),
     ],
 )
 def test_it_is_kept_if_something_else_changes(conn, apply, conninfo, changed, kept):
     make(conn, conninfo)
-    job = {"name": "x", "steps": [{"name": "step 01", "conninfo": changed, "command": "SELECT 1"}]}
+    job = {
+        "name": "x",
+        "steps": [{"name": "step 01", "conninfo": changed, "command": "SELECT 1"}],
+    }
     ((_, object_, _, attribute, old, new),) = apply(job)
     assert (object_, attribute) == ("step step 01", "conninfo")
     assert "secret" not in old + new
@@ -74,5 +86,12 @@ def test_it_is_kept_if_something_else_changes(conn, apply, conninfo, changed, ke
 
 
 def test_where_there_is_none_it_is_said(conn, apply, told):
-    apply({"name": "x", "steps": [{"name": "1", "conninfo": "host=x password=''", "command": "SELECT 1"}]})
+    apply(
+        {
+            "name": "x",
+            "steps": [
+                {"name": "1", "conninfo": "host=x password=''", "command": "SELECT 1"}
+            ],
+        }
+    )
     assert told == ['pgagent: the password of step "1" is not in the document']

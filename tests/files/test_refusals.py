@@ -90,14 +90,19 @@ def test_it_is_refused_with_its_place(asking, definition, state, message, dry_ru
             "SELECT * FROM pgagent.apply_jobs(%s, dry_run => %s)", [text, dry_run]
         )
     diagnostic = refusal.value.diag
-    assert (diagnostic.sqlstate, diagnostic.message_primary) == (state, f"pgagent: {message}")
+    assert (diagnostic.sqlstate, diagnostic.message_primary) == (
+        state,
+        f"pgagent: {message}",
+    )
     assert diagnostic.message_detail
     assert asking.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
 
 
 def test_prune_without_a_set_is_refused(asking):
     with pytest.raises(psycopg.Error, match="the definition names no set"):
-        asking.execute("SELECT * FROM pgagent.apply_jobs('{\"format\": 1}', prune => true)")
+        asking.execute(
+            "SELECT * FROM pgagent.apply_jobs('{\"format\": 1}', prune => true)"
+        )
 
 
 def test_what_a_table_refuses_has_its_place_as_well(conn, apply):

@@ -23,17 +23,42 @@ OF_VERBS = {"step": {"command_file"}}
 
 # Columns of the tables that are no part of a definition.
 NOT_DEFINED = {
-    *("jclid", "jobid", "jobcreated", "jobchanged", "jobagentid", "jobnextrun", "joblastrun", "jobrunid"),
+    *(
+        "jclid",
+        "jobid",
+        "jobcreated",
+        "jobchanged",
+        "jobagentid",
+        "jobnextrun",
+        "joblastrun",
+        "jobrunid",
+    ),
     *("jobfromstep", "jobdeaths", "jobownerid", "jobchangeid", "jobaskedby", "jobset"),
-    *("jstid", "jstjobid", "jscnextrun", "jstrunasid", "jscid", "jscjobid", "jexid", "jexscid"),
+    *(
+        "jstid",
+        "jstjobid",
+        "jscnextrun",
+        "jstrunasid",
+        "jscid",
+        "jscjobid",
+        "jexid",
+        "jexscid",
+    ),
 }
 # Those that the text of a schedule says.
-SAID = {"jscminutes", "jschours", "jscweekdays", "jscmonthdays", "jscmonths", "jscreboot"}
+SAID = {
+    "jscminutes",
+    "jschours",
+    "jscweekdays",
+    "jscmonthdays",
+    "jscmonths",
+    "jscreboot",
+}
 
 
 @pytest.fixture
 def attributes(asking):
-    found = {}
+    found: dict[str, list[list[object]]] = {}
     for part, *row in asking.execute(
         "SELECT object, attribute, kind, allowed, fallback FROM pgagent.pga_file_attributes()"
     ):
@@ -61,7 +86,11 @@ def test_words_and_defaults_are_those_of_the_server(attributes):
 def test_every_attribute_is_on_the_page(attributes):
     for rows in attributes.values():
         for attribute, *_ in rows:
-            assert f"`{attribute}" in PAGE or f"[jobs.{attribute}]" in PAGE or f"[{attribute}]" in PAGE, attribute
+            assert (
+                f"`{attribute}" in PAGE
+                or f"[jobs.{attribute}]" in PAGE
+                or f"[{attribute}]" in PAGE
+            ), attribute
 
 
 def test_every_column_of_a_definition_is_an_attribute(asking):

@@ -15,12 +15,15 @@ def test_any_text_is_read_as_it_was(seed):
     for _ in range(300):
         text = "".join(chance.choices(ODD, k=chance.randrange(12)))
         text += chance.choice(["", "\n", "'''", '"""', "\r\n", "\\", "'", '"'])
-        document = {"x": text, "jobs": [{"name": text, "steps": [{text: [text, 1, True, 2.5]}]}]}
+        document = {
+            "x": text,
+            "jobs": [{"name": text, "steps": [{text: [text, 1, True, 2.5]}]}],
+        }
         assert toml.loads(toml.dumps(document)) == document
 
 
 def test_sql_stands_as_it_was_written():
-    code = 'SELECT E\'\\\\n\' AS "x";\nSELECT 2;\n'
+    code = "SELECT E'\\\\n' AS \"x\";\nSELECT 2;\n"
     assert toml.dumps({"command": code}) == f"command = '''\n{code}'''\n"
 
 
@@ -28,7 +31,12 @@ def test_it_reads_well():
     document = {
         "jobs": [
             {
-                "schedules": [{"exceptions": [{"time": "12:00", "date": "2031-01-01"}], "schedule": "@daily"}],
+                "schedules": [
+                    {
+                        "exceptions": [{"time": "12:00", "date": "2031-01-01"}],
+                        "schedule": "@daily",
+                    }
+                ],
                 "steps": [{"command": "SELECT 1", "name": "1", "retry_on": ["40001"]}],
                 "enabled": False,
                 "parameters": {"later": 1},
@@ -37,7 +45,9 @@ def test_it_reads_well():
         ],
         "format": 1,
     }
-    assert toml.dumps(document) == """\
+    assert (
+        toml.dumps(document)
+        == """\
 format = 1
 
 [[jobs]]
@@ -56,6 +66,7 @@ exceptions = [
     { date = "2031-01-01", time = "12:00" },
 ]
 """
+    )
 
 
 def test_dates_and_times_of_toml_are_texts():

@@ -37,7 +37,9 @@ def nightly(tmp_path):
     return path
 
 
-def test_what_is_printed_makes_the_same_jobs_elsewhere(conn, elsewhere, pgagent, pgagent_elsewhere, tmp_path):
+def test_what_is_printed_makes_the_same_jobs_elsewhere(
+    conn, elsewhere, pgagent, pgagent_elsewhere, tmp_path
+):
     make(conn)
     text = pgagent.prints("export")
     (tmp_path / "jobs.toml").write_bytes(text.encode())
@@ -51,7 +53,9 @@ def test_what_is_printed_makes_the_same_jobs_elsewhere(conn, elsewhere, pgagent,
 
 
 def test_a_plan_reads_well(pgagent, nightly):
-    assert pgagent.prints("plan", "nightly.toml", status=2) == f"""\
+    assert (
+        pgagent.prints("plan", "nightly.toml", status=2)
+        == f"""\
 + job nightly
     + step 1 load
         database: {pgagent.environ["PGDATABASE"]}
@@ -64,12 +68,15 @@ def test_a_plan_reads_well(pgagent, nightly):
         timezone: UTC
 3 to create, 0 to alter, 0 to drop.
 """
+    )
     pgagent.prints("apply", "nightly.toml", "--yes")
     nightly.write_text(
         NIGHTLY.replace("SELECT 2", "SELECT 3").replace("@daily", "@hourly")
         + '[[jobs]]\nname = "x"\ntimeout = 90\n[[classes]]\nname = "c"\n'
     )
-    assert pgagent.prints("plan", "nightly.toml", status=2) == """\
+    assert (
+        pgagent.prints("plan", "nightly.toml", status=2)
+        == """\
 + class c
 ~ job nightly
     ~ step 1 load
@@ -86,6 +93,7 @@ def test_a_plan_reads_well(pgagent, nightly):
     timeout: 00:01:30
 3 to create, 1 to alter, 1 to drop.
 """
+    )
 
 
 def test_rows_are_for_programs(pgagent, nightly):
@@ -143,12 +151,18 @@ class Terminal:
         return self.process.wait(timeout=20)
 
 
-@pytest.mark.parametrize(("answer", "count", "status"), [(b"y\n", 1, 0), (b"n\n", 0, 1), (b"\n", 0, 1)])
-def test_at_a_terminal_the_plan_is_shown_and_asked_for(conn, pgagent, nightly, answer, count, status):
+@pytest.mark.parametrize(
+    ("answer", "count", "status"), [(b"y\n", 1, 0), (b"n\n", 0, 1), (b"\n", 0, 1)]
+)
+def test_at_a_terminal_the_plan_is_shown_and_asked_for(
+    conn, pgagent, nightly, answer, count, status
+):
     terminal = Terminal(pgagent, "apply", "nightly.toml")
     terminal.await_(b"[y/N]")
     assert b"+ job nightly" in terminal.seen
-    assert conn.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+    assert conn.execute(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    ).fetchone() == (0,)
     assert terminal.answer(answer) == status
     assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (count,)
 
@@ -161,7 +175,9 @@ def test_what_changes_meanwhile_is_not_overwritten_unseen(conn, pgagent, nightly
     conn.execute("UPDATE pgagent.pga_job SET jobdesc = 'by hand'")
     assert terminal.answer(b"y\n") == 1
     assert b"changed meanwhile" in terminal.seen
-    assert conn.execute("SELECT jobdesc FROM pgagent.pga_job").fetchone() == ("by hand",)
+    assert conn.execute("SELECT jobdesc FROM pgagent.pga_job").fetchone() == (
+        "by hand",
+    )
 
 
 def test_the_name_of_the_file_is_its_set(conn, pgagent, nightly):
@@ -169,7 +185,9 @@ def test_the_name_of_the_file_is_its_set(conn, pgagent, nightly):
     assert conn.execute("SELECT jobset FROM pgagent.pga_job").fetchone() == ("nightly",)
     nightly.write_text("format = 1\n")
     assert pgagent.prints("plan", "nightly.toml") == "nothing differs\n"
-    assert "- job nightly\n" in pgagent.prints("plan", "nightly.toml", "--prune", status=2)
+    assert "- job nightly\n" in pgagent.prints(
+        "plan", "nightly.toml", "--prune", status=2
+    )
     pgagent.prints("apply", "nightly.toml", "--prune", "--yes")
     assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (0,)
 
@@ -179,16 +197,26 @@ def test_errors_are_one_sentence(pgagent, nightly):
         "pgagent plan: none.toml can't be read: No such file or directory"
     )
     nightly.write_text("jobs = \n")
-    assert pgagent.refuses("apply", "nightly.toml").startswith("pgagent apply: nightly.toml is not TOML: ")
+    assert pgagent.refuses("apply", "nightly.toml").startswith(
+        "pgagent apply: nightly.toml is not TOML: "
+    )
     nightly.write_bytes(b'jobs = "\xff"\n')
-    assert pgagent.refuses("plan", "nightly.toml") == "pgagent plan: nightly.toml is not UTF-8, at byte 8"
+    assert (
+        pgagent.refuses("plan", "nightly.toml")
+        == "pgagent plan: nightly.toml is not UTF-8, at byte 8"
+    )
     nightly.write_text("jobs = " + "[" * 2000)
-    assert pgagent.refuses("plan", "nightly.toml") == "pgagent plan: nightly.toml is nested too deeply"
+    assert (
+        pgagent.refuses("plan", "nightly.toml")
+        == "pgagent plan: nightly.toml is nested too deeply"
+    )
     nightly.write_text('format = 1\njobs = [{ name = "x", tiemout = 1 }]\n')
     assert pgagent.refuses("plan", "nightly.toml").startswith(
         'pgagent plan: jobs[1]: "tiemout" is not known (Known are name, description,'
     )
-    assert pgagent.refuses("export", "nobody").startswith('pgagent export: there is no job "nobody"')
+    assert pgagent.refuses("export", "nobody").startswith(
+        'pgagent export: there is no job "nobody"'
+    )
     # 2 would say that something differs.
     assert pgagent("plan", "nightly.toml", "-d", "host").returncode == 1
 
@@ -199,7 +227,11 @@ def test_commands_stand_in_files_of_their_own(conn, pgagent, tmp_path):
         " pgagent.add_step('a/b', '..?1', 'true', kind => 'batch'), pgagent.add_step('a/b', '..*1', 'SELECT 2')"
     )
     pgagent.prints("export", "--output", "jobs.toml", "--command-files")
-    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    files = {
+        str(path.relative_to(tmp_path)): path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    }
     text = files.pop("jobs.toml").decode()
     assert files == {
         "jobs/a_b/.._1.sql": b"SELECT 2",

@@ -211,15 +211,16 @@ RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_default text;
+    v_query text;
     v_value jsonb;
 BEGIN
-    SELECT pg_get_expr(d.adbin, d.adrelid) INTO v_default
-    FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-    WHERE d.adrelid = 'pgagent.pga_job'::regclass AND a.attname = p_column;
-    IF v_default IS NOT NULL THEN
-        EXECUTE format('SELECT to_jsonb(%s)', v_default) INTO v_value;
-    END IF;
+    FOREACH v_query IN ARRAY ARRAY(
+        SELECT format('SELECT to_jsonb(%s)', pg_get_expr(d.adbin, d.adrelid))
+        FROM pg_attrdef AS d JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+        WHERE d.adrelid = 'pgagent.pga_job'::regclass AND a.attname = p_column
+    ) LOOP
+        EXECUTE v_query INTO v_value;
+    END LOOP;
     RETURN COALESCE(v_value, 'null');
 END;
 $$;
@@ -517,7 +518,7 @@ RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_steps jsonb := '[]';
+    v_steps jsonb := '[]'::jsonb;
     v_step record;
 BEGIN
     FOR v_step IN SELECT p.name, p.attributes, p.image ->> 'jstconnstr' AS conninfo FROM pgagent.pga_file_parts(p_job.jobid, 'step'::text) AS p LOOP
@@ -536,7 +537,7 @@ COMMENT ON FUNCTION pgagent.pga_file_steps(pgagent.pga_job) IS
 'The steps of a job as a document has them, with a NOTICE for each that has a password; NULL if there are none.';
 
 CREATE OR REPLACE FUNCTION pgagent.export_jobs(jobs text[] DEFAULT NULL)
-RETURNS jsonb LANGUAGE plpgsql
+RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$
 DECLARE
@@ -544,7 +545,7 @@ DECLARE
         SELECT min(n.name) FROM unnest(jobs) AS n (name)
         WHERE NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = n.name)
     );
-    v_jobs jsonb := '[]';
+    v_jobs jsonb := '[]'::jsonb;
     v_classes jsonb;
     v_sets text[] := ARRAY[]::text[];
     v_job pgagent.pga_job;
@@ -664,9 +665,10 @@ BEGIN
             v_row := jsonb_populate_record(v_row, jsonb_build_object(
                 'jscreboot', false, 'jscevery', p_given -> 'every', 'jscat', pgagent.pga_file_instant(p_given ->> 'at', v_zone)));
         END IF;
-        RETURN NEXT jsonb_populate_record(v_row, jsonb_build_object(
+        v_row := jsonb_populate_record(v_row, jsonb_build_object(
             'jscname', COALESCE(p_given ->> 'name', btrim(v_text), '@every ' || (p_given ->> 'every'), '@at ' || (p_given ->> 'at')),
             'jscdesc', COALESCE(p_given -> 'description', '""'), 'jscenabled', COALESCE(p_given -> 'enabled', 'true'), 'jscend', v_end));
+        RETURN NEXT v_row;
     END LOOP;
 EXCEPTION WHEN invalid_parameter_value THEN
     GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
@@ -684,7 +686,7 @@ RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_found jsonb := '[]';
+    v_found jsonb := '[]'::jsonb;
     v_exception jsonb;
 BEGIN
     FOR i IN 1..COALESCE(jsonb_array_length(p_list), 0) LOOP
@@ -730,7 +732,7 @@ DECLARE
     v_where CONSTANT text := format('%s "%s"', p_where, left(v_given ->> 'name', 100));
     v_wants CONSTANT jsonb := pgagent.pga_file_defaults('job'::text) || (v_given - ARRAY['steps', 'schedules']);
     v_steps jsonb;
-    v_schedules jsonb := '[]';
+    v_schedules jsonb := '[]'::jsonb;
 BEGIN
     IF v_wants ->> 'class' <> ALL (p_classes)
        AND NOT EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclname = v_wants ->> 'class') THEN
@@ -846,7 +848,7 @@ COMMENT ON FUNCTION pgagent.pga_file_difference(text, jsonb, jsonb) IS
 'The attributes in which what is wanted is not what there is; of what is to be made, those that are not as if nothing were said, or a row of NULLs.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_file_changes(p_object text, p_wanted jsonb, p_is jsonb)
-RETURNS jsonb LANGUAGE plpgsql STABLE
+RETURNS jsonb LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -888,7 +890,12 @@ DECLARE
     v_hint text;
 BEGIN
     IF p_values IS NULL THEN
-        EXECUTE format('DELETE FROM pgagent.%I WHERE %I = $1', v_table, v_key) USING p_id;
+        CASE p_object
+            WHEN 'job' THEN DELETE FROM pgagent.pga_job WHERE jobid = p_id;
+            WHEN 'step' THEN DELETE FROM pgagent.pga_jobstep WHERE jstid = p_id;
+            WHEN 'schedule' THEN DELETE FROM pgagent.pga_schedule WHERE jscid = p_id;
+            ELSE DELETE FROM pgagent.pga_exception WHERE jexid = p_id;
+        END CASE;
         RETURN NULL;
     END IF;
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO v_columns
@@ -906,10 +913,11 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_detail = PG_EXCEPTION_DETAIL, v_hint = PG_EXCEPTION_HINT;
     PERFORM pgagent.pga_file_raise(p_where, v_state, v_message, v_detail, v_hint);
+    RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_file_write(text, text, integer, jsonb) IS
-'Inserts, updates or, if p_values is NULL, deletes a row of a class, job, step, schedule or exception. Returns its id. Raises whatever is raised, with the place in the document.';
+'Inserts or updates a row of a class, job, step, schedule or exception, or, if p_values is NULL, deletes it. Returns the id. Raises whatever is raised, with the place in the document.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_file_apply_exceptions(p_wanted jsonb, p_id integer, p_writes boolean)
 RETURNS TABLE (object text, action text, attribute text, old text, new text) LANGUAGE plpgsql
@@ -925,9 +933,9 @@ BEGIN
         WHERE w.value IS NULL OR e.exception IS NULL
         ORDER BY w.value IS NULL, COALESCE(w.value, e.exception) ->> 'date', COALESCE(w.value, e.exception) ->> 'time'
     LOOP
-        object := format('exception %s of schedule %s', concat_ws(' ', v_exception.is_about ->> 'date', left(v_exception.is_about ->> 'time', 5)), p_wanted ->> 'name');
-        action := CASE WHEN v_exception.is_wanted THEN 'create' ELSE 'drop' END;
-        RETURN NEXT;
+        RETURN QUERY
+        SELECT format('exception %s of schedule %s', concat_ws(' ', v_exception.is_about ->> 'date', left(v_exception.is_about ->> 'time', 5)), p_wanted ->> 'name'),
+               CASE WHEN v_exception.is_wanted THEN 'create' ELSE 'drop' END, NULL::text, NULL::text, NULL::text;
         IF p_writes THEN
             PERFORM pgagent.pga_file_write((p_wanted ->> 'where') || ', exceptions', 'exception'::text, v_exception.id, CASE WHEN v_exception.is_wanted
                 THEN jsonb_build_object('jexscid', p_id, 'jexdate', v_exception.is_about -> 'date', 'jextime', v_exception.is_about -> 'time') END);
@@ -946,7 +954,7 @@ DECLARE
     v_is CONSTANT jsonb := p_now -> 'attributes';
     v_wanted jsonb;
     v_values jsonb;
-    v_id integer := p_now ->> 'id';
+    v_id integer := (p_now ->> 'id')::integer;
 BEGIN
     v_wanted := pgagent.pga_file_settle(p_object, p_wanted, v_is, p_now -> 'image');
     v_values := pgagent.pga_file_changes(p_object, v_wanted, v_is);

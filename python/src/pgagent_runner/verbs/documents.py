@@ -1,4 +1,4 @@
-"""Files with jobs: a TOML document, and the texts of commands that it keeps beside it."""
+"""Files with jobs: a TOML document, and the commands that stand beside it."""
 
 import contextlib
 import os
@@ -86,8 +86,8 @@ def command_path(path: Path, name: object, where: str) -> Path:
     found = (folder / name).resolve()
     if not found.is_relative_to(folder):
         raise VerbError(
-            f"{path}: {where}, command_file: {name} is not in the folder of {path.name},"
-            " nor below it"
+            f"{path}: {where}, command_file: {name} is neither in the folder of"
+            f" {path.name} nor below it"
         )
     return found
 

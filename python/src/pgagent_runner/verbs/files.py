@@ -36,7 +36,7 @@ def export(given: Given) -> int:
     with connect(given) as session:
         document = _exported(session, given.jobs)
         if path is not None and path.exists():
-            _update(given, session, path, document)
+            _update(session, path, document)
             return 0
     if path is None:
         sys.stdout.flush()
@@ -54,7 +54,7 @@ def _exported(session: Session, jobs: Sequence[str]) -> Document:
     return document
 
 
-def _update(given: Given, session: Session, path: Path, exported: Document) -> None:
+def _update(session: Session, path: Path, exported: Document) -> None:
     """Bring a file that is there up to date: what people have written in it stays."""
     try:
         from pgagent_runner.verbs import keeping  # noqa: PLC0415 (is an extra)

@@ -4,7 +4,7 @@ Only what differs is written anew, by what apply_jobs() has found: a schedule th
 `@daily` goes on saying so. Needs tomlkit, which `pgagent-runner[files]` brings along.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tomlkit
@@ -63,7 +63,9 @@ def updated(text: str, exported: Part, differences: Sequence[Difference]) -> Upd
         raise NotKeptError(str(e)) from e
 
 
-def _update(document: Table, exported: Part, changes: _Changes) -> list[tuple[str, str]]:
+def _update(
+    document: Table, exported: Part, changes: _Changes
+) -> list[tuple[str, str]]:
     commands: list[tuple[str, str]] = []
     for old, new in _pairs(document, "classes", exported):
         _set_all(old, new, changes.of(None, f"class {_name_of(new)}"))
@@ -76,20 +78,20 @@ def _update(document: Table, exported: Part, changes: _Changes) -> list[tuple[st
                 commands.append((str(before["command_file"]), after["command"]))
                 attributes = attributes - {"command"}
             _set_all(before, after, attributes)
-        _update_schedules(
-            old, new, lambda name, job=job: changes.of(job, f"schedule {name}")
-        )
+        _update_schedules(old, new, changes)
     return commands
 
 
-def _update_schedules(
-    old: Table, new: Part, changed: Callable[[str], set[str] | None]
-) -> None:
+def _update_schedules(old: Table, new: Part, changes: _Changes) -> None:
     """Bring the schedules of a job up to date.
 
     One of a document may be two in the database, where cron means either of two days:
     unless something differs, they are one. If anything does, both are written.
     """
+
+    def changed(name: str) -> set[str] | None:
+        return changes.of(_name_of(new), f"schedule {name}")
+
     said, meant = old.get("schedules", []), new.get("schedules", [])
     counts: dict[str, list[int]] = {}
     for place, parts in enumerate((said, meant)):

@@ -25,7 +25,8 @@ def in_words(differences: Sequence[Difference]) -> str:
     """Return what would be done, job by job, long texts as a comparison of lines."""
     lines: list[str] = []
     for job, rows in groupby(differences, key=lambda one: one.job):
-        lines += _objects(rows) if job is None else _job(job, list(rows))
+        own = list(rows)
+        lines += _objects(own) if job is None else _job(job, own)
     return "".join(f"{line}\n" for line in [*lines, summary(differences)])
 
 
@@ -43,12 +44,14 @@ def _job(name: str, rows: list[Difference]) -> Iterator[str]:
     own = [one for one in rows if one.object == "job"]
     yield f"{_SIGNS[own[0].action if own else 'alter']} job {name}"
     yield from _attributes(own, "    ")
-    for line in _objects(iter([one for one in rows if one.object != "job"])):
+    for line in _objects([one for one in rows if one.object != "job"]):
         yield f"    {line}"
 
 
-def _objects(rows: Iterator[Difference]) -> Iterator[str]:
-    for (name, action), parts in groupby(rows, key=lambda one: (one.object, one.action)):
+def _objects(rows: Sequence[Difference]) -> Iterator[str]:
+    for (name, action), parts in groupby(
+        rows, key=lambda one: (one.object, one.action)
+    ):
         yield f"{_SIGNS[action]} {name}"
         yield from _attributes(list(parts), "    ")
 
@@ -78,7 +81,7 @@ def _told(value: str | None) -> str:
 
 
 def _compared(old: str, new: str) -> Iterator[str]:
-    """Yield the lines of a text with a sign each, those alone that are near a change."""
+    """Yield the lines near a change, with a sign each."""
     before = old.split("\n") if old else []
     after = new.split("\n") if new else []
     if all(text.endswith("\n") for text in (old, new) if text):

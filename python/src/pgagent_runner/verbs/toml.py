@@ -1,4 +1,4 @@
-"""Documents of jobs as TOML: written so that people like to read and to compare them."""
+"""Documents of jobs as TOML, for people to read and to compare."""
 
 import datetime as dt
 import math
@@ -8,17 +8,62 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 # Names first, long texts last; what is not known here comes between.
-_FIRST = """
-    format set name description class limit host enabled owner kind database conninfo run_as
-    mode on_error timeout overlap missed missed_limit keep_for keep_runs retries retry_delay
-    retry_backoff retry_on schedule every at timezone start_at end_at date time
-""".split()
-_LAST = ["command_file", "command", "exceptions", "classes", "jobs", "steps", "schedules"]
+_FIRST = [
+    "format",
+    "set",
+    "name",
+    "description",
+    "class",
+    "limit",
+    "host",
+    "enabled",
+    "owner",
+    "kind",
+    "database",
+    "conninfo",
+    "run_as",
+    "mode",
+    "on_error",
+    "timeout",
+    "overlap",
+    "missed",
+    "missed_limit",
+    "keep_for",
+    "keep_runs",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "retry_on",
+    "schedule",
+    "every",
+    "at",
+    "timezone",
+    "start_at",
+    "end_at",
+    "date",
+    "time",
+]
+_LAST = [
+    "command_file",
+    "command",
+    "exceptions",
+    "classes",
+    "jobs",
+    "steps",
+    "schedules",
+]
 _INLINE = "exceptions"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\\]")
-_ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", "\\": "\\\\"}
+_ESCAPES = {
+    "\b": "\\b",
+    "\t": "\\t",
+    "\n": "\\n",
+    "\f": "\\f",
+    "\r": "\\r",
+    "\\": "\\\\",
+}
 
 
 def dumps(document: Mapping[str, Any]) -> str:
@@ -81,7 +126,9 @@ def _value(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, str):
         return string(value)
     if isinstance(value, Mapping):
-        inner = (f"{key(n)} = {_value(v)}" for n, v in sorted(value.items(), key=_place))
+        inner = (
+            f"{key(n)} = {_value(v)}" for n, v in sorted(value.items(), key=_place)
+        )
         return f"{{ {', '.join(inner)} }}"
     if isinstance(value, Sequence):
         return _list(value)
