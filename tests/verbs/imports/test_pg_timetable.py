@@ -3,17 +3,20 @@
 import json
 import subprocess
 import tomllib
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 from daemon.runner_process import Runner
 from jobs import runs, step_runs
+from pgagent_runner.cli import main
 from support import poll
 
-from .timetable import add_chain, clocks_change, times
+from .timetable import TABLES, add_chain, clocks_change, times
 
 # A while before clocks go forward, and before they go back.
 AFTER = [datetime(2027, 3, 1, tzinfo=UTC), datetime(2027, 10, 1, tzinfo=UTC)]
@@ -288,6 +291,47 @@ def test_chains_of_other_clients_are_left_out_if_one_is_named(import_, pg_timeta
     assert "2 jobs, 2 left out" in done.err
     assert "left out: only the client b runs it" in done.err
     assert "left out: it belongs to no chain" in done.err
+
+
+def test_a_file_of_chains_can_be_applied_and_differs_from_nothing_then(
+    import_, pg_timetable, dsn, tmp_path
+):
+    for number, (run_at, zone) in enumerate(SCHEDULES):
+        chain = f"chain {number:02}"
+        add_chain(pg_timetable, chain, run_at, "SELECT 1", run_at_time_zone=zone)
+    for name, (task, _) in TASKS.items():
+        add_chain(pg_timetable, name, "@every 90 seconds", task, timeout=1500)
+    for number, (columns, _) in enumerate(DIFFERENCES):
+        add_chain(pg_timetable, f"other {number}", "@reboot", "SELECT 1", **columns)
+    file = str(tmp_path / "chains.toml")
+    assert import_("pg_timetable", "--output", file).status == 0
+
+    assert main(["apply", file, "--yes", "-d", dsn]) == 0
+    assert main(["plan", file, "-d", dsn]) == 0
+
+    jobs = "SELECT count(*) FROM pgagent.pga_job"
+    chains = "SELECT count(*) FROM timetable.chain"
+    assert (
+        pg_timetable.execute(jobs).fetchone() == pg_timetable.execute(chains).fetchone()
+    )
+
+
+def test_chains_may_come_from_another_database(import_, conn, cluster):
+    conn.execute("CREATE DATABASE elsewhere")
+    elsewhere = cluster.conninfo("elsewhere")
+    with closing(psycopg.connect(elsewhere, autocommit=True)) as theirs:
+        theirs.execute(TABLES)
+        add_chain(theirs, "a", "0 0 * * *", "SELECT 1")
+    try:
+        done = import_(
+            "pg_timetable", "--from", elsewhere, "--apply", "--yes", "--json"
+        )
+    finally:
+        conn.execute("DROP DATABASE elsewhere")
+    databases = "SELECT jstdbname FROM pgagent.pga_jobstep"
+    assert conn.execute(databases).fetchall() == [("elsewhere",)]
+    assert "all jobs: its database is one of the runner's server" in done.err
+    assert {row["action"] for row in json.loads(done.out)} == {"create"}
 
 
 def test_a_second_import_leaves_alone_what_is_there(import_, pg_timetable):
