@@ -388,8 +388,8 @@ VERBS = (
         " All that is not as it was it says on standard error, with the job and the"
         " reason, and at the top of the file. With --apply it makes the jobs: it shows"
         " what that changes, and asks first. A job whose name is taken is left alone"
-        " then. The other scheduler is left as it is, and runs its jobs as well until it"
-        " has them no more. docs/importing.md tells what becomes of what.",
+        " then. The other scheduler is left as it is, and runs its jobs as well until"
+        " it has them no more. docs/importing.md tells what becomes of what.",
         (
             Argument(
                 ("source",),
