@@ -163,6 +163,13 @@ def test_several_crontabs_come_into_one_file(import_, file):
     assert {job["enabled"] for job in jobs.values()} == {False}
 
 
+def test_crontabs_of_one_name_have_jobs_of_different_names(import_, file, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    done = import_("crontab", file("@daily x\n", "a/own"), file("@daily y\n", "b/own"))
+    assert [*jobs_of(done)] == [f"{tmp_path}/{folder}/own line 1" for folder in "ab"]
+
+
 def test_a_crontab_comes_from_standard_input(import_, monkeypatch, tmp_path):
     path = tmp_path / "given"
     path.write_bytes("0 0 * * * echo ü\n".encode())

@@ -14,6 +14,7 @@ import pytest
 from daemon.runner_process import Runner
 from jobs import runs, step_runs
 from pgagent_runner.cli import main
+from psycopg.conninfo import make_conninfo
 from support import poll
 
 from .timetable import TABLES, add_chain, clocks_change, times
@@ -392,6 +393,21 @@ def test_what_is_no_pg_timetable_is_not_read(import_, pg_timetable, change):
     assert done.status == 1
     assert REFUSED[change] in done.err
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "granted", ["SELECT 1", "GRANT USAGE ON SCHEMA timetable TO weak"]
+)
+def test_a_role_that_may_not_read_it_is_told_so(pg_timetable, dsn, capsys, granted):
+    pg_timetable.execute("CREATE ROLE weak LOGIN")
+    try:
+        pg_timetable.execute(granted)
+        status = main(["import", "pg_timetable", "-d", make_conninfo(dsn, user="weak")])
+    finally:
+        pg_timetable.execute("DROP OWNED BY weak; DROP ROLE weak")
+    assert status == 1
+    told = capsys.readouterr().err
+    assert 'the role "weak" may not read timetable.chain: that takes USAGE' in told
 
 
 def test_no_function_of_the_owner_of_the_tables_is_called(import_, pg_timetable):

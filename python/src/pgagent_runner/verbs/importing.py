@@ -26,8 +26,17 @@ _LACKING: LiteralString = """
     SELECT min(w.name) FROM unnest(%s::text[]) AS w (name)
     WHERE NOT EXISTS (
         SELECT FROM pg_class AS c
-        WHERE c.oid = to_regclass(w.name) AND c.relkind = 'r' AND NOT c.relrowsecurity
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname || '.' || c.relname = w.name
+              AND c.relkind = 'r' AND NOT c.relrowsecurity
     )"""
+_FORBIDDEN: LiteralString = """
+    SELECT min(n.nspname || '.' || c.relname)
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname || '.' || c.relname = ANY (%s::text[])
+          AND NOT (has_schema_privilege(n.oid, 'USAGE')
+                   AND has_table_privilege(c.oid, 'SELECT'))"""
 _HAS_NAMES: LiteralString = """
     SELECT count(*) = 2 FROM pg_attribute AS a
     WHERE (a.attrelid, a.attname) IN (
@@ -110,6 +119,7 @@ def _from_pg_timetable(given: Given) -> Found:
                 f"{where}: there is no table {lacking}, of pg_timetable, that anybody"
                 " may read without row security"
             )
+        _refuse_forbidden(session, tables)
         if not value(session, _HAS_NAMES):
             raise VerbError(
                 f"{where}: timetable.chain has no chain_name, or timetable.task no"
@@ -128,6 +138,15 @@ def _from_pg_timetable(given: Given) -> Found:
     return _elsewhere(given, found)
 
 
+def _refuse_forbidden(session: Session, tables: Sequence[str]) -> None:
+    """Raise VerbError if one of the tables may not be read."""
+    if table := value(session, _FORBIDDEN, [tables]):
+        raise VerbError(
+            f'the role "{session.info.user}" may not read {table}: that takes USAGE on'
+            " the schema and SELECT on its tables"
+        )
+
+
 def _rows(session: Session, query: LiteralString) -> list[dict[str, Any]]:
     found = fetch(session, query)
     return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
@@ -140,6 +159,7 @@ def _from_pg_cron(given: Given) -> Found:
                 f'database "{session.info.dbname}": there is no table cron.job of the'
                 " extension pg_cron; it is in the database that cron.database_name says"
             )
+        _refuse_forbidden(session, ["cron.job"])
         found = pg_cron.import_jobs(
             _column(session, pg_cron.JOBS),
             zone=value(session, pg_cron.ZONE),

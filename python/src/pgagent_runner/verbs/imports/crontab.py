@@ -1,8 +1,8 @@
 """The lines of crontabs: what becomes of each."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from pgagent_runner.verbs.imports.crontab_lines import (
@@ -53,11 +53,6 @@ class Crontab(NamedTuple):
     text: str
 
 
-def crontab_of(path: Path, text: str) -> Crontab:
-    """Return what was read from a file."""
-    return Crontab(str(path), path.name, text)
-
-
 def import_crontabs(
     crontabs: Iterable[Crontab],
     *,
@@ -71,7 +66,7 @@ def import_crontabs(
     has_users: whether lines name a user; None: if they look so. user: whom the runner's
     scripts run as; lines of others become disabled jobs.
     """
-    crontabs = list(crontabs)
+    crontabs = _told_apart(crontabs)
     found = Found(", ".join(crontab.place for crontab in crontabs))
     for crontab in crontabs:
         with_users = names_users(crontab.text) if has_users is None else has_users
@@ -87,6 +82,16 @@ def import_crontabs(
                 _add(found, name, line, zone, user)
     found.say_of_all(ALONE, MISSED, ENVIRONMENT)
     return found
+
+
+def _told_apart(crontabs: Iterable[Crontab]) -> list[Crontab]:
+    """Return them with prefixes of their own: files of two folders may share a name."""
+    found = list(crontabs)
+    times = Counter(crontab.prefix for crontab in found)
+    return [
+        one if times[one.prefix] == 1 else one._replace(prefix=one.place)
+        for one in found
+    ]
 
 
 def _add(

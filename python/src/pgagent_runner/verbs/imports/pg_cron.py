@@ -17,8 +17,9 @@ IS_THERE = """
     SELECT FROM pg_depend AS d
     JOIN pg_extension AS e
         ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
-    WHERE e.extname = 'pg_cron'
-        AND d.classid = 'pg_class'::regclass AND d.objid = to_regclass('cron.job')"""
+    JOIN pg_class AS c ON c.oid = d.objid AND d.classid = 'pg_class'::regclass
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE e.extname = 'pg_cron' AND n.nspname = 'cron' AND c.relname = 'job'"""
 ZONE = "SELECT COALESCE(nullif(current_setting('cron.timezone', true), ''), 'GMT')"
 JOBS = """
     SELECT to_jsonb(c) || jsonb_build_object('can_own', EXISTS (
