@@ -306,7 +306,7 @@ def test_a_verb_goes_on_without_it_and_says_so(forbidden, capsys):
 
     said, failure = capsys.readouterr().err.splitlines()
     assert said == (
-        f"pgagent: {forbidden} can't be read: Permission denied; it is left out"
+        f"pgagent init: {forbidden} can't be read: Permission denied; it is left out"
     )
     assert failure.startswith("pgagent init: ")
 

@@ -1,6 +1,5 @@
 """Shells complete what the table of verbs has, and what is in the database."""
 
-import shutil
 import subprocess
 
 import pytest
@@ -89,7 +88,7 @@ def test_zsh_takes_the_script(tmp_path):
     load = f"fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -d {tmp_path}/dump"
     done = subprocess.run(
         [
-            shutil.which("zsh"),
+            "zsh",
             "-f",
             "-c",
             f"{load}; autoload +X _pgagent; print $_comps[pgagent]",
@@ -110,7 +109,7 @@ def test_fish_completes_verbs_options_and_jobs(conn, pgagent, nightly, tmp_path)
         environ = pgagent.environ | {"HOME": str(tmp_path)}
         environ["PATH"] = f"{PGAGENT.parent}:{environ['PATH']}"
         done = subprocess.run(
-            [shutil.which("fish"), "--no-config", "-c", code],
+            ["fish", "--no-config", "-c", code],
             env=environ,
             capture_output=True,
             text=True,

@@ -145,18 +145,20 @@ def test_a_right_that_is_lacking_is_named_with_the_level_that_has_it(
 
 def test_the_levels_of_the_table_suffice(conn, dsn, pgagent, nightly):
     verbs = {
-        "operator": [("start", "nightly"), ("cancel", "nightly")],
-        "editor": [("disable", "nightly"), ("enable", "nightly")],
-        "admin": [("delete-log", "nightly", "--yes")],
+        "operator": ["start nightly", "cancel nightly"],
+        "editor": ["disable nightly", "enable nightly"],
+        "admin": ["delete-log nightly --yes"],
     }
     for level, calls in verbs.items():
         conn.execute(f"CREATE ROLE pga_{level} LOGIN")
         try:
             conn.execute("SELECT pgagent.grant_access(%s, %s)", [level, f"pga_{level}"])
-            for words in calls:
-                done = pgagent(*words, "-d", make_conninfo(dsn, user=f"pga_{level}"))
+            login = make_conninfo(dsn, user=f"pga_{level}")
+            for call in calls:
+                verb, *words = call.split()
+                done = pgagent(verb, *words, "-d", login)
                 assert done.returncode == 0, done.stderr
-                assert table.BY_NAME[words[0]].level == level
+                assert table.BY_NAME[verb].level == level
         finally:
             conn.execute(f"DROP OWNED BY pga_{level}; DROP ROLE pga_{level}")
 
@@ -357,12 +359,15 @@ def test_the_bytes_of_a_database_without_an_encoding_stay_as_they_are(
         psql, input=statements, env=environ, check=True, stdout=subprocess.DEVNULL
     )
     try:
-        command = [PGAGENT, "list", "--csv", "-d", "any_bytes"]
-        printed = subprocess.check_output(command, env=pgagent.environ)
+        pgagent.environ["PGDATABASE"] = "any_bytes"
+        printed = subprocess.check_output(
+            [PGAGENT, "list", "--csv"], env=pgagent.environ
+        )
         assert b",\xe9t\xe9," in printed
-        assert r"\xe9t\xe9" in pgagent.prints("list", "-d", "any_bytes")
-        command[1:3] = ["show", b"\xe9t\xe9"]
-        shown = subprocess.check_output(command, env=pgagent.environ)
+        assert r"\xe9t\xe9" in pgagent.prints("list")
+        shown = subprocess.check_output(
+            [PGAGENT, "show", b"\xe9t\xe9"], env=pgagent.environ
+        )
         assert rb"| \xe9t\xe9" in shown
     finally:
         conn.execute("DROP DATABASE any_bytes WITH (FORCE)")

@@ -1,13 +1,12 @@
 """docs/cli.md, the man pages and the completions are what the table of verbs says."""
 
 import re
-import shutil
 import subprocess
 
 import cli_pages
 import pytest
-from daemon.runner_process import PGAGENT
-from documents import commands_of
+from daemon.runner_process import PGAGENT, Runner
+from documents import block, commands_of, inline
 from pgagent_runner.verbs.table import VERBS
 from support import ROOT
 
@@ -24,7 +23,7 @@ def test_what_is_written_of_the_table_is_up_to_date():
 def test_a_man_page_is_one(page):
     environ = {"LC_ALL": "C.UTF-8", "MANWIDTH": "80", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [shutil.which("man"), "--warnings", "--local-file", cli_pages.MAN / page],
+        ["man", "--warnings", "--local-file", cli_pages.MAN / page],
         env=environ,
         capture_output=True,
         text=True,
@@ -58,6 +57,23 @@ def test_every_command_of_the_page_works(conn, pgagent, nightly, tmp_path):
             assert done.returncode == 0, (line, done.stderr)
             tried += 1
     assert tried > 15
+
+
+def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
+    conn.execute(block("README.md", "SELECT pgagent.schedule('nightly'"))
+    conn.execute(block("README.md", "SELECT pgagent.add_step('nightly'"))
+    commands = (
+        inline("README.md", "pgagent start nightly --from"),
+        inline("README.md", "pgagent logs nightly"),
+        inline("README.md", "pgagent runs --failed"),
+    )
+    with Runner(dsn) as runner:
+        runner.ready()
+        printed = [pgagent.prints(*command.split()[1:]) for command in commands]
+    assert 'of job "nightly", succeeded after ' in printed[0]
+    assert '--- step "report", succeeded after ' in printed[1]
+    assert "Filesystem" in printed[1]
+    assert printed[2] == "There is no such run.\n"
 
 
 # test_with_the_whole_api.py has these.

@@ -32,7 +32,7 @@ BEGIN
     IF NOT COALESCE(dry_run, false) THEN
         DELETE FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (v_ids);
     END IF;
-    RETURN cardinality(v_ids);
+    RETURN cardinality(v_ids)::bigint;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.delete_log(bigint, timestamptz, integer, integer, boolean) IS

@@ -36,7 +36,7 @@ Session = psycopg.Connection[tuple[Any, ...]]
 
 _OPTIONS = ("config", "conninfo")
 # Whoever has set one of these has said where to go, as to psql.
-_LIBPQ_SAYS_WHERE = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
+_WHERE = ("PGAGENT_CONNINFO", "PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
 
 # Of this transaction alone: behind a pooler the session is somebody else's afterwards.
 _SETTINGS: LiteralString = """
@@ -59,31 +59,31 @@ def database(given: Given) -> tuple[str, Configuration]:
 
     Raises ConfigurationError.
     """
-    environ: Mapping[str, str] = os.environ
-    named = given.dbname or " ".join(getattr(given, "conninfo", ()))
-    if named:
-        if has_secret(named):
-            say(
-                given,
-                "the password on the command line can be read by every user of this"
-                " machine; keep it in a .pgpass file",
-            )
-        file = _file(given, environ) if given.config else Configuration()
-        return _whole(named), file
-    file = _file(given, environ)
+    file = _file(given, os.environ)
     refuse_readable_secret(file)
-    chosen = gather(AgentOptions, _words(given), environ, file, _OPTIONS)
-    return _whole(AgentOptions(**chosen).conninfo), file
-
-
-def _whole(conninfo: str) -> str:
-    """Return the connection string of what may be the name of a database alone."""
-    if conninfo and "=" not in conninfo and "://" not in conninfo:
-        return make_conninfo("", dbname=conninfo)
+    words: dict[str, Any] = dict(_words(given))
+    named = [_named(given.dbname)] if given.dbname else getattr(given, "conninfo", [])
+    if any(named):
+        words["conninfo"] = named
+        if has_secret(" ".join(named)):
+            say(given, _READABLE)
+    chosen = gather(AgentOptions, words, os.environ, file, _OPTIONS)
     try:
-        return merge_conninfo(conninfo, {})
+        return merge_conninfo(AgentOptions(**chosen).conninfo, {}), file
     except ValueError as e:
         raise ConfigurationError(f"the connection string is wrong: {e}") from None
+
+
+_READABLE = (
+    "the password on the command line can be read by every user of this machine; keep"
+    " it in a .pgpass file"
+)
+
+
+def _named(database: str) -> str:
+    """Return the connection string of what may be the name of a database alone."""
+    is_conninfo = "=" in database or "://" in database
+    return database if is_conninfo else make_conninfo("", dbname=database)
 
 
 def _words(given: Given) -> dict[str, Path]:
@@ -98,8 +98,8 @@ def _file(given: Given, environ: Mapping[str, str]) -> Configuration:
     database may be another one then.
     """
     is_named = given.config or environ.get("PGAGENT_CONFIG")
-    says_where = any(environ.get(name) for name in _LIBPQ_SAYS_WHERE)
-    if not is_named and (says_where or environ.get("PGAGENT_CONNINFO")):
+    where = (environ.get(name) for name in _WHERE)
+    if not is_named and (given.dbname or any(where)):
         return Configuration()
     try:
         return configuration(_words(given), environ)

@@ -9,6 +9,7 @@ returns the exit code: 0, or what the line says beside; errors are exceptions, s
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -20,6 +21,8 @@ from typing import Any
 from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import Kind
 from pgagent_runner.verbs.text import visible
+
+_BREAK = re.compile(r"\s*\n\s*")
 
 FAILED = 1
 MISUSED = 2
@@ -209,7 +212,7 @@ class Verb:
 def call(verb: Verb, arguments: Sequence[str]) -> int:
     """Do what the verb says; return the exit code.
 
-    Raises SystemExit(2) for arguments that make no sense.
+    Raises SystemExit(2) for arguments, or a pgagent.toml, that make no sense.
     """
     given = verb.parser().parse_args(arguments)
     given.verb = verb
@@ -229,15 +232,18 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
 def _called(verb: Verb, given: Given) -> int:
     try:
         return verb.load()(given)
-    except (VerbError, ConfigurationError) as e:
+    except VerbError as e:
         sys.stdout.flush()
         say(given, str(e))
-        return MISUSED if isinstance(e, ConfigurationError) else FAILED
+        return FAILED
+    except ConfigurationError as e:
+        say(given, str(e))
+        raise SystemExit(MISUSED) from None
 
 
 def say(given: Given, text: str) -> None:
     """Tell the user a sentence, on standard error."""
-    line = visible(" ".join(text.split()))
+    line = visible(_BREAK.sub(" ", text.strip()))
     sys.stderr.write(f"pgagent {given.verb.name}: {line}\n")
 
 
