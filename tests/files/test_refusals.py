@@ -37,7 +37,7 @@ CASES = [
     ({"format": 1, "jobs": [{"name": " "}]}, "22023", 'jobs[1], name: " " is not allowed'),
     ({"format": 1, "classes": [{"limit": 1}]}, "22023", "classes[1], name: is missing"),
     ({"format": 1, "classes": [{"name": "x", "limit": -1}]}, "22023", "classes[1], limit: -1 is not allowed"),
-    (job(tiemout="1 h"), "22023", 'jobs[2]: "tiemout" is not known'),
+    (job(timeouts="1 h"), "22023", 'jobs[2]: "timeouts" is not known'),
     (job(timeout="soon"), "22023", 'jobs[2], timeout: "soon" is not allowed'),
     (job(timeout="-1 h"), "22023", 'jobs[2], timeout: "-1 h" is not allowed'),
     (job(timeout=True), "22023", "jobs[2], timeout: true is not allowed"),

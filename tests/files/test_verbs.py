@@ -210,9 +210,9 @@ def test_errors_are_one_sentence(pgagent, nightly):
         pgagent.refuses("plan", "nightly.toml")
         == "pgagent plan: nightly.toml is nested too deeply"
     )
-    nightly.write_text('format = 1\njobs = [{ name = "x", tiemout = 1 }]\n')
+    nightly.write_text('format = 1\njobs = [{ name = "x", timeouts = 1 }]\n')
     assert pgagent.refuses("plan", "nightly.toml").startswith(
-        'pgagent plan: jobs[1]: "tiemout" is not known (Known are name, description,'
+        'pgagent plan: jobs[1]: "timeouts" is not known (Known are name, description,'
     )
     assert pgagent.refuses("export", "nobody").startswith(
         'pgagent export: there is no job "nobody"'
