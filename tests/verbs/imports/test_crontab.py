@@ -188,6 +188,7 @@ def test_a_crontab_comes_from_standard_input(import_, monkeypatch, tmp_path):
         (["crontab", "FILE", "--json"], "--csv, --json and -x are for --apply"),
         (["pg_cron", "FILE"], "pg_cron is read from a database"),
         (["pg_timetable", "--timezone", "UTC"], "--timezone is for crontab"),
+        (["pg_timetable", "--user", "x"], "--user is for pg_cron and crontab"),
         (["pg_timetable", "--system"], "--system is for crontab"),
         (["crontab", "FILE", "--apply", "--output", "x"], "not allowed with argument"),
     ],

@@ -85,6 +85,8 @@ def _check(given: Given) -> None:
         "--timezone is for crontab": given.timezone and not is_crontab,
         "--system is for crontab": given.system and not is_crontab,
         "--from is for pg_timetable and pg_cron": given.database_from and is_crontab,
+        "--user is for pg_cron and crontab": given.user
+        and given.source == "pg_timetable",
         "--replace is for --apply": given.replace and not given.apply,
         "--csv, --json and -x are for --apply": has_format and not given.apply,
     }
