@@ -14,7 +14,7 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/make_up state/zones state/refuse state/triggers state/changes state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
-	api/run_as api/views api/pg_cron api/job api/parts api/run api/explain api/changes \
+	api/run_as api/views api/pg_cron api/job api/parts api/run api/explain api/changes api/files api/log \
 	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
@@ -133,10 +133,14 @@ $(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: s
 $(CATALOGUE)/obstacles.sql: $(OBSTACLES)
 	@cp $< $@
 
+# What reads a crontab is the runner's (`pgagent import crontab`), too.
+PYTHON_PARTS = $(wildcard sql/plpython/*.py) \
+	python/src/pgagent_runner/verbs/imports/crontab_lines.py
+
 # A line "-- include NAME.py" stands for that file.
-$(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(wildcard sql/plpython/*.py)
+$(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(PYTHON_PARTS)
 	@cat $(filter %.sql,$^) | awk '/^-- include / \
-		{ file = "sql/plpython/" $$3; while ((getline line < file) > 0) print line; \
+		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) print line; \
 		  close(file); next } { print }' >$@
 
 $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
@@ -145,10 +149,10 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 		$< >$@
 
 # For mypy: a body as one module, with all names that its files take from each other.
-$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(wildcard sql/plpython/*.py)
+$(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(PYTHON_PARTS)
 	@mkdir -p $(@D)
 	@echo "import plpy" >$@
-	@sed -n 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
 
 extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql
@@ -194,9 +198,10 @@ gates: machine peers all ## Try what has to hold before a change is done; ONLY=w
 docs-check: ## Follow the documents on a fresh Debian, as root: BASE=directory SUITE=trixie ONLY=word
 	@BASE="$(BASE)" SUITE="$(SUITE)" ONLY="$(ONLY)" PYTHONPATH=dev python3 dev/docs_check.py
 
-docs: machine all ## Write docs/reference.md and the tables of options and of access anew
+docs: machine all ## Write docs/reference.md and cli.md, man pages, tables of options and of access anew
 	$(BIN)/python dev/reference.py
 	$(BIN)/python dev/option_table.py
+	$(BIN)/python dev/cli_pages.py
 	$(BIN)/python dev/access_matrix.py
 
 format: machine ## Format the Python code

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 from cluster import Cluster
 from farm import pg_config
+from psycopg.conninfo import conninfo_to_dict
 
 SQL = Path(__file__).with_suffix(".sql")
 DEADLINE_SECONDS = 30.0
@@ -26,11 +27,6 @@ SELECT job, status, step, step_status,
        split_part(output, E'\\n', 1) AS output
   FROM pgagent.run_history
  ORDER BY run_id, step_log_id
-"""
-JOBS = """
-SELECT job, schedule, state, date_trunc('second', next_run) AS next_run, last_status
-  FROM pgagent.job_status
- ORDER BY job_id
 """
 UNFINISHED = """
 SELECT count(*) FROM pgagent.job_status
@@ -104,7 +100,10 @@ def demonstrate(interruption: Interruption) -> None:
             say("The runner's log:\n")
             interruption.wait_for(lambda: conn.execute(UNFINISHED).fetchone() == (0,))
             show(cluster, "What has run, from the view pgagent.run_history:", RUNS)
-            show(cluster, "The jobs, from the view pgagent.job_status:", JOBS)
+            say("\nThe same by verbs, and what comes next:")
+            for words in (("list",), ("logs", "fail"), ("next", "-n", "3")):
+                interruption.check()
+                pgagent(cluster, *words)
             if sys.stdout.isatty():
                 say(where_to_look(cluster))
                 interruption.wait()
@@ -137,9 +136,20 @@ def show(cluster: Cluster, title: str, query: str) -> None:
     subprocess.run(command, check=True, env=cluster.client_environ())
 
 
+def pgagent(cluster: Cluster, *words: str) -> None:
+    """Show a verb, as somebody would type it, and what it prints."""
+    say(f"\n$ pgagent {' '.join(words)}\n")
+    command = [sys.executable, "-m", "pgagent_runner", *words]
+    subprocess.run(command, check=True, env=cluster.client_environ())
+
+
 def where_to_look(cluster: Cluster) -> str:
     """Tell how to reach the server, and what to try."""
+    where = conninfo_to_dict(cluster.conninfo(tcp=True))
+    names = ("host", "port", "user", "password")
+    settings = " ".join(f"PG{name.upper()}={where[name]}" for name in names)
     return f"""\
+
 "count visits" goes on every minute. To look at it with pgAdmin, DBeaver or psql, until
 Ctrl-C is pressed here:
 
@@ -148,6 +158,14 @@ Ctrl-C is pressed here:
 Start a job now:        SELECT pgagent.run_job('fail');
 Look at what has run:   SELECT * FROM pgagent.run_history ORDER BY run_id DESC LIMIT 5;
 Why, when, or why not:  SELECT * FROM pgagent.explain_job('count visits');
+
+Or by verbs, in another terminal:
+
+  export {settings} PGDATABASE=postgres PATH="{Path(sys.executable).parent}:$PATH"
+  pgagent start fail --wait
+  pgagent runs
+  pgagent explain 'count visits'
+  pgagent --help
 """
 
 

@@ -134,6 +134,9 @@ FEATURES = {
         lambda _: other_users.are_there(),
     ),
     "openssl": Feature("the program that makes certificates", _program("openssl")),
+    "zsh": Feature("the shell zsh", _program("zsh"), given=True),
+    "fish": Feature("the shell fish", _program("fish"), given=True),
+    "man": Feature("the program that shows man pages", _program("man"), given=True),
     "systemd_analyze": Feature(
         "the program that reads unit files", _program("systemd-analyze"), given=True
     ),

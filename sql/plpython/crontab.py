@@ -1,33 +1,11 @@
-"""Reading a crontab(5): what each line becomes."""
+"""Taking over a crontab(5), as `crontab_lines.py` reads it."""
 
-import re
 from typing import NamedTuple
 
-NAME = re.compile(r"[A-Za-z_]\w*")
-NICKNAME = re.compile(r"@\w+")
-PERCENT = re.compile(r"(?<!\\)%")
-# The crontabs of /etc name a user before the command. So does whoever copies one; the
-# comment above it, or a name that is no program's, gives it away.
-USERS_COLUMN = re.compile(r"#.*\buser(?:-?name)?\s+command\b", re.IGNORECASE)
-USER_FIRST = re.compile(r"([a-z_][a-z0-9_-]*\$?)\s+(?!-)\S", re.IGNORECASE)
-USERS = {
-    *("root", "daemon", "nobody", "postgres", "www-data", "apache", "nginx", "mysql"),
-    *("munin", "nagios", "smmsp", "uucp", "bin", "sys", "list", "irc", "proxy"),
-}
 # Nothing can cancel a backend that is busy in here.
 LONGEST = 1_000_000  # characters of a crontab
 MOST = 10_000_000  # characters of all scripts
 MOST_NUMBERS = 50  # of lines in an error
-
-
-class Entry(NamedTuple):
-    """A line of a crontab that starts something."""
-
-    line: int
-    text: str
-    schedule: str
-    timezone: "str | None"
-    script: str
 
 
 class Other(NamedTuple):
@@ -38,65 +16,6 @@ class Other(NamedTuple):
     result: str
 
 
-def quoted(text: str) -> str:
-    """Quote text for the shell."""
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def script(command: str, environment: "dict[str, str]") -> str:
-    """Write what cron would do for a command as a script."""
-    command, *stdin = PERCENT.split(command)
-    lines = [f"#!{environment.get('SHELL', '/bin/sh')}"]
-    lines += [
-        f"export {name}={quoted(value)}"
-        for name, value in environment.items()
-        if name not in ("SHELL", "MAILTO", "MAILFROM", "CRON_TZ")
-    ]
-    lines.append('cd "$HOME" || exit')
-    command = command.replace("\\%", "%")
-    if stdin:
-        text = quoted("\n".join(part.replace("\\%", "%") for part in stdin))
-        command = f"printf '%s\\n' {text} | {{\n{command}\n}}"
-    return "\n".join([*lines, command]) + "\n"
-
-
-def assignment_in(line: str) -> "tuple[str, str] | None":
-    """Return name and value, if the line sets a variable."""
-    name, equals, value = map(str.strip, line.partition("="))
-    return (name, value) if equals and NAME.fullmatch(name) else None
-
-
-def entry_in(line: str) -> "tuple[str, str] | None":
-    """Return schedule and command, if the line has both."""
-    line = line.strip()
-    word, *rest = line.split(None, 1)
-    if rest and NICKNAME.fullmatch(word):
-        return word, rest[0]
-    *fields, command = line.split(None, 5)
-    if len(fields) < 5:
-        return None
-    return line[: len(line) - len(command)].rstrip(), command
-
-
-def user_in(command: str) -> "str | None":
-    """Return the first word of a command, if a user can have that name."""
-    match = USER_FIRST.match(command)
-    return match[1] if match else None
-
-
-def names_users(lines: "list[str]") -> bool:
-    """Whether this is a crontab of the system, with users' names in its lines."""
-    for line in lines:
-        if line.lstrip().startswith("#"):
-            if USERS_COLUMN.match(line.lstrip()):
-                return True
-        elif line.strip() and not assignment_in(line):
-            entry = entry_in(line)
-            if entry and user_in(entry[1]) in USERS:
-                return True
-    return False
-
-
 def describe_user(name: str) -> str:
     """Say why a line with a user's name is not taken over."""
     return (
@@ -104,50 +23,6 @@ def describe_user(name: str) -> str:
         " /etc/crontab: take it out of the line; the job will run as the user of the"
         " runner"
     )
-
-
-def read_crontab(text: str) -> "list[Entry | Other]":
-    """Read a crontab line by line; comments and blank lines are left out."""
-    if len(text) > LONGEST:
-        raise RefusalError(
-            f"the crontab has {len(text)} characters", f"Allowed are {LONGEST} at most."
-        )
-    environment: dict[str, str] = {}
-    size = 0
-    found: list[Entry | Other] = []
-    # cron knows no other ends of lines, such as form feeds.
-    lines = text.split("\n")
-    has_users = names_users(lines)
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        assignment = assignment_in(line)
-        entry = entry_in(line)
-        if assignment:
-            name, value = assignment
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-                value = value[1:-1]
-            environment[name] = value
-            found.append(Other(number, line, describe_variable(name)))
-        elif entry:
-            schedule, command = entry
-            user = user_in(command) if has_users else None
-            if user:
-                found.append(Other(number, line, describe_user(user)))
-                continue
-            zone = environment.get("CRON_TZ")
-            body = script(command, environment)
-            size += len(body)
-            if size > MOST:
-                raise RefusalError(
-                    f"the scripts have more than {MOST} characters at line {number}",
-                    "Each has all the variables that are set above it.",
-                )
-            found.append(Entry(number, line, schedule, zone, body))
-        else:
-            problem = "can't be read: five fields, or @daily, and a command are wanted"
-            found.append(Other(number, line, "problem: " + problem))
-    return found
 
 
 def describe_variable(name: str) -> str:
@@ -184,10 +59,44 @@ def make_job(name: str, entry: Entry, zone: "str | None") -> None:
     )
 
 
+def result_of(found: "Entry | Variable | Unreadable") -> "Entry | Other":
+    """Return a line that becomes a job, or what becomes of another one."""
+    if isinstance(found, Entry):
+        if not found.user:
+            return found
+        result = describe_user(found.user)
+    elif isinstance(found, Variable):
+        result = describe_variable(found.name)
+    else:
+        wanted = "five fields, or @daily, and a command are wanted"
+        result = f"problem: can't be read: {wanted}"
+    return Other(found.line, found.text, result)
+
+
+def limited_lines(crontab: str) -> "list[Entry | Other]":
+    """Read a crontab, if it is not too much; raises RefusalError."""
+    if len(crontab) > LONGEST:
+        raise RefusalError(
+            f"the crontab has {len(crontab)} characters",
+            f"Allowed are {LONGEST} at most.",
+        )
+    size = 0
+    lines: list[Entry | Other] = []
+    for found in read_crontab(crontab, names_users(crontab)):
+        lines.append(result_of(found))
+        size += len(found.script) if isinstance(found, Entry) else 0
+        if size > MOST:
+            raise RefusalError(
+                f"the scripts have more than {MOST} characters at line {found.line}",
+                "Each has all the variables that are set above it.",
+            )
+    return lines
+
+
 def lines_of(crontab: str) -> "list[Entry | Other]":
     """Read a crontab, or raise an error of the database."""
     try:
-        return read_crontab(crontab)
+        return limited_lines(crontab)
     except RefusalError as e:
         plpy.error(f"pgagent: crontab: {e}", detail=e.detail, sqlstate="22023")
 

@@ -9,6 +9,7 @@ SET search_path = pg_catalog, pg_temp
 AS $python$
 -- include refusal.py
 -- include ask.py
+-- include python/src/pgagent_runner/verbs/imports/crontab_lines.py
 -- include crontab.py
 return import_crontab(crontab, dry_run, timezone, prefix)
 $python$;

@@ -35,7 +35,8 @@ CREATE TABLE pgagent.pga_job (
     jobowner name,
     jobownerid oid,
     jobchangeid bigint,
-    jobaskedby name
+    jobaskedby name,
+    jobset text
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
@@ -69,6 +70,7 @@ COMMENT ON COLUMN pgagent.pga_job.jobowner IS 'The role that owns the job, and t
 COMMENT ON COLUMN pgagent.pga_job.jobownerid IS 'Its object id, kept by triggers; if that is not the id of the role of this name, nothing runs.';
 COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'What it is now is the outcome of its changes up to this id in pga_jobchange; kept by triggers. NULL: none is known.';
 COMMENT ON COLUMN pgagent.pga_job.jobaskedby IS 'The role that has set jobnextrun, kept by triggers; NULL: it was computed.';
+COMMENT ON COLUMN pgagent.pga_job.jobset IS 'The set of the document that has made the job, which apply_jobs(prune => true) may delete it for; NULL: none has.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
 

@@ -152,3 +152,5 @@ CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- that nobody writes what is not so.
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
+-- No document has made any job so far.
+ALTER TABLE pgagent.pga_job ADD COLUMN jobset text;

@@ -199,11 +199,29 @@ def add_a_run_that_is_none(conn, agent):
     sweep(agent, runs=[run_id], jobs=[job_id])
 
 
+def delete_by_hand(conn):
+    job_id = add_job(conn, due=None)
+    for status in "sfid":
+        # An i that is inserted is dropped: the daemon of 4.2 does so if it came too late.
+        conn.execute(
+            "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)"
+            " VALUES (%s, 's', now() - interval '1 d')",
+            [job_id],
+        )
+        conn.execute(
+            "UPDATE pgagent.pga_joblog SET jlgstatus = %s"
+            " WHERE jlgid = (SELECT max(jlgid) FROM pgagent.pga_joblog)",
+            [status],
+        )
+    conn.execute("SELECT pgagent.delete_log(%s::bigint)", [job_id])
+
+
 def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):
     run_in_every_way(conn, agent)
     salvage_in_every_way(conn, agent)
     release_one_that_is_gone(conn, agent)
     conn.execute("SELECT pgagent.pga_log_prune(0, 100, 100)")
+    delete_by_hand(conn)
     take_the_other_ways(conn, agent)
     restore_what_was_running(restoring)
 

@@ -95,6 +95,17 @@ def test_the_demo_shows_in_words_what_has_run(demo):
     assert demo.left() == []
 
 
+def test_the_demo_shows_what_to_type(demo):
+    assert demo.process.wait(30) == 0, demo.output
+    _, jobs, log, coming = demo.output.split("\n$ pgagent ")
+    assert jobs.startswith("list\n\njob_id | job ")
+    assert "* * * * *" in jobs
+    assert log.startswith("logs fail\n\nrun ")
+    assert "division by zero" in log
+    assert coming.startswith("next -n 3\n\nrun_at ")
+    assert coming.count("count visits") == 3
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [

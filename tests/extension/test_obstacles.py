@@ -6,7 +6,7 @@ import subprocess
 import psycopg
 import pytest
 from pgagent_runner.catalog.install import update
-from pgagent_runner.verbs.install import main
+from pgagent_runner.cli import main
 from support import ROOT
 
 from .contents import add_everywhere, contents, install_42_without_extension
@@ -232,7 +232,7 @@ def test_pgagent_update_prints_the_same_warning(cluster, new_database, capfd):
     plain = new_database("plain")
     install_42_without_extension(plain)
     plain.execute(UNQUALIFIED)
-    assert main("update", [cluster.conninfo("plain")]) == 0
+    assert main(["update", cluster.conninfo("plain")]) == 0
     told = capfd.readouterr().err
     assert "without a search_path" in told
     assert REMEDIES[1] in told

@@ -7,7 +7,9 @@ import pytest
 from support import ROOT
 
 FOLDER = ROOT / "sql/plpython"
-MODULES = sorted(FOLDER.glob("*.py"))
+SHARED = ROOT / "python/src/pgagent_runner/verbs/imports/crontab_lines.py"
+MODULES = [*sorted(FOLDER.glob("*.py")), SHARED]
+FILES = {path.name: path for path in MODULES}
 HELPERS = [path for path in sorted(FOLDER.glob("*.sql")) if path.stem != "head"]
 
 
@@ -56,10 +58,10 @@ def annotations(node):
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
 def test_no_body_ends_its_own_quotation(helper):
     for name in re.findall(r"^-- include (\S+)$", helper.read_text(), re.MULTILINE):
-        assert "$python$" not in (FOLDER / name).read_text()
+        assert "$python$" not in FILES[name.rpartition("/")[2]].read_text()
 
 
-BODY = r"AS \$python\$\n((?:-- include \w+\.py\n)+)return (\w+)\((.*)\)\n\$python\$;"
+BODY = r"AS \$python\$\n((?:-- include [\w/]+\.py\n)+)return (\w+)\((.*)\)\n\$python\$;"
 
 
 def body_of(helper):
@@ -70,7 +72,7 @@ def body_of(helper):
 
 
 def parsed(name):
-    return ast.parse((FOLDER / f"{name}.py").read_text()).body
+    return ast.parse(FILES[f"{name}.py"].read_text()).body
 
 
 @pytest.mark.parametrize("helper", HELPERS, ids=lambda path: path.name)
@@ -107,13 +109,13 @@ def functions(*names):
     """Return what these modules define, each beginning with those before."""
     found: dict[str, object] = {}
     for name in names:
-        exec((FOLDER / f"{name}.py").read_text(), found)
+        exec(FILES[f"{name}.py"].read_text(), found)
     return found
 
 
 def test_bodies_work_without_a_server():
-    crontab = functions("crontab")
-    (entry,) = crontab["read_crontab"]("@daily cat%a\\%b")
+    crontab = functions("crontab_lines")
+    (entry,) = crontab["read_crontab"]("@daily cat%a\\%b", has_users=False)
     assert (
         entry.script
         == "#!/bin/sh\ncd \"$HOME\" || exit\nprintf '%s\\n' 'a%b' | {\ncat\n}\n"

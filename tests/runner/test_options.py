@@ -13,6 +13,7 @@ from pgagent_runner.configuration import SYSTEM_FILE
 from pgagent_runner.declaring import options_of
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.users import AS_THE_RUNNER
+from pgagent_runner.verbs import table
 
 # Of each option: arguments, the text of its variable, the TOML of its key, the value.
 SAMPLES: dict[str, tuple[list[str], str, str | None, Any]] = {
@@ -305,7 +306,7 @@ def test_a_verb_goes_on_without_it_and_says_so(forbidden, capsys):
 
     said, failure = capsys.readouterr().err.splitlines()
     assert said == (
-        f"pgagent: {forbidden} can't be read: Permission denied; it is left out"
+        f"pgagent init: {forbidden} can't be read: Permission denied; it is left out"
     )
     assert failure.startswith("pgagent init: ")
 
@@ -448,12 +449,12 @@ def test_a_refused_conninfo_of_the_file_does_not_show_its_password(refused, file
 # The first word.
 
 
-@pytest.mark.parametrize("word", ["foo", "start-all", "help", "db.example", "größe"])
+@pytest.mark.parametrize("word", ["foo", "go-all", "help", "db.example", "größe"])
 @pytest.mark.parametrize("others", [[], ["dbname=x"], ["-f"], ["--help"]])
 def test_a_word_that_is_no_verb_is_told_which_there_are(refused, word, others):
     assert refused(word, *others) == (
         f"pgagent: {word!r} is no verb, and a connection string has a =; the verbs are"
-        " run, init, update, and pgagent --help tells more"
+        f" {', '.join(table.BY_NAME)}, and pgagent --help tells more"
     )
 
 

@@ -15,14 +15,12 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, NoReturn
 
 import psycopg
 
 from pgagent_runner import logs
-from pgagent_runner.agent import Agent
 from pgagent_runner.catalog import merge_conninfo
 from pgagent_runner.catalog.conninfo import (
     has_secret,
@@ -38,12 +36,11 @@ from pgagent_runner.waiting import new_loop
 
 log = logging.getLogger("pgagent")
 
-VERBS = {"init": "install", "update": "install"}  # word -> module of verbs
 BARE_WORD = re.compile(r"[^-=/\s][^=/\s]*")
 
 USAGE = """\
 pgagent run [OPTION]... [CONNINFO]
-       pgagent {init | update} [--config FILE] [--dry-run] [CONNINFO]
+       pgagent VERB [OPTION]...
        pgagent [-f] [-t SECONDS] [-r SECONDS] [-s FILE] [-l 0|1|2] [-v] CONNINFO"""
 
 
@@ -52,27 +49,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = _verb(arguments)
     try:
-        return _dispatch(verb, arguments)
+        if verb is None:
+            return _run(arguments, classic=True)
+        if verb == "run":
+            return _run(arguments[1:], classic=False)
+        return _call(verb, arguments[1:])
     except ConfigurationError as e:
-        program = f"pgagent {verb}" if verb in VERBS else "pgagent"
-        sys.stderr.write(f"{program}: {e}\n")
+        sys.stderr.write(f"pgagent: {e}\n")
         raise SystemExit(2) from None
 
 
-def _dispatch(verb: str | None, arguments: list[str]) -> int:
-    """Do what the first word says; what is no word is 4.2's connection string."""
-    if verb is None:
-        return _run(arguments, classic=True)
-    if verb == "run":
-        return _run(arguments[1:], classic=False)
-    if verb not in VERBS:
-        raise ConfigurationError(
-            f"{verb!r} is no verb, and a connection string has a =; the verbs are run,"
-            f" {', '.join(VERBS)}, and pgagent --help tells more"
-        )
-    room = import_module(f"pgagent_runner.verbs.{VERBS[verb]}")
-    status: int = room.main(verb, arguments[1:])
-    return status
+def _call(word: str, arguments: list[str]) -> int:
+    """Do what a verb says. The runner loads none of them, nor what they have."""
+    from pgagent_runner.verbs import frame, table  # noqa: PLC0415
+
+    if word not in table.BY_NAME:
+        raise ConfigurationError(table.refusal(word))
+    return frame.call(table.BY_NAME[word], arguments)
 
 
 def _verb(arguments: list[str]) -> str | None:
@@ -113,7 +106,9 @@ def _run(arguments: list[str], *, classic: bool) -> int:
 
 
 def _serve(options: AgentOptions) -> None:
-    """Be an agent until told to stop."""
+    """Be an agent until told to stop. Verbs need none, and do not wait for its code."""
+    from pgagent_runner.agent import Agent  # noqa: PLC0415
+
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
     with asyncio.Runner(loop_factory=new_loop) as loop:
         loop.run(Agent(options).run())
@@ -172,7 +167,10 @@ def _classic_parser() -> argparse.ArgumentParser:
         usage=USAGE,
         epilog="'pgagent run --help' shows more options.",
         description="Run the jobs of a PostgreSQL database that are due.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action=_Help, nargs=0, help=_Help.HELP)
     add_arguments(parser, AgentOptions, classic=True)
     parser.add_argument(
         "-f",
@@ -182,6 +180,19 @@ def _classic_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--version", action=_Version, nargs=0, help=_Version.HELP)
     return parser
+
+
+class _Help(argparse.Action):
+    """Show how the command is called, its verbs, and the options of pgAgent 4.2."""
+
+    HELP = "show this help message and exit"
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from pgagent_runner.verbs import table  # noqa: PLC0415
+
+        parser.description = f"{parser.description}\n\n{table.overview()}"
+        parser.print_help()
+        raise SystemExit(0)
 
 
 class _Version(argparse.Action):

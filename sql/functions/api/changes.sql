@@ -43,7 +43,7 @@ BEGIN
         (1, 'jobname', 'name'), (2, 'jobdesc', 'description'), (3, 'jobjclid', 'class'), (4, 'jobhostagent', 'host'),
         (5, 'jobenabled', 'enabled'), (6, 'jobowner', 'owner'), (7, 'jobtimeout', 'timeout'), (8, 'joboverlap', 'overlap'),
         (9, 'jobmissed', 'missed'), (10, 'jobmissedlimit', 'missed_limit'), (11, 'jobkeepfor', 'keep_for'),
-        (12, 'jobkeepruns', 'keep_runs'), (13, 'jobcreated', 'created'),
+        (12, 'jobkeepruns', 'keep_runs'), (13, 'jobcreated', 'created'), (14, 'jobset', 'set'),
         (21, 'jstname', 'name'), (22, 'jstdesc', 'description'), (23, 'jstenabled', 'enabled'), (24, 'jstkind', 'kind'),
         (25, 'jstcode', 'command'), (26, 'jstdbname', 'database'), (27, 'jstconnstr', 'conninfo'), (28, 'jstrunas', 'run_as'),
         (29, 'jstonerror', 'on_error'), (30, 'jstmode', 'mode'), (31, 'jsttimeout', 'timeout'), (32, 'jstretries', 'retries'),

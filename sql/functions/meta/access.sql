@@ -52,9 +52,9 @@ VALUES
     ('operator editor admin', 'USAGE', 'SEQUENCE', 'pga_joblog_jlgid_seq', ''),
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
-        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner'),
+        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
     ('editor admin', 'UPDATE', 'TABLE', 'pga_job',
-        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner'),
+        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
     ('editor admin', 'DELETE', 'TABLE', 'pga_job', ''),
     ('editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobstep|pga_schedule|pga_exception', ''),
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_job_jobid_seq|pga_jobstep_jstid_seq|pga_schedule_jscid_seq|pga_exception_jexid_seq', ''),
@@ -64,6 +64,7 @@ VALUES
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_run_as', ''),
+    ('admin', 'DELETE', 'TABLE', 'pga_joblog', ''),
     ('admin', 'EXECUTE', 'FUNCTION', '(dis)?allow_run_as|pga_login_(make|drop)', ''),
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),

@@ -192,7 +192,7 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     async def _make_settings(self) -> None:
         await self.execute(_SETTINGS, [f"{self._lock_timeout * 1000:.0f}ms"])
-        if _knows_no_encoding(self):
+        if knows_no_encoding(self):
             await self.execute(_TAKE_ANY_BYTES)
         for query, parameters in self._kept:
             await self.execute(query, parameters)
@@ -299,7 +299,7 @@ def renew_settings(session: BlockingConnection, lock_timeout: float = 0) -> None
 
 def _make_settings(session: BlockingConnection, lock_timeout: float) -> None:
     session.execute(_SETTINGS, [f"{lock_timeout * 1000:.0f}ms"])
-    if _knows_no_encoding(session):
+    if knows_no_encoding(session):
         session.execute(_TAKE_ANY_BYTES)
 
 
@@ -371,7 +371,7 @@ def _in_time(session: BlockingConnection) -> Iterator[None]:
         timer.cancel()
 
 
-def _knows_no_encoding(session: BlockingConnection | Connection) -> bool:
+def knows_no_encoding(session: BlockingConnection | Connection) -> bool:
     """Tell whether the database takes any bytes, and have them read as they are.
 
     It would refuse to send those that are not UTF-8.

@@ -22,6 +22,24 @@ def has_secret(conninfo: str) -> bool:
     return any(one.val and one.dispchar == b"*" for one in found)
 
 
+def without_secrets(conninfo: str) -> tuple[str, bool]:
+    """Return it as key=value without what `has_secret` finds, and whether that was so.
+
+    Raises ValueError with libpq's reason if it can't be parsed.
+    """
+    try:
+        found = Conninfo.parse(conninfo.encode(errors="surrogateescape"))
+    except OperationalError as e:
+        raise ValueError(str(e).strip()) from None
+    given = [one for one in found if one.val]
+    kept = {
+        one.keyword.decode(): (one.val or b"").decode(errors="surrogateescape")
+        for one in given
+        if one.dispchar != b"*"
+    }
+    return make_conninfo("", **kept), len(kept) < len(given)
+
+
 def refuse_readable_secret(configuration: Configuration) -> None:
     """Raise ConfigurationError if the file has a password that others can read."""
     conninfo = configuration.table("run").get("conninfo")

@@ -1,74 +1,42 @@
 """`pgagent init` and `pgagent update`: the catalogue without CREATE EXTENSION."""
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from pgagent_runner.catalog import CatalogError, LockedError
-from pgagent_runner.catalog.install import init, update
-from pgagent_runner.verbs.database import add_database, database
+from pgagent_runner.catalog.install import Change, init, update
+from pgagent_runner.verbs.database import database
+from pgagent_runner.verbs.frame import Given, VerbError, say
+from pgagent_runner.verbs.output import write_raw
 
-_TEXTS = {
-    "init": "Make the schema pgagent, with its tables and functions, in a database on"
-    " whose server no extension can be installed. The login needs CREATE on the"
-    " database and becomes the owner. A schema that is there already is left as it is.",
-    "update": "Bring a schema pgagent that was made without CREATE EXTENSION, by"
-    " `pgagent init` or by the script of pgAgent 3.4 to 4.2, to this version.",
-}
-_DONE = 'pgagent: database "{0.database}": version {0.after}, {1}\n'
+_DONE = 'database "{0.database}": version {0.after}, {1}'
 
 
-def main(verb: str, arguments: Sequence[str]) -> int:
-    """Do what the verb says; return 0 if all is well now, 1 if it was refused.
+def init_catalogue(given: Given) -> int:
+    """Make the catalogue; what is there already is left as it is."""
+    return _change(given, init)
 
-    Raises ConfigurationError.
-    """
-    options = _parser(verb).parse_args(arguments)
-    action = {"init": init, "update": update}[verb]
-    conninfo, _ = database(options)
+
+def update_catalogue(given: Given) -> int:
+    """Bring the catalogue to this version."""
+    return _change(given, update)
+
+
+def _change(given: Given, action: Callable[..., Change]) -> int:
+    conninfo, _ = database(given)
     try:
-        change = action(conninfo, dry_run=options.dry_run)
+        change = action(conninfo, dry_run=given.dry_run)
     except CatalogError as e:
-        reason = " ".join(str(e).split())  # libpq's are of several lines
-        if isinstance(e, LockedError):
-            reason += "; nothing was changed, try again later"
-        sys.stderr.write(f"pgagent {verb}: {reason}\n")
-        return 1
+        is_locked = isinstance(e, LockedError)
+        more = "; nothing was changed, try again later" if is_locked else ""
+        raise VerbError(f"{e}{more}") from e
     for warning in change.warnings:
-        sys.stderr.write(f"pgagent {verb}: {warning}\n")
+        say(given, warning)
     if not change.script:
-        sys.stderr.write(_DONE.format(change, "is there already: nothing to do"))
-    elif options.dry_run:
-        _print(f"BEGIN;\n{change.script}COMMIT;\n")
+        say(given, _DONE.format(change, "is there already: nothing to do"))
+    elif given.dry_run:
+        write_raw(f"BEGIN;\n{change.script}COMMIT;\n")
     elif change.before is None:
-        sys.stderr.write(_DONE.format(change, "was installed"))
+        say(given, _DONE.format(change, "was installed"))
     else:
-        sys.stderr.write(_DONE.format(change, f"was {change.before} before"))
+        say(given, _DONE.format(change, f"was {change.before} before"))
     return 0
-
-
-def _print(text: str) -> None:
-    """Print it all, or as much as somebody reads."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The rest would be tried again at the end of the process.
-        with open(os.devnull, "wb") as null:  # noqa: PTH123
-            os.dup2(null.fileno(), sys.stdout.fileno())
-
-
-def _parser(verb: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"pgagent {verb}",
-        description=_TEXTS[verb],
-        epilog="It is one transaction: all is done, or nothing.",
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print the SQL and change nothing; psql can execute it",
-    )
-    add_database(parser)
-    return parser

@@ -1,0 +1,1 @@
+"""`pgagent import`: jobs of other schedulers, as definitions of ours."""

@@ -1,0 +1,575 @@
+"""The verbs of the command, each with all that is to be said of it.
+
+Command line, help, completion, man pages and docs/cli.md are made from here: `make
+docs` writes the last two.
+"""
+
+import difflib
+from collections.abc import Iterator
+
+from pgagent_runner.declaring import Option, options_of, whole
+from pgagent_runner.options import AgentOptions
+from pgagent_runner.verbs.frame import YES, Argument, Verb
+
+_MOST = 1_000_000_000
+
+JOB = Argument(
+    ("job",), "the name of a job, or its id", metavar="JOB", completes="jobs"
+)
+JOBS = Argument(
+    ("jobs",),
+    "the name of a job, or its id; of several, all are changed or none",
+    metavar="JOB",
+    nargs="+",
+    completes="jobs",
+)
+ONE_JOB_OR_ALL = Argument(
+    ("job",),
+    "only of this job: its name, or its id",
+    metavar="JOB",
+    nargs="?",
+    completes="jobs",
+)
+JOBS_OR_ALL = Argument(
+    ("jobs",),
+    "the name of a job, or its id; several may be given",
+    metavar="JOB",
+    nargs="*",
+    completes="jobs",
+)
+REASON = Argument(("--reason",), "why, for those who look", metavar="TEXT", default="")
+CONNINFO = Argument(
+    ("conninfo",),
+    "the database, as -d has it, but never its name alone",
+    metavar="CONNINFO",
+    nargs="*",
+)
+DRY_RUN = Argument(
+    ("--dry-run",), "print the SQL and change nothing; psql can execute it"
+)
+
+FILE = Argument(
+    ("file",), "a file of jobs, as export writes it", metavar="FILE", completes="files"
+)
+PRUNE = Argument(
+    ("--prune",),
+    "also drop jobs that this file has made and has no longer (those of its set)",
+)
+
+_ONE_TRANSACTION = "It is one transaction: all is done, or nothing."
+_TIMES = (
+    "A TIME is what PostgreSQL takes for one, in your time zone: '2030-01-31 06:00',"
+    " 'yesterday', 'tomorrow 06:00'; or a time of today, '06:00'."
+)
+
+
+def _of_the_runner(option: Option) -> Iterator[Argument]:
+    """Yield an option of the runner as an argument, or two that are opposites."""
+    form = option.form()
+    more = option.shown_default and f" (default: {option.shown_default})"
+    help_ = option.help + more
+    known = option.kind.arguments
+    metavar = option.metavar or ""
+    if form.is_positional:
+        yield Argument((form.flag,), help_, metavar=metavar, nargs="*")
+    elif known.get("action") is not None and not metavar:
+        yield Argument((form.flag,), help_)
+        yield Argument((form.flag.replace("--", "--no-", 1),), "the opposite")
+    else:
+        choices = tuple(known.get("choices", ()))
+        completes = "files" if metavar == "FILE" else ""
+        yield Argument(
+            (form.flag,), help_, metavar=metavar, choices=choices, completes=completes
+        )
+
+
+RUN = Verb(
+    "run",
+    "Run the jobs that are due, until told to stop",
+    "",
+    "The runner: it executes what is due, in the foreground. Ctrl-C or SIGTERM stops"
+    " it: runs under way may go on for --grace seconds, or until it is told again. Each"
+    " option may also stand in pgagent.toml, and in a variable: --log-level is"
+    " log_level there, under [run], and PGAGENT_LOG_LEVEL.",
+    tuple(one for option in options_of(AgentOptions) for one in _of_the_runner(option)),
+    level="runner",
+    has_database=False,
+    exits=((70, "it is stuck, and ends so that others can go on"),),
+)
+"""`pgagent run`, for completion and documents alone: see `cli.py`."""
+
+VERBS = (
+    RUN,
+    Verb(
+        "list",
+        "List the jobs: state, next run, how the last one ended",
+        "looking.list_jobs",
+        "Prints a line for each job. CSV, JSON and -x have all columns of the view"
+        " pgagent.job_status.",
+        (
+            Argument(
+                ("--failed",), "only jobs whose last run has failed or was aborted"
+            ),
+        ),
+        (
+            ("pgagent list", "all jobs of the database that PG* variables say"),
+            ("pgagent list --failed --json", "those that need a look, for a program"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "show",
+        "Show a job with its steps, schedules and exceptions",
+        "looking.show_job",
+        "Prints all that defines a job, and its state. Attributes that say nothing are"
+        " left out, but not in JSON. Connection strings are not shown, only that there"
+        " is one.",
+        (JOB,),
+        (("pgagent show nightly", "what it does, and when"),),
+        prints_rows=True,
+    ),
+    Verb(
+        "next",
+        "Show when jobs will run",
+        "looking.next_runs",
+        "Prints the next times at which schedules start a job, or all enabled jobs"
+        " together. What is special about a time is said: that clocks change, or that"
+        " an exception leaves out the one before. Paused jobs have their times, too.",
+        (
+            ONE_JOB_OR_ALL,
+            Argument(
+                ("-n", "--limit"),
+                "print at most so many; 10 by default",
+                metavar="N",
+                kind=whole(1, 100_000),
+                default=10,
+            ),
+            Argument(("--until",), "no times after this one", metavar="TIME"),
+        ),
+        (
+            ("pgagent next", "what comes next, of all jobs"),
+            ("pgagent next nightly -n 3 --until '2099-01-01'", "three times of one"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "runs",
+        "List runs, the latest first",
+        "looking.list_runs",
+        "Prints a line for each run: when it began, how long it took, how it ended and"
+        f" why.\n\n{_TIMES} --since takes a span of time as well, which ends now: '2"
+        " hours'.",
+        (
+            ONE_JOB_OR_ALL,
+            Argument(("--failed",), "only runs that have failed or were aborted"),
+            Argument(("--running",), "only runs that are under way"),
+            Argument(
+                ("--since",), "only runs that began then or later", metavar="TIME"
+            ),
+            Argument(
+                ("-n", "--limit"),
+                "print at most so many; 20 by default, and with --since all",
+                metavar="N",
+                kind=whole(1, _MOST),
+            ),
+        ),
+        (
+            ("pgagent runs", "what has run lately"),
+            ("pgagent runs nightly --failed --since '30 days'", "when it went wrong"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "logs",
+        "Print what the steps of a run have written",
+        "looking.print_logs",
+        "Prints the output of each step of a run, each attempt by itself: of a run with"
+        " this id, or of the latest run of a job. Into a file or a pipe it goes as it"
+        " is; on a terminal, whatever could steer that is written out.",
+        (
+            Argument(
+                ("run",),
+                "the id of a run; or the name of a job, for its latest run",
+                metavar="RUN",
+                completes="runs",
+            ),
+            Argument(("--step",), "only of the step of this name", metavar="STEP"),
+        ),
+        (
+            ("pgagent logs nightly", "why has it failed?"),
+            ("pgagent logs 47 --step '1 dump'", "the output of one step"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "explain",
+        "Say why a job runs, or why not",
+        "looking.explain",
+        "Prints each condition that has to hold for a job to be started, whether it"
+        " does, and a sentence.",
+        (JOB,),
+        (("pgagent explain nightly", "why has it not begun?"),),
+        prints_rows=True,
+    ),
+    Verb(
+        "start",
+        "Start a job now",
+        "acting.start",
+        "Has a job run at once, even a disabled one; if it is running, it runs again"
+        " right after. Prints the id of the run. With --wait it prints how that has"
+        " ended, and exits with 0 if it has succeeded or there was nothing to do, with"
+        " 1 otherwise. Ctrl-C ends the wait and not the run, which `pgagent cancel`"
+        " does.",
+        (
+            JOB,
+            Argument(
+                ("--from",),
+                "begin with the step of this name: what stands before it is left out",
+                metavar="STEP",
+                dest="from_step",
+            ),
+            Argument(("--wait",), "wait for the end of the run"),
+        ),
+        (
+            ("pgagent start nightly", "run it now"),
+            ("pgagent start nightly --from '2 report' --wait", "again from this step"),
+        ),
+        level="operator",
+        prints_rows=True,
+        exits=((130, "Ctrl-C has ended the wait"),),
+    ),
+    Verb(
+        "cancel",
+        "Stop a run, or all of a job that is under way or promised",
+        "acting.cancel",
+        "Stops a run: a statement is cancelled, a script's processes are ended, and the"
+        " run ends as aborted. Of a job, what is under way is stopped, and what has"
+        " been asked for and has not begun is taken back. A number is the id of a run,"
+        " unless a job has it for its name.\n\nIt asks first, on a terminal. The exit"
+        " code is 1 if there was nothing to stop.",
+        (
+            Argument(
+                ("target",),
+                "the id of a run, or the name of a job",
+                metavar="RUN|JOB",
+                completes="jobs",
+            ),
+            YES,
+        ),
+        (("pgagent cancel nightly --yes", "stop it, without a question"),),
+        level="operator",
+        prints_rows=True,
+    ),
+    Verb(
+        "enable",
+        "Enable jobs: their schedules start them",
+        "acting.enable",
+        "Has the schedules of jobs start them again.",
+        (JOBS,),
+        (("pgagent enable nightly", "have it run when it is due"),),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "disable",
+        "Disable jobs: no schedule starts them",
+        "acting.disable",
+        "Has no schedule start these jobs any more; `pgagent start` does. A run under"
+        " way goes on. For a while only, as for maintenance, there is `pgagent pause`,"
+        " which forgets nothing.",
+        (JOBS,),
+        (("pgagent disable nightly", "have it run no more"),),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "pause",
+        "Pause jobs, or all: nothing of them starts for a while",
+        "acting.pause",
+        "Nothing of a paused job starts, whatever it is due for or was asked for, until"
+        " it is unpaused or the time has come. Runs under way go on. Afterwards the"
+        " rule of each job for missed runs says what becomes of the times that have"
+        " passed."
+        f" What is disabled stays so. A second pause takes the place of the first.\n\n"
+        f"{_TIMES}",
+        (
+            JOBS_OR_ALL,
+            Argument(("--all",), "pause all jobs, new ones too"),
+            Argument(
+                ("--until",), "end the pause then", metavar="TIME", excludes="end"
+            ),
+            Argument(
+                ("--for",),
+                "end the pause after this long: '2 hours'",
+                metavar="SPAN",
+                dest="span",
+                excludes="end",
+            ),
+            REASON,
+        ),
+        (
+            ("pgagent pause nightly --for '2 hours'", "leave it out for now"),
+            (
+                "pgagent pause --all --until '2099-01-31 06:00' --reason maintenance",
+                "nothing starts meanwhile",
+            ),
+        ),
+        level="operator",
+        prints_rows=True,
+    ),
+    Verb(
+        "unpause",
+        "End the pause of jobs, or the pause of all",
+        "acting.unpause",
+        "Ends a pause at once. --all ends the pause of all; jobs that were paused by"
+        " name stay paused.",
+        (JOBS_OR_ALL, Argument(("--all",), "end the pause of all jobs")),
+        (
+            ("pgagent unpause nightly", "go on with it"),
+            ("pgagent unpause --all", "go on with the rest"),
+        ),
+        level="operator",
+        prints_rows=True,
+    ),
+    Verb(
+        "copy",
+        "Make a job like another one",
+        "acting.copy",
+        "Makes a job with the steps, schedules and exceptions of another one. It is"
+        " disabled, unless --enable is given. Its owner is who would own a new job.",
+        (
+            JOB,
+            Argument(("name",), "the name of the new job", metavar="NAME"),
+            Argument(("--enable",), "have its schedules start it at once"),
+        ),
+        (("pgagent copy nightly 'nightly, new'", "to try something out"),),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "delete-log",
+        "Delete old runs from the log",
+        "acting.delete_log",
+        "Deletes what the log has of runs that have ended. That can't be taken back: it"
+        " asks first, and where there is no terminal it wants --yes. Usually the log is"
+        " kept short by keep_for and keep_runs of each job, and nobody has to.\n\n"
+        f"{_TIMES} --before takes a span of time as well: '90 days' is that long ago.",
+        (
+            JOBS_OR_ALL,
+            Argument(("--all",), "of all jobs"),
+            Argument(
+                ("--before",),
+                "runs that began before this time; now by default",
+                metavar="TIME",
+            ),
+            Argument(
+                ("--keep",),
+                "but not the latest so many of each job",
+                metavar="N",
+                kind=whole(0, _MOST),
+                default=0,
+            ),
+            YES,
+        ),
+        (
+            (
+                "pgagent delete-log nightly --before '90 days' --keep 10 --yes",
+                "what is old, but the latest ten",
+            ),
+        ),
+        level="admin",
+        prints_rows=True,
+    ),
+    Verb(
+        "import",
+        "Import jobs of pg_timetable, pg_cron or crontabs",
+        "importing.import_jobs",
+        "Reads the jobs of another scheduler and prints them as a file of jobs, TOML."
+        " All that is not as it was it says on standard error, with the job and the"
+        " reason, and at the top of the file. With --apply it makes the jobs: it shows"
+        " what that changes, and asks first. A job whose name is taken is left alone"
+        " then. The other scheduler is left as it is, and runs its jobs as well until"
+        " it has them no more. docs/importing.md tells what becomes of what.",
+        (
+            Argument(
+                ("source",),
+                "where the jobs come from",
+                choices=("pg_timetable", "pg_cron", "crontab"),
+            ),
+            Argument(
+                ("files",),
+                "a crontab, or - for standard input",
+                metavar="FILE",
+                nargs="*",
+                completes="files",
+            ),
+            Argument(
+                ("--from",),
+                "the database that has pg_timetable or pg_cron, if it is another one"
+                " than -d",
+                metavar="CONNINFO",
+                dest="database_from",
+            ),
+            Argument(
+                ("--output", "-o"),
+                "write into this file instead of standard output",
+                metavar="FILE",
+                completes="files",
+                excludes="target",
+            ),
+            Argument(("--apply",), "make the jobs at once", excludes="target"),
+            Argument(
+                ("--replace",), "with --apply, change jobs of the same names, too"
+            ),
+            Argument(("--disabled",), "have all jobs be disabled"),
+            Argument(
+                ("--client",),
+                "of pg_timetable: only the chains that this client would run",
+                metavar="NAME",
+            ),
+            Argument(
+                ("--user",),
+                "of pg_cron: only this role's jobs; of crontabs of the system: the user"
+                " that the runner's scripts run as",
+                metavar="NAME",
+            ),
+            Argument(
+                ("--timezone",),
+                "of crontabs: the time zone of their times, by default this machine's",
+                metavar="ZONE",
+            ),
+            Argument(
+                ("--system",), "of crontabs: there is a user's name before each command"
+            ),
+            YES,
+        ),
+        (
+            (
+                "pgagent import pg_timetable --output chains.toml",
+                "see what would become of its chains",
+            ),
+            ("pgagent import pg_cron --apply --disabled --yes", "make them, for later"),
+            ("pgagent import crontab /etc/crontab --user root", "of the whole system"),
+        ),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "init",
+        "Install the catalogue where no extension can be",
+        "install.init_catalogue",
+        "Make the schema pgagent, with its tables and functions, in a database on whose"
+        " server no extension can be installed. The login needs CREATE on the database"
+        " and becomes the owner. A schema that is there already is left as it is."
+        f" {_ONE_TRANSACTION}",
+        (DRY_RUN, CONNINFO),
+        level="",
+    ),
+    Verb(
+        "update",
+        "Update a catalogue that is no extension",
+        "install.update_catalogue",
+        "Bring a schema pgagent that was made without CREATE EXTENSION, by `pgagent"
+        " init` or by the script of pgAgent 3.4 to 4.2, to this version."
+        f" {_ONE_TRANSACTION}",
+        (DRY_RUN, CONNINFO),
+        level="",
+    ),
+    Verb(
+        "export",
+        "Print the definitions of jobs as a file",
+        "files.export",
+        "Prints jobs with their steps, schedules and exceptions as TOML, to be kept,"
+        " compared, and applied to this database or another one: docs/files.md has the"
+        " format. Passwords are left out, which is said. With --output a file is"
+        " written; of one that is there, comments and spellings stay and only what"
+        " differs is changed, which takes pip install 'pgagent-runner[files]'.",
+        (
+            Argument(
+                ("jobs",),
+                "the name of a job; all that you may see, if there is none",
+                metavar="JOB",
+                nargs="*",
+                completes="jobs",
+            ),
+            Argument(
+                ("--output", "-o"),
+                "write to a file instead",
+                metavar="FILE",
+                completes="files",
+            ),
+            Argument(
+                ("--command-files",),
+                "put each command into a file of its own, beside a new file:"
+                " FILE/JOB/STEP.sql",
+            ),
+        ),
+        (
+            ("pgagent export", "all jobs"),
+            ("pgagent export nightly --output nightly.toml", "one job, to a file"),
+        ),
+        level="editor",
+    ),
+    Verb(
+        "plan",
+        "Show what applying a file would change",
+        "files.plan",
+        "Prints in what the jobs of a file differ from those of the database, long"
+        " texts line by line, and changes nothing.",
+        (FILE, PRUNE),
+        (("pgagent plan nightly.toml", "what apply would do"),),
+        level="editor",
+        prints_rows=True,
+        exits=((2, "they differ"),),
+    ),
+    Verb(
+        "apply",
+        "Have jobs be what a file says",
+        "files.apply",
+        "Makes, changes and drops jobs and their steps, schedules and exceptions until"
+        " they are what the file says; jobs that it does not have stay. Shows the plan"
+        f" and asks first. {_ONE_TRANSACTION}",
+        (FILE, PRUNE, YES),
+        (("pgagent apply nightly.toml --yes", "without being asked"),),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "completion",
+        "Print the completion of a shell",
+        "completion.print_completion",
+        "Prints what has bash, zsh or fish complete verbs, options, jobs and runs."
+        " Packages install it where the shell looks; by hand, `source <(pgagent"
+        " completion bash)` in .bashrc does.",
+        (
+            Argument(
+                ("shell",), "the shell", choices=("bash", "zsh", "fish"), nargs="?"
+            ),
+            Argument(
+                ("--names",),
+                "print what is in the database instead, for completion: jobs or runs",
+                choices=("jobs", "runs"),
+            ),
+        ),
+        (("pgagent completion bash", "for bash"),),
+    ),
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}
+
+
+def overview() -> str:
+    """Return the list of verbs that `pgagent --help` shows."""
+    longest = max(len(verb.name) for verb in VERBS)
+    lines = [f"  {verb.name.ljust(longest)}  {verb.summary}" for verb in VERBS]
+    return "\n".join(["verbs:", *lines, "", "'pgagent VERB --help' tells more."])
+
+
+def refusal(word: str) -> str:
+    """Return the sentence for a word that is no verb."""
+    near = difflib.get_close_matches(word, BY_NAME, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return (
+        f"{word!r} is no verb, and a connection string has a =; {hint}"
+        f"the verbs are {', '.join(BY_NAME)}, and pgagent --help tells more"
+    )

@@ -1,0 +1,84 @@
+import json
+import subprocess
+from contextlib import closing
+
+import psycopg
+import pytest
+from daemon.runner_process import PGAGENT
+
+
+@pytest.fixture
+def elsewhere(cluster, template):
+    """A connection with another database, which has no jobs."""
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS elsewhere")
+        admin.execute(f"CREATE DATABASE elsewhere TEMPLATE {template.template_dbname}")
+        with closing(
+            psycopg.connect(cluster.conninfo("elsewhere"), autocommit=True)
+        ) as connection:
+            yield connection
+        admin.execute("DROP DATABASE elsewhere WITH (FORCE)")
+
+
+class Pgagent:
+    """The command, in a folder of its own, for one database."""
+
+    def __init__(self, environ, folder):
+        self.environ = environ
+        self.folder = folder
+
+    def __call__(self, *words):
+        return subprocess.run(
+            [PGAGENT, *words],
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    def prints(self, *words, status=0):
+        """Return what it prints; nothing may be said beside."""
+        done = self(*words)
+        assert (done.returncode, done.stderr.decode()) == (status, "")
+        return done.stdout.decode()
+
+    def refuses(self, *words):
+        """Return the sentence that it says instead of doing anything."""
+        done = self(*words)
+        assert (done.returncode, done.stdout.decode()) == (1, ""), done.stderr
+        return done.stderr.decode().strip()
+
+
+@pytest.fixture
+def pgagent(cluster, database, tmp_path):
+    return Pgagent(cluster.client_environ(database.info.dbname), tmp_path)
+
+
+@pytest.fixture
+def pgagent_elsewhere(cluster, elsewhere, tmp_path):
+    return Pgagent(cluster.client_environ(elsewhere.info.dbname), tmp_path)
+
+
+@pytest.fixture
+def export(conn):
+    def export(*jobs):
+        return conn.execute(
+            "SELECT pgagent.export_jobs(%s)", [list(jobs) or None]
+        ).fetchone()[0]
+
+    return export
+
+
+@pytest.fixture
+def apply(conn):
+    """Apply a document, given as its jobs or as a whole; return what was done."""
+
+    def apply(*jobs, prune=False, dry_run=False, **document):
+        text = json.dumps({"format": 1, "jobs": jobs} | document)
+        return conn.execute(
+            "SELECT * FROM pgagent.apply_jobs(%s, %s, %s)", [text, prune, dry_run]
+        ).fetchall()
+
+    return apply

@@ -1,0 +1,114 @@
+"""Verbs whose functions come with the rest of the API: pause, unpause, copy."""
+
+import subprocess
+
+import pytest
+from daemon.runner_process import PGAGENT
+from documents import commands_of
+from jobs import add_job
+
+
+def paused(conn):
+    """Return how many pauses there are, of jobs and of all."""
+    return conn.execute("SELECT FROM pgagent.pga_jobpause").rowcount
+
+
+def test_a_job_is_paused_and_unpaused(conn, pgagent, nightly):
+    assert pgagent.prints("pause", "nightly") == 'job "nightly" is paused\n'
+    assert paused(conn) == 1
+    assert pgagent.prints("unpause", "nightly") == 'job "nightly" is paused no more\n'
+    assert paused(conn) == 0
+    done = pgagent("unpause", "nightly")
+    assert done.returncode == 0
+    assert "nightly" in done.stderr  # a notice: it was not paused
+
+
+def test_a_pause_has_an_end_and_a_reason(conn, pgagent, nightly):
+    printed = pgagent.prints(
+        *("pause", "nightly", "--until", "2099-01-31 06:00", "--reason", "new disks")
+    )
+    assert printed == 'job "nightly" is paused until 2099-01-31 06:00:00+01\n'
+    rows = conn.execute("SELECT p::text FROM pgagent.pga_jobpause AS p").fetchall()
+    assert "new disks" in rows[0][0]
+    assert "2099-01-31" in rows[0][0]
+    (row,) = pgagent.json("pause", "nightly", "--for", "2 hours")
+    assert row["job"] == "nightly"
+    assert row["paused_until"] < "2099"
+    assert paused(conn) == 1
+
+
+def test_all_jobs_are_paused_and_a_single_pause_outlives_that(conn, pgagent, nightly):
+    pgagent.prints("pause", "nightly")
+    assert pgagent.prints("pause", "--all") == "all jobs are paused\n"
+    assert paused(conn) == 2
+    printed = pgagent.prints("unpause", "--all")
+    assert printed == "the pause of all jobs has ended\n"
+    assert paused(conn) == 1
+
+
+def test_of_several_jobs_all_are_paused_or_none(conn, pgagent, nightly):
+    add_job(conn, name="other", due=None)
+    pgagent.refuses("pause", "nightly", "x")
+    assert paused(conn) == 0
+    printed = pgagent.prints("pause", "nightly", "other")
+    assert printed == 'jobs "nightly", "other" are paused\n'
+    assert paused(conn) == 2
+
+
+def test_a_pause_is_seen_in_the_list_and_in_what_explains_it(conn, pgagent, nightly):
+    pgagent.prints("pause", "nightly", "--reason", "new disks")
+    assert "paused" in str(pgagent.json("show", "nightly"))
+    assert "new disks" in pgagent.prints("explain", "nightly")
+
+
+def test_a_job_is_copied(conn, pgagent, nightly):
+    printed = pgagent.prints("copy", "nightly", "weekly")
+    assert printed.startswith('job "weekly" has been made, with the id ')
+    assert printed.endswith("; it is disabled\n")
+    copy, original = pgagent.json("show", "weekly"), pgagent.json("show", "nightly")
+    assert copy["enabled"] is False
+    assert [s["command"] for s in copy["steps"]] == [
+        s["command"] for s in original["steps"]
+    ]
+    assert [s["text"] for s in copy["schedules"]] == ["30 2 * * *"]
+    assert copy["exceptions"] == original["exceptions"]
+    (row,) = pgagent.json("copy", "nightly", "monthly", "--enable")
+    assert row["enabled"] is True
+    assert pgagent.json("show", "monthly")["enabled"] is True
+    assert '"weekly"' in pgagent.refuses("copy", "nightly", "weekly")
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause", "copy"])
+def test_the_commands_of_the_page_work(conn, pgagent, nightly, verb):
+    environ = pgagent.environ | {"PATH": f"{PGAGENT.parent}:/usr/bin:/bin"}
+    lines = [
+        line
+        for command in commands_of("docs/cli.md")
+        for line in command.text.splitlines()
+        if line.startswith(f"pgagent {verb} ")
+    ]
+    assert lines
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-c", line],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_the_levels_of_the_table_suffice(conn, dsn, pgagent, nightly):
+    for level, words in (
+        ("operator", ("pause", "nightly")),
+        ("operator", ("unpause", "--all")),
+        ("editor", ("copy", "nightly", "other")),
+    ):
+        conn.execute("CREATE ROLE pga_helper LOGIN")
+        try:
+            conn.execute("SELECT pgagent.grant_access(%s, 'pga_helper')", [level])
+            done = pgagent(*words, PGUSER="pga_helper")
+            assert done.returncode == 0, done.stderr
+        finally:
+            conn.execute("DROP OWNED BY pga_helper; DROP ROLE pga_helper")
