@@ -85,9 +85,9 @@ CREATE TABLE pgagent.pga_access (
     accversion text NOT NULL
 );
 
--- Owners, wishes and changes: nothing has any so far.
+-- Owners, wishes, changes and sets: nothing has any so far.
 ALTER TABLE pgagent.pga_job ADD COLUMN jobowner name, ADD COLUMN jobownerid oid, ADD COLUMN jobchangeid bigint,
-    ADD COLUMN jobaskedby name;
+    ADD COLUMN jobaskedby name, ADD COLUMN jobset text;
 ALTER TABLE pgagent.pga_jobstep ADD COLUMN jstrunas name, ADD COLUMN jstrunasid oid;
 ALTER TABLE pgagent.pga_joblog
     ADD COLUMN jlgstartedby name, ADD COLUMN jlgstartedvia text, ADD COLUMN jlgchangeid bigint, ADD COLUMN jlgrestartof bigint;
@@ -152,5 +152,3 @@ CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- that nobody writes what is not so.
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
--- No document has made any job so far.
-ALTER TABLE pgagent.pga_job ADD COLUMN jobset text;

@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from jobs import add_job
 from support import poll
+from transitions import claim_rows, register
 
 STEP = {"name": "1", "command": "SELECT 1"}
 DAILY = {"schedule": "@daily", "timezone": "UTC"}
@@ -425,6 +427,108 @@ def test_jobs_that_do_not_change_are_locked_by_nobody(conn, dsn, apply, one):
         other.execute("SELECT FROM pgagent.pga_jobstep FOR UPDATE")
         conn.execute("SET lock_timeout = '5s'")
         assert apply(one) == []
+
+
+def test_two_at_once_make_one_job(conn, dsn):
+    document = json.dumps({"format": 1, "jobs": [{"name": "x", "steps": [STEP]}]})
+    query = "SELECT count(*) FROM pgagent.apply_jobs(%s)"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(dsn) as first,
+        psycopg.connect(dsn) as second,
+    ):
+        assert first.execute(query, [document]).fetchone() != (0,)
+        late = pool.submit(lambda: second.execute(query, [document]).fetchone())
+        poll(lambda: of_locks(conn, "NOT granted"), what="one that waits")
+        first.commit()
+        assert late.result(timeout=30) == (0,)
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_job").fetchone() == (1,)
+
+
+def test_a_job_that_is_being_executed_is_changed_and_stays_held(conn, apply, one):
+    agent = register(conn)
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+    assert claim_rows(conn)
+    apply(one | {"timeout": 5, "steps": [STEP | {"command": "SELECT 2"}]})
+    assert conn.execute(
+        "SELECT jobagentid, jobtimeout::text FROM pgagent.pga_job"
+    ).fetchone() == (
+        agent,
+        "00:00:05",
+    )
+
+
+@pytest.fixture
+def isolated(conn):
+    """A catalogue of two editors, each with a job; returns what has one speak."""
+    conn.execute("CREATE ROLE pga_ann; CREATE ROLE pga_bob")
+    for role in ("pga_ann", "pga_bob"):
+        conn.execute("SELECT pgagent.grant_access('editor', %s)", [role])
+        conn.execute("SELECT pgagent.create_job(%s, owner => %s)", [f"of {role}", role])
+    conn.execute("SELECT pgagent.isolate()")
+
+    def speak(role):
+        conn.execute(f"SET ROLE {role}")
+
+    yield speak
+    conn.execute("RESET ROLE")
+    conn.execute("DROP OWNED BY pga_ann, pga_bob")
+    conn.execute("DROP ROLE pga_ann, pga_bob")
+
+
+def test_everybody_has_a_document_of_his_own_jobs_where_they_are_isolated(
+    conn, isolated, apply, export
+):
+    isolated("pga_ann")
+    assert export()["jobs"] == [{"name": "of pga_ann", "owner": "pga_ann"}]
+    apply({"name": "of pga_ann", "description": "x"}, {"name": "new", "steps": [STEP]})
+    with pytest.raises(psycopg.Error) as refusal:
+        apply({"name": "another", "owner": "pga_bob"})
+    assert refusal.value.sqlstate == "42501"
+    assert refusal.value.diag.message_primary == (
+        'pgagent: jobs[1] "another", owner: "pga_ann" is no member of "pga_bob"'
+    )
+    conn.execute("RESET ROLE")
+    assert conn.execute(
+        "SELECT jobname, jobowner, jobdesc FROM pgagent.pga_job ORDER BY 1"
+    ).fetchall() == [
+        ("new", "pga_ann", ""),
+        ("of pga_ann", "pga_ann", "x"),
+        ("of pga_bob", "pga_bob", ""),
+    ]
+
+
+def test_prune_leaves_the_jobs_of_others_alone(conn, isolated, apply):
+    conn.execute("UPDATE pgagent.pga_job SET jobset = 'ours'")
+    isolated("pga_ann")
+    assert apply(set="ours", prune=True) == [
+        ("of pga_ann", "job", "drop", None, None, None)
+    ]
+    conn.execute("RESET ROLE")
+    assert conn.execute("SELECT jobname FROM pgagent.pga_job").fetchall() == [
+        ("of pga_bob",)
+    ]
+
+
+def test_classes_are_made_and_their_limits_kept(conn, apply, export):
+    has_limits = conn.execute(
+        "SELECT count(*) FROM pg_attribute WHERE attname = 'jcllimit'"
+    ).fetchone()[0]
+    classes: list[dict[str, object]] = [{"name": "new"}]
+    assert told(apply(classes=classes)) == [("class new", "create", None, None, None)]
+    assert apply(classes=classes) == []
+    assert export()["classes"] == classes
+    if has_limits:
+        classes = [{"name": "new", "limit": 3}, {"name": "Data Import", "limit": 1}]
+        assert told(apply(classes=classes)) == [
+            ("class new", "alter", "limit", None, "3"),
+            ("class Data Import", "alter", "limit", None, "1"),
+        ]
+        assert apply(classes=classes) == []
+        assert export()["classes"] == classes[::-1]
+        assert told(apply(classes=[{"name": "new", "limit": 0}])) == [
+            ("class new", "alter", "limit", "3", None)
+        ]
 
 
 def begin_apply(dsn, document):

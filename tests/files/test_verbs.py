@@ -6,6 +6,7 @@ import select
 import subprocess
 import time
 
+import psycopg
 import pytest
 from daemon.runner_process import PGAGENT
 
@@ -251,3 +252,25 @@ def test_no_file_elsewhere_is_sent_to_the_database(pgagent, tmp_path, name):
     text = f'format = 1\n[[jobs]]\nname = "x"\n[[jobs.steps]]\nname = "1"\ncommand_file = "{name}"\n'
     (tmp_path / "jobs.toml").write_text(text)
     assert "jobs[1], steps[1], command_file: " in pgagent.refuses("plan", "jobs.toml")
+
+
+def test_bytes_that_toml_can_not_have_are_refused(cluster, conn, pgagent):
+    conn.execute("DROP DATABASE IF EXISTS files_ascii")
+    conn.execute(
+        "CREATE DATABASE files_ascii ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+    try:
+        with psycopg.connect(
+            cluster.conninfo("files_ascii"), autocommit=True
+        ) as ascii_:
+            ascii_.execute("CREATE EXTENSION pgagent")
+            ascii_.execute(
+                b"SELECT pgagent.create_job('caf\xe9'), pgagent.create_job('sound')"
+            )
+        pgagent.environ = pgagent.environ | {"PGDATABASE": "files_ascii"}
+        assert pgagent.refuses("export") == (
+            'pgagent export: job "caf\\xe9" has bytes that are not UTF-8, as TOML has to be'
+        )
+        assert "sound" in pgagent.prints("export", "sound")
+    finally:
+        conn.execute("DROP DATABASE files_ascii WITH (FORCE)")

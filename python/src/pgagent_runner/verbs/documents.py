@@ -95,7 +95,7 @@ def command_path(path: Path, name: object, where: str) -> Path:
 def write(path: Path, text: str) -> None:
     """Write all of a file, or nothing of it; raise VerbError if that can't be done."""
     target = path.resolve()
-    data = text.encode(errors="surrogateescape")
+    data = text.encode()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or not target.is_file():

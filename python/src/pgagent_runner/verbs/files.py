@@ -40,7 +40,7 @@ def export(given: Given) -> int:
             return 0
     if path is None:
         sys.stdout.flush()
-        sys.stdout.buffer.write(toml.dumps(document).encode(errors="surrogateescape"))
+        sys.stdout.buffer.write(toml.dumps(document).encode())
         return 0
     texts = documents.set_commands_apart(document, path) if given.command_files else {}
     for place, text in texts.items():
@@ -51,6 +51,13 @@ def export(given: Given) -> int:
 
 def _exported(session: Session, jobs: Sequence[str]) -> Document:
     document: Document = json.loads(value(session, _EXPORT, [list(jobs) or None]))
+    for job in document["jobs"]:
+        try:
+            json.dumps(job, ensure_ascii=False).encode()
+        except UnicodeEncodeError as e:  # of a database without an encoding
+            raise VerbError(
+                f'job "{job["name"]}" has bytes that are not UTF-8, as TOML has to be'
+            ) from e
     return document
 
 
