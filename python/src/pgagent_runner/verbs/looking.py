@@ -79,7 +79,8 @@ _NEXT: LiteralString = """
                            max_rows => %(limit)s::integer) AS n
 """
 _NEXT_OF_JOB: LiteralString = """
-    SELECT n.run_at, n.run_at - pg_catalog.now() AS starts_in, j.jobid::bigint AS job_id,
+    SELECT n.run_at, n.run_at - pg_catalog.now() AS starts_in,
+           j.jobid::bigint AS job_id,
            j.jobname AS job, n.schedule_name AS schedule, n.local_time, n.note
     FROM pgagent.pga_job AS j
     CROSS JOIN LATERAL pgagent.next_runs(
