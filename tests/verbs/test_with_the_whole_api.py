@@ -10,7 +10,8 @@ from jobs import add_job
 
 def paused(conn):
     """Return how many pauses there are, of jobs and of all."""
-    return conn.execute("SELECT FROM pgagent.pga_jobpause").rowcount
+    current = "SELECT FROM pgagent.pga_jobpause WHERE jpsuntil > now()"
+    return conn.execute(current).rowcount
 
 
 def test_a_job_is_paused_and_unpaused(conn, pgagent, nightly):
