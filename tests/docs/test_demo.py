@@ -98,12 +98,14 @@ def test_the_demo_shows_in_words_what_has_run(demo):
 def test_the_demo_shows_what_to_type(demo):
     assert demo.process.wait(30) == 0, demo.output
     _, jobs, log, coming = demo.output.split("\n$ pgagent ")
-    assert jobs.startswith("list\n\njob_id | job ")
+    assert jobs.startswith("list\n\n")
+    assert "\njob_id | job " in jobs
     assert "* * * * *" in jobs
-    assert log.startswith("logs fail\n\nrun ")
+    assert log.startswith("logs fail\n\n")
+    assert '\nrun 3 of job "fail", failed after ' in log  # beside what the runner logs
     assert "division by zero" in log
-    assert coming.startswith("next -n 3\n\nrun_at ")
-    assert coming.count("count visits") == 3
+    assert coming.startswith("next -n 3\n\n")
+    assert coming.count(" | count visits | * * * * *\n") == 3
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_right_that_is_lacking_is_named_with_the_level_that_has_it(
         for words in (
             ("list",),
             ("show", "nightly"),
-            ("next",),
+            ("next", "nightly"),
             ("runs",),
             ("logs", 47),
         ):

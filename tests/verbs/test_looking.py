@@ -52,9 +52,8 @@ def test_a_list_says_what_keeps_a_job_from_running(conn, pgagent, nightly):
 
 def test_an_empty_database_has_no_jobs_and_says_so(conn, pgagent):
     assert pgagent.prints("list") == "There are no jobs.\n"
-    assert pgagent.prints("next") == "No schedule starts any job.\n"
     assert pgagent.prints("runs") == "There is no such run.\n"
-    for verb in ("list", "next", "runs"):
+    for verb in ("list", "runs"):
         assert pgagent.json(verb) == []
         assert pgagent.prints(verb, "--csv").count("\n") == 1
 
@@ -109,22 +108,6 @@ def test_the_next_runs_are_those_of_the_function(conn, pgagent, nightly):
         w for (w,) in wanted
     ]
     assert {row["schedule"] for row in got} == {"at night"}
-
-
-def test_the_next_runs_of_all_jobs_come_in_order(conn, pgagent, nightly):
-    conn.execute("""
-        SELECT pgagent.schedule('often', '*/5 * * * *', 'SELECT 1');
-        SELECT pgagent.schedule('not', '* * * * *', 'SELECT 1', active => false);
-    """)
-    rows = pgagent.json("next", "--limit", 1000, "--until", "now")
-    assert rows == []
-    rows = pgagent.json("next", "--limit", 600)
-    assert [row["run_at"] for row in rows] == sorted(row["run_at"] for row in rows)
-    assert {row["job"] for row in rows} == {"often", "nightly"}
-    assert len(rows) == 600
-    assert len(pgagent.json("next")) == 10
-    # A disabled one is asked for by its name only.
-    assert pgagent.json("next", "not", "-n", 1)[0]["job"] == "not"
 
 
 def test_what_is_special_about_a_time_is_said(conn, pgagent, nightly):
@@ -284,7 +267,13 @@ def test_what_is_beyond_pythons_calendar_is_shown(conn, pgagent, nightly):
 def test_looking_needs_no_right_to_write(pgagent, nightly):
     pgagent.environ["PGOPTIONS"] = "-c default_transaction_read_only=on"
     for words in (
-        *(("list",), ("show", "nightly"), ("next",), ("runs",), ("logs", "47")),
+        *(
+            ("list",),
+            ("show", "nightly"),
+            ("next", "nightly"),
+            ("runs",),
+            ("logs", "47"),
+        ),
         ("explain", "nightly"),
     ):
         assert pgagent.prints(*words)

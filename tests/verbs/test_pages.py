@@ -77,4 +77,6 @@ def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
 
 
 # test_with_the_whole_api.py has these.
-NEEDS_MORE = re.compile(r"^pgagent (pause|unpause|copy|export|plan|apply|import)\b")
+NEEDS_MORE = re.compile(
+    r"^pgagent (pause|unpause|copy|next|export|plan|apply|import)\b"
+)

@@ -1,4 +1,4 @@
-"""Verbs whose functions come with the rest of the API: pause, unpause, copy."""
+"""Verbs whose functions come with the rest of the API: pause, unpause, copy, next."""
 
 import subprocess
 
@@ -10,7 +10,8 @@ from jobs import add_job
 
 def paused(conn):
     """Return how many pauses there are, of jobs and of all."""
-    return conn.execute("SELECT FROM pgagent.pga_jobpause").rowcount
+    current = "SELECT FROM pgagent.pga_jobpause WHERE jpsuntil > now()"
+    return conn.execute(current).rowcount
 
 
 def test_a_job_is_paused_and_unpaused(conn, pgagent, nightly):
@@ -78,14 +79,35 @@ def test_a_job_is_copied(conn, pgagent, nightly):
     assert '"weekly"' in pgagent.refuses("copy", "nightly", "weekly")
 
 
-@pytest.mark.parametrize("verb", ["pause", "unpause", "copy"])
+def test_the_next_runs_of_all_jobs_come_in_order(conn, pgagent, nightly):
+    conn.execute("""
+        SELECT pgagent.schedule('often', '*/5 * * * *', 'SELECT 1');
+        SELECT pgagent.schedule('not', '* * * * *', 'SELECT 1', active => false);
+    """)
+    rows = pgagent.json("next", "--limit", 1000, "--until", "now")
+    assert rows == []
+    rows = pgagent.json("next", "--limit", 600)
+    assert [row["run_at"] for row in rows] == sorted(row["run_at"] for row in rows)
+    assert {row["job"] for row in rows} == {"often", "nightly"}
+    assert len(rows) == 600
+    assert len(pgagent.json("next")) == 10
+    # A disabled one is asked for by its name only.
+    assert pgagent.json("next", "not", "-n", 1)[0]["job"] == "not"
+
+
+def test_where_no_job_has_a_schedule_nothing_comes_next(conn, pgagent):
+    assert pgagent.prints("next") == "No schedule starts any job.\n"
+    assert pgagent.json("next") == []
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause", "copy", "next"])
 def test_the_commands_of_the_page_work(conn, pgagent, nightly, verb):
     environ = pgagent.environ | {"PATH": f"{PGAGENT.parent}:/usr/bin:/bin"}
     lines = [
         line
         for command in commands_of("docs/cli.md")
         for line in command.text.splitlines()
-        if line.startswith(f"pgagent {verb} ")
+        if line.split()[:2] == ["pgagent", verb]
     ]
     assert lines
     for line in lines:

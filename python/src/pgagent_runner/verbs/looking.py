@@ -73,16 +73,20 @@ _EXCEPTIONS: LiteralString = """
 """
 
 _NEXT: LiteralString = """
+    SELECT n.run_at, n.run_at - pg_catalog.now() AS starts_in, n.job_id,
+           n.job_name AS job, n.schedule_name AS schedule, n.local_time, n.note
+    FROM pgagent.next_runs(until => %(until)s::timestamptz,
+                           max_rows => %(limit)s::integer) AS n
+"""
+_NEXT_OF_JOB: LiteralString = """
     SELECT n.run_at, n.run_at - pg_catalog.now() AS starts_in,
-           j.jobid::bigint AS job_id, j.jobname AS job, n.schedule_name AS schedule,
-           n.local_time, n.note
+           j.jobid::bigint AS job_id,
+           j.jobname AS job, n.schedule_name AS schedule, n.local_time, n.note
     FROM pgagent.pga_job AS j
     CROSS JOIN LATERAL pgagent.next_runs(
         j.jobid::bigint, pg_catalog.now(), %(until)s::timestamptz, %(limit)s::integer
     ) AS n
-    WHERE CASE WHEN %(job)s::bigint IS NULL THEN j.jobenabled
-               ELSE j.jobid = %(job)s::bigint END
-    ORDER BY n.run_at, j.jobname, j.jobid LIMIT %(limit)s::integer
+    WHERE j.jobid = %(job)s::bigint
 """
 
 _RUNS: LiteralString = """
@@ -214,7 +218,7 @@ def next_runs(given: Given) -> int:
             "until": moment(session, given.until) if given.until else None,
             "limit": given.limit,
         }
-        found = fetch(session, _NEXT, chosen)
+        found = fetch(session, _NEXT_OF_JOB if given.job else _NEXT, chosen)
     nothing = "No schedule starts it." if given.job else "No schedule starts any job."
     only = ["run_at", "starts_in", "job", "schedule", "note"]
     if all(row[found.columns.index("note")] is None for row in found.rows):

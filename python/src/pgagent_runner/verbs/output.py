@@ -35,7 +35,8 @@ _COLOURS = {
     **dict.fromkeys(("failed", "aborted", "no", "drop"), "31"),
     **dict.fromkeys(("succeeded", "yes", "create"), "32"),
     **dict.fromkeys(
-        ("due", "set aside", "unarmed", "paused", "ignored", "alter"), "33"
+        ("due", "set aside", "unarmed", "paused", "class full", "ignored", "alter"),
+        "33",
     ),
     "running": "36",
     **dict.fromkeys(("disabled", "done", "never due", "nothing to do"), "2"),
