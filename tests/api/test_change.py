@@ -69,8 +69,14 @@ CHANGES = [
     ("database => 'postgres'", {"jstdbname": "postgres"}),
     ("database => ''", {}),
     ("conninfo => ''", {}),
-    ("on_error => 'Ignore', enabled => false", {"jstonerror": "i", "jstenabled": False}),
-    ("description => 'x', mode => 'AUTOCOMMIT'", {"jstdesc": "x", "jstmode": "autocommit"}),
+    (
+        "on_error => 'Ignore', enabled => false",
+        {"jstonerror": "i", "jstenabled": False},
+    ),
+    (
+        "description => 'x', mode => 'AUTOCOMMIT'",
+        {"jstdesc": "x", "jstmode": "autocommit"},
+    ),
     (
         "timeout => '90 s', retries => 2, retry_delay => '1 s', retry_backoff => 3",
         {
@@ -164,7 +170,10 @@ def test_a_job_that_is_replaced_keeps_its_owner_unless_another_one_is_given(conn
 def test_a_job_whose_owner_is_gone_can_be_replaced(conn, etl):
     conn.execute("CREATE ROLE keeper")
     call(conn, "alter_job('etl', owner => 'keeper')")
-    call(conn, "add_step('etl', 'load', 'SELECT 1', run_as => 'keeper', on_conflict => 'replace')")
+    call(
+        conn,
+        "add_step('etl', 'load', 'SELECT 1', run_as => 'keeper', on_conflict => 'replace')",
+    )
     conn.execute("DROP ROLE keeper")
 
     call(conn, "create_job('etl', description => 'x', on_conflict => 'replace')")
@@ -178,11 +187,18 @@ def test_an_interval_that_is_replayed_goes_on_from_its_start(conn, etl):
     conn.execute("UPDATE pgagent.pga_schedule SET jscstart = '2020-01-01 00:00Z'")
     due = job(conn, etl, "jobnextrun")
 
-    call(conn, "add_schedule('etl', '@every 1 day', name => 'daily', on_conflict => 'replace')")
+    call(
+        conn,
+        "add_schedule('etl', '@every 1 day', name => 'daily', on_conflict => 'replace')",
+    )
     assert job(conn, etl, "jobnextrun") == due
 
     call(conn, "alter_schedule('etl', 'daily', '@every 2 days')")
-    assert job(conn, etl, "(jobnextrun - '2020-01-01 00:00Z') / 2 = make_interval(days => extract(day FROM (jobnextrun - '2020-01-01 00:00Z') / 2)::integer)")
+    assert job(
+        conn,
+        etl,
+        "(jobnextrun - '2020-01-01 00:00Z') / 2 = make_interval(days => extract(day FROM (jobnextrun - '2020-01-01 00:00Z') / 2)::integer)",
+    )
 
 
 def test_one_time_that_has_passed_can_be_replayed_and_does_not_come_again(conn, etl):
@@ -204,11 +220,23 @@ def test_one_time_that_has_passed_can_be_replayed_and_does_not_come_again(conn, 
 
 @pytest.mark.parametrize(
     "text",
-    ["0 3 * * *", "@every 90 minutes", "@at 2091-05-01 09:00:00 UTC", "@reboot", "15 3 13 * fri"],
+    [
+        "0 3 * * *",
+        "@every 90 minutes",
+        "@at 2091-05-01 09:00:00 UTC",
+        "@reboot",
+        "15 3 13 * fri",
+    ],
 )
 @pytest.mark.parametrize(
     "before",
-    ["30 2 1 * *", "@every 1 day", "@at 2090-01-01 00:00 UTC", "@reboot", "0 0 14 * mon"],
+    [
+        "30 2 1 * *",
+        "@every 1 day",
+        "@at 2090-01-01 00:00 UTC",
+        "@reboot",
+        "0 0 14 * mon",
+    ],
 )
 def test_a_schedule_becomes_one_of_another_kind_and_keeps_its_exceptions(
     conn, before, text
@@ -248,11 +276,14 @@ def test_of_a_schedule_changes_what_is_given(conn, etl, notices):
     ]
     assert conn.execute("SELECT FROM pgagent.pga_exception").rowcount == 2
 
-    call(conn, "alter_schedule('etl', 'daily', '@hourly', description => '', end_at => 'infinity')")
+    call(
+        conn,
+        "alter_schedule('etl', 'daily', '@hourly', description => '', end_at => 'infinity')",
+    )
     assert schedule(conn) == [("0 * * * *", "Asia/Tokyo", False, "", None)]
-    assert conn.execute(
-        "SELECT jexscid FROM pgagent.pga_exception"
-    ).fetchall() == [(schedule_id,)]
+    assert conn.execute("SELECT jexscid FROM pgagent.pga_exception").fetchall() == [
+        (schedule_id,)
+    ]
 
 
 def test_a_part_is_named_by_its_id_too(conn, etl):
@@ -264,9 +295,21 @@ def test_a_part_is_named_by_its_id_too(conn, etl):
         call(conn, f"rename_step({named}, {step_id}, %s)", f"step of {named}")
         call(conn, f"alter_schedule({named}, {schedule_id}, description => %s)", named)
         call(conn, f"rename_schedule({named}, {schedule_id}, %s)", f"of {named}")
-        assert call(conn, f"add_exception({named}, '2040-01-01', NULL, {schedule_id})") == 1
-        assert call(conn, f"alter_exception({named}, '2040-01-01', NULL, NULL, '12:00', {schedule_id})") == 1
-        assert call(conn, f"drop_exception({named}, '2040-01-01', '12:00', {schedule_id})") == 1
+        assert (
+            call(conn, f"add_exception({named}, '2040-01-01', NULL, {schedule_id})")
+            == 1
+        )
+        assert (
+            call(
+                conn,
+                f"alter_exception({named}, '2040-01-01', NULL, NULL, '12:00', {schedule_id})",
+            )
+            == 1
+        )
+        assert (
+            call(conn, f"drop_exception({named}, '2040-01-01', '12:00', {schedule_id})")
+            == 1
+        )
         assert schedule(conn, f"of {named}")[0][3] == named
     call(conn, f"drop_step('etl', {step_id})")
     call(conn, f"drop_schedule({etl}, {schedule_id})")
@@ -293,8 +336,14 @@ def test_one_of_two_of_a_name_is_changed_by_its_id_only(conn, etl):
             call(conn, text)
         assert refused.value.sqlstate == "42P09"
 
-    call(conn, "rename_step('etl', (SELECT max(jstid) FROM pgagent.pga_jobstep), 'other')")
-    call(conn, "rename_schedule('etl', (SELECT max(jscid) FROM pgagent.pga_schedule), 'other')")
+    call(
+        conn,
+        "rename_step('etl', (SELECT max(jstid) FROM pgagent.pga_jobstep), 'other')",
+    )
+    call(
+        conn,
+        "rename_schedule('etl', (SELECT max(jscid) FROM pgagent.pga_schedule), 'other')",
+    )
 
     call(conn, "alter_step('etl', 'load', 'SELECT 2')")
     call(conn, "drop_schedule('etl', 'daily')")
@@ -303,11 +352,35 @@ def test_one_of_two_of_a_name_is_changed_by_its_id_only(conn, etl):
 def test_an_exception_is_moved_and_taken_away(conn, etl):
     (hourly,) = call(conn, "add_schedule('etl', '@hourly')")
     assert call(conn, "add_exception('etl', '2040-12-25', '09:00')") == 2
-    assert call(conn, "add_exception('etl', '2040-12-25', '09:00:30', on_conflict => 'nothing')") == 0
+    assert (
+        call(
+            conn,
+            "add_exception('etl', '2040-12-25', '09:00:30', on_conflict => 'nothing')",
+        )
+        == 0
+    )
 
-    assert call(conn, "alter_exception('etl', '2040-12-25', '09:00', new_date => '2040-12-26')") == 2
-    assert call(conn, "alter_exception('etl', '2040-12-26', '09:00', new_time => '24:00', schedule => '@hourly')") == 1
-    assert call(conn, "alter_exception('etl', '2040-12-26', '09:00', new_date => 'infinity')") == 1
+    assert (
+        call(
+            conn,
+            "alter_exception('etl', '2040-12-25', '09:00', new_date => '2040-12-26')",
+        )
+        == 2
+    )
+    assert (
+        call(
+            conn,
+            "alter_exception('etl', '2040-12-26', '09:00', new_time => '24:00', schedule => '@hourly')",
+        )
+        == 1
+    )
+    assert (
+        call(
+            conn,
+            "alter_exception('etl', '2040-12-26', '09:00', new_date => 'infinity')",
+        )
+        == 1
+    )
 
     assert conn.execute(
         "SELECT jexscid = %s, jexdate::text, jextime::text FROM pgagent.pga_exception ORDER BY jexscid",
@@ -345,7 +418,10 @@ def test_a_copy_has_all_that_the_job_has_and_is_disabled(conn):
         "UPDATE pgagent.pga_job SET jobtimeout = '1 h', joboverlap = 'queue', jobmissed = 'all', jobmissedlimit = '2 h',"
         " jobkeepfor = NULL, jobkeepruns = NULL, jobdesc = 'x', jobhostagent = 'here'"
     )
-    call(conn, "add_schedule('etl', '0 9 13 * fri', timezone => 'Asia/Tokyo', end_at => '2051-01-01')")
+    call(
+        conn,
+        "add_schedule('etl', '0 9 13 * fri', timezone => 'Asia/Tokyo', end_at => '2051-01-01')",
+    )
 
     copy = call(conn, "copy_job('etl', 'copy')")
 
@@ -406,7 +482,10 @@ def test_a_class_has_a_limit_that_can_be_taken_away(conn):
 @pytest.mark.parametrize(
     ("made", "counted"),
     [
-        ("create_job('new', on_conflict => 'nothing')", "pga_job WHERE jobname = 'new'"),
+        (
+            "create_job('new', on_conflict => 'nothing')",
+            "pga_job WHERE jobname = 'new'",
+        ),
         (
             "add_step('etl', 'new', 'SELECT 1', on_conflict => 'replace')",
             "pga_jobstep WHERE jstname = 'new'",
@@ -416,12 +495,18 @@ def test_a_class_has_a_limit_that_can_be_taken_away(conn):
             "add_schedule('etl', '@hourly', on_conflict => 'nothing')",
             "pga_schedule WHERE jscname = '@hourly'",
         ),
-        ("add_exception('etl', '2040-01-01', on_conflict => 'nothing')", "pga_exception"),
+        (
+            "add_exception('etl', '2040-01-01', on_conflict => 'nothing')",
+            "pga_exception",
+        ),
         ("create_class('New', 1, 'nothing')", "pga_jobclass WHERE jclname = 'New'"),
     ],
 )
 def test_of_two_who_make_the_same_at_once_one_does(conn, dsn, etl, made, counted):
-    with closing(psycopg.connect(dsn)) as first, closing(psycopg.connect(dsn)) as second:
+    with (
+        closing(psycopg.connect(dsn)) as first,
+        closing(psycopg.connect(dsn)) as second,
+    ):
         first.execute(f"SELECT pgagent.{made}")
         outcome = []
         other = threading.Thread(target=lambda: outcome.append(_tried(second, made)))
@@ -462,7 +547,10 @@ def test_the_next_runs_of_all_jobs_are_those_of_each_in_order(conn):
     for n in range(12):
         add_job(conn, name=f"job {n}", due=None)
         call(conn, f"add_schedule('job {n}', '{n} {n} * * *', timezone => 'UTC')")
-        call(conn, f"add_schedule('job {n}', '@every {7 * n + 50} seconds', start_at => '2020-01-01 00:00Z')")
+        call(
+            conn,
+            f"add_schedule('job {n}', '@every {7 * n + 50} seconds', start_at => '2020-01-01 00:00Z')",
+        )
     add_job(conn, name="never", due=None)
     call(conn, "create_job('disabled', enabled => false)")
     call(conn, "add_schedule('disabled', '* * * * *')")
@@ -503,6 +591,8 @@ def test_the_jobs_of_the_docs_are_changed_and_replayed(conn):
     assert schedule(conn, "at night")[0][0] == "0 4 * * *"
 
     for _ in range(3):
-        conn.execute(block("docs/operating.md", "SELECT pgagent.create_class('Backups'"))
+        conn.execute(
+            block("docs/operating.md", "SELECT pgagent.create_class('Backups'")
+        )
     made = [len(part) for part in definition(conn, 3).values()]
     assert made == [1, 1, 1, 1]

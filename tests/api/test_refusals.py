@@ -265,7 +265,10 @@ CALLS = {
         "22023",
         'create_job(on_conflict): "ignore" is not known',
     ),
-    "create_job('two', on_conflict => 'nothing')": ("42P09", '2 jobs have the name "two"'),
+    "create_job('two', on_conflict => 'nothing')": (
+        "42P09",
+        '2 jobs have the name "two"',
+    ),
     "create_job('steps', keep_runs => -1, on_conflict => 'replace')": (
         "22023",
         "keep_runs: -1 is out of range",
@@ -332,7 +335,10 @@ CALLS = {
         "42704",
         'pgagent: job "steps" has no schedule with the id 4711',
     ),
-    "alter_schedule('steps', '@daily', '61 * * * *')": ("22023", 'field 1 (minute): "61"'),
+    "alter_schedule('steps', '@daily', '61 * * * *')": (
+        "22023",
+        'field 1 (minute): "61"',
+    ),
     "alter_schedule('steps', '@daily', '@at 2001-01-01 00:00')": (
         "22023",
         "the time: lies in the past",

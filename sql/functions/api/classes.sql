@@ -14,56 +14,71 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_check_class_limit(text, integer) IS
 'Raises 22023 for a limit of jobs at once that is negative.';
 
-CREATE OR REPLACE FUNCTION pgagent.create_class(
-    name text, "limit" integer DEFAULT NULL, on_conflict text DEFAULT 'error'
-)
+-- In PL/pgSQL no parameter can be called limit.
+CREATE OR REPLACE FUNCTION pgagent.pga_class_make(p_name text, p_limit integer, p_on_conflict text)
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_conflict CONSTANT text := pgagent.pga_on_conflict('create_class'::text, on_conflict);
-    v_limit CONSTANT integer := nullif("limit", 0);
+    v_conflict CONSTANT text := pgagent.pga_on_conflict('create_class'::text, p_on_conflict);
+    v_limit CONSTANT integer := nullif(p_limit, 0);
     v_class_id bigint;
 BEGIN
-    PERFORM pgagent.pga_check_new_name('create_class(name)'::text, name, false),
-            pgagent.pga_check_class_limit('create_class(limit)'::text, "limit");
-    INSERT INTO pgagent.pga_jobclass (jclname, jcllimit) VALUES (name, v_limit)
+    PERFORM pgagent.pga_check_new_name('create_class(name)'::text, p_name, false),
+            pgagent.pga_check_class_limit('create_class(limit)'::text, p_limit);
+    INSERT INTO pgagent.pga_jobclass (jclname, jcllimit) VALUES (p_name, v_limit)
     ON CONFLICT (jclname) DO NOTHING RETURNING jclid::bigint INTO v_class_id;
     IF v_class_id IS NOT NULL THEN
         RETURN v_class_id;
     ELSIF v_conflict = 'error' THEN
-        RAISE EXCEPTION 'pgagent: there is a job class "%" already', name USING ERRCODE = 'duplicate_object',
-            DETAIL = format('Its id is %s.', pgagent.pga_class_id(name));
+        RAISE EXCEPTION 'pgagent: there is a job class "%" already', p_name USING ERRCODE = 'duplicate_object',
+            DETAIL = format('Its id is %s.', pgagent.pga_class_id(p_name));
     ELSIF v_conflict = 'replace' THEN
         UPDATE pgagent.pga_jobclass AS c SET jcllimit = v_limit
-        WHERE c.jclname = create_class.name AND c.jcllimit IS DISTINCT FROM v_limit;
+        WHERE c.jclname = p_name AND c.jcllimit IS DISTINCT FROM v_limit;
     END IF;
-    RETURN pgagent.pga_class_id(name)::bigint;
+    RETURN pgagent.pga_class_id(p_name)::bigint;
 END;
 $$;
+COMMENT ON FUNCTION pgagent.pga_class_make(text, integer, text) IS
+'Creates a class, as create_class() says.';
+
+CREATE OR REPLACE FUNCTION pgagent.create_class(
+    name text, "limit" integer DEFAULT NULL, on_conflict text DEFAULT 'error'
+)
+RETURNS bigint LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.pga_class_make($1, $2, $3) $$;
 COMMENT ON FUNCTION pgagent.create_class(text, integer, text) IS
 'Creates a class of jobs. limit: how many of its jobs may run at once, over all runners; 0 or NULL is no limit. on_conflict: if there is a class of this name, error; nothing: it stays as it is; or replace: it gets this limit. Returns its id. Raises 42710 if there is a class of this name, 22023 for a name that is empty or a limit that is negative. Example: SELECT pgagent.create_class(''Reports'', "limit" => 2).';
 
-CREATE OR REPLACE FUNCTION pgagent.alter_class(
-    class text, "limit" integer DEFAULT NULL, name text DEFAULT NULL
-)
+CREATE OR REPLACE FUNCTION pgagent.pga_class_alter(p_class text, p_limit integer, p_name text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_class_id CONSTANT integer := pgagent.pga_class_id(class);
+    v_class_id CONSTANT integer := pgagent.pga_class_id(p_class);
 BEGIN
-    PERFORM pgagent.pga_check_class_limit('alter_class(limit)'::text, "limit");
-    IF name <> class THEN
-        PERFORM pgagent.pga_check_new_name('alter_class(name)'::text, name, EXISTS (
-            SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclname = alter_class.name));
+    PERFORM pgagent.pga_check_class_limit('alter_class(limit)'::text, p_limit);
+    IF p_name <> p_class THEN
+        PERFORM pgagent.pga_check_new_name('alter_class(name)'::text, p_name, EXISTS (
+            SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclname = p_name));
     END IF;
     UPDATE pgagent.pga_jobclass AS c
-    SET jclname = COALESCE(alter_class.name, c.jclname), jcllimit = nullif(COALESCE("limit", c.jcllimit), 0)
+    SET jclname = COALESCE(p_name, c.jclname), jcllimit = nullif(COALESCE(p_limit, c.jcllimit), 0)
     WHERE c.jclid = v_class_id
-          AND (c.jclname, c.jcllimit) IS DISTINCT FROM (COALESCE(alter_class.name, c.jclname), nullif(COALESCE("limit", c.jcllimit), 0));
+          AND (c.jclname, c.jcllimit) IS DISTINCT FROM (COALESCE(p_name, c.jclname), nullif(COALESCE(p_limit, c.jcllimit), 0));
 END;
 $$;
+COMMENT ON FUNCTION pgagent.pga_class_alter(text, integer, text) IS
+'Changes whatever is not NULL of a class, as alter_class() says.';
+
+CREATE OR REPLACE FUNCTION pgagent.alter_class(
+    class text, "limit" integer DEFAULT NULL, name text DEFAULT NULL
+)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pgagent.pga_class_alter($1, $2, $3) $$;
 COMMENT ON FUNCTION pgagent.alter_class(text, integer, text) IS
 'Changes whatever is not NULL of a class of jobs: limit, how many of its jobs may run at once over all runners, where 0 takes the limit away, and its name. Raises 42704 if there is no such class, 42710 if the new name is taken, 22023 for a name that is empty or a limit that is negative. Example: SELECT pgagent.alter_class(''Data Import'', "limit" => 1).';
 

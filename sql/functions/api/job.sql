@@ -221,31 +221,24 @@ CREATE OR REPLACE FUNCTION pgagent.pga_job_redefine(
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_job pgagent.pga_job;
 BEGIN
     PERFORM pgagent.pga_job_to_write(p_job_id);
-    SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id;
-    v_job.jobdesc := COALESCE(p_description, '');
-    v_job.jobjclid := p_class_id;
-    v_job.jobhostagent := COALESCE(p_host, '');
-    v_job.jobenabled := COALESCE(p_enabled, true);
-    v_job.jobtimeout := nullif(p_timeout, interval '0');
-    v_job.joboverlap := COALESCE(p_overlap, 'skip');
-    v_job.jobmissed := COALESCE(p_missed, 'latest');
-    v_job.jobmissedlimit := nullif(p_missed_limit, interval '0');
-    v_job.jobkeepfor := nullif(COALESCE(p_keep_for, pgagent.pga_column_default('jobkeepfor'::text)::interval), interval '0');
-    v_job.jobkeepruns := nullif(COALESCE(p_keep_runs, pgagent.pga_column_default('jobkeepruns'::text)::integer), 0);
     UPDATE pgagent.pga_job AS j
-    SET jobdesc = v_job.jobdesc, jobjclid = v_job.jobjclid, jobhostagent = v_job.jobhostagent, jobenabled = v_job.jobenabled,
-        jobtimeout = v_job.jobtimeout, joboverlap = v_job.joboverlap, jobmissed = v_job.jobmissed,
-        jobmissedlimit = v_job.jobmissedlimit, jobkeepfor = v_job.jobkeepfor, jobkeepruns = v_job.jobkeepruns
+    SET jobdesc = n.description, jobjclid = p_class_id, jobhostagent = n.host, jobenabled = n.enabled,
+        jobtimeout = n.timeout, joboverlap = n.overlap, jobmissed = n.missed, jobmissedlimit = n.missed_limit,
+        jobkeepfor = n.keep_for, jobkeepruns = n.keep_runs
+    FROM (
+        SELECT COALESCE(p_description, '') AS description, COALESCE(p_host, '') AS host, COALESCE(p_enabled, true) AS enabled,
+               nullif(p_timeout, interval '0') AS timeout, COALESCE(p_overlap, 'skip') AS overlap,
+               COALESCE(p_missed, 'latest') AS missed, nullif(p_missed_limit, interval '0') AS missed_limit,
+               nullif(COALESCE(p_keep_for, pgagent.pga_column_default('jobkeepfor'::text)::interval), interval '0') AS keep_for,
+               nullif(COALESCE(p_keep_runs, pgagent.pga_column_default('jobkeepruns'::text)::integer), 0) AS keep_runs
+    ) AS n
     WHERE j.jobid = p_job_id AND (
         j.jobdesc, j.jobjclid, j.jobhostagent, j.jobenabled, j.jobtimeout, j.joboverlap, j.jobmissed, j.jobmissedlimit,
         j.jobkeepfor, j.jobkeepruns
     ) IS DISTINCT FROM (
-        v_job.jobdesc, v_job.jobjclid, v_job.jobhostagent, v_job.jobenabled, v_job.jobtimeout, v_job.joboverlap, v_job.jobmissed,
-        v_job.jobmissedlimit, v_job.jobkeepfor, v_job.jobkeepruns
+        n.description, p_class_id, n.host, n.enabled, n.timeout, n.overlap, n.missed, n.missed_limit, n.keep_for, n.keep_runs
     );
     -- As PostgreSQL's CREATE OR REPLACE: whoever replaces what is another's does not get to own it,
     -- nor does what the other has written get to run as anybody else.
@@ -345,7 +338,7 @@ AS $$
 DECLARE
     v_job pgagent.pga_job;
     v_schedule pgagent.pga_schedule;
-    v_schedule_id integer;
+    v_schedule_id bigint;
     v_new_id bigint;
 BEGIN
     PERFORM pgagent.pga_job_name(job_id),
@@ -364,13 +357,12 @@ BEGIN
         'jstid', nextval('pgagent.pga_jobstep_jstid_seq'::regclass), 'jstjobid', v_new_id
     )) AS r;
     FOR v_schedule IN SELECT s.* FROM pgagent.pga_schedule AS s WHERE s.jscjobid = job_id ORDER BY s.jscid LOOP
-        v_schedule_id := v_schedule.jscid;
-        v_schedule.jscid := nextval('pgagent.pga_schedule_jscid_seq'::regclass);
-        v_schedule.jscjobid := v_new_id;
-        INSERT INTO pgagent.pga_schedule VALUES (v_schedule.*);
+        v_schedule_id := nextval('pgagent.pga_schedule_jscid_seq'::regclass);
+        INSERT INTO pgagent.pga_schedule
+        SELECT r.* FROM jsonb_populate_record(v_schedule, jsonb_build_object('jscid', v_schedule_id, 'jscjobid', v_new_id)) AS r;
         INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime)
-        SELECT v_schedule.jscid, e.jexdate, e.jextime
-        FROM pgagent.pga_exception AS e WHERE e.jexscid = v_schedule_id ORDER BY e.jexid;
+        SELECT v_schedule_id, e.jexdate, e.jextime
+        FROM pgagent.pga_exception AS e WHERE e.jexscid = v_schedule.jscid ORDER BY e.jexid;
     END LOOP;
     RETURN v_new_id;
 END;

@@ -111,24 +111,24 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_schedules_found(bigint, bigint, boolean) IS
 'The row of a schedule, if it is one of this job; if not, and p_if_exists is true, none and a NOTICE. None if the job is NULL. Raises else 42704.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_schedule_write(p_new pgagent.pga_schedule)
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_write(p_schedule_id bigint, p_new pgagent.pga_schedule)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_old pgagent.pga_schedule;
-    v_new pgagent.pga_schedule := p_new;
+    v_new pgagent.pga_schedule;
 BEGIN
-    SELECT s.* INTO v_old FROM pgagent.pga_schedule AS s WHERE s.jscid = p_new.jscid;
-    v_new.jscjobid := v_old.jscjobid;
-    IF pgagent.pga_schedule_kind(p_new) IS NOT NULL THEN
+    SELECT s.* INTO v_old FROM pgagent.pga_schedule AS s WHERE s.jscid = p_schedule_id;
+    v_new := CASE
+        WHEN pgagent.pga_schedule_kind(p_new) IS NULL
+        THEN jsonb_populate_record(p_new, jsonb_build_object('jscid', v_old.jscid, 'jscjobid', v_old.jscjobid))
         -- What its fields hold is for the trigger to say: others would take over from its kind.
-        v_new.jscminutes := v_old.jscminutes;
-        v_new.jschours := v_old.jschours;
-        v_new.jscweekdays := v_old.jscweekdays;
-        v_new.jscmonthdays := v_old.jscmonthdays;
-        v_new.jscmonths := v_old.jscmonths;
-    END IF;
+        ELSE jsonb_populate_record(v_old, jsonb_build_object(
+            'jscname', p_new.jscname, 'jscdesc', p_new.jscdesc, 'jscenabled', p_new.jscenabled,
+            'jscstart', p_new.jscstart, 'jscend', p_new.jscend, 'jscevery', p_new.jscevery, 'jscat', p_new.jscat,
+            'jscreboot', p_new.jscreboot, 'jsctimezone', p_new.jsctimezone
+        )) END;
     IF pgagent.pga_schedule_image(v_new) IS NOT DISTINCT FROM v_old THEN
         RETURN;
     END IF;
@@ -137,10 +137,10 @@ BEGIN
         jscend = v_new.jscend, jscminutes = v_new.jscminutes, jschours = v_new.jschours, jscweekdays = v_new.jscweekdays,
         jscmonthdays = v_new.jscmonthdays, jscmonths = v_new.jscmonths, jscevery = v_new.jscevery, jscat = v_new.jscat,
         jscreboot = v_new.jscreboot, jsctimezone = v_new.jsctimezone
-    WHERE s.jscid = v_new.jscid;
+    WHERE s.jscid = p_schedule_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_schedule_write(pgagent.pga_schedule) IS
+COMMENT ON FUNCTION pgagent.pga_schedule_write(bigint, pgagent.pga_schedule) IS
 'Has the schedule of this id be as given. Writes nothing if nothing differs.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedules_put(p_job_id bigint, p_old bigint[], p_text text, p_new pgagent.pga_schedule[])
@@ -161,8 +161,7 @@ BEGIN
         END IF;
         IF i <= cardinality(p_old) THEN
             v_schedule_id := p_old[i];
-            v_new.jscid := v_schedule_id;
-            PERFORM pgagent.pga_schedule_write(v_new);
+            PERFORM pgagent.pga_schedule_write(v_schedule_id, v_new);
         ELSE
             INSERT INTO pgagent.pga_schedule (
                 jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend, jscminutes, jschours,
@@ -233,17 +232,14 @@ BEGIN
     v_old := CASE WHEN v_name IS NULL THEN ARRAY[]::bigint[] ELSE pgagent.pga_schedules_named(job_id, v_name) END;
     SELECT s.* INTO v_first FROM pgagent.pga_schedule AS s WHERE s.jscid = v_old[1];
     FOR v_row IN SELECT * FROM pgagent.pga_schedule_parsed(schedule, timezone, v_start) LOOP
-        v_row.jscname := v_name;
-        v_row.jscdesc := COALESCE(description, '');
-        v_row.jscenabled := COALESCE(enabled, true);
-        v_row.jscend := nullif(end_at, 'infinity');
-        -- Otherwise an interval that is replayed would begin anew, and one time that has passed be due again.
-        IF start_at IS NULL AND v_old <> '{}' THEN
-            v_row.jscstart := (pgagent.pga_schedule_base(v_first, v_row)).jscstart;
-        END IF;
-        IF v_row.jscat <= now() AND v_row.jscat = v_first.jscat THEN
-            v_row.jscenabled := v_first.jscenabled;
-        END IF;
+        v_row := jsonb_populate_record(v_row, jsonb_build_object(
+            'jscname', v_name, 'jscdesc', COALESCE(description, ''), 'jscend', nullif(end_at, 'infinity'),
+            -- Otherwise an interval that is replayed would begin anew, and one time that has passed be enabled again.
+            'jscstart', CASE WHEN start_at IS NULL AND v_old <> '{}'
+                THEN (pgagent.pga_schedule_base(v_first, v_row)).jscstart ELSE v_start END,
+            'jscenabled', CASE WHEN v_row.jscat <= now() AND v_row.jscat = v_first.jscat
+                THEN v_first.jscenabled ELSE COALESCE(enabled, true) END
+        ));
         PERFORM pgagent.pga_check_period('add_schedule'::text, v_row.jscstart, v_row.jscend);
         v_rows := v_rows || v_row;
     END LOOP;
@@ -310,6 +306,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_first pgagent.pga_schedule;
+    v_base pgagent.pga_schedule;
     v_row pgagent.pga_schedule;
     v_rows pgagent.pga_schedule[] := ARRAY[]::pgagent.pga_schedule[];
 BEGIN
@@ -325,20 +322,13 @@ BEGIN
         UNION ALL
         (SELECT s.* FROM pgagent.pga_schedule AS s WHERE s.jscid = ANY (p_ids) AND p_schedule IS NULL ORDER BY s.jscid)
     LOOP
-        IF p_schedule IS NOT NULL THEN
-            v_row.jscname := v_first.jscname;
-            v_row.jscdesc := v_first.jscdesc;
-            v_row.jscenabled := v_first.jscenabled;
-            v_row.jscstart := (pgagent.pga_schedule_base(v_first, v_row)).jscstart;
-            v_row.jscend := (pgagent.pga_schedule_base(v_first, v_row)).jscend;
-        ELSE
-            v_row.jsctimezone := COALESCE(p_timezone, v_row.jsctimezone);
-        END IF;
-        v_row.jscname := COALESCE(p_name, v_row.jscname);
-        v_row.jscdesc := COALESCE(p_description, v_row.jscdesc);
-        v_row.jscenabled := COALESCE(p_enabled, v_row.jscenabled);
-        v_row.jscstart := COALESCE(p_start, v_row.jscstart);
-        v_row.jscend := nullif(COALESCE(p_end, v_row.jscend), 'infinity');
+        v_base := CASE WHEN p_schedule IS NULL THEN v_row ELSE pgagent.pga_schedule_base(v_first, v_row) END;
+        v_row := jsonb_populate_record(v_row, jsonb_build_object(
+            'jscname', COALESCE(p_name, v_base.jscname), 'jscdesc', COALESCE(p_description, v_base.jscdesc),
+            'jscenabled', COALESCE(p_enabled, v_base.jscenabled), 'jscstart', COALESCE(p_start, v_base.jscstart),
+            'jscend', nullif(COALESCE(p_end, v_base.jscend), 'infinity'),
+            'jsctimezone', CASE WHEN p_schedule IS NULL THEN COALESCE(p_timezone, v_row.jsctimezone) ELSE v_row.jsctimezone END
+        ));
         IF num_nonnulls(p_start, p_end) > 0 THEN
             PERFORM pgagent.pga_check_period('alter_schedule'::text, v_row.jscstart, v_row.jscend);
         END IF;

@@ -25,7 +25,7 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_lock(bigint) IS
 'Waits until nobody else is adding parts to this job: of several who add the same, the first does.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_named(p_job_id bigint, p_step text)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_named(p_job_id bigint, p_step text)
 RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -42,15 +42,15 @@ BEGIN
     RETURN v_ids[1];
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_named(bigint, text) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_named(bigint, text) IS
 'The id of the step of a job that has this name, NULL if none has. Raises 42P09 if several have it.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_found(p_job_id bigint, p_step text, p_if_exists boolean)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_found(p_job_id bigint, p_step text, p_if_exists boolean)
 RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_step_id CONSTANT bigint := pgagent.pga_step_named(p_job_id, p_step);
+    v_step_id CONSTANT bigint := pgagent.pga_jobstep_named(p_job_id, p_step);
 BEGIN
     IF v_step_id IS NOT NULL OR p_job_id IS NULL THEN
         RETURN v_step_id;
@@ -64,10 +64,10 @@ BEGIN
             FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job_id) || '.', 'It has no steps.');
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_found(bigint, text, boolean) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_found(bigint, text, boolean) IS
 'The id of the step of a job that has this name; if there is none, and p_if_exists is true, NULL and a NOTICE. NULL if the job is NULL. Raises else 42704 if there is none, 42P09 if there are several.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_found(p_job_id bigint, p_step_id bigint, p_if_exists boolean)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_found(p_job_id bigint, p_step_id bigint, p_if_exists boolean)
 RETURNS bigint LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,11 +84,11 @@ BEGIN
             FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job_id) || '.', 'It has no steps.');
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_found(bigint, bigint, boolean) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_found(bigint, bigint, boolean) IS
 'The id of a step, if it is one of this job; if not, and p_if_exists is true, NULL and a NOTICE. NULL if the job is NULL. Raises else 42704.';
 
 -- What is not given is as in p_base: the defaults of a new step, or a step that is there.
-CREATE OR REPLACE FUNCTION pgagent.pga_step_given(
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_given(
     p_where text, p_base pgagent.pga_jobstep, p_name text, p_command text, p_kind text, p_database text,
     p_conninfo text, p_on_error text, p_enabled boolean, p_description text, p_mode text, p_timeout interval,
     p_retries integer, p_retry_delay interval, p_retry_backoff double precision, p_retry_on text[], p_run_as text
@@ -97,10 +97,14 @@ RETURNS pgagent.pga_jobstep LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_step pgagent.pga_jobstep := p_base;
     v_kind CONSTANT record := pgagent.pga_kind_of_step(COALESCE(p_kind, p_base.jstkind::text));
     v_on_error CONSTANT text := (ARRAY['f', 'f', 's', 's', 'i', 'i'])[
         array_position('{fail,f,success,s,ignore,i}', lower(COALESCE(p_on_error, p_base.jstonerror::text)))];
+    -- An SQL step has a database or a connection string, and the one that is given is what counts.
+    v_conninfo CONSTANT text := CASE WHEN v_kind.letter <> 's' OR p_conninfo IS NULL AND p_database IS NOT NULL THEN ''
+                                     ELSE COALESCE(p_conninfo, p_base.jstconnstr) END;
+    v_database CONSTANT text := CASE WHEN v_kind.letter <> 's' OR v_conninfo <> '' THEN ''
+                                     ELSE COALESCE(nullif(COALESCE(p_database, p_base.jstdbname::text), ''), current_database()) END;
 BEGIN
     IF v_kind.letter IS NULL THEN
         PERFORM pgagent.pga_refuse(p_where || '(kind)', format('"%s" is not known', p_kind), v_kind.known);
@@ -122,33 +126,23 @@ BEGIN
     PERFORM pgagent.pga_check_span(p_where || '(timeout)', p_timeout),
             pgagent.pga_check_span(p_where || '(retry_delay)', p_retry_delay);
 
-    v_step.jstname := COALESCE(p_name, p_base.jstname);
-    v_step.jstcode := COALESCE(p_command, p_base.jstcode);
-    v_step.jstkind := v_kind.letter;
-    -- An SQL step has a database or a connection string, and the one that is given is what counts.
-    v_step.jstconnstr := CASE WHEN v_kind.letter <> 's' OR p_conninfo IS NULL AND p_database IS NOT NULL THEN ''
-                              ELSE COALESCE(p_conninfo, p_base.jstconnstr) END;
-    v_step.jstdbname := CASE WHEN v_kind.letter <> 's' OR v_step.jstconnstr <> '' THEN ''
-                             ELSE COALESCE(nullif(COALESCE(p_database, p_base.jstdbname::text), ''), current_database()) END;
-    v_step.jstonerror := v_on_error;
-    v_step.jstenabled := COALESCE(p_enabled, p_base.jstenabled);
-    v_step.jstdesc := COALESCE(p_description, p_base.jstdesc);
-    v_step.jstmode := CASE WHEN p_mode IS NULL AND v_kind.letter <> 's' THEN 'single'
-                           ELSE COALESCE(lower(p_mode), p_base.jstmode) END;
-    v_step.jsttimeout := nullif(COALESCE(p_timeout, p_base.jsttimeout), interval '0');
-    v_step.jstretries := COALESCE(p_retries, p_base.jstretries);
-    v_step.jstretrydelay := COALESCE(p_retry_delay, p_base.jstretrydelay);
-    v_step.jstretrybackoff := COALESCE(p_retry_backoff, p_base.jstretrybackoff);
-    v_step.jstretryon := CASE WHEN p_retry_on = '{}' AND p_base.jstid IS NOT NULL THEN NULL
-                              ELSE COALESCE(p_retry_on, p_base.jstretryon) END;
-    v_step.jstrunas := CASE WHEN p_run_as IS NULL THEN p_base.jstrunas ELSE nullif(p_run_as, '')::name END;
-    RETURN v_step;
+    RETURN jsonb_populate_record(p_base, jsonb_build_object(
+        'jstname', COALESCE(p_name, p_base.jstname), 'jstcode', COALESCE(p_command, p_base.jstcode),
+        'jstkind', v_kind.letter, 'jstconnstr', v_conninfo, 'jstdbname', v_database, 'jstonerror', v_on_error,
+        'jstenabled', COALESCE(p_enabled, p_base.jstenabled), 'jstdesc', COALESCE(p_description, p_base.jstdesc),
+        'jstmode', CASE WHEN p_mode IS NULL AND v_kind.letter <> 's' THEN 'single' ELSE COALESCE(lower(p_mode), p_base.jstmode) END,
+        'jsttimeout', nullif(COALESCE(p_timeout, p_base.jsttimeout), interval '0'),
+        'jstretries', COALESCE(p_retries, p_base.jstretries), 'jstretrydelay', COALESCE(p_retry_delay, p_base.jstretrydelay),
+        'jstretrybackoff', COALESCE(p_retry_backoff, p_base.jstretrybackoff),
+        'jstretryon', CASE WHEN p_retry_on = '{}' AND p_base.jstid IS NOT NULL THEN NULL ELSE COALESCE(p_retry_on, p_base.jstretryon) END,
+        'jstrunas', CASE WHEN p_run_as IS NULL THEN p_base.jstrunas::text ELSE nullif(p_run_as, '') END
+    ));
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_given(text, pgagent.pga_jobstep, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_given(text, pgagent.pga_jobstep, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text) IS
 'The step p_base with whatever is not NULL, as add_step() and alter_step() take it; p_where is the one of the two. Raises 22023 for what is not allowed.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_write(p_step pgagent.pga_jobstep)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_write(p_step_id bigint, p_step pgagent.pga_jobstep)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -159,7 +153,7 @@ BEGIN
         jstdesc = p_step.jstdesc, jstmode = p_step.jstmode, jsttimeout = p_step.jsttimeout,
         jstretries = p_step.jstretries, jstretrydelay = p_step.jstretrydelay,
         jstretrybackoff = p_step.jstretrybackoff, jstretryon = p_step.jstretryon
-    WHERE s.jstid = p_step.jstid AND (
+    WHERE s.jstid = p_step_id AND (
         s.jstname, s.jstcode, s.jstkind, s.jstdbname, s.jstconnstr, s.jstonerror, s.jstenabled, s.jstdesc, s.jstmode,
         s.jsttimeout, s.jstretries, s.jstretrydelay, s.jstretrybackoff, s.jstretryon
     ) IS DISTINCT FROM (
@@ -169,10 +163,10 @@ BEGIN
     );
     -- Apart: a role that is gone is no reason to refuse another change.
     UPDATE pgagent.pga_jobstep AS s SET jstrunas = p_step.jstrunas
-    WHERE s.jstid = p_step.jstid AND s.jstrunas IS DISTINCT FROM p_step.jstrunas;
+    WHERE s.jstid = p_step_id AND s.jstrunas IS DISTINCT FROM p_step.jstrunas;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_write(pgagent.pga_jobstep) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_write(bigint, pgagent.pga_jobstep) IS
 'Has the step of this id be as given. Writes nothing if nothing differs.';
 
 CREATE OR REPLACE FUNCTION pgagent.add_step(
@@ -192,24 +186,24 @@ DECLARE
     v_step_id bigint;
 BEGIN
     PERFORM pgagent.pga_job_to_write(job_id);
-    v_step := pgagent.pga_step_given(
+    v_step := pgagent.pga_jobstep_given(
         'add_step'::text, jsonb_populate_record(NULL::pgagent.pga_jobstep, jsonb_build_object(
             'jstjobid', job_id, 'jstkind', 's', 'jstdbname', '', 'jstconnstr', '', 'jstonerror', 'f', 'jstenabled', true,
             'jstdesc', '', 'jstmode', 'single', 'jstretries', 0, 'jstretrydelay', '10 seconds', 'jstretrybackoff', 2
         )), name, command, COALESCE(kind, ''), database, conninfo, COALESCE(on_error, ''), enabled, description, mode,
         timeout, retries, retry_delay, retry_backoff, retry_on, run_as
     );
-    IF v_conflict = 'error' OR pgagent.pga_step_named(job_id, name) IS NULL THEN
+    IF v_conflict = 'error' OR pgagent.pga_jobstep_named(job_id, name) IS NULL THEN
         PERFORM pgagent.pga_job_lock(job_id);
     END IF;
     IF v_conflict = 'error' THEN
-        SELECT min(s.jstid) INTO v_step_id FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id AND s.jstname = name;
+        SELECT min(s.jstid)::bigint INTO v_step_id FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id AND s.jstname = name;
         IF v_step_id IS NOT NULL THEN
             RAISE EXCEPTION 'pgagent: job "%" has a step "%" already', pgagent.pga_job_name(job_id), name
                 USING ERRCODE = 'duplicate_object', DETAIL = format('Its id is %s.', v_step_id);
         END IF;
     END IF;
-    v_step_id := pgagent.pga_step_named(job_id, name);
+    v_step_id := pgagent.pga_jobstep_named(job_id, name);
     IF v_step_id IS NULL THEN
         INSERT INTO pgagent.pga_jobstep (
             jstjobid, jstname, jstcode, jstkind, jstdbname, jstconnstr, jstonerror, jstenabled, jstdesc,
@@ -220,8 +214,7 @@ BEGIN
             v_step.jstretrydelay, v_step.jstretrybackoff, v_step.jstretryon, v_step.jstrunas
         ) RETURNING jstid::bigint INTO v_step_id;
     ELSIF v_conflict = 'replace' THEN
-        v_step.jstid := v_step_id;
-        PERFORM pgagent.pga_step_write(v_step);
+        PERFORM pgagent.pga_jobstep_write(v_step_id, v_step);
     END IF;
     RETURN v_step_id;
 END;
@@ -261,7 +254,7 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_add_command(bigint, text, text, text) IS
 'Adds the only step of a job that is made of one command. Raises what add_step() does.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_alter(
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_alter(
     p_step_id bigint, p_command text, p_kind text, p_database text, p_conninfo text, p_on_error text, p_enabled boolean,
     p_description text, p_mode text, p_timeout interval, p_retries integer, p_retry_delay interval,
     p_retry_backoff double precision, p_retry_on text[], p_run_as text, p_name text
@@ -278,13 +271,13 @@ BEGIN
         PERFORM pgagent.pga_check_new_name('alter_step(name)'::text, p_name, EXISTS (
             SELECT FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = v_step.jstjobid AND s.jstname = p_name));
     END IF;
-    PERFORM pgagent.pga_step_write(pgagent.pga_step_given(
+    PERFORM pgagent.pga_jobstep_write(p_step_id, pgagent.pga_jobstep_given(
         'alter_step'::text, v_step, p_name, p_command, p_kind, p_database, p_conninfo, p_on_error, p_enabled, p_description,
         p_mode, p_timeout, p_retries, p_retry_delay, p_retry_backoff, p_retry_on, p_run_as
     ));
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_alter(bigint, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_alter(bigint, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
 'Changes whatever is not NULL of a step, as alter_step() says.';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_step(
@@ -298,7 +291,7 @@ CREATE OR REPLACE FUNCTION pgagent.alter_step(
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_alter(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false),
+    SELECT pgagent.pga_jobstep_alter(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false),
                                   $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 $$;
 COMMENT ON FUNCTION pgagent.alter_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
@@ -315,7 +308,7 @@ CREATE OR REPLACE FUNCTION pgagent.alter_step(
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_alter(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false),
+    SELECT pgagent.pga_jobstep_alter(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false),
                                   $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 $$;
 COMMENT ON FUNCTION pgagent.alter_step(bigint, bigint, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
@@ -332,7 +325,7 @@ CREATE OR REPLACE FUNCTION pgagent.alter_step(
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_alter(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false),
+    SELECT pgagent.pga_jobstep_alter(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false),
                                   $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 $$;
 COMMENT ON FUNCTION pgagent.alter_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
@@ -349,34 +342,34 @@ CREATE OR REPLACE FUNCTION pgagent.alter_step(
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_alter(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false),
+    SELECT pgagent.pga_jobstep_alter(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false),
                                   $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 $$;
 COMMENT ON FUNCTION pgagent.alter_step(text, bigint, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[], text, text) IS
 'As alter_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_step(job, step_id, on_error => ''ignore'') FROM pgagent.steps WHERE step = ''2 report''.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_rename(p_step_id bigint, p_new_name text)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_rename(p_step_id bigint, p_new_name text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job_id bigint;
 BEGIN
-    SELECT s.jstjobid INTO v_job_id FROM pgagent.pga_jobstep AS s WHERE s.jstid = p_step_id;
+    SELECT s.jstjobid::bigint INTO v_job_id FROM pgagent.pga_jobstep AS s WHERE s.jstid = p_step_id;
     PERFORM pgagent.pga_job_lock(v_job_id);
     PERFORM pgagent.pga_check_new_name('rename_step(new_name)'::text, p_new_name, EXISTS (
         SELECT FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = v_job_id AND s.jstname = p_new_name AND s.jstid <> p_step_id));
     UPDATE pgagent.pga_jobstep AS s SET jstname = p_new_name WHERE s.jstid = p_step_id AND s.jstname <> p_new_name;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_rename(bigint, text) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_rename(bigint, text) IS
 'Gives a step another name, as rename_step() says.';
 
 CREATE OR REPLACE FUNCTION pgagent.rename_step(job_id bigint, step_name text, new_name text)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_rename(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false), $3)
+    SELECT pgagent.pga_jobstep_rename(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false), $3)
 $$;
 COMMENT ON FUNCTION pgagent.rename_step(bigint, text, text) IS
 'Gives a step of a job another name, and with it another place: steps run in the order of their names. Raises 42704 if there is no such job or step, 42P09 if several have the name, 42710 if the new name is taken, 22023 if it is empty. Example: SELECT pgagent.rename_step(42, ''2 report'', ''9 report'').';
@@ -385,7 +378,7 @@ CREATE OR REPLACE FUNCTION pgagent.rename_step(job_id bigint, step_id bigint, ne
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_rename(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false), $3)
+    SELECT pgagent.pga_jobstep_rename(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false), $3)
 $$;
 COMMENT ON FUNCTION pgagent.rename_step(bigint, bigint, text) IS
 'As rename_step() with the step''s name. Example: SELECT pgagent.rename_step(job_id, step_id, ''9 report'') FROM pgagent.steps WHERE step = ''2 report''.';
@@ -394,7 +387,7 @@ CREATE OR REPLACE FUNCTION pgagent.rename_step(job_name text, step_name text, ne
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_rename(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false), $3)
+    SELECT pgagent.pga_jobstep_rename(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false), $3)
 $$;
 COMMENT ON FUNCTION pgagent.rename_step(text, text, text) IS
 'As rename_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.rename_step(''nightly-vacuum'', ''command'', ''vacuum'').';
@@ -403,12 +396,12 @@ CREATE OR REPLACE FUNCTION pgagent.rename_step(job_name text, step_id bigint, ne
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_rename(pgagent.pga_step_found(pgagent.pga_job_found($1, false), $2, false), $3)
+    SELECT pgagent.pga_jobstep_rename(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, false), $2, false), $3)
 $$;
 COMMENT ON FUNCTION pgagent.rename_step(text, bigint, text) IS
 'As rename_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.rename_step(job, step_id, ''vacuum'') FROM pgagent.steps WHERE step = ''command''.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_step_drop(p_step_id bigint)
+CREATE OR REPLACE FUNCTION pgagent.pga_jobstep_drop(p_step_id bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -416,14 +409,14 @@ BEGIN
     DELETE FROM pgagent.pga_jobstep AS s WHERE s.jstid = p_step_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_step_drop(bigint) IS
+COMMENT ON FUNCTION pgagent.pga_jobstep_drop(bigint) IS
 'Deletes a step; NULL: none.';
 
 CREATE OR REPLACE FUNCTION pgagent.drop_step(job_id bigint, step_name text, if_exists boolean DEFAULT false)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_drop(pgagent.pga_step_found(pgagent.pga_job_found($1, $3), $2, $3))
+    SELECT pgagent.pga_jobstep_drop(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, $3), $2, $3))
 $$;
 COMMENT ON FUNCTION pgagent.drop_step(bigint, text, boolean) IS
 'Deletes a step of a job, and what the log says of its output. Raises 42704 if there is no such job or step; a NOTICE, if if_exists is true. Raises 42P09 if several have the name. Example: SELECT pgagent.drop_step(42, ''2 report'').';
@@ -432,7 +425,7 @@ CREATE OR REPLACE FUNCTION pgagent.drop_step(job_id bigint, step_id bigint, if_e
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_drop(pgagent.pga_step_found(pgagent.pga_job_found($1, $3), $2, $3))
+    SELECT pgagent.pga_jobstep_drop(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, $3), $2, $3))
 $$;
 COMMENT ON FUNCTION pgagent.drop_step(bigint, bigint, boolean) IS
 'As drop_step() with the step''s name. Example: SELECT pgagent.drop_step(job_id, step_id) FROM pgagent.steps WHERE step = ''2 report''.';
@@ -441,7 +434,7 @@ CREATE OR REPLACE FUNCTION pgagent.drop_step(job_name text, step_name text, if_e
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_drop(pgagent.pga_step_found(pgagent.pga_job_found($1, $3), $2, $3))
+    SELECT pgagent.pga_jobstep_drop(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, $3), $2, $3))
 $$;
 COMMENT ON FUNCTION pgagent.drop_step(text, text, boolean) IS
 'As drop_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.drop_step(''etl'', ''3 clean up'', if_exists => true).';
@@ -450,7 +443,7 @@ CREATE OR REPLACE FUNCTION pgagent.drop_step(job_name text, step_id bigint, if_e
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_step_drop(pgagent.pga_step_found(pgagent.pga_job_found($1, $3), $2, $3))
+    SELECT pgagent.pga_jobstep_drop(pgagent.pga_jobstep_found(pgagent.pga_job_found($1, $3), $2, $3))
 $$;
 COMMENT ON FUNCTION pgagent.drop_step(text, bigint, boolean) IS
 'As drop_step() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.drop_step(job, step_id) FROM pgagent.steps WHERE step = ''command''.';

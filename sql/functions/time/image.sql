@@ -82,19 +82,15 @@ CREATE OR REPLACE FUNCTION pgagent.pga_schedule_wished(p_schedule pgagent.pga_sc
 RETURNS pgagent.pga_schedule LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_schedule pgagent.pga_schedule := p_schedule;
 BEGIN
-    IF (p_schedule.jscat IS NOT NULL OR p_schedule.jscreboot)
-       AND p_schedule.jscend = (pgagent.pga_schedule_image(p_schedule)).jscend THEN
-        v_schedule.jscend := NULL;
-    END IF;
-    IF p_schedule.jscat IS NOT NULL AND p_schedule.jscstart = (
-        pgagent.pga_schedule_image(jsonb_populate_record(p_schedule, '{"jscstart": "-infinity"}'))
-    ).jscstart THEN
-        v_schedule.jscstart := date_trunc('second', now());
-    END IF;
-    RETURN v_schedule;
+    RETURN jsonb_populate_record(p_schedule,
+        CASE WHEN (p_schedule.jscat IS NOT NULL OR p_schedule.jscreboot)
+                  AND p_schedule.jscend = (pgagent.pga_schedule_image(p_schedule)).jscend
+             THEN '{"jscend": null}'::jsonb ELSE '{}'::jsonb END
+        || CASE WHEN p_schedule.jscat IS NOT NULL AND p_schedule.jscstart = (
+                    pgagent.pga_schedule_image(jsonb_populate_record(p_schedule, '{"jscstart": "-infinity"}'))
+                ).jscstart THEN jsonb_build_object('jscstart', date_trunc('second', now())) ELSE '{}'::jsonb END
+    );
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_wished(pgagent.pga_schedule) IS
