@@ -253,7 +253,11 @@ def test_a_schedule_becomes_one_of_another_kind_and_keeps_its_exceptions(
     ):
         new = call(conn, change, text)
         assert new[0] == old[0]
-        assert schedule(conn, "s") == schedule(conn, "wanted")
+        # The end of @reboot is its start: when it was made.
+        kept = 4 if text == "@reboot" else 5
+        assert [row[:kept] for row in schedule(conn, "s")] == [
+            row[:kept] for row in schedule(conn, "wanted")
+        ]
         assert conn.execute(
             "SELECT jexscid FROM pgagent.pga_exception ORDER BY jexscid"
         ).fetchall() == [(schedule_id,) for schedule_id in sorted(new)]
