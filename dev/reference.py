@@ -97,27 +97,44 @@ def signature(name: str, arguments: str, result: str) -> str:
     return f"```\n{name}({arguments}) -> {result}\n```"
 
 
+def _is_another_way(name: str, comment: str) -> bool:
+    return comment.startswith(f"As {name}()")
+
+
+def _main_first(function: tuple[str, ...]) -> tuple[str, bool]:
+    name, *_, comment = function
+    return name, _is_another_way(name, comment)
+
+
+def _what_differs(arguments: str, main: str) -> str:
+    """Return the first arguments, which the main signature has others for."""
+    first, others = plain(arguments).split(", "), plain(main).split(", ")
+    while first and others and first[-1] == others[-1]:
+        first.pop()
+        others.pop()
+    words = f"`{', '.join(first)}`"
+    return f"name, {words}" if len(first) == 1 else words
+
+
 def page(conn: psycopg.Connection[Any]) -> str:
     """Return the page as the extension in this database has it."""
     functions = conn.execute(FUNCTIONS).fetchall()
     text = HEAD + "\n## Functions\n"
-    shown: tuple[str, list[str]] = ("", [])
-    for name, arguments, result, comment in functions:
+    shown: tuple[str, str, str] = ("", "", "")
+    for name, arguments, result, comment in sorted(functions, key=_main_first):
         if is_inner(name):
             continue
         what, example = parts(comment)
-        first, *others = plain(arguments).split(",")
         if name != shown[0]:
+            shown = (name, arguments, result)
             text += section(name, comment, signature(name, arguments, result))
-        elif shown == (name, others):
-            text += f"\nBy name, `{first}`: {what[0].lower()}{what[1:]}\n" + block(
-                example
-            )
+        elif _is_another_way(name, comment) and result == shown[2]:
+            how = _what_differs(arguments, shown[1])
+            text += f"\nBy {how}: {what[0].lower()}{what[1:]}\n" + block(example)
         else:
             text += f"\n{signature(name, arguments, result)}\n\n{what}\n" + block(
                 example
             )
-        shown = (name, others)
     text += "\n## Views\n"
     for name, comment, columns in conn.execute(VIEWS):
         text += section(name, comment, f"Columns: {plain(columns)}.")

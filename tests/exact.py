@@ -53,7 +53,9 @@ class Calls:
         match = re.fullmatch(r"(SELECT .*?)pgagent\.(\w+)\((.*)\)", template, re.DOTALL)
         assert match, template
         head, name, rest = match.groups()
-        given = dict(re.findall(r"(\w+) => (.*?)(?:, (?=\w+ => )|$)", rest, re.DOTALL))
+        given = dict(
+            re.findall(r'"?(\w+)"? => (.*?)(?:, (?="?\w+"? => )|$)', rest, re.DOTALL)
+        )
         ((function, defaults),) = [
             (function, defaults)
             for function, defaults in self._known

@@ -140,15 +140,26 @@ CREATE TABLE pgagent.pga_jobchange (
     jchnew jsonb
 );
 CREATE INDEX pga_jobchange_jobid ON pgagent.pga_jobchange (jchjobid, jchid);
--- They take an owner now, or a role to run as.
+-- They take an owner now, or a role to run as, or what to do if it is there, or is not.
 DROP FUNCTION IF EXISTS pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer);
 DROP FUNCTION IF EXISTS pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer);
 DROP FUNCTION IF EXISTS pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer);
 DROP FUNCTION IF EXISTS pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
 DROP FUNCTION IF EXISTS pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
+DROP FUNCTION IF EXISTS pgagent.drop_job(bigint);
+DROP FUNCTION IF EXISTS pgagent.drop_job(text);
+DROP FUNCTION IF EXISTS pgagent.add_schedule(bigint, text, text, text, timestamptz, timestamptz, boolean, text);
+DROP FUNCTION IF EXISTS pgagent.add_schedule(text, text, text, text, timestamptz, timestamptz, boolean, text);
+DROP FUNCTION IF EXISTS pgagent.add_exception(bigint, date, time, text);
+DROP FUNCTION IF EXISTS pgagent.add_exception(text, date, time, text);
+-- It says of which job.
+DROP FUNCTION IF EXISTS pgagent.next_runs(text, text, text, timestamptz, timestamptz, integer);
 DROP FUNCTION IF EXISTS pgagent.pga_refuse_username(text);
 CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- Triggers write it with the rights of whoever edits a job; that of this table sees to it
 -- that nobody writes what is not so.
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
+
+ALTER TABLE pgagent.pga_jobclass ADD COLUMN jcllimit integer
+    CONSTRAINT pga_jobclass_jcllimit_check CHECK (jcllimit > 0);

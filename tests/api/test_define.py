@@ -1,5 +1,6 @@
 """Jobs defined, changed and started by the SQL functions."""
 
+import psycopg
 import pytest
 from jobs import job, runs
 from transitions import claim_rows, finish_run, register
@@ -81,10 +82,8 @@ def test_a_job_is_put_together_of_steps_schedules_and_exceptions(conn):
         call(conn, "add_exception('etl', at_time => '09:00', on_date => '2030-01-07')")
         == 1
     )
-    assert (
+    with pytest.raises(psycopg.Error, match="has the exception 2030-01-07 09:00"):
         call(conn, "add_exception('etl', at_time => '09:00', on_date => '2030-01-07')")
-        == 0
-    )
 
     assert schedule_id
     assert schedules(conn) == ["0 9 1-7 * &1"]

@@ -43,6 +43,13 @@ CALLS = [
     "pgagent.next_runs(schedule => %(text)s)",
     "pgagent.create_job(%(text)s, class => %(text)s)",
     "pgagent.add_step(%(text)s, %(text)s, %(text)s)",
+    "pgagent.create_job(%(text)s, %(text)s, on_conflict => 'replace')",
+    "pgagent.create_job('x', on_conflict => %(text)s)",
+    "pgagent.alter_step(pgagent.create_job('x', on_conflict => 'nothing'), %(text)s, %(text)s)",
+    "pgagent.add_step(pgagent.create_job('x', on_conflict => 'nothing'), %(text)s, %(text)s, on_conflict => 'replace')",
+    "pgagent.add_schedule(pgagent.create_job('x', on_conflict => 'nothing'), '@daily', %(text)s, on_conflict => 'nothing')",
+    "pgagent.rename_job(pgagent.create_job('x', on_conflict => 'nothing'), %(text)s)",
+    "pgagent.create_class(%(text)s)",
 ]
 
 

@@ -126,11 +126,11 @@ CALLS = {
         "22023",
         "a batch step has no database",
     ),
-    "add_schedule('steps', '@daily', start_at => 'infinity')": (
+    "add_schedule('steps', '@weekly', start_at => 'infinity')": (
         "22023",
         "pga_schedule.jscstart: start must be finite",
     ),
-    "add_schedule('steps', '@daily', start_at => '20000-01-01')": (
+    "add_schedule('steps', '@weekly', start_at => '20000-01-01')": (
         "22023",
         "pga_schedule.jscstart: start later than the year 9999",
     ),
@@ -236,7 +236,7 @@ CALLS = {
         "a batch step has no database",
     ),
     "add_step('x', 'c', 'x')": ("42704", 'pgagent: there is no job "x"'),
-    "add_schedule('steps', '@daily', start_at => '2031-01-01', end_at => '2030-01-01')": (
+    "add_schedule('steps', '@weekly', start_at => '2031-01-01', end_at => '2030-01-01')": (
         "22023",
         "add_schedule(end_at): end before start",
     ),
@@ -252,8 +252,147 @@ CALLS = {
     ),
     "run_job('x')": ("42704", 'pgagent: there is no job "x"'),
     "run_job('steps', from_step => 'z')": ("42704", 'has no step "z"'),
-    "next_runs()": ("22023", "next_runs(job, schedule): one of the two is wanted"),
-    "next_runs('steps', schedule => '@daily')": ("22023", "one of the two is wanted"),
+    "next_runs('steps', schedule => '@daily')": (
+        "22023",
+        "next_runs(job, schedule): one of the two is wanted",
+    ),
+    "next_runs(timezone => 'UTC')": (
+        "22023",
+        "next_runs(timezone): is for the text of a schedule",
+    ),
+    "next_runs(after => NULL)": ("22023", "next_runs(after): is NULL"),
+    "create_job('x', on_conflict => 'ignore')": (
+        "22023",
+        'create_job(on_conflict): "ignore" is not known',
+    ),
+    "create_job('two', on_conflict => 'nothing')": (
+        "42P09",
+        '2 jobs have the name "two"',
+    ),
+    "create_job('steps', keep_runs => -1, on_conflict => 'replace')": (
+        "22023",
+        "keep_runs: -1 is out of range",
+    ),
+    "add_step('steps', 'a', 'x', on_conflict => '')": (
+        "22023",
+        'add_step(on_conflict): "" is not known',
+    ),
+    "add_step('steps', 'a', 'x')": (
+        "42710",
+        'pgagent: job "steps" has a step "a" already',
+    ),
+    "add_step('steps', 'a', ' ', on_conflict => 'nothing')": (
+        "22023",
+        "add_step(command): is empty",
+    ),
+    "alter_step('steps', 'a', ' ')": ("22023", "alter_step(command): is empty"),
+    "alter_step('steps', 'a', name => '')": ("22023", "alter_step(name): is empty"),
+    "alter_step('steps', 'a', name => 'b')": (
+        "42710",
+        'alter_step(name): there is another "b" already',
+    ),
+    "alter_step('steps', 'a', kind => 'perl')": (
+        "22023",
+        'alter_step(kind): "perl" is not known',
+    ),
+    "alter_step('steps', 'a', retries => -1)": (
+        "22023",
+        "pga_jobstep.jstretries: -1 is out of range",
+    ),
+    "alter_step('steps', 'a', kind => 'batch', database => 'd')": (
+        "22023",
+        "alter_step(database, conninfo): a batch step has no database",
+    ),
+    "alter_step('steps', 4711)": ("42704", 'job "steps" has no step with the id 4711'),
+    "alter_step('one', (SELECT jstid FROM pgagent.pga_jobstep WHERE jstname = 'a'))": (
+        "42704",
+        'job "one" has no step with the id ',
+    ),
+    "rename_step('steps', 'a', 'b')": (
+        "42710",
+        'rename_step(new_name): there is another "b" already',
+    ),
+    "rename_step('steps', 'a', ' ')": ("22023", "rename_step(new_name): is empty"),
+    "drop_step('bare', 'a')": ("42704", 'job "bare" has no step "a"'),
+    "add_schedule('steps', '@daily')": (
+        "42710",
+        'pgagent: job "steps" has a schedule "@daily" already',
+    ),
+    "add_schedule('steps', '@dayly', '@daily', on_conflict => 'nothing')": (
+        "22023",
+        '"@dayly" is not known',
+    ),
+    "add_schedule('steps', '@hourly', '@daily', end_at => '2001-01-01', on_conflict => 'replace')": (
+        "22023",
+        "add_schedule(end_at): end before start",
+    ),
+    "alter_schedule('steps', 'x', '@hourly')": (
+        "42704",
+        'pgagent: job "steps" has no schedule "x"',
+    ),
+    "alter_schedule('steps', NULL::text, '@hourly')": ("42704", "has no schedule"),
+    "alter_schedule('steps', 4711, '@hourly')": (
+        "42704",
+        'pgagent: job "steps" has no schedule with the id 4711',
+    ),
+    "alter_schedule('steps', '@daily', '61 * * * *')": (
+        "22023",
+        'field 1 (minute): "61"',
+    ),
+    "alter_schedule('steps', '@daily', '@at 2001-01-01 00:00')": (
+        "22023",
+        "the time: lies in the past",
+    ),
+    "alter_schedule('steps', '@daily', timezone => 'Mars')": (
+        "22023",
+        'alter_schedule(timezone): unknown time zone "Mars"',
+    ),
+    "alter_schedule('steps', '@daily', end_at => '2001-01-01')": (
+        "22023",
+        "alter_schedule(end_at): end before start",
+    ),
+    "rename_schedule('steps', '@daily', '')": (
+        "22023",
+        "rename_schedule(new_name): is empty",
+    ),
+    "drop_schedule('bare', '@daily')": ("42704", 'job "bare" has no schedule "@daily"'),
+    "alter_exception('steps', '2031-01-01', new_date => '2031-01-02')": (
+        "42704",
+        'pgagent: job "steps" has no exception 2031-01-01',
+    ),
+    "drop_exception('steps', at_time => '09:00')": (
+        "42704",
+        'pgagent: job "steps" has no exception every day 09:00',
+    ),
+    "drop_exception('steps', if_exists => true)": (
+        "22023",
+        "drop_exception(on_date, at_time): date or time wanted",
+    ),
+    "rename_job('steps', 'two')": (
+        "42710",
+        'rename_job(new_name): there is another "two" already',
+    ),
+    "copy_job('steps', 'two')": (
+        "42710",
+        'copy_job(new_name): there is another "two" already',
+    ),
+    "copy_job('steps', NULL)": ("22023", "copy_job(new_name): is empty"),
+    "copy_job('two', 'x')": ("42P09", '2 jobs have the name "two"'),
+    "create_class('Miscellaneous')": (
+        "42710",
+        'pgagent: there is a job class "Miscellaneous" already',
+    ),
+    "create_class('')": ("22023", "create_class(name): is empty"),
+    "create_class('x', -1)": ("22023", "create_class(limit): -1 is out of range"),
+    "alter_class('Miscellaneous', -1)": (
+        "22023",
+        "alter_class(limit): -1 is out of range",
+    ),
+    "rename_class('Miscellaneous', 'Data Import')": (
+        "42710",
+        'rename_class(new_name): there is another "Data Import" already',
+    ),
+    "drop_class('x')": ("42704", 'pgagent: there is no job class "x"'),
     "next_runs('steps', max_rows => 0)": (
         "22023",
         "next_runs(max_rows): 0 is out of range",

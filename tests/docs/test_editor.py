@@ -38,6 +38,15 @@ DEEDS = [
     "TABLE pgagent.job_run_details",
     "SELECT pgagent.revert_job('d', as_of => now())",
     "TABLE pgagent.job_changes",
+    "SELECT pgagent.create_job('b', on_conflict => 'replace'), pgagent.rename_job('d', 'e')",
+    "SELECT pgagent.copy_job('b', 'f', enabled => true)",
+    "SELECT pgagent.alter_step('f', '1', 'SELECT 3', run_as => ''), pgagent.rename_step('f', '1', '3')",
+    "SELECT pgagent.drop_step('f', '2')",
+    "SELECT pgagent.alter_schedule('f', '@hourly', '@daily'), pgagent.rename_schedule('f', '@hourly', 'x')",
+    "SELECT pgagent.add_exception('f', '2040-02-01', on_conflict => 'nothing')",
+    "SELECT pgagent.alter_exception('f', '2040-02-01', new_date => '2040-02-02'), pgagent.drop_exception('f', '2040-02-02')",
+    "SELECT pgagent.drop_schedule('f', 'x')",
+    "SELECT * FROM pgagent.next_runs()",
     "SELECT pgagent.drop_job('b')",
     "SELECT pgagent.unschedule('c')",
 ]
@@ -73,6 +82,9 @@ MISDEEDS = [
     "ALTER TABLE pgagent.pga_job DISABLE TRIGGER ALL",
     "CREATE TRIGGER t BEFORE UPDATE ON pgagent.pga_job EXECUTE FUNCTION pgagent.pga_job_trigger()",
     "CREATE FUNCTION pgagent.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "SELECT pgagent.create_class('x')",
+    "SELECT pgagent.alter_class('Miscellaneous', 1)",
+    "SELECT pgagent.drop_class('Data Export')",
     "SELECT pgagent.arm()",
     "SELECT pgagent.isolate()",
     "SELECT pgagent.grant_access('admin', 'job_editor')",
@@ -107,15 +119,19 @@ def held(conn):
 
 def test_an_editor_can_use_every_function(conn, editor, held):
     api = "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace AND proname !~ '^pga'"
-    # To arm a copy is for its owner and for runners, to delete from the log for
-    # administrators, the others for its owner.
+    # To arm a copy is for its owner and for runners, to delete from the log and classes are
+    # for administrators, the others for its owner.
     assert {f for (f,) in conn.execute(api) if f"pgagent.{f}(" not in str(DEEDS)} == {
         "allow_run_as",
+        "alter_class",
         "arm",
+        "create_class",
         "delete_log",
         "disallow_run_as",
+        "drop_class",
         "grant_access",
         "isolate",
+        "rename_class",
         "revoke_access",
     }
     for deed in DEEDS:

@@ -16,12 +16,12 @@ CHECKED = """
     CROSS JOIN LATERAL plpgsql_check_function_tb(
         p.oid, COALESCE(t.tgrelid, 0), fatal_errors => false
     ) AS f
-    WHERE p.pronamespace = 'pgagent'::regnamespace AND f.sqlstate = '42883'
+    WHERE p.pronamespace = 'pgagent'::regnamespace AND strpos(p.prosrc, %s) > 0 AND f.sqlstate = '42883'
 """
 IN_SQL = """
     SELECT p.oid::regproc::text, pg_get_functiondef(p.oid)
     FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'sql'
-    WHERE p.pronamespace = 'pgagent'::regnamespace
+    WHERE p.pronamespace = 'pgagent'::regnamespace AND strpos(p.prosrc, %s) > 0
 """
 
 
@@ -40,8 +40,8 @@ def calls_without(conn, name):
             conn.execute(
                 f"ALTER FUNCTION pgagent.{name}({function.identity}) SET SCHEMA away"
             )
-        found = conn.execute(CHECKED).fetchall()
-        for caller, definition in conn.execute(IN_SQL).fetchall():
+        found = conn.execute(CHECKED, [name]).fetchall()
+        for caller, definition in conn.execute(IN_SQL, [name]).fetchall():
             try:
                 with conn.transaction():
                     conn.execute(definition)

@@ -249,6 +249,17 @@ def test_a_function_does_not_pass_over_a_job_that_is_seen_and_not_ones_own(
         f"add_step({theirs}, 'name', 'SELECT 1')",
         f"add_schedule({theirs}, '@hourly')",
         f"add_exception({theirs}, on_date => '2041-01-01')",
+        "create_job('job of iso_team_b', on_conflict => 'replace')",
+        f"rename_job({theirs}, 'new')",
+        f"add_step({theirs}, 'step 01', 'SELECT 1', on_conflict => 'nothing')",
+        f"alter_step({theirs}, 'step 01', 'SELECT 7')",
+        f"rename_step({theirs}, 'step 01', 'new')",
+        f"drop_step({theirs}, 'step 01', if_exists => true)",
+        f"alter_schedule({theirs}, 'schedule', enabled => false)",
+        f"rename_schedule({theirs}, 'schedule', 'new')",
+        f"drop_schedule({theirs}, 'schedule')",
+        f"alter_exception({theirs}, '2041-01-01', new_date => '2041-01-02')",
+        f"drop_exception({theirs}, '2041-01-01', if_exists => true)",
         "schedule('job of iso_team_b', '@hourly', 'SELECT 1')",
     ):
         with pytest.raises(

@@ -231,35 +231,103 @@ $$;
 COMMENT ON FUNCTION pgagent.next_runs(bigint, timestamptz, timestamptz, integer) IS
 'The instants after "after", up to "until" (NULL: no limit), at which the enabled schedules of a job start it, at most max_rows; with the local time and name of the schedule and a note where clocks change or an exception has removed one. Raises 42704 if there is no such job, 22023 unless max_rows is from 1 to 100000. Example: SELECT * FROM pgagent.next_runs(42, max_rows => 3).';
 
+-- The earliest of many jobs' runs, in rounds: a job is asked for more of its runs, twice as
+-- many in each round, only as long as they may be among those that are wanted.
+CREATE OR REPLACE FUNCTION pgagent.pga_jobs_next(p_after timestamptz, p_until timestamptz, p_max_rows integer)
+RETURNS TABLE (of_job integer, run_before timestamptz, next_run timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_jobs integer[];
+    v_befores timestamptz[];
+    v_runs timestamptz[];
+    v_last integer[];
+    v_bound timestamptz;
+    v_many integer := 1;
+BEGIN
+    -- Of each job the place of the last of its runs that is known.
+    SELECT array_agg(n.id ORDER BY n.place), array_agg(p_after), array_agg(n.run ORDER BY n.place), array_agg(n.place::integer)
+    INTO v_jobs, v_befores, v_runs, v_last
+    FROM (
+        SELECT f.id, f.run, row_number() OVER () AS place
+        FROM (SELECT j.jobid AS id, pgagent.pga_job_next_run(j.jobid, p_after) AS run
+              FROM pgagent.pga_job AS j WHERE j.jobenabled) AS f
+        WHERE f.run <= COALESCE(p_until, 'infinity')
+    ) AS n;
+    LOOP
+        v_bound := COALESCE((SELECT r.run FROM unnest(v_runs) AS r (run) ORDER BY r.run OFFSET p_max_rows - 1 LIMIT 1), p_until, 'infinity');
+        SELECT v_jobs || array_agg(m.id ORDER BY m.place), v_befores || array_agg(m.before ORDER BY m.place),
+               v_runs || array_agg(m.run ORDER BY m.place), array_agg(cardinality(v_jobs) + m.place::integer) FILTER (WHERE m.is_last)
+        INTO v_jobs, v_befores, v_runs, v_last
+        FROM (
+            SELECT c.id, c.before, c.run, row_number() OVER () AS place, c.number = v_many AS is_last
+            FROM unnest(v_last) AS k (place)
+            CROSS JOIN LATERAL (
+                WITH RECURSIVE chain AS (
+                    SELECT v_jobs[k.place] AS id, v_runs[k.place] AS before,
+                           pgagent.pga_job_next_run(v_jobs[k.place], v_runs[k.place]) AS run, 1 AS number
+                    UNION ALL
+                    SELECT h.id, h.run, pgagent.pga_job_next_run(h.id, h.run), h.number + 1
+                    FROM chain AS h WHERE h.number < v_many AND h.run <= v_bound
+                )
+                SELECT h.* FROM chain AS h WHERE h.run <= v_bound
+            ) AS c
+            WHERE v_runs[k.place] < v_bound
+        ) AS m;
+        EXIT WHEN v_last IS NULL;
+        v_many := v_many * 2;
+    END LOOP;
+    RETURN QUERY
+    SELECT r.id, r.before, r.run FROM unnest(v_jobs, v_befores, v_runs) AS r (id, before, run)
+    ORDER BY r.run, r.id LIMIT p_max_rows;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_jobs_next(timestamptz, timestamptz, integer) IS
+'The instants after p_after, up to p_until, at which the enabled jobs are started by their schedules, the first p_max_rows of all in order; run_before: the one of the same job before it, or p_after.';
+
 CREATE OR REPLACE FUNCTION pgagent.next_runs(
     job text DEFAULT NULL, schedule text DEFAULT NULL, timezone text DEFAULT NULL,
     after timestamptz DEFAULT now(), until timestamptz DEFAULT NULL, max_rows integer DEFAULT 10
 )
-RETURNS TABLE (run_at timestamptz, local_time timestamp, schedule_name text, note text)
+RETURNS TABLE (run_at timestamptz, local_time timestamp, schedule_name text, note text, job_id bigint, job_name text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_job_id CONSTANT bigint := CASE WHEN job IS NOT NULL THEN pgagent.pga_job_id(job) END;
 BEGIN
-    IF num_nonnulls(job, schedule) <> 1 THEN
+    PERFORM pgagent.pga_check_max_rows(max_rows);
+    IF num_nonnulls(job, schedule) = 2 THEN
         PERFORM pgagent.pga_refuse('next_runs(job, schedule)'::text, 'one of the two is wanted'::text,
-            'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon'').'::text);
+            'Name a job, or give the text of a schedule: next_runs(schedule => ''0 9 * * mon''); or neither, for all enabled jobs.'::text);
     ELSIF after IS NULL THEN
         PERFORM pgagent.pga_refuse('next_runs(after)'::text, 'is NULL'::text, 'A point in time is wanted.'::text);
-    ELSIF job IS NOT NULL AND timezone IS NOT NULL THEN
+    ELSIF schedule IS NULL AND timezone IS NOT NULL THEN
         PERFORM pgagent.pga_refuse('next_runs(timezone)'::text, 'is for the text of a schedule'::text, 'The schedules of a job have time zones of their own.'::text);
     ELSIF job IS NOT NULL THEN
-        RETURN QUERY SELECT n.* FROM pgagent.next_runs(pgagent.pga_job_id(job), after, until, max_rows) AS n;
-    ELSE
-        PERFORM pgagent.pga_check_max_rows(max_rows);
-        RETURN QUERY SELECT n.* FROM pgagent.pga_schedules_next(
+        RETURN QUERY SELECT n.*, v_job_id, job FROM pgagent.next_runs(v_job_id, after, until, max_rows) AS n;
+    ELSIF schedule IS NOT NULL THEN
+        RETURN QUERY SELECT n.*, NULL::bigint, NULL::text FROM pgagent.pga_schedules_next(
             ARRAY(SELECT p FROM pgagent.pga_schedule_parsed(schedule, timezone, after) AS p),
             after, until, max_rows
         ) AS n;
+    ELSE
+        RETURN QUERY
+        SELECT n.*, j.jobid::bigint, j.jobname
+        FROM pgagent.pga_jobs_next(after, until, max_rows) AS r
+        JOIN pgagent.pga_job AS j ON j.jobid = r.of_job
+        CROSS JOIN LATERAL pgagent.pga_schedules_next(
+            ARRAY(SELECT s FROM pgagent.pga_schedule AS s
+                  WHERE s.jscjobid = r.of_job AND s.jscenabled ORDER BY s.jscid),
+            r.run_before, r.next_run, 1
+        ) AS n
+        ORDER BY r.next_run, r.of_job;
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.next_runs(text, text, text, timestamptz, timestamptz, integer) IS
-'As next_runs() with a job''s id, for the job of this name, or for the text of a schedule in a time zone (NULL: the default of schedules); an interval counts from "after". Raises 22023 if the schedule can''t be read, 42704 or 42P09 if there is no or more than one job of this name. Example: SELECT * FROM pgagent.next_runs(schedule => ''30 2 * * *'', timezone => ''Europe/Berlin'', after => ''2031-03-29'', max_rows => 2).';
+'As next_runs() with a job''s id, for the job of this name, or for the text of a schedule in a time zone (NULL: the default of schedules), for which an interval counts from "after"; or, without both, for all enabled jobs together: at most max_rows in all, in the order of time. Raises 22023 if the schedule can''t be read, 42704 or 42P09 if there is no or more than one job of this name. Example: SELECT run_at, job_name, schedule_name FROM pgagent.next_runs(until => now() + interval ''1 day'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_max_rows(p_max_rows integer)
 RETURNS void LANGUAGE plpgsql STABLE

@@ -142,14 +142,11 @@ BEGIN
     END IF;
     IF TG_OP = 'UPDATE' AND (OLD.jscat IS NOT NULL OR OLD.jscreboot)
        AND pgagent.pga_schedule_kind(NEW) IS DISTINCT FROM pgagent.pga_schedule_kind(OLD) THEN
-        -- Start and end that were only part of the image are nobody's wish.
-        IF NEW.jscend = OLD.jscend AND OLD.jscend = (pgagent.pga_schedule_image(OLD)).jscend THEN
-            NEW.jscend := NULL;
+        IF NEW.jscend = OLD.jscend THEN
+            NEW.jscend := (pgagent.pga_schedule_wished(OLD)).jscend;
         END IF;
-        IF NEW.jscstart = OLD.jscstart AND OLD.jscat IS NOT NULL AND OLD.jscstart = (
-            pgagent.pga_schedule_image(jsonb_populate_record(OLD, '{"jscstart": "-infinity"}'))
-        ).jscstart THEN
-            NEW.jscstart := date_trunc('second', now());
+        IF NEW.jscstart = OLD.jscstart THEN
+            NEW.jscstart := (pgagent.pga_schedule_wished(OLD)).jscstart;
         END IF;
     END IF;
     NEW := pgagent.pga_schedule_image(NEW);

@@ -77,3 +77,21 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_image(pgagent.pga_schedule) IS
 'The same schedule with an image of itself in its fields, for programs that know nothing else: by them it starts the job at most as often as it really does. An interval becomes the next longer distance that fields can express, one time (@at) that time with a start and an end, @reboot a date that never comes. A schedule that goes by its fields is returned as it is.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_schedule_wished(p_schedule pgagent.pga_schedule)
+RETURNS pgagent.pga_schedule LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN jsonb_populate_record(p_schedule,
+        CASE WHEN (p_schedule.jscat IS NOT NULL OR p_schedule.jscreboot)
+                  AND p_schedule.jscend = (pgagent.pga_schedule_image(p_schedule)).jscend
+             THEN '{"jscend": null}'::jsonb ELSE '{}'::jsonb END
+        || CASE WHEN p_schedule.jscat IS NOT NULL AND p_schedule.jscstart = (
+                    pgagent.pga_schedule_image(jsonb_populate_record(p_schedule, '{"jscstart": "-infinity"}'))
+                ).jscstart THEN jsonb_build_object('jscstart', date_trunc('second', now())) ELSE '{}'::jsonb END
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_schedule_wished(pgagent.pga_schedule) IS
+'The same schedule with the start and end that it would have without an image: those that are only part of one are nobody''s wish, and no matter when it becomes one of another kind.';
