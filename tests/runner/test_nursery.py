@@ -5,6 +5,7 @@ import os
 import resource
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -381,15 +382,20 @@ async def test_a_guardian_is_free_as_soon_as_nothing_is_left(nursery):
     assert (await execute(nursery, "echo $PPID")).strip() == first
 
 
-def test_idle_guardians_end(monkeypatch):
+def test_idle_guardians_end(monkeypatch, tmp_path):
     monkeypatch.setattr(nursery_module, "_IDLE_TIME", 0.2)
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    begun.touch()
 
     @with_nursery
     async def test(nursery):
         async with asyncio.TaskGroup() as group:
             for _ in range(5):
-                group.create_task(execute(nursery, "sleep 0.2"))
-        assert len(guards()[2]) == 5
+                code = f"echo >>{begun}; until test -e {gate}; do sleep 0.02; done"
+                group.create_task(execute(nursery, code))
+            await until(lambda: len(begun.read_text()) == 5)
+            assert len(guards()[2]) == 5
+            gate.touch()
         await until(lambda: not guards()[2])
         assert await execute(nursery, "echo ok") == "ok\n"
 
@@ -450,6 +456,22 @@ def test_a_nursery_that_can_not_start_fails_the_step(monkeypatch, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(1)")
     monkeypatch.setattr(nursery_module, "_PROGRAM", broken)
+
+    @with_nursery
+    async def test(nursery):
+        with pytest.raises(StepError, match="no guardian for the script"):
+            await execute(nursery, "true")
+
+    test()
+
+
+def test_a_nursery_that_ends_before_it_is_asked_fails_the_step(monkeypatch):
+    def start_and_end():
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        return ours
+
+    monkeypatch.setattr(nursery_module, "_start", start_and_end)
 
     @with_nursery
     async def test(nursery):

@@ -229,7 +229,10 @@ class Nursery:
         self._channel = _start()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._channel.fileno(), self._abandon)
-        self._channel.sendmsg([b"g"], passed)
+        try:
+            self._channel.sendmsg([b"g"], passed)
+        except (BrokenPipeError, ConnectionResetError):  # it has ended already
+            self._abandon()
 
     def _abandon(self) -> None:
         """Let go of the nursery: it ends, and guardians at work live on."""
