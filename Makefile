@@ -70,6 +70,9 @@ PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),, \
 	--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
+# Whatever starts the runner again and again would compile it each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \
 	$(if $(JOBS),--jobs $(JOBS)) $(ONLY)
