@@ -16,7 +16,7 @@ JOBS = 1000
 @pytest.fixture
 def conn():
     """A database of a server that admits few sessions."""
-    with Cluster({"max_connections": "40"}) as server:
+    with Cluster({"max_connections": "40"}, is_twin=True) as server:
         dsn = server.conninfo()
         with closing(psycopg.connect(dsn, autocommit=True)) as conn:
             conn.execute("CREATE EXTENSION pgagent")
