@@ -44,6 +44,10 @@ GATES = {
     "dump and restore, pg_upgrade": tests(
         "extension/test_dump_restore.py", "extension/test_pg_upgrade.py"
     ),
+    "every encoding that a database can have is served": [
+        *("env", "ENCODINGS=all"),
+        *tests("extension/test_encodings.py"),
+    ],
     "what is new has its comment, grants and search_path": tests(
         "extension/test_rules.py"
     ),
