@@ -207,7 +207,7 @@ class Cluster:
         return hashlib.sha256(words.encode()).hexdigest()[:16]
 
     def _keep_as(self, first: Path) -> None:
-        """Keep the new files for others, all of them or none; nobody else can read them."""
+        """Keep the new files for others, all or none; nobody else can read them."""
         _TWINS.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=_TWINS))
         _copy(self.data, new / "data")
