@@ -59,6 +59,14 @@ GATES = {
         *("env", "RUNS=1000"),
         *tests("security/test_alternating.py"),
     ],
+    "a thousand jobs at once, and hundreds of reconnections, leave nothing behind": [
+        *("env", "JOBS=1000", "RECONNECTS=200", "LEASES=200"),
+        *tests(
+            "daemon/test_many_jobs.py",
+            "daemon/test_reconnecting.py",
+            "runner/test_lease.py",
+        ),
+    ],
     "no statement escapes from the role of its step": tests("security/test_escapes.py"),
     "the runner loads no room beside it": tests("daemon/test_rooms.py"),
     "the wheel installs, and runs": ["make", "dist"],
