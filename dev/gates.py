@@ -60,7 +60,7 @@ GATES = {
         *tests("security/test_alternating.py"),
     ],
     "a thousand jobs at once, and hundreds of reconnections, leave nothing behind": [
-        *("env", "JOBS=1000", "RECONNECTS=200", "LEASES=200"),
+        *("env", "JOBS_AT_ONCE=1000", "RECONNECTS=200", "LEASES=200"),
         *tests(
             "daemon/test_many_jobs.py",
             "daemon/test_reconnecting.py",

@@ -1,6 +1,6 @@
 """Hundreds of jobs due at once, more than the server has connections for.
 
-JOBS=1000 in the environment for as many as `make gates` has.
+JOBS_AT_ONCE=1000 in the environment for as many as `make gates` has.
 """
 
 import os
@@ -14,7 +14,7 @@ from jobs import runs
 
 from .runner_process import Runner, add_jobs, ended_runs
 
-JOBS = int(os.environ.get("JOBS", "300"))
+JOBS = int(os.environ.get("JOBS_AT_ONCE", "300"))
 
 
 @pytest.fixture
