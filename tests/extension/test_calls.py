@@ -17,11 +17,14 @@ CHECKED = """
         p.oid, COALESCE(t.tgrelid, 0), fatal_errors => false
     ) AS f
     WHERE p.pronamespace = 'pgagent'::regnamespace AND f.sqlstate = '42883'
+          -- Whoever calls it names it.
+          AND strpos(p.prosrc, %s) > 0
 """
 IN_SQL = """
     SELECT p.oid::regproc::text, pg_get_functiondef(p.oid)
     FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'sql'
     WHERE p.pronamespace = 'pgagent'::regnamespace
+          AND strpos(pg_get_functiondef(p.oid), %s) > 0
 """
 
 
@@ -40,8 +43,8 @@ def calls_without(conn, name):
             conn.execute(
                 f"ALTER FUNCTION pgagent.{name}({function.identity}) SET SCHEMA away"
             )
-        found = conn.execute(CHECKED).fetchall()
-        for caller, definition in conn.execute(IN_SQL).fetchall():
+        found = conn.execute(CHECKED, [name]).fetchall()
+        for caller, definition in conn.execute(IN_SQL, [name]).fetchall():
             try:
                 with conn.transaction():
                     conn.execute(definition)
