@@ -16,6 +16,7 @@ import pytest
 from cluster import LIBPQ, Cluster
 from pgagent_runner.catalog.install import init
 from psycopg.conninfo import make_conninfo
+from pytest_postgresql import factories
 from support import database
 
 
@@ -64,7 +65,7 @@ def _encodable(part):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def cluster(request):
     """The session's server; a test that stops or reconfigures one makes its own."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in filter(LIBPQ.match, list(os.environ)):
@@ -74,6 +75,8 @@ def cluster():
         # A worker of autovacuum in the template would delay the next test.
         settings = {"max_connections": "100", "autovacuum": "off"}
         with Cluster(settings, is_twin=True) as server:
+            request.config.option.postgresql_host = server.host
+            request.config.option.postgresql_port = server.port
             yield server
 
 
@@ -98,28 +101,38 @@ def maker(cluster):
         yield session
 
 
-@pytest.fixture(scope="session")
-def template(cluster, maker):
-    """The name of a database with the catalogue, which others are copied from."""
-    with database(maker, "test_template") as name:
-        with closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as conn:
-            if os.environ.get("PLAIN"):
-                conn.execute("CREATE ROLE plain LOGIN")
-                conn.execute(f"GRANT CREATE ON DATABASE {name} TO plain")
-            else:
-                conn.execute("CREATE EXTENSION pgagent")
+def create_pgagent(*, host, port, user, dbname, **_):
+    with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
         if os.environ.get("PLAIN"):
-            init(make_conninfo(cluster.conninfo(name), user="plain"))
-        yield name
+            conn.execute("CREATE ROLE plain LOGIN")
+            conn.execute(f"GRANT CREATE ON DATABASE {dbname} TO plain")
+        else:
+            conn.execute("CREATE EXTENSION pgagent")
+    if os.environ.get("PLAIN"):
+        init(make_conninfo(host=host, port=port, user="plain", dbname=dbname))
+
+
+def create_pgagent_42(*, host, port, user, dbname, **_):
+    with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
+        conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
+
+
+with_pgagent = factories.postgresql_noproc(dbname="test", load=[create_pgagent])
+with_42 = factories.postgresql_noproc(dbname="test_42", load=[create_pgagent_42])
+
+
+# Copied by `database` below, and not by pytest-postgresql: it has the server log each page,
+# and waits 0.1 s for each to be dropped.
+@pytest.fixture(scope="session")
+def template(cluster, request):
+    """The name of a database with the catalogue, which others are copied from."""
+    return request.getfixturevalue("with_pgagent").template_dbname
 
 
 @pytest.fixture(scope="session")
-def template_42(cluster, maker):
+def template_42(cluster, request):
     """The same with pgAgent 4.2's."""
-    with database(maker, "test_42_template") as name:
-        with closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as conn:
-            conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
-        yield name
+    return request.getfixturevalue("with_42").template_dbname
 
 
 @pytest.fixture
