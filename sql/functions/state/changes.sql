@@ -229,13 +229,20 @@ DECLARE
     v_since CONSTANT text := split_part(current_setting('pgagent.changing'::text, true), '@', 2);
 BEGIN
     IF pgagent.pga_change_restored() THEN
+        -- As with the owner of a job: the role of this name is meant, if there is one.
+        NEW.jchownerid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.jchowner);
         RETURN NEW;
     END IF;
+    -- Nobody takes an id that a change of somebody else is going to have.
+    IF NEW.jchdropped THEN
+        NEW.jchid := nextval('pgagent.pga_jobchange_jchid_seq');
+    END IF;
     -- Who may lock the row of the job may change it. It is there still when the job is deleted.
-    SELECT j.jobowner INTO NEW.jchowner FROM pgagent.pga_job AS j
+    SELECT j.jobowner, j.jobownerid INTO NEW.jchowner, NEW.jchownerid FROM pgagent.pga_job AS j
     WHERE j.jobid = NEW.jchjobid AND (j.jobchangeid = NEW.jchid OR NEW.jchdropped AND NEW.jchaction = 'delete')
     FOR NO KEY UPDATE;
-    IF NOT FOUND OR pg_trigger_depth() < 2 THEN
+    IF NOT FOUND OR pg_trigger_depth() < 2
+       OR jsonb_typeof(NEW.jchold) <> 'object' OR jsonb_typeof(NEW.jchnew) <> 'object' THEN
         RAISE EXCEPTION 'pgagent: pga_jobchange is written by triggers only' USING ERRCODE = 'insufficient_privilege',
             DETAIL = 'It has the history of jobs: change those.';
     END IF;
