@@ -109,4 +109,6 @@ def test_wishes_do_not_outlive_the_third_death(conn, die):
         [wishes[1:]],
     ).fetchall()
     assert told == [(run, "d", True, "postgres", "run_job") for run in wishes[1:]]
-    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobrequest").fetchone() == (0,)
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobrequest").fetchone() == (
+        0,
+    )

@@ -440,11 +440,16 @@ NAME_OF = """
 def test_a_login_that_somebody_has_made_before_is_made_anew(conn, roles, session_of):
     """He may know its password, be its member, have it administered, or a session."""
     name = value(conn, NAME_OF)
-    roles.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'known'; GRANT {name} TO stranger")
+    roles.execute(
+        f"CREATE ROLE {name} LOGIN PASSWORD 'known'; GRANT {name} TO stranger"
+    )
     used = session_of(name)
     login = value(conn, "SELECT pgagent.allow_run_as('team')")
     assert login == name
-    assert value(conn, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", name) is None
+    assert (
+        value(conn, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", name)
+        is None
+    )
     stranger = session_of("stranger")
     for session in (used, stranger):
         with pytest.raises(psycopg.Error):
@@ -465,8 +470,10 @@ def test_a_login_of_somebody_else_that_can_not_be_dropped_is_refused(
     keeper = session_of("keeper")
     assert refused(keeper, "SELECT pgagent.allow_run_as('team')") == (
         "55000",
-        f'pgagent: allow_run_as(by): the role "{name}"'
-        " is there, and was not made by allow_run_as()",
+        (
+            f'pgagent: allow_run_as(by): the role "{name}"'
+            " is there, and was not made by allow_run_as()"
+        ),
     )
     assert value(conn, "SELECT pgagent.allow_run_as('team')") == name
     with pytest.raises(psycopg.Error):

@@ -101,8 +101,12 @@ def forge_update(session, job_id, what, object_id, old, new="{}"):
     )
     forge(
         session,
-        **{"jchid": change, "jchjobid": job_id, "jchobject": what},
-        **{"jchobjectid": object_id, "jchold": old, "jchnew": new},
+        jchid=change,
+        jchjobid=job_id,
+        jchobject=what,
+        jchobjectid=object_id,
+        jchold=old,
+        jchnew=new,
     )
 
 
@@ -156,7 +160,9 @@ def test_no_setting_makes_it_look_as_if_a_schedule_had_started_a_job(
 @pytest.mark.parametrize("via", ["schedule", "jobnextrun", "x" * 1000])
 def test_a_wish_does_not_say_that_nobody_has_wished(levels, session_of, via):
     job_id = team_job(levels)
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="is not so|has 1000 characters"):
+    with pytest.raises(
+        psycopg.errors.InvalidParameterValue, match=r"is not so|has 1000 characters"
+    ):
         session_of("oleg").execute(
             "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia) VALUES (%s, %s)",
             [job_id, via],
@@ -182,8 +188,12 @@ def test_nobody_takes_the_place_of_a_change_that_is_to_come(isolated, session_of
     for place in range(1, 20):
         forge(
             ann,
-            **{"jchid": last + 5 * place, "jchjobid": own, "jchdropped": True},
-            **{"jchobject": "step", "jchobjectid": 1, "jchaction": "delete"},
+            jchid=last + 5 * place,
+            jchjobid=own,
+            jchdropped=True,
+            jchobject="step",
+            jchobjectid=1,
+            jchaction="delete",
         )
     before = value(isolated, CHANGES, others)
     for text in range(100):
@@ -236,9 +246,7 @@ def test_a_job_is_not_reverted_to_what_would_be_more_than_its_authors(
     ).fetchone()
     noted = value(isolated, "SELECT clock_timestamp()")
     ann = session_of("ann")
-    forge_update(
-        ann, own, "job", own, '{"jobowner": null, "jobnextrun": "2001-01-01"}'
-    )
+    forge_update(ann, own, "job", own, '{"jobowner": null, "jobnextrun": "2001-01-01"}')
     forge_update(ann, own, "job", 4711, '{"jobname": "nobody\'s", "jobjclid": 1}')
     forge_update(ann, own, "step", step, f'{{"jstjobid": {others}}}')
     forge_update(ann, own, "exception", exception, f'{{"jexscid": {foreign}}}')
@@ -312,8 +320,10 @@ def test_an_editor_has_a_job_back_that_he_has_deleted(levels, session_of, is_iso
     "row",
     [
         "pga_job (jobid, jobjclid, jobname) VALUES (4711, 1, 'x')",
-        "pga_jobstep (jstid, jstjobid, jstname, jstkind, jstcode, jstdbname)"
-        " VALUES (4711, 1, 'x', 's', 'SELECT 1', 'x')",
+        (
+            "pga_jobstep (jstid, jstjobid, jstname, jstkind, jstcode, jstdbname)"
+            " VALUES (4711, 1, 'x', 's', 'SELECT 1', 'x')"
+        ),
         "pga_schedule (jscid, jscjobid, jscname) VALUES (4711, 1, 'x')",
         "pga_exception (jexid, jexscid, jexdate) VALUES (4711, 1, '2040-01-01')",
     ],
@@ -321,7 +331,9 @@ def test_an_editor_has_a_job_back_that_he_has_deleted(levels, session_of, is_iso
 def test_nobody_takes_the_number_that_another_will_draw(levels, session_of, row):
     add_schedule(levels, team_job(levels))
     table = row.split()[0]
-    said = pytest.raises(psycopg.errors.InvalidParameterValue, match="is still to be drawn")
+    said = pytest.raises(
+        psycopg.errors.InvalidParameterValue, match="is still to be drawn"
+    )
     with said:
         session_of("ann").execute(f"INSERT INTO pgagent.{row}")
     levels.execute(f"INSERT INTO pgagent.{row}")
@@ -351,7 +363,9 @@ def test_who_inherits_from_a_team_and_may_not_become_it_writes_none_of_its_steps
     assert value(clerk, "SELECT pgagent.run_job(%s::bigint)", job_id)
 
     own = add_job(clerk, "SELECT 1", due=None)
-    run_as = "UPDATE pgagent.pga_jobstep SET jstrunas = 'hos_team_b' WHERE jstjobid = %s"
+    run_as = (
+        "UPDATE pgagent.pga_jobstep SET jstrunas = 'hos_team_b' WHERE jstjobid = %s"
+    )
     assert "hos_team_b" in refused(clerk, run_as, own)
     # An administrator has done so: the text is his to write from now on.
     isolated.execute(run_as, [own])

@@ -38,7 +38,9 @@ async def read_step(conninfo: str, closed: asyncio.Event, step: Step) -> Step | 
         else:
             if row is None:
                 return None
-            return step._replace(is_complete=True, **dict(zip(_READS, row, strict=True)))
+            return step._replace(
+                is_complete=True, **dict(zip(_READS, row, strict=True))
+            )
 
 
 async def _unless_closed(
