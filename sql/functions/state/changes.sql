@@ -55,20 +55,21 @@ RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_secret CONSTANT text := 'password|secret|scram_|token';
+    v_secret CONSTANT text := '(?i)password|secret|scram_|token';
     v_item CONSTANT text := E'\\s*([^\\s=]+)\\s*=\\s*(''(?:\\\\.|[^\\\\''])*''|(?:\\\\.|[^\\s\\\\''])(?:\\\\.|[^\\s\\\\])*|)';
     v_kept text;
     v_nested boolean;
 BEGIN
     IF p_connection ~ '^postgres(ql)?://' THEN
         v_kept := regexp_replace(p_connection, '^([^:]*://[^:@/]*):[^@/]*@', E'\\1:@');
-        v_kept := regexp_replace(v_kept, format('([?&][^=&]*(?:%s)[^=&]*)=[^&]*', v_secret), E'\\1=', 'g');
-        -- A name in which characters are encoded can't be told.
-        v_nested := v_kept ~ '[?&][^=&]*%[^=&]*=';
+        v_kept := regexp_replace(v_kept, '([?&][^=&]*(?:password|secret|scram_|token)[^=&]*)=[^&]*', E'\\1=', 'gi');
+        -- A name in which characters are encoded can't be told, nor the end of a password that has
+        -- an "@" or "/" of its own, though it should not.
+        v_nested := v_kept ~ '[?&][^=&]*%[^=&]*=' OR v_kept ~ '^[^?]*@[^?]*@' OR v_kept ~ '^[^:]*://[^?@]*/[^?]*@';
     ELSIF p_connection ~ format(E'^(?:%s(?!\\S))*\\s*$', v_item) THEN
         SELECT string_agg(CASE WHEN i.found[1] ~ v_secret THEN i.found[1] || '='''''
                                ELSE i.found[1] || '=' || i.found[2] END, ' ' ORDER BY i.place),
-               bool_or(i.found[1] !~ v_secret AND i.found[2] ~ 'password|://')
+               bool_or(i.found[1] !~ v_secret AND (i.found[2] ~* 'password|://' OR i.found[1] ~ E'\\\\'))
         INTO v_kept, v_nested
         FROM regexp_matches(p_connection, v_item, 'g') WITH ORDINALITY AS i (found, place);
         IF p_connection !~ v_secret THEN

@@ -174,10 +174,7 @@ BEGIN
                            AND ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = l.oid) = ARRAY[r.oid]
                            AND pg_has_role(l.oid, r.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000
                                                               THEN 'SET' ELSE 'MEMBER' END)
-                           AND NOT EXISTS (SELECT FROM pg_auth_members AS h WHERE h.roleid = l.oid AND (
-                               pg_has_role(h.member, l.oid, 'USAGE')
-                               OR pg_has_role(h.member, l.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000
-                                                                    THEN 'SET' ELSE 'MEMBER' END)))
+                           AND NOT EXISTS (SELECT FROM pg_auth_members AS h WHERE h.roleid = l.oid)
                            AND EXISTS (SELECT FROM pg_proc AS f JOIN pg_roles AS d ON d.oid = f.proowner
                                        WHERE f.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure AND d.rolsuper) END
         )
