@@ -218,6 +218,11 @@ PASSWORDS = {
     "host=h passwort secret": None,
     "options='-c my.password=secret' dbname=d": None,
     "dbname='postgresql://u:secret@h/d' host=h": None,
+    # Somebody's mistakes, which no server is reached by.
+    "postgresql://u:sec@secret@h/d": None,
+    "postgresql://u:secret/sec@h/d": None,
+    "host=h PASSWORD=secret": "host=h PASSWORD=''",
+    "host=h passw\\ord=secret": None,
 }
 
 
