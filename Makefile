@@ -65,10 +65,13 @@ PYTHON_CODE = python/src dev tests chaos $(wildcard bench/*.py)
 # PostgreSQL 13.8, 14.5 and later.
 PGSPOT_OPTIONS = --ignore PS002 --ignore PS015 --ignore-lang plpython3u
 
-# All tests are shared out to three processes, each with a server of its own: most of the
-# time a test waits for others. Those that wait longest come first (tests/conftest.py).
+# All tests are shared out to five processes, each with a server of its own: most of the
+# time a test waits for others. tests/conftest.py says in which order.
 TEST_OPTIONS = $(if $(K),-k "$(K)") $(if $(T)$(K),, \
-	--numprocesses 3 --dist loadfile --no-loadscope-reorder)
+	--numprocesses 5 --dist loadfile --no-loadscope-reorder)
+
+# Whatever starts the runner again and again would compile it each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 CHAOS = PYTHONPATH=dev:. $(BIN)/python -m chaos
 CHAOS_OPTIONS = $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) \

@@ -5,6 +5,7 @@ socket lies in a directory that only this user (and root) can enter, so that the
 socket itself needs no password; TCP, if wanted, does.
 """
 
+import hashlib
 import os
 import pwd
 import re
@@ -35,6 +36,11 @@ _STOP = {
 _SCRATCH = {"fsync": "off", "full_page_writes": "off"}
 _MEMORY = "/dev/shm"  # creating a database there takes a quarter of the time
 _MEMORY_NEEDED = 4 << 30  # bytes
+_TWINS = farm.ROOT / "build/twins"
+_INITDB = (
+    *("--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"),
+    *("--auth-local=trust", "--auth-host=scram-sha-256"),
+)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 
@@ -49,6 +55,8 @@ class Cluster:
     durable: whether commits wait for the disk.
     tcp: whether to listen on a free port of 127.0.0.1 as well.
     extension: the directory of our extension's files.
+    is_twin: whether its system identifier and password may be those of others: then it
+        is a copy of the first of them, which is kept in build/, and takes less time.
     """
 
     settings: dict[str, str] = field(default_factory=dict)
@@ -59,6 +67,7 @@ class Cluster:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     port: int = 5432
     extension: Path = farm.EXTENSION
+    is_twin: bool = False
 
     def __enter__(self) -> Self:
         """Create the cluster's files and start its server."""
@@ -161,24 +170,52 @@ class Cluster:
     def _create(self) -> None:
         self._owner = server_user()
         self._farm = farm.plant(self.directory / "server", self.extension)
+        first = _TWINS / self._kind()
+        if self.is_twin and first.is_dir():
+            self.password = (first / "password").read_text()
+            _copy(first / "data", self.data)
+            self._give_to_owner()
+        else:
+            self._initdb()
+            if self.is_twin:
+                self._keep_as(first)
+
+    def _initdb(self) -> None:
         (self.directory / "password").write_text(self.password)
         self._give_to_owner()
         command = [
-            *("initdb", f"--pgdata={self.data}", "--no-sync"),
-            *("--encoding=UTF8", "--locale=C.UTF-8", f"--username={self.user}"),
-            *("--auth-local=trust", "--auth-host=scram-sha-256"),
+            *("initdb", f"--pgdata={self.data}", f"--username={self.user}", *_INITDB),
             f"--pwfile={self.directory / 'password'}",
         ]
         initdb = subprocess.run(
             self._as_server(*command),
             check=False,
             cwd=self.directory,
-            env=self._server_environ(),
+            # Or it would compare the system's time zone with all that there are.
+            env=self._server_environ() | {"TZ": "UTC"},
             capture_output=True,
             text=True,
         )
         if initdb.returncode != 0:
             raise RuntimeError(f"initdb failed:\n{initdb.stderr}")
+
+    def _kind(self) -> str:
+        """Name what twins have in common: their server, and whose files they are."""
+        server = Path(farm.pg_config("--bindir"), "postgres").resolve()
+        parts = (server, server.stat().st_mtime_ns, self._owner.pw_uid, self.user)
+        words = "\n".join(map(str, (*parts, *_INITDB)))
+        return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+    def _keep_as(self, first: Path) -> None:
+        """Keep the new files for others, all or none; nobody else can read them."""
+        _TWINS.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=_TWINS))
+        _copy(self.data, new / "data")
+        (new / "password").write_text(self.password)
+        try:
+            new.rename(first)
+        except OSError:  # another process was faster
+            shutil.rmtree(new)
 
     def _remove(self) -> None:
         if hasattr(self, "_server"):
@@ -241,6 +278,10 @@ def server_user() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
+
+
+def _copy(origin: Path, target: Path) -> None:
+    subprocess.run(["cp", "--archive", str(origin), str(target)], check=True)
 
 
 def _memory() -> str | None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ class Farm:
     environ: Mapping[str, str]
 
 
+@cache
 def pg_config(option: str) -> str:
     """Ask the pg_config of the server in use, such as for its `--bindir`."""
     command = [str(ROOT / "dev/pg_config"), option]

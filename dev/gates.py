@@ -44,6 +44,10 @@ GATES = {
     "dump and restore, pg_upgrade": tests(
         "extension/test_dump_restore.py", "extension/test_pg_upgrade.py"
     ),
+    "every encoding that a database can have is served": [
+        *("env", "ENCODINGS=all"),
+        *tests("extension/test_encodings.py"),
+    ],
     "what is new has its comment, grants and search_path": tests(
         "extension/test_rules.py"
     ),
@@ -54,6 +58,14 @@ GATES = {
     "a thousand runs of different roles in the same sessions: nothing passes": [
         *("env", "RUNS=1000"),
         *tests("security/test_alternating.py"),
+    ],
+    "a thousand jobs at once, and hundreds of reconnections, leave nothing behind": [
+        *("env", "JOBS_AT_ONCE=1000", "RECONNECTS=200", "LEASES=200"),
+        *tests(
+            "daemon/test_many_jobs.py",
+            "daemon/test_reconnecting.py",
+            "runner/test_lease.py",
+        ),
     ],
     "no statement escapes from the role of its step": tests("security/test_escapes.py"),
     "the runner loads no room beside it": tests("daemon/test_rooms.py"),

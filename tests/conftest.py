@@ -17,21 +17,35 @@ from cluster import LIBPQ, Cluster
 from pgagent_runner.catalog.install import init
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
+from support import database
 
 
 def pytest_itemcollected(item):
     features.mark(item)
 
 
-# Where tests wait for real time; `make test` begins with them, so that all its processes
-# end together.
-LONGEST = ("daemon", "extension", "runner")
+# Where tests wait more than they compute, those that take longest first; and the others.
+WAITING = ("daemon", "runner", "security", "docs", "chaos", "dev")
+COMPUTING = ("extension",)
 
 
-def pytest_collection_modifyitems(config, items):
-    """Put the files that take longest first: what begins last must not take long."""
-    of = {room: place for place, room in enumerate(LONGEST)}
-    items.sort(key=lambda item: of.get(item.path.parent.name, len(LONGEST)))
+def pytest_collection_modifyitems(items):
+    """Mix files that wait with files that compute: then processors are never idle.
+
+    The former end a little earlier, for they take longer, and all processes are to end
+    together.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    waiting = _in_order(WAITING, (f for f in files if f.parent.name in WAITING))
+    computing = _in_order(COMPUTING, (f for f in files if f.parent.name not in WAITING))
+    places = {file: 0.9 * n / len(waiting) for n, file in enumerate(waiting)}
+    places |= {file: n / len(computing) for n, file in enumerate(computing)}
+    items.sort(key=lambda item: places[item.path])
+
+
+def _in_order(rooms, files):
+    of = {room: place for place, room in enumerate(rooms)}
+    return sorted(files, key=lambda file: of.get(file.parent.name, len(of)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,7 +73,8 @@ def cluster(request):
         # Settings that this machine has for its own runner are not for ours.
         monkeypatch.setenv("PGAGENT_CONFIG", os.devnull)
         # A worker of autovacuum in the template would delay the next test.
-        with Cluster({"max_connections": "100", "autovacuum": "off"}) as server:
+        settings = {"max_connections": "100", "autovacuum": "off"}
+        with Cluster(settings, is_twin=True) as server:
             request.config.option.postgresql_host = server.host
             request.config.option.postgresql_port = server.port
             yield server
@@ -79,6 +94,13 @@ def needed(request, has):
             features.lack(name)
 
 
+@pytest.fixture(scope="session")
+def maker(cluster):
+    """The superuser's session that makes and drops the databases of tests."""
+    with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as session:
+        yield session
+
+
 def create_pgagent(*, host, port, user, dbname, **_):
     with psycopg.connect(host=host, port=port, user=user, dbname=dbname) as conn:
         if os.environ.get("PLAIN"):
@@ -95,15 +117,28 @@ def create_pgagent_42(*, host, port, user, dbname, **_):
         conn.execute("CREATE EXTENSION pgagent VERSION '4.2'")
 
 
-template = factories.postgresql_noproc(dbname="test", load=[create_pgagent])
-template_42 = factories.postgresql_noproc(dbname="test_42", load=[create_pgagent_42])
-database = factories.postgresql("template")
-database_42 = factories.postgresql("template_42")
+with_pgagent = factories.postgresql_noproc(dbname="test", load=[create_pgagent])
+with_42 = factories.postgresql_noproc(dbname="test_42", load=[create_pgagent_42])
+
+
+# Copied by `database` below, and not by pytest-postgresql: it has the server log each page,
+# and waits 0.1 s for each to be dropped.
+@pytest.fixture(scope="session")
+def template(cluster, request):
+    """The name of a database with the catalogue, which others are copied from."""
+    return request.getfixturevalue("with_pgagent").template_dbname
+
+
+@pytest.fixture(scope="session")
+def template_42(cluster, request):
+    """The same with pgAgent 4.2's."""
+    return request.getfixturevalue("with_42").template_dbname
 
 
 @pytest.fixture
-def dsn(cluster, database):
-    return cluster.conninfo(database.info.dbname)
+def dsn(cluster, maker, template):
+    with database(maker, "test", template) as name:
+        yield cluster.conninfo(name)
 
 
 @pytest.fixture
@@ -131,8 +166,9 @@ def shell(cluster):
 
 
 @pytest.fixture
-def dsn_42(cluster, database_42):
-    return cluster.conninfo(database_42.info.dbname)
+def dsn_42(cluster, maker, template_42):
+    with database(maker, "test_42", template_42) as name:
+        yield cluster.conninfo(name)
 
 
 @pytest.fixture
@@ -142,9 +178,10 @@ def conn_42(dsn_42):
 
 
 @pytest.fixture(scope="session")
-def asking(cluster, template):
+def asking(cluster, maker, template):
     """A connection that many tests share: what they store, they roll back."""
-    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE asking TEMPLATE {template.template_dbname}")
-    with psycopg.connect(cluster.conninfo("asking"), autocommit=True) as connection:
+    with (
+        database(maker, "asking", template) as name,
+        closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as connection,
+    ):
         yield connection

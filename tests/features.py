@@ -75,7 +75,7 @@ FEATURES = {
     "pgagent_4_2": Feature(
         "the extension and the daemon of pgAgent 4.2",
         _peer("usr/share/postgresql/*/extension/pgagent--4.2.sql", "usr/bin/pgagent"),
-        frozenset({"database_42", "daemon_42"}),
+        frozenset({"template_42", "daemon_42"}),
     ),
     "check_postgres": Feature(
         "the check of check_postgres on pgAgent's jobs, which monitors use",

@@ -1,11 +1,14 @@
 """What several tests need beside fixtures."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, LiteralString, TypeVar
 
+import psycopg
 import pytest
+from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build/peers"
@@ -27,11 +30,13 @@ def poll(
     predicate: Callable[[], T], deadline: float = 10, what: str = "the expected state"
 ) -> T:
     """Return the first true value of `predicate`, or fail after `deadline` seconds."""
-    end = time.monotonic() + deadline
+    begin = time.monotonic()
     while not (value := predicate()):
-        if time.monotonic() > end:
+        waited = time.monotonic() - begin
+        if waited > deadline:
             pytest.fail(f"waited {deadline} s in vain for {what}")
-        time.sleep(0.01)
+        # Long waits ask less often: what is waited for needs the processor, too.
+        time.sleep(min(max(0.01, waited / 10), 0.03))
     return value
 
 
@@ -44,6 +49,30 @@ def peer(pattern: str) -> Path:
     found = next((PEERS / "root").glob(pattern), None)
     assert found is not None, f"{pattern} is not below build/peers/root"
     return found
+
+
+@contextmanager
+def database(
+    admin: psycopg.Connection[Any],
+    name: str,
+    template: str = "template1",
+    options: LiteralString = "",
+) -> Iterator[str]:
+    """Make a database, a copy of another one, and drop it at the end; give its name."""
+    # The other strategy logs each page, and omits what new sessions are made from.
+    strategy = "STRATEGY file_copy" if admin.info.server_version >= 150000 else ""
+    command = sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {{}} {options} {strategy}")
+    admin.execute(command.format(*map(sql.Identifier, (name, template))))
+    try:
+        yield name
+    finally:
+        # DROP DATABASE alone would look for sessions that are ending every 0.1 s only.
+        poll(lambda: not admin.execute(_TERMINATE, [name]).fetchall())
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        admin.execute(drop.format(sql.Identifier(name)))
+
+
+_TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 def free_from_extension(conn) -> None:

@@ -15,6 +15,7 @@ CREATE TABLE pgagent.pga_jobchange (
     jchname text NOT NULL,
     jchdropped boolean NOT NULL DEFAULT false,
     jchowner name,
+    jchownerid oid,
     jchold jsonb,
     jchnew jsonb
 );
@@ -38,6 +39,7 @@ COMMENT ON COLUMN pgagent.pga_jobchange.jchaction IS 'insert, update or delete.'
 COMMENT ON COLUMN pgagent.pga_jobchange.jchname IS 'Its name, that of its schedule for an exception; cut off after a thousand characters.';
 COMMENT ON COLUMN pgagent.pga_jobchange.jchdropped IS 'Whether the whole job was deleted.';
 COMMENT ON COLUMN pgagent.pga_jobchange.jchowner IS 'The owner of the job then; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_jobchange.jchownerid IS 'Its object id, which counts like pga_job.jobownerid.';
 COMMENT ON COLUMN pgagent.pga_jobchange.jchold IS 'The columns that were changed, as they were before; all of what was deleted. Instead of a connection string with a password {"without_password": ...}, of a text of more than 1 MB {"bytes": ..., "hash": ...}.';
 COMMENT ON COLUMN pgagent.pga_jobchange.jchnew IS 'The same, as they are since; all of what was inserted.';
 COMMENT ON INDEX pgagent.pga_jobchange_jobid IS 'The changes of a job, in order.';

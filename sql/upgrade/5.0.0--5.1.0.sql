@@ -136,6 +136,7 @@ CREATE TABLE pgagent.pga_jobchange (
     jchname text NOT NULL,
     jchdropped boolean NOT NULL DEFAULT false,
     jchowner name,
+    jchownerid oid,
     jchold jsonb,
     jchnew jsonb
 );

@@ -5,6 +5,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from jobs import add_job, add_schedule
+from support import database
 from transitions import claim, finish_run
 
 TIMES = ("-infinity", "infinity", "4714-11-24 00:00+00 BC", "294276-12-31 23:59+00")
@@ -117,12 +118,12 @@ FUNCTIONS = (
 
 
 @pytest.fixture(scope="module")
-def hostile(cluster, template):
+def hostile(cluster, maker, template):
     """A database with a job, a run of it, and a session of an agent."""
-    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE hostile TEMPLATE {template.template_dbname}")
-    dsn = cluster.conninfo("hostile")
-    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+    with (
+        database(maker, "hostile", template) as name,
+        closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as session,
+    ):
         session.execute(
             "SELECT pgagent.pga_agent_register('here', '20 s');"
             "SELECT setval('pgagent.pga_joblog_jlgid_seq', 100)"

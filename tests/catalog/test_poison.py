@@ -84,3 +84,31 @@ def test_the_third_death_says_why_the_job_is_disabled(conn, die):
         "its runner has died 3 times in a row while it was running:"
         " the job has been disabled"
     )
+
+
+def test_wishes_do_not_outlive_the_third_death(conn, die):
+    """Each would kill one more runner; whoever waits for one finds it in the log."""
+    job_id = add_job(conn, "SELECT 1", "SELECT 2")
+    for _ in range(2):
+        die()
+    wishes = [
+        conn.execute(
+            "SELECT pgagent.run_job(%s::bigint, %s)", [job_id, step]
+        ).fetchone()[0]
+        for step in ("step 01", "step 02", None)
+    ]
+
+    die()
+
+    columns = "(jobenabled, jobnextrun, jobrunid)"
+    assert job(conn, job_id, columns) == ("f", None, None)
+    told = conn.execute(
+        "SELECT jlgid, jlgstatus, jlgmessage LIKE 'aborted before it began%%',"
+        " jlgstartedby, jlgstartedvia FROM pgagent.pga_joblog WHERE jlgid = ANY (%s)"
+        " ORDER BY jlgid",
+        [wishes[1:]],
+    ).fetchall()
+    assert told == [(run, "d", True, "postgres", "run_job") for run in wishes[1:]]
+    assert conn.execute("SELECT count(*) FROM pgagent.pga_jobrequest").fetchone() == (
+        0,
+    )

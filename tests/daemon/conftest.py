@@ -51,7 +51,7 @@ def leash(tmp_path):
 @pytest.fixture(scope="session")
 def frail(cluster):
     """A server that tests stop, start and reconfigure."""
-    with Cluster({"autovacuum": "off"}, tcp=True) as server:
+    with Cluster({"autovacuum": "off"}, tcp=True, is_twin=True) as server:
         with psycopg.connect(server.conninfo("template1")) as conn:
             conn.execute("CREATE EXTENSION pgagent")
         yield server

@@ -70,7 +70,7 @@ def test_the_daemon_of_4_2_leaves_a_job_the_next_run_of_its_schedule(
 @pytest.fixture
 def roomy():
     """A server with room for a daemon that opens two sessions for every due job."""
-    with Cluster({"max_connections": "1200"}) as server:
+    with Cluster({"max_connections": "1200"}, is_twin=True) as server:
         with psycopg.connect(server.conninfo()) as conn:
             conn.execute("CREATE EXTENSION pgagent")
         yield server

@@ -144,7 +144,7 @@ def test_runners_share_what_the_server_has(conn, dsn):
 @pytest.fixture
 def clock_and_dsn():
     """A server whose clock can be set: the clock, and a database with the extension."""
-    with Cluster({"autovacuum": "off"}) as server:
+    with Cluster({"autovacuum": "off"}, is_twin=True) as server:
         clock = Clock(server)
         server.restart()
         with psycopg.connect(server.conninfo(), autocommit=True) as conn:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from jobs import add_job, batch, runs
 from pgagent_runner.catalog import prune_log
-from support import free_from_extension, poll
+from support import database, free_from_extension, poll
 
 from .runner_process import Runner, agents, ended_runs, running_step
 
@@ -49,13 +49,33 @@ LIKE = {
 MOST_COMBINED = 4  # parameters; of more, one at a time differs, or all do
 
 
-@pytest.fixture
-def planted(conn):
-    """The catalogue without an extension, and every overload in it that might fit.
+@pytest.fixture(scope="module")
+def planted_template(cluster, maker, template):
+    """A catalogue without an extension, and every overload in it that might fit.
 
     Each counts that it was called, which no rollback takes back, and raises an error.
     Without an extension nothing tells the owner's functions from ours.
     """
+    with database(maker, "overloaded_template", template) as name:
+        dsn = cluster.conninfo(name)
+        with closing(psycopg.connect(dsn, autocommit=True)) as conn:
+            plant_all(conn)
+        yield name
+
+
+@pytest.fixture
+def planted_dsn(cluster, maker, planted_template):
+    with database(maker, "overloaded", planted_template) as name:
+        yield cluster.conninfo(name)
+
+
+@pytest.fixture
+def planted(planted_dsn):
+    with closing(psycopg.connect(planted_dsn, autocommit=True)) as conn:
+        yield conn
+
+
+def plant_all(conn):
     free_from_extension(conn)
     conn.execute("CREATE SEQUENCE public.planted MINVALUE 0")
     with conn.transaction():
@@ -71,7 +91,6 @@ def planted(conn):
         for name, declared in ours:
             for signature in signatures(declared):
                 plant(conn, name, signature)
-    return conn
 
 
 def signatures(declared):
@@ -116,8 +135,8 @@ def calls_of_planted(conn):
     return conn.execute(query).fetchone()[0]
 
 
-def test_no_planted_function_runs(planted, dsn):
-    conn = planted
+def test_no_planted_function_runs(planted, planted_dsn):
+    conn, dsn = planted, planted_dsn
     with Runner("--lease", "4", dsn) as runner:
         runner.ready()
         add_job(conn, "SELECT 1", "SELECT 2", batch("true"))

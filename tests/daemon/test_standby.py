@@ -9,7 +9,9 @@ from .runner_process import Runner, ended_runs
 
 
 def test_a_runner_at_a_standby_waits_for_its_promotion(tmp_path):
-    with Cluster({"wal_level": "replica", "hot_standby": "on"}) as standby:
+    with Cluster(
+        {"wal_level": "replica", "hot_standby": "on"}, is_twin=True
+    ) as standby:
         with psycopg.connect(standby.conninfo(), autocommit=True) as conn:
             conn.execute("CREATE EXTENSION pgagent")
         # A server that recovers without end is a standby, whoever it might follow.

@@ -73,7 +73,7 @@ class Clock:
 @pytest.fixture
 def traveller():
     """A server whose clock can be set, at noon; its clock."""
-    with Cluster({"autovacuum": "off"}) as server:
+    with Cluster({"autovacuum": "off"}, is_twin=True) as server:
         clock = Clock(server)
         server.restart()
         yield server, clock

@@ -161,18 +161,24 @@ def test_an_editor_can_forge_no_run(conn, editor, held):
     conn.execute("TABLE pgagent.run_history")
 
 
-def test_a_row_that_pretends_to_be_restored_breaks_no_view(conn, editor):
-    editor.execute("SET row_security = off; SET check_function_bodies = off")
+def test_a_row_that_is_restored_breaks_no_view_and_an_editor_pretends_none(
+    conn, editor
+):
+    for session in (editor, conn):
+        session.execute("SET row_security = off; SET check_function_bodies = off")
     job_id = add_job(conn, "SELECT 1", name="odd", due="'infinity'")
     for values in (
         "'{{t,f}}'::boolean[] || array_fill(false, ARRAY[31, 2]), NULL, 'UTC'",
         "array_fill(false, ARRAY[32]), '2031-01-01', 'Nowhere/At_All'",
         "array_fill(NULL::boolean, ARRAY[32]), NULL, 'Nowhere/At_All'",
     ):
-        editor.execute(
+        row = (
             "INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscmonthdays, jscat, jsctimezone)"
             f" VALUES ({job_id}, 'odd', {values})"
         )
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            editor.execute(row)
+        conn.execute(row)
     for view in (
         "job_status",
         "job",

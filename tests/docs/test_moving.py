@@ -142,7 +142,7 @@ def launcher_stopped(server):
 @pytest.fixture(scope="module")
 def both():
     """A server with pg_cron, whose launcher is stopped but for the real thing."""
-    with Cluster(SETTINGS) as cluster:
+    with Cluster(SETTINGS, is_twin=True) as cluster:
         clock = Clock(cluster)
         if IS_REAL:
             cluster.environ.clear()

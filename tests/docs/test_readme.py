@@ -9,7 +9,7 @@ from daemon.runner_process import Runner
 from documents import block
 from jobs import add_job, add_schedule, job, runs
 from psycopg.conninfo import make_conninfo
-from support import ROOT, poll
+from support import ROOT, database, poll
 from transitions import (
     claim_rows,
     finish_run,
@@ -27,12 +27,10 @@ PAGES = [
 
 
 @pytest.fixture
-def empty(cluster, database):
+def empty(cluster, maker):
     """An empty database: its connection string."""
-    with psycopg.connect(cluster.conninfo(), autocommit=True) as admin:
-        admin.execute("DROP DATABASE IF EXISTS empty WITH (FORCE)")
-        admin.execute("CREATE DATABASE empty TEMPLATE template0")
-    return cluster.conninfo("empty")
+    with database(maker, "empty", "template0") as name:
+        yield cluster.conninfo(name)
 
 
 def test_three_statements_make_a_job_that_is_seen_to_run(empty):

@@ -1,9 +1,9 @@
 import subprocess
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
-from support import poll
+from support import database, poll
 
 from .contents import BUSY_42
 
@@ -32,21 +32,18 @@ def alice(administration):
 
 
 @pytest.fixture
-def new_database(cluster, administration):
+def new_database(cluster, maker):
     """Make empty databases: `new_database("name", owner)` gives the owner's session."""
-    made = {}
+    with ExitStack() as stack:
 
-    def make(name, owner="postgres"):
-        administration.execute(f"CREATE DATABASE {name} OWNER {owner}")
-        made[name] = psycopg.connect(
-            cluster.conninfo(name), user=owner, autocommit=True
-        )
-        return made[name]
+        def make(name, owner="postgres"):
+            stack.enter_context(database(maker, name, options=f"OWNER {owner}"))
+            session = psycopg.connect(
+                cluster.conninfo(name), user=owner, autocommit=True
+            )
+            return stack.enter_context(closing(session))
 
-    yield make
-    for name, session in made.items():
-        session.close()
-        administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield make
 
 
 @pytest.fixture

@@ -16,12 +16,15 @@ CHECKED = """
     CROSS JOIN LATERAL plpgsql_check_function_tb(
         p.oid, COALESCE(t.tgrelid, 0), fatal_errors => false
     ) AS f
-    WHERE p.pronamespace = 'pgagent'::regnamespace AND strpos(p.prosrc, %s) > 0 AND f.sqlstate = '42883'
+    WHERE p.pronamespace = 'pgagent'::regnamespace AND f.sqlstate = '42883'
+          -- Whoever calls it names it.
+          AND strpos(p.prosrc, %s) > 0
 """
 IN_SQL = """
     SELECT p.oid::regproc::text, pg_get_functiondef(p.oid)
     FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'sql'
-    WHERE p.pronamespace = 'pgagent'::regnamespace AND strpos(p.prosrc, %s) > 0
+    WHERE p.pronamespace = 'pgagent'::regnamespace
+          AND strpos(pg_get_functiondef(p.oid), %s) > 0
 """
 
 

@@ -903,3 +903,20 @@ def test_a_runner_says_in_one_line_that_it_goes_on(
     with Runner("--station", "here", dsn) as runner:
         assert ended_runs(restored) == "s"
         assert runner.log.count("the jobs go on in the place where they are armed") == 1
+
+
+def test_who_may_not_restore_holds_up_no_jobs_by_the_lock_of_a_restore(
+    conn, cluster, administration
+):
+    job_id = add_job(conn, "SELECT 1")
+    register(conn)
+    conn.execute("UPDATE pgagent.pga_arming SET armrestored = now()")
+    administration.execute("CREATE ROLE pga_bystander LOGIN")
+    try:
+        dsn = cluster.conninfo(conn.info.dbname)
+        with psycopg.connect(dsn, user="pga_bystander", autocommit=True) as bystander:
+            bystander.execute("SELECT pg_advisory_lock_shared(742199025, 2)")
+            assert one(conn, "SELECT pgagent.pga_unarmed()") is None
+            assert [job for _, job in claim(conn)] == [job_id]
+    finally:
+        administration.execute("DROP ROLE pga_bystander")

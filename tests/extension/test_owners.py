@@ -432,6 +432,88 @@ def test_to_disallow_ends_the_sessions_and_says_what_it_can_not_do(conn, session
     assert value(conn, "SELECT pgagent.allow_run_as('team')") == login
 
 
+NAME_OF = """
+    SELECT format('pgagent_as_%%s_%%s', 'team'::regrole::oid, d.oid) FROM pg_database AS d
+    WHERE d.datname = current_database()"""
+
+
+def test_a_login_that_somebody_has_made_before_is_made_anew(conn, roles, session_of):
+    """He may know its password, be its member, have it administered, or a session."""
+    name = value(conn, NAME_OF)
+    roles.execute(
+        f"CREATE ROLE {name} LOGIN PASSWORD 'known'; GRANT {name} TO stranger"
+    )
+    used = session_of(name)
+    login = value(conn, "SELECT pgagent.allow_run_as('team')")
+    assert login == name
+    assert (
+        value(conn, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", name)
+        is None
+    )
+    stranger = session_of("stranger")
+    for session in (used, stranger):
+        with pytest.raises(psycopg.Error):
+            session.execute("SET ROLE team")
+
+
+@pytest.mark.needs("grant_options")
+def test_a_login_of_somebody_else_that_can_not_be_dropped_is_refused(
+    conn, roles, session_of
+):
+    conn.execute("""
+        GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgagent TO keeper;
+        GRANT ALL ON pgagent.pga_run_as TO keeper""")
+    roles.execute("ALTER ROLE keeper CREATEROLE; ALTER ROLE stranger CREATEROLE")
+    roles.execute("GRANT team TO keeper WITH ADMIN OPTION")
+    name = value(conn, NAME_OF)
+    session_of("stranger").execute(f"CREATE ROLE {name} LOGIN PASSWORD 'known'")
+    keeper = session_of("keeper")
+    assert refused(keeper, "SELECT pgagent.allow_run_as('team')") == (
+        "55000",
+        (
+            f'pgagent: allow_run_as(by): the role "{name}"'
+            " is there, and was not made by allow_run_as()"
+        ),
+    )
+    assert value(conn, "SELECT pgagent.allow_run_as('team')") == name
+    with pytest.raises(psycopg.Error):
+        session_of("stranger").execute(f"ALTER ROLE {name} PASSWORD 'known'")
+
+
+def test_what_a_step_has_set_for_its_login_is_gone_for_the_next_session(
+    conn, agent, session_of
+):
+    login = value(conn, "SELECT pgagent.allow_run_as('team')")
+    run_id = run_of(conn, agent)
+    session = session_of(login)
+    session.execute("ALTER ROLE CURRENT_USER SET search_path = evil, pg_catalog")
+    session.execute(
+        f"ALTER ROLE CURRENT_USER IN DATABASE {conn.info.dbname} SET statement_timeout = 1"
+    )
+    agent.execute(TICKET, [run_id, "team", VERIFIER])
+    setting = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = %s::regrole"
+    assert value(conn, setting, login) == 0
+
+
+def test_a_login_that_was_given_away_is_of_no_use_until_it_is_taken_back(
+    conn, agent, roles, session_of
+):
+    """Up to PostgreSQL 14 a step can do so, as its login: others become the role then."""
+    login = value(conn, "SELECT pgagent.allow_run_as('team')")
+    run_id = run_of(conn, agent)
+    job_id = value(conn, "SELECT max(jobid) FROM pgagent.pga_job")
+    agent.execute(TICKET, [run_id, "team", VERIFIER])
+    roles.execute(f"GRANT {login} TO stranger")
+    said = f'the login "{login}" was given to stranger'
+    assert value(conn, "SELECT problem FROM pgagent.run_as_roles") == said
+    assert said in refusal(conn, job_id)
+    assert refused(agent, TICKET, run_id, "team", VERIFIER)[0] == "42501"
+    conn.execute("SELECT pgagent.allow_run_as('team')")
+    agent.execute(TICKET, [run_id, "team", VERIFIER])
+    with pytest.raises(psycopg.Error):
+        session_of("stranger").execute("SET ROLE team")
+
+
 def test_a_row_that_names_another_role_drops_nobody(conn):
     conn.execute("SELECT pgagent.allow_run_as('team')")
     conn.execute("UPDATE pgagent.pga_run_as SET raslogin = 'stranger'")

@@ -53,6 +53,8 @@ def conn(new_database, wheel):
     conn = new_database("running")
     conn.execute(f"CREATE EXTENSION pgagent VERSION '{version_of(wheel)}'")
     conn.execute("SELECT pgagent.schedule('tick', '@every 1 second', 'SELECT 1')")
+    # However long the update takes, or a run: no second may be left out for that.
+    conn.execute("UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue'")
     return conn
 
 

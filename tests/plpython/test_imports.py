@@ -213,7 +213,7 @@ def both_schedulers(**of_pg_cron):
         **{f"cron.{name}": value for name, value in of_pg_cron.items()},
     }
     with (
-        Cluster(settings) as cluster,
+        Cluster(settings, is_twin=True) as cluster,
         closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn,
     ):
         conn.execute("CREATE EXTENSION pg_cron")

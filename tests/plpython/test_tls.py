@@ -49,7 +49,7 @@ def session(certificates):
         "SPLIT": "Bearer a\r\nX-Injected: b",
     }
     with (
-        Cluster(environ=environ) as cluster,
+        Cluster(environ=environ, is_twin=True) as cluster,
         closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn,
     ):
         conn.execute("CREATE EXTENSION pgagent_python CASCADE")

@@ -255,7 +255,9 @@ def test_nobody_else_can_read_a_script(execute):
     assert output.split() == ["600", "700"]
 
 
-NESTED = """cd "${0%/*}" && for i in $(seq 3000); do mkdir d && cd -P d || break; done
+# Two thousand deep: further than a path can lead.
+NESTED = """cd "${0%/*}" && deep=$(printf "d/%.0s" $(seq 300))
+for i in $(seq 7); do mkdir -p $deep && cd -P $deep || exit; done
 echo hi"""
 
 

@@ -14,7 +14,7 @@ RUN = Run(id=7, job_id=3, job_name="nightly", steps=())
 @pytest.fixture(scope="module")
 def guarded():
     """A server that wants a password."""
-    with Cluster(tcp=True) as server:
+    with Cluster(tcp=True, is_twin=True) as server:
         yield server
 
 

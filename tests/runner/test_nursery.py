@@ -382,15 +382,20 @@ async def test_a_guardian_is_free_as_soon_as_nothing_is_left(nursery):
     assert (await execute(nursery, "echo $PPID")).strip() == first
 
 
-def test_idle_guardians_end(monkeypatch):
+def test_idle_guardians_end(monkeypatch, tmp_path):
     monkeypatch.setattr(nursery_module, "_IDLE_TIME", 0.2)
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    begun.touch()
 
     @with_nursery
     async def test(nursery):
         async with asyncio.TaskGroup() as group:
             for _ in range(5):
-                group.create_task(execute(nursery, "sleep 0.2"))
-        assert len(guards()[2]) == 5
+                code = f"echo >>{begun}; until test -e {gate}; do sleep 0.02; done"
+                group.create_task(execute(nursery, code))
+            await until(lambda: len(begun.read_text()) == 5)
+            assert len(guards()[2]) == 5
+            gate.touch()
         await until(lambda: not guards()[2])
         assert await execute(nursery, "echo ok") == "ok\n"
 
@@ -441,7 +446,8 @@ def test_a_nursery_that_does_nothing_is_replaced(monkeypatch):
                     group.create_task(execute(nursery, "sleep 0.1"))
             assert len(children(os.getpid())) == before + 1
         finally:
-            os.kill(stopped, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # its keeper may have seen to that
+                os.kill(stopped, signal.SIGCONT)
         await until(lambda: not lives(stopped))
 
     test()

@@ -78,7 +78,7 @@ def bazaar(has, tmp_path_factory):
     passfile = tmp_path_factory.mktemp("runner") / "pgpass"
     passfile.write_text("*:*:*:team_l:lll\n")
     passfile.chmod(0o600)
-    with Cluster(settings, tcp=True) as cluster:
+    with Cluster(settings, tcp=True, is_twin=True) as cluster:
         with psycopg.connect(cluster.conninfo(), autocommit=True) as conn:
             conn.execute("CREATE DATABASE bazaar")
         with psycopg.connect(cluster.conninfo("bazaar"), autocommit=True) as conn:

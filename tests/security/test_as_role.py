@@ -216,3 +216,23 @@ def test_the_step_is_added_with_its_own_role(admin, agent):
     )
 
     ended(admin, job_id, "s")
+
+
+def test_a_long_text_runs_as_whom_the_job_is_when_it_is_read(admin, agent):
+    """It is not in the claim. Others may have written it since, whose job it is by now."""
+    wait = "SELECT pg_advisory_lock(4711), pg_advisory_unlock(4711)"
+    as_whom = (
+        "DO $$ BEGIN RAISE NOTICE 'as %', current_user; END $$; --" + 300_000 * "x"
+    )
+    admin.execute("SELECT pg_advisory_lock(4711)")
+    job_id = add_job(admin, wait, as_whom, jobowner="team_a")
+    poll(lambda: admin.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall())
+    admin.execute(
+        "UPDATE pgagent.pga_job SET jobowner = 'team_l' WHERE jobid = %s", [job_id]
+    )
+
+    admin.execute("SELECT pg_advisory_unlock(4711)")
+
+    _, (_, _, _, output) = ended(admin, job_id, "s")
+    assert "role: team_l" in output
+    assert "as team_l" in output

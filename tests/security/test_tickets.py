@@ -16,8 +16,10 @@ from jobs import add_job, runs
 from pgagent_runner import libpq
 from pgagent_runner.catalog import Claims, Registration, Tickets
 from pgagent_runner.model import LoginError
+from pgagent_runner.steps.cancellation import Cancellation
 from pgagent_runner.steps.failures import StepError
 from pgagent_runner.steps.sql import roles
+from pgagent_runner.steps.sql.session import Session
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
 
@@ -159,3 +161,21 @@ def test_the_session_of_a_dead_agents_role_ends_before_the_job_is_free(
                 assert admin.execute(query).rowcount == 0
             finally:
                 frozen.send(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("role", ["renamed meanwhile", "team_a", "m_agent"])
+def test_a_new_session_that_can_not_become_its_role_executes_no_step(bazaar, role):
+    """A role may be renamed, or taken from the login, once that has got its ticket."""
+
+    async def begin():
+        dsn = make_conninfo(bazaar.dsn_of("team_l", "lll"), connect_timeout=10)
+        pgconn = await libpq.connect(conninfo_to_dict(dsn))
+        persona = roles.Persona(role, "team_l")
+        session = Session(pgconn, Cancellation(), dsn, persona)
+        with closing(session):
+            await session.begin(Cancellation(), "a name")
+            assert session.lost
+            session.check_refusal()
+
+    with pytest.raises(StepError, match=f'can\'t be role "{role}"'):
+        asyncio.run(begin())

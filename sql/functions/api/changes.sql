@@ -7,12 +7,17 @@ AS $$
 DECLARE
     v_text CONSTANT text := p_value #>> '{}';
 BEGIN
-    IF p_column = 'exceptions' THEN
+    -- An author could have had other things recorded of his job.
+    IF p_column = 'exceptions' AND jsonb_typeof(p_value) = 'array' THEN
         RETURN (SELECT string_agg(concat_ws(' ', e.exception ->> 'jexdate', e.exception ->> 'jextime'), ', ' ORDER BY e.place)
                 FROM jsonb_array_elements(p_value) WITH ORDINALITY AS e (exception, place));
     ELSIF jsonb_typeof(p_value) = 'object' THEN
         RETURN CASE WHEN p_value ? 'bytes' THEN format('(%s bytes, which are not kept)', p_value ->> 'bytes')
                     ELSE concat_ws(' ', p_value ->> 'without_password', '(without its password)') END;
+    ELSIF jsonb_typeof(p_value) = 'array' AND EXISTS (
+        SELECT FROM jsonb_array_elements(p_value) AS e WHERE jsonb_typeof(e.value) NOT IN ('boolean', 'null')
+    ) THEN
+        RETURN v_text;
     ELSIF p_column IN ('jscminutes', 'jschours', 'jscweekdays', 'jscmonths') AND jsonb_typeof(p_value) = 'array' THEN
         RETURN pgagent.pga_cron_text(ARRAY(SELECT e.value::boolean FROM jsonb_array_elements_text(p_value) WITH ORDINALITY AS e (value, place) ORDER BY e.place),
                                      CASE WHEN p_column = 'jscmonths' THEN 1 ELSE 0 END);
@@ -83,7 +88,7 @@ SELECT c.jchid AS change_id, c.jchjobid AS job_id,
 FROM pgagent.pga_jobchange AS c
 LEFT JOIN pgagent.pga_job AS j ON j.jobid = c.jchjobid
 LEFT JOIN LATERAL pgagent.pga_change_attributes(c.jchold, c.jchnew) AS a ON true
-WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(c.jchowner);
+WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(c.jchowner, c.jchownerid);
 COMMENT ON VIEW pgagent.job_changes IS
 'What was changed in the definitions of jobs, when and by whom, one row an attribute, with its value before and after; passwords are left out. changed_at is the same for all that one transaction has changed; login is who had logged in, changed_by as whom that was done (SET ROLE). The state that a run has run is the outcome of the changes up to change_id in run_history. Example: SELECT changed_at, changed_by, object, name, action, attribute, old, new FROM pgagent.job_changes WHERE job = ''etl'' ORDER BY change_id DESC LIMIT 10.';
 
@@ -98,13 +103,16 @@ BEGIN
     SELECT min(c.jchid) INTO v_first FROM pgagent.pga_jobchange AS c WHERE c.jchjobid = p_job_id AND c.jchat > p_as_of;
     RETURN QUERY
     WITH change AS MATERIALIZED (
-        SELECT c.* FROM pgagent.pga_jobchange AS c WHERE c.jchjobid = p_job_id AND c.jchid >= v_first
+        SELECT c.* FROM pgagent.pga_jobchange AS c
+        WHERE c.jchjobid = p_job_id AND c.jchid >= v_first AND (c.jchobject <> 'job' OR c.jchobjectid = p_job_id)
     )
     SELECT c.jchid, c.jchobject, c.jchobjectid, c.jchname, c.jchaction = 'insert', c.jchold FROM change AS c
     UNION ALL
     -- Exceptions that went with their schedule stand in the row of that.
     SELECT c.jchid, 'exception', (e.exception ->> 'jexid')::integer, c.jchname, false, e.exception - 'jexid'
-    FROM change AS c, LATERAL jsonb_array_elements(c.jchold -> 'exceptions') AS e (exception)
+    FROM change AS c, LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(c.jchold -> 'exceptions') WHEN 'array' THEN c.jchold -> 'exceptions' END
+    ) AS e (exception)
     WHERE c.jchobject = 'schedule' AND c.jchaction = 'delete';
 END;
 $$;
@@ -127,7 +135,9 @@ BEGIN
         -- and for each column what was in it.
         SELECT DISTINCT ON (c.object, c.object_id, o.key) c.object, c.object_id, o.key, o.value
         FROM change AS c, LATERAL jsonb_each(c.old) AS o
-        WHERE o.key <> 'exceptions'
+        -- What stands in no history, whatever an author has had recorded of his job: not least
+        -- whose part it is.
+        WHERE o.key <> ALL ('{exceptions,jobid,jobchanged,jobagentid,jobnextrun,joblastrun,jobrunid,jobfromstep,jobdeaths,jobownerid,jobchangeid,jobaskedby,jstid,jstjobid,jscnextrun,jstrunasid,jscid,jscjobid,jexid}')
         ORDER BY c.object, c.object_id, o.key, c.change_id
     )
     SELECT p.* FROM (
@@ -170,6 +180,38 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_change_now(text, integer) IS
 'The job and the definition, as the history has it, of a job, step, schedule or exception of today; NULL if it is gone.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_change_certain(
+    p_object text, p_name text, p_job_id integer, p_values jsonb, p_as_of timestamptz, p_is_new boolean
+)
+RETURNS jsonb LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner name;
+BEGIN
+    IF p_object = 'exception' AND p_values ? 'jexscid' AND NOT EXISTS (
+        SELECT FROM pgagent.pga_schedule AS s WHERE s.jscid::text = p_values ->> 'jexscid' AND s.jscjobid = p_job_id
+    ) THEN
+        RAISE NOTICE 'pgagent: an exception of schedule "%" does not come back', p_name
+            USING DETAIL = format('Job %s has no schedule with the id %s.', p_job_id, p_values ->> 'jexscid');
+        RETURN jsonb '{}';
+    ELSIF p_object <> 'job' OR NOT (p_is_new OR p_values ? 'jobowner') THEN
+        RETURN p_values;
+    END IF;
+    -- Each change tells by itself whose job it was; what was in its columns the author says.
+    SELECT c.jchowner INTO v_owner FROM pgagent.pga_jobchange AS c WHERE c.jchjobid = p_job_id
+    ORDER BY c.jchat <= p_as_of DESC, CASE WHEN c.jchat <= p_as_of THEN - c.jchid ELSE c.jchid END LIMIT 1;
+    IF v_owner IS DISTINCT FROM p_values ->> 'jobowner' THEN
+        RAISE NOTICE 'pgagent: job "%" does not get another owner', p_name
+            USING DETAIL = format('That it was owned by %s then is not known for certain: the first owner that is known is %s.',
+                                  COALESCE(format('"%s"', p_values ->> 'jobowner'), 'nobody'), COALESCE(format('"%s"', v_owner), 'nobody'));
+    END IF;
+    RETURN p_values || jsonb_build_object('jobowner', v_owner);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_change_certain(text, text, integer, jsonb, timestamptz, boolean) IS
+'Of these values, which the history has of a job or a part of it, those that can be relied upon: its owner is one who has owned it, and an exception is one of a schedule of this job. A NOTICE says what is left out.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_change_feasible(p_object text, p_id integer, p_name text, p_values jsonb, p_is_new boolean)
 RETURNS jsonb LANGUAGE plpgsql STABLE
@@ -314,6 +356,7 @@ BEGIN
         SELECT jsonb_object_agg(v.key, v.value) INTO v_values FROM jsonb_each(v_object.was) AS v
         WHERE v_now.image -> v.key IS DISTINCT FROM v.value;
         CONTINUE WHEN v_values IS NULL;
+        v_values := pgagent.pga_change_certain(v_object.object, v_object.name, job_id::integer, v_values, as_of, v_was_new);
         v_values := pgagent.pga_change_feasible(v_object.object, v_object.id, v_object.name, v_values, v_was_new);
         CONTINUE WHEN v_values = '{}';
         PERFORM pgagent.pga_change_write(v_object.object, v_object.id, job_id::integer, v_values, v_was_new);

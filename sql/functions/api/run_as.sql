@@ -1,6 +1,57 @@
 -- run_as.sql: as which roles steps may run. An administrator says so, who may make roles, and
 -- give membership in the one that it is about.
 
+CREATE OR REPLACE FUNCTION pgagent.pga_login_clear(p_login name)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id CONSTANT oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = p_login);
+    v_holder name;
+    v_strangers text;
+    v_refusal text;
+BEGIN
+    IF v_id IS NULL THEN
+        RETURN;
+    ELSIF EXISTS (SELECT FROM pgagent.pga_run_as AS a WHERE a.raslogin = p_login AND a.rasloginid = v_id) THEN
+        -- Ours: it is taken from those to whom a step has given it.
+        FOR v_holder IN
+            SELECT r.rolname FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member
+            WHERE m.roleid = v_id AND NOT r.rolsuper
+                  AND (pgagent.pga_may_become(r.oid, v_id) OR pg_has_role(r.oid, v_id, 'USAGE'))
+        LOOP
+            EXECUTE format('REVOKE %I FROM %I', p_login, v_holder);
+        END LOOP;
+        RETURN;
+    END IF;
+
+    -- Anybody who may make roles could have made it, to know its password, to have a session
+    -- of it, or to be a member of it when it is made a member of the role.
+    BEGIN
+        EXECUTE format('DROP ROLE %I', p_login);
+        RETURN;
+    EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege OR object_in_use THEN
+        v_refusal := SQLERRM;
+    END;
+    -- What disallow_run_as() could not drop is nobody's.
+    SELECT string_agg(quote_ident(r.rolname), ', ') INTO v_strangers
+    FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member
+    WHERE m.roleid = v_id AND NOT r.rolsuper AND r.rolname <> current_user AND r.oid <> (
+        SELECT p.proowner FROM pg_proc AS p WHERE p.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure
+    );
+    IF v_strangers IS NOT NULL OR (SELECT r.rolcanlogin FROM pg_roles AS r WHERE r.oid = v_id)
+       OR EXISTS (SELECT FROM pg_stat_activity AS s WHERE s.usesysid = v_id) THEN
+        RAISE EXCEPTION 'pgagent: allow_run_as(by): the role "%" is there, and was not made by allow_run_as()', p_login
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Steps become a role by this login, which must be nobody else''s%s. It can''t be dropped: %s.',
+                                  COALESCE(', and is in the hands of ' || v_strangers, ''), v_refusal),
+                  HINT = format('Find out who has made it and why; then DROP OWNED BY %1$I, DROP ROLE %1$I.', p_login);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_login_clear(name) IS
+'Sees to it that a login by which steps are to become a role is nobody else''s: drops a role of this name that allow_run_as() has not made, and takes one that it has made from those to whom a step has given it. Raises 55000 if somebody else''s can''t be dropped.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_login_make(p_role name, p_role_id oid)
 RETURNS name LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -24,10 +75,11 @@ BEGIN
         -- Whoever makes it is to be no member of it.
         PERFORM set_config('createrole_self_grant'::text, ''::text, true);
     END IF;
+    PERFORM pgagent.pga_login_clear(v_login);
     IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = v_login) THEN
         EXECUTE format('CREATE ROLE %I LOGIN NOINHERIT', v_login);
     ELSE
-        EXECUTE format('ALTER ROLE %I LOGIN NOINHERIT', v_login);
+        EXECUTE format('ALTER ROLE %I LOGIN NOINHERIT PASSWORD NULL', v_login);
         -- What steps have set for it, which could hinder later ones.
         FOR v_setting IN
             SELECT d.datname FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole AND r.rolname = v_login
@@ -51,7 +103,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_login_make(name, oid) IS
-'Makes the login by which steps in this database become this role, and which can do nothing else; mends it if it is there. Returns its name. Raises 42501 if tickets can''t be given here, or the current user may not make it.';
+'Makes the login by which steps in this database become this role, and which can do nothing else; mends it if it is there. Returns its name. Raises 42501 if tickets can''t be given here, or the current user may not make it, 55000 if there is one that is somebody else''s.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_login_drop(p_login name, p_id oid)
 RETURNS void LANGUAGE plpgsql

@@ -51,8 +51,9 @@ VALUES
     ('operator editor admin runner', 'INSERT DELETE', 'TABLE', 'pga_jobrequest', ''),
     ('operator editor admin', 'USAGE', 'SEQUENCE', 'pga_joblog_jlgid_seq', ''),
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
+    -- With an id, and the time of its creation, a job comes back that was deleted: see revert_job().
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
-        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
+        'jobid jobcreated jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
     ('editor admin', 'UPDATE', 'TABLE', 'pga_job',
         'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
     ('editor admin', 'DELETE', 'TABLE', 'pga_job', ''),
@@ -65,7 +66,7 @@ VALUES
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_run_as', ''),
     ('admin', 'DELETE', 'TABLE', 'pga_joblog', ''),
-    ('admin', 'EXECUTE', 'FUNCTION', '(dis)?allow_run_as|pga_login_(make|drop)', ''),
+    ('admin', 'EXECUTE', 'FUNCTION', '(dis)?allow_run_as|pga_login_(make|clear|drop)', ''),
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
     ('runner', 'INSERT UPDATE', 'TABLE', 'pga_jobsteplog', ''),

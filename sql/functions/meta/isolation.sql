@@ -100,17 +100,6 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_may_see(name, oid) IS
 'Whether policies let the current user see a job with this owner, name and object id. For views, which read the tables with the rights of the extension''s owner.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_may_see(p_owner name)
-RETURNS boolean LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN pgagent.pga_may_see(p_owner, to_regrole(quote_ident(p_owner))::oid);
-END;
-$$;
-COMMENT ON FUNCTION pgagent.pga_may_see(name) IS
-'The same where only the name of an owner is known, as of a job that is gone.';
-
 CREATE OR REPLACE FUNCTION pgagent.pga_refuse_row(p_what text, p_owner name)
 RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -176,10 +165,15 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_isolated() IS
 'Trigger: the same for a run.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_may_write_step(p_kind text, p_has_conninfo boolean, p_run_as name, p_run_as_id oid)
+CREATE OR REPLACE FUNCTION pgagent.pga_may_write_step(
+    p_job_id integer, p_kind text, p_has_conninfo boolean, p_run_as name, p_run_as_id oid
+)
 RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_user CONSTANT oid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user);
+    v_owner name;
 BEGIN
     IF p_kind = 'b' AND NOT has_function_privilege('pgagent.pga_may_use_batch()'::regprocedure, 'EXECUTE'::text) THEN
         RAISE EXCEPTION 'pgagent: "%" may not write batch steps', current_user USING ERRCODE = 'insufficient_privilege',
@@ -187,17 +181,25 @@ BEGIN
     ELSIF p_has_conninfo AND NOT has_function_privilege('pgagent.pga_may_use_conninfo()'::regprocedure, 'EXECUTE'::text) THEN
         RAISE EXCEPTION 'pgagent: "%" may not write steps with a connection string', current_user USING ERRCODE = 'insufficient_privilege',
             DETAIL = 'The catalogue is isolated. The host of the runner connects by it: that takes the right to execute pgagent.pga_may_use_conninfo().';
+    ELSIF has_function_privilege('pgagent.pga_may_edit_all()'::regprocedure, 'EXECUTE'::text) THEN
+        RETURN true;
     ELSIF p_run_as IS NOT NULL
-          AND NOT has_function_privilege('pgagent.pga_may_edit_all()'::regprocedure, 'EXECUTE'::text)
-          AND NOT COALESCE(pg_get_userbyid(p_run_as_id) = p_run_as AND pg_has_role(p_run_as_id, 'MEMBER'::text), false) THEN
+          AND NOT COALESCE(pg_get_userbyid(p_run_as_id) = p_run_as AND pgagent.pga_may_become(v_user, p_run_as_id), false) THEN
         RAISE EXCEPTION 'pgagent: "%" may not write a step that runs as "%"', current_user, p_run_as USING ERRCODE = 'insufficient_privilege',
-            DETAIL = 'The catalogue is isolated. One may write steps that run as roles that one is a member of; others take the right to execute pgagent.pga_may_edit_all().';
+            DETAIL = 'The catalogue is isolated. One may write steps that run as roles that one may become by SET ROLE; others take the right to execute pgagent.pga_may_edit_all().';
+    END IF;
+    -- To inherit a role's rights, and so to see its jobs, is less than to be that role.
+    SELECT j.jobowner INTO v_owner FROM pgagent.pga_job AS j
+    WHERE j.jobid = p_job_id AND j.jobowner IS NOT NULL AND NOT pgagent.pga_may_become(v_user, j.jobownerid);
+    IF FOUND THEN
+        RAISE EXCEPTION 'pgagent: "%" may not write steps of a job of "%"', current_user, v_owner USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'The catalogue is isolated. Steps run as the owner of the job: one has to be able to become that role by SET ROLE; others take the right to execute pgagent.pga_may_edit_all().';
     END IF;
     RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_may_write_step(text, boolean, name, oid) IS
-'For policies: true, or raises 42501 if the current user may not write a step of this kind, with a connection string, or that runs as this role, whosever the job is.';
+COMMENT ON FUNCTION pgagent.pga_may_write_step(integer, text, boolean, name, oid) IS
+'For policies: true, or raises 42501 if the current user may not write a step of this kind, with a connection string, or that runs as this role or as the owner of this job, which he may see and change.';
 
 -- The switch.
 

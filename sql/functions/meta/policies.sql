@@ -31,6 +31,7 @@ DECLARE
     v_login CONSTANT text := '(SELECT has_function_privilege(''pgagent.pga_may_use_runner_login()''::regprocedure, ''EXECUTE''::text))';
     v_edit CONSTANT text := '(SELECT has_function_privilege(''pgagent.pga_may_edit_all()''::regprocedure, ''EXECUTE''::text))';
     v_see CONSTANT text := '(SELECT has_function_privilege(''pgagent.pga_may_see_all()''::regprocedure, ''EXECUTE''::text))';
+    v_reads CONSTANT text := '(SELECT has_column_privilege(''pgagent.pga_jobstep''::regclass, ''jstconnstr''::text, ''SELECT''::text))';
     v_owned CONSTANT text := 'CASE WHEN %1$s IS NULL THEN ' || v_login || ' ELSE ' || v_edit
         || ' OR pg_get_userbyid(%2$s) = %1$s AND pg_has_role(%2$s, ''USAGE''::text) END';
     v_job CONSTANT text := format(v_owned, 'j.jobowner', 'j.jobownerid');
@@ -61,7 +62,7 @@ BEGIN
             v_refuses := 'NULL::text, jobowner';
         ELSIF v_table.name = 'pga_jobchange' THEN
             -- It outlives its job, and is of those whose job it was.
-            v_writes := format(v_owned, 'jchowner', 'to_regrole(quote_ident(jchowner))::oid');
+            v_writes := format(v_owned, 'jchowner', 'jchownerid');
             v_sees := v_see || ' OR ' || v_writes;
             v_refuses := 'NULL::text, jchowner';
         ELSE
@@ -74,9 +75,14 @@ BEGIN
                 WHEN 'pga_exception' THEN 'format(''the job of schedule %s''::text, jexscid), NULL::name'
                 WHEN 'pga_jobsteplog' THEN 'format(''the job of run %s''::text, jsljlgid), NULL::name'
                 ELSE format('format(''job %%s''::text, %s), NULL::name', v_table.job) END;
+            IF v_table.name = 'pga_jobstep' THEN
+                -- A connection string is for those who could change it. Whoever sees all jobs and
+                -- may read that column, for the sake of his own, finds such steps in the view only.
+                v_sees := format('%s AND (jstconnstr = '''' OR NOT %s) OR %s', v_see, v_reads, v_writes);
+            END IF;
         END IF;
         v_check := format('CASE WHEN %s THEN %s ELSE pgagent.pga_refuse_row(%s) END', v_writes, CASE v_table.name
-            WHEN 'pga_jobstep' THEN 'pgagent.pga_may_write_step(jstkind::text, jstconnstr <> '''', jstrunas, jstrunasid)'
+            WHEN 'pga_jobstep' THEN 'pgagent.pga_may_write_step(jstjobid, jstkind::text, jstconnstr <> '''', jstrunas, jstrunasid)'
             -- Nobody speaks for others.
             WHEN 'pga_jobrequest' THEN format('%s OR jrqby = current_user', v_all)
             WHEN 'pga_jobchange' THEN format('%s OR jchby = current_user', v_all)

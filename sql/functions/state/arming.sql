@@ -144,8 +144,11 @@ CREATE OR REPLACE FUNCTION pgagent.pga_restorer()
 RETURNS integer LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT min(k.pid) FROM pg_locks AS k
-    WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 2 AND k.classid = 742199025 AND k.objid = 2
+    -- Anybody can take the lock.
+    SELECT min(k.pid) FROM pg_locks AS k, pg_stat_get_activity(k.pid) AS s, pg_class AS c
+    WHERE c.oid = 'pgagent.pga_job'::regclass
+          AND (pg_has_role(s.usesysid, c.relowner, 'MEMBER') OR has_column_privilege(s.usesysid, c.oid, 'jobagentid', 'INSERT'))
+          AND k.locktype = 'advisory' AND k.granted AND k.objsubid = 2 AND k.classid = 742199025 AND k.objid = 2
           AND k.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 $$;
 COMMENT ON FUNCTION pgagent.pga_restorer() IS

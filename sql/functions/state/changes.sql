@@ -55,20 +55,21 @@ RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_secret CONSTANT text := 'password|secret|scram_|token';
+    v_secret CONSTANT text := '(?i)password|secret|scram_|token';
     v_item CONSTANT text := E'\\s*([^\\s=]+)\\s*=\\s*(''(?:\\\\.|[^\\\\''])*''|(?:\\\\.|[^\\s\\\\''])(?:\\\\.|[^\\s\\\\])*|)';
     v_kept text;
     v_nested boolean;
 BEGIN
     IF p_connection ~ '^postgres(ql)?://' THEN
         v_kept := regexp_replace(p_connection, '^([^:]*://[^:@/]*):[^@/]*@', E'\\1:@');
-        v_kept := regexp_replace(v_kept, format('([?&][^=&]*(?:%s)[^=&]*)=[^&]*', v_secret), E'\\1=', 'g');
-        -- A name in which characters are encoded can't be told.
-        v_nested := v_kept ~ '[?&][^=&]*%[^=&]*=';
+        v_kept := regexp_replace(v_kept, '([?&][^=&]*(?:password|secret|scram_|token)[^=&]*)=[^&]*', E'\\1=', 'gi');
+        -- A name in which characters are encoded can't be told, nor the end of a password that has
+        -- an "@" or "/" of its own, though it should not.
+        v_nested := v_kept ~ '[?&][^=&]*%[^=&]*=' OR v_kept ~ '^[^?]*@[^?]*@' OR v_kept ~ '^[^:]*://[^?@]*/[^?]*@';
     ELSIF p_connection ~ format(E'^(?:%s(?!\\S))*\\s*$', v_item) THEN
         SELECT string_agg(CASE WHEN i.found[1] ~ v_secret THEN i.found[1] || '='''''
                                ELSE i.found[1] || '=' || i.found[2] END, ' ' ORDER BY i.place),
-               bool_or(i.found[1] !~ v_secret AND i.found[2] ~ 'password|://')
+               bool_or(i.found[1] !~ v_secret AND (i.found[2] ~* 'password|://' OR i.found[1] ~ E'\\\\'))
         INTO v_kept, v_nested
         FROM regexp_matches(p_connection, v_item, 'g') WITH ORDINALITY AS i (found, place);
         IF p_connection !~ v_secret THEN
@@ -229,13 +230,20 @@ DECLARE
     v_since CONSTANT text := split_part(current_setting('pgagent.changing'::text, true), '@', 2);
 BEGIN
     IF pgagent.pga_change_restored() THEN
+        -- As with the owner of a job: the role of this name is meant, if there is one.
+        NEW.jchownerid := (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = NEW.jchowner);
         RETURN NEW;
     END IF;
+    -- Nobody takes an id that a change of somebody else is going to have.
+    IF NEW.jchdropped THEN
+        NEW.jchid := nextval('pgagent.pga_jobchange_jchid_seq');
+    END IF;
     -- Who may lock the row of the job may change it. It is there still when the job is deleted.
-    SELECT j.jobowner INTO NEW.jchowner FROM pgagent.pga_job AS j
+    SELECT j.jobowner, j.jobownerid INTO NEW.jchowner, NEW.jchownerid FROM pgagent.pga_job AS j
     WHERE j.jobid = NEW.jchjobid AND (j.jobchangeid = NEW.jchid OR NEW.jchdropped AND NEW.jchaction = 'delete')
     FOR NO KEY UPDATE;
-    IF NOT FOUND OR pg_trigger_depth() < 2 THEN
+    IF NOT FOUND OR pg_trigger_depth() < 2
+       OR jsonb_typeof(NEW.jchold) <> 'object' OR jsonb_typeof(NEW.jchnew) <> 'object' THEN
         RAISE EXCEPTION 'pgagent: pga_jobchange is written by triggers only' USING ERRCODE = 'insufficient_privilege',
             DETAIL = 'It has the history of jobs: change those.';
     END IF;

@@ -91,6 +91,22 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_ticket_problem(oid) IS
 'Why no tickets can be given, here at all or for this login, in words; NULL if they can.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_login_holders(p_login oid)
+RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.rolname)
+        FROM pg_auth_members AS m JOIN pg_roles AS r ON r.oid = m.member
+        WHERE m.roleid = p_login AND NOT r.rolsuper
+              AND (pgagent.pga_may_become(r.oid, p_login) OR pg_has_role(r.oid, p_login, 'USAGE'))
+    );
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_login_holders(oid) IS
+'The roles, other than superusers, that were given this login, and so can be the role that steps become by it; NULL if there are none. Up to PostgreSQL 14 a session can give away its own login.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_login_problem(p_allowed pgagent.pga_run_as)
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -119,6 +135,8 @@ BEGIN
     ELSIF ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = p_allowed.rasloginid)
           IS DISTINCT FROM ARRAY[p_allowed.rasroleid] OR NOT pgagent.pga_may_become(p_allowed.rasloginid, p_allowed.rasroleid) THEN
         RETURN format('the login "%s" is not a member of "%s" alone', p_allowed.raslogin, p_allowed.rasrole);
+    ELSIF pgagent.pga_login_holders(p_allowed.rasloginid) IS NOT NULL THEN
+        RETURN format('the login "%s" was given to %s', p_allowed.raslogin, pgagent.pga_login_holders(p_allowed.rasloginid));
     END IF;
     RETURN pgagent.pga_ticket_problem(p_allowed.rasloginid);
 END;
@@ -156,6 +174,7 @@ BEGIN
                            AND ARRAY(SELECT DISTINCT m.roleid FROM pg_auth_members AS m WHERE m.member = l.oid) = ARRAY[r.oid]
                            AND pg_has_role(l.oid, r.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000
                                                               THEN 'SET' ELSE 'MEMBER' END)
+                           AND NOT EXISTS (SELECT FROM pg_auth_members AS h WHERE h.roleid = l.oid)
                            AND EXISTS (SELECT FROM pg_proc AS f JOIN pg_roles AS d ON d.oid = f.proowner
                                        WHERE f.oid = 'pgagent.pga_login_ticket(bigint, name, text)'::regprocedure AND d.rolsuper) END
         )
@@ -253,6 +272,7 @@ DECLARE
     v_allowed pgagent.pga_run_as;
     v_refusal text;
     v_foreign text;
+    v_setting record;
 BEGIN
     -- The verifier of SCRAM, and nothing that could be taken for a password or for SQL.
     IF (p_verifier ~ '^SCRAM-SHA-256[$][1-9][0-9]{3,6}:[A-Za-z0-9+/]{16,200}={0,2}[$][A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$') IS NOT TRUE THEN
@@ -317,6 +337,14 @@ BEGIN
     login := v_allowed.raslogin;
     rasby := v_allowed.rasby;
     IF v_allowed.rasby = 'ticket' THEN
+        -- What a step has set for its login is not for those of others who become the same role.
+        FOR v_setting IN
+            SELECT d.datname FROM pg_db_role_setting AS s LEFT JOIN pg_database AS d ON d.oid = s.setdatabase
+            WHERE s.setrole = v_allowed.rasloginid
+        LOOP
+            EXECUTE format('ALTER ROLE %I %s RESET ALL', login,
+                           CASE WHEN v_setting.datname IS NOT NULL THEN format('IN DATABASE %I', v_setting.datname) END);
+        END LOOP;
         EXECUTE format('ALTER ROLE %I PASSWORD %L VALID UNTIL %L', login, p_verifier,
                        to_char((clock_timestamp() + interval '30 seconds') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00');
     END IF;

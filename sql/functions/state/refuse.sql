@@ -35,6 +35,23 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_check_size(text, integer, integer, text) IS
 'Raises 22023 if what stands in p_where is longer, in characters or bytes, than p_limit.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_check_id(p_where text, p_id integer, p_sequence text)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Whoever may write all columns of jobs, as a restore does, knows what he does.
+    IF NOT has_column_privilege('pgagent.pga_job'::regclass, 'jobagentid'::text, 'INSERT'::text)
+       AND has_sequence_privilege(p_sequence, 'USAGE'::text)
+       AND p_id > COALESCE(pg_sequence_last_value(p_sequence::regclass), 0) THEN
+        PERFORM pgagent.pga_refuse(p_where, format('%s is still to be drawn', p_id),
+            'Left out, it is the next number; one that was a deleted row''s is possible, too. With a later one somebody else''s row could not be added.'::text);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_check_id(text, integer, text) IS
+'Raises 22023 if an editor has made up an id in p_where that its sequence will come to.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_check_field(
     p_column text, p_field boolean[], p_size integer
 )
@@ -113,6 +130,9 @@ BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN pgagent.pga_schedule_image(NEW);     -- a dump of 5.0 has none
     END IF;
+    IF NEW.jscid IS DISTINCT FROM OLD.jscid THEN
+        PERFORM pgagent.pga_check_id('pga_schedule.jscid'::text, NEW.jscid, 'pgagent.pga_schedule_jscid_seq'::text);
+    END IF;
     PERFORM pgagent.pga_check_size('pga_schedule.jscname'::text,
                 CASE WHEN NEW.jscname IS DISTINCT FROM OLD.jscname THEN length(NEW.jscname) END, 1000000, 'characters'::text),
             pgagent.pga_check_size('pga_schedule.jscdesc'::text,
@@ -175,7 +195,11 @@ AS $$
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
-    ELSIF NEW.jexdate IS NULL AND NEW.jextime IS NULL THEN
+    END IF;
+    IF NEW.jexid IS DISTINCT FROM OLD.jexid THEN
+        PERFORM pgagent.pga_check_id('pga_exception.jexid'::text, NEW.jexid, 'pgagent.pga_exception_jexid_seq'::text);
+    END IF;
+    IF NEW.jexdate IS NULL AND NEW.jextime IS NULL THEN
         PERFORM pgagent.pga_refuse('pga_exception'::text, 'date or time wanted'::text,
             'An exception is a date (jexdate), a time of day (jextime) or both; here both are NULL.'::text);
     ELSIF NOT isfinite(NEW.jexdate) THEN
@@ -256,6 +280,9 @@ DECLARE
 BEGIN
     IF pgagent.pga_restoring() THEN
         RETURN NEW;
+    END IF;
+    IF NEW.jstid IS DISTINCT FROM OLD.jstid THEN
+        PERFORM pgagent.pga_check_id('pga_jobstep.jstid'::text, NEW.jstid, 'pgagent.pga_jobstep_jstid_seq'::text);
     END IF;
     PERFORM pgagent.pga_check_size('pga_jobstep.jstname'::text,
                 CASE WHEN NEW.jstname IS DISTINCT FROM OLD.jstname THEN length(NEW.jstname) END, 1000000, 'characters'::text),

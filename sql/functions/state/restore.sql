@@ -15,6 +15,11 @@ BEGIN
     IF current_setting('check_function_bodies')::boolean OR current_setting('row_security')::boolean THEN
         RETURN false;
     END IF;
+    -- Anybody can make these settings. Whoever restores jobs writes all their columns, which
+    -- nobody may who was granted no more than to define some.
+    IF NOT has_column_privilege('pgagent.pga_job'::regclass, 'jobagentid'::text, 'INSERT'::text) THEN
+        RETURN false;
+    END IF;
     v_transaction := pg_backend_pid()::text || now()::text;
     IF current_setting('pgagent.restoring', true) = v_transaction THEN
         RETURN true;
@@ -29,5 +34,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_restoring() IS
-'Whether this session restores a dump, by the settings that it has made itself. Triggers then store rows as they were: no check of old schedules, no next run computed anew; but claims and running runs of the dumped server are closed.';
+'Whether this session restores a dump, by the settings that it has made itself, and by what it may write: an editor''s does not. Triggers then store rows as they were: no check of old schedules, no next run computed anew; but claims and running runs of the dumped server are closed.';
 

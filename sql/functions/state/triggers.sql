@@ -16,6 +16,7 @@ BEGIN
             NEW.jobagentid := NULL;     -- the agent was one of the dumped server's
         ELSE
             PERFORM pgagent.pga_arming_begin();
+            PERFORM pgagent.pga_check_id('pga_job.jobid'::text, NEW.jobid, 'pgagent.pga_job_jobid_seq'::text);
             NEW.jobaskedby := CASE WHEN NEW.jobnextrun IS NOT NULL THEN current_user END;
             IF NEW.jobrunid IS NOT NULL THEN
                 NEW.jobrunid := pgagent.pga_free_run_id(NEW.jobid);
@@ -50,11 +51,16 @@ BEGIN
         END IF;
         IF NEW.jobnextrun IS DISTINCT FROM OLD.jobnextrun AND (
             NEW.jobaskedby IS NOT NULL OR current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+            OR NEW.jobagentid IS NOT DISTINCT FROM OLD.jobagentid
         ) THEN
-            -- Our own functions say so, if it is them.
+            -- Our own functions say so, if it is them: anybody can make these settings, to have it
+            -- look as if a schedule had started the job; but only a runner may claim or free it.
             NEW.jobaskedby := CASE
-                WHEN NEW.jobnextrun IS NOT NULL AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
-                     AND COALESCE(current_setting('pgagent.claims', true), '') = '' THEN current_user END;
+                WHEN NEW.jobnextrun IS NULL THEN NULL
+                WHEN current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on'
+                     AND COALESCE(current_setting('pgagent.claims', true), '') = '' THEN current_user
+                WHEN NEW.jobagentid IS NOT DISTINCT FROM OLD.jobagentid
+                     AND NOT has_column_privilege('pgagent.pga_job'::regclass, 'jobagentid'::text, 'UPDATE'::text) THEN current_user END;
         END IF;
         IF OLD.jobenabled AND NOT NEW.jobenabled THEN
             NEW.jobnextrun := NULL;
@@ -281,6 +287,18 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_closed() IS
 'Trigger: tells the runner of a run that somebody else has closed it.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_joblog_cancel()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.jlgcancel := COALESCE(OLD.jlgcancel, format('cancelled by %s at %s', current_user, date_trunc('second', now())));
+    RETURN NEW;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_joblog_cancel() IS
+'Trigger: says who asks for a run to be stopped, whatever is written there, and keeps the first.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobclass_trigger()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -467,6 +485,16 @@ CREATE TRIGGER pga_joblog_closed AFTER UPDATE OF jlgstatus ON pgagent.pga_joblog
     EXECUTE FUNCTION pgagent.pga_joblog_closed();
 COMMENT ON TRIGGER pga_joblog_closed ON pgagent.pga_joblog IS
 'Tells the runner of a run that somebody else has closed it.';
+
+-- Of a runner's statements none names this column.
+DROP TRIGGER IF EXISTS pga_joblog_cancel ON pgagent.pga_joblog;
+CREATE TRIGGER pga_joblog_cancel BEFORE UPDATE OF jlgcancel ON pgagent.pga_joblog
+    FOR EACH ROW
+    WHEN (NEW.jlgcancel IS DISTINCT FROM OLD.jlgcancel
+          AND NOT has_column_privilege('pgagent.pga_joblog'::regclass, 'jlgstatus'::text, 'UPDATE'::text))
+    EXECUTE FUNCTION pgagent.pga_joblog_cancel();
+COMMENT ON TRIGGER pga_joblog_cancel ON pgagent.pga_joblog IS
+'Has jlgcancel say who asks for a run to be stopped.';
 
 DROP TRIGGER IF EXISTS pga_jobsteplog_trigger ON pgagent.pga_jobsteplog;
 CREATE TRIGGER pga_jobsteplog_trigger BEFORE INSERT ON pgagent.pga_jobsteplog

@@ -127,6 +127,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT pgagent.pga_restoring() THEN
+        IF NEW.jrqvia IN ('schedule', 'jobnextrun') THEN
+            PERFORM pgagent.pga_refuse('pga_jobrequest.jrqvia'::text, format('"%s" is not so', NEW.jrqvia),
+                'Runs that a schedule has started, or jobnextrun, are in no need of a row here; run_job is a word for this.'::text);
+        END IF;
+        PERFORM pgagent.pga_check_size('pga_jobrequest.jrqvia'::text, length(NEW.jrqvia), 100, 'characters'::text),
+                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pg_column_size(NEW.jrqparameters), 1048576, 'bytes'::text);
         NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
         NEW.jrqby := current_user;
         NEW.jrqat := now();
@@ -135,7 +141,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_jobrequest_draw() IS
-'Trigger: draws the id of the run, and says who asks for it and when, whatever is written there; rows from a dump stay as they are.';
+'Trigger: draws the id of the run, and says who asks for it and when, whatever is written there; rows from a dump stay as they are. Refuses with 22023 what is too long, or would have the log say that nobody has asked.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobrequest_trigger()
 RETURNS trigger LANGUAGE plpgsql

@@ -9,14 +9,19 @@ from pgagent_runner.catalog.errors import CatalogLostError
 from pgagent_runner.model import Step
 from pgagent_runner.waiting import in_thread
 
+# As whom it runs belongs to the text: by now both may be somebody else's.
 _READ: LiteralString = """
-    SELECT s.jstcode, s.jstconnstr FROM pgagent.pga_jobstep AS s
+    SELECT s.jstcode, s.jstconnstr, s.jstkind::text, s.jstmode, s.jstdbname::text,
+           CASE WHEN s.jstconnstr = '' THEN COALESCE(s.jstrunas, j.jobowner)::text END,
+           pgagent.pga_step_refusal(j, s), j.jobowner::text
+    FROM pgagent.pga_jobstep AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jstjobid
     WHERE s.jstid = %s::integer
 """
+_READS = ("code", "conninfo", "kind", "mode", "database", "role", "refusal", "owner")
 
 
 async def read_step(conninfo: str, closed: asyncio.Event, step: Step) -> Step | None:
-    """Return the step with its texts; None if it has been deleted.
+    """Return the step with its texts, and as whom it runs; None if it is deleted.
 
     A session of its own reads them, in a thread: they may take seconds, for which the
     loop does not wait. Raises `CatalogError`, but goes on when a session is lost, until
@@ -33,7 +38,9 @@ async def read_step(conninfo: str, closed: asyncio.Event, step: Step) -> Step | 
         else:
             if row is None:
                 return None
-            return step._replace(code=row[0], conninfo=row[1], is_complete=True)
+            return step._replace(
+                is_complete=True, **dict(zip(_READS, row, strict=True))
+            )
 
 
 async def _unless_closed(

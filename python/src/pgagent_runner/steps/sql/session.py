@@ -354,9 +354,10 @@ class Session:
         if self._persona is None:
             return True
         rows = [result for result in results if result.ntuples]
-        has_become = bool(rows) and rows[-1].get_value(0, 0) == b"t"
+        failed = [result for result in results if result.status == _FATAL]
+        # What went before may have been answered, and be undone by now.
+        has_become = bool(rows) and not failed and rows[-1].get_value(0, 0) == b"t"
         if not has_become:
-            failed = [r for r in results if r.status == _FATAL]
             said = bounded(failed[-1].error_message).strip() if failed else ""
             self._refusal = self._persona.explain(said)
         return has_become
