@@ -30,7 +30,10 @@ COMMENT ON COLUMN pgagent.pga_jobagent.jagport IS 'The port by which the agent r
 
 CREATE TABLE pgagent.pga_jobclass (
     jclid serial NOT NULL PRIMARY KEY,
-    jclname text NOT NULL
+    jclname text NOT NULL,
+    -- Since 5.1.0
+    jcllimit integer
+        CONSTRAINT pga_jobclass_jcllimit_check CHECK (jcllimit > 0)
 );
 CREATE UNIQUE INDEX pga_jobclass_name ON pgagent.pga_jobclass (jclname);
 
@@ -42,7 +45,8 @@ INSERT INTO pgagent.pga_jobclass (jclname) VALUES
     ('Miscellaneous');
 
 COMMENT ON TABLE pgagent.pga_jobclass IS
-'Classes of jobs, by which people sort them; the scheduler treats all classes alike.';
+'Classes of jobs, by which people sort them, and limit how many run at once.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclid IS 'Id of the class.';
 COMMENT ON COLUMN pgagent.pga_jobclass.jclname IS 'Its name, unique.';
+COMMENT ON COLUMN pgagent.pga_jobclass.jcllimit IS 'How many of its jobs run at once, over all runners; further ones stay due until one has ended. NULL: no limit.';
 
