@@ -8,11 +8,11 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause change \
+	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause caution change \
 	retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
-	state/restore state/owners state/sequences state/wishes state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
+	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
 	api/run_as api/views api/pg_cron api/job api/parts api/run api/pause api/explain api/changes \
 	meta/policies meta/access meta/grants meta/pg_dump)

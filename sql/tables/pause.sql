@@ -11,8 +11,6 @@ CREATE TABLE pgagent.pga_jobpause (
 );
 -- One row for all jobs at most.
 CREATE UNIQUE INDEX pga_jobpause_all ON pgagent.pga_jobpause ((jpsjobid IS NULL)) WHERE jpsjobid IS NULL;
--- Every claim asks whether there is one that lasts.
-CREATE INDEX pga_jobpause_until ON pgagent.pga_jobpause (jpsuntil);
 
 COMMENT ON TABLE pgagent.pga_jobpause IS
 'Pauses: a row for a job, or one for all, which do not start until then. One that is over stays a day longer: it tells why times were left out.';

@@ -166,4 +166,9 @@ CREATE TABLE pgagent.pga_jobpause (
     jpsby name NOT NULL DEFAULT CURRENT_USER
 );
 CREATE UNIQUE INDEX pga_jobpause_all ON pgagent.pga_jobpause ((jpsjobid IS NULL)) WHERE jpsjobid IS NULL;
-CREATE INDEX pga_jobpause_until ON pgagent.pga_jobpause (jpsuntil);
+CREATE TABLE pgagent.pga_jobcaution (
+    jcaid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    jcafor text NOT NULL
+        CONSTRAINT pga_jobcaution_jcafor_check CHECK (jcafor IN ('aside', 'pause', 'limit')),
+    jcaat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
+);

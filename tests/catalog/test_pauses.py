@@ -1,11 +1,12 @@
 """Paused jobs do not start; what they miss follows their rules for missed runs."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job, runs
-from transitions import claim, finish_run, seconds_until_due
+from transitions import claim, finish_run, register, seconds_until_due
 
 DUE = "SELECT job_id, due_in FROM pgagent.pga_run_due(pg_backend_pid(), 9, %s, NULL)"
 LOOK_AGAIN = (
@@ -389,3 +390,61 @@ def test_what_a_pause_swallows_follows_the_rule_for_missed_runs(
             told = told.replace("the job was", "all jobs were")
         assert reasons[0][0] == told
     assert job(conn, job_id, "jobnextrun > now()")
+
+
+CAUTIONS = "SELECT jcafor FROM pgagent.pga_jobcaution ORDER BY 1"
+PRUNE = "SELECT pgagent.pga_log_prune(0, 10, 10)"
+
+
+def cautions(conn):
+    return [kind for (kind,) in conn.execute(CAUTIONS)]
+
+
+def test_claims_look_for_what_keeps_jobs_only_where_there_is_something(conn, agent):
+    """A row more than needed costs little, one that lacks would be a pause ignored."""
+    job_id = add_job(conn, "SELECT 1", due=None)
+    assert cautions(conn) == []
+    pause(conn, job_id)
+    conn.execute("SELECT pgagent.pause_all()")
+    conn.execute("UPDATE pgagent.pga_jobclass SET jcllimit = 1 WHERE jclid = 3")
+    agent.execute("SELECT pgagent.pga_job_set_aside(%s, 'x')", [job_id])
+    assert set(cautions(conn)) == {"aside", "limit", "pause"}
+
+    conn.execute(PRUNE)
+    assert cautions(conn) == ["aside", "limit", "pause"]
+    conn.execute("DELETE FROM pgagent.pga_jobaside; SELECT pgagent.unpause_all()")
+    conn.execute(PRUNE)
+    assert cautions(conn) == ["limit", "pause"]
+    conn.execute("SELECT pgagent.unpause_job(%s::bigint)", [job_id])
+    conn.execute("UPDATE pgagent.pga_jobclass SET jcllimit = NULL")
+    conn.execute(PRUNE)
+    assert cautions(conn) == []
+
+    pause(conn, job_id)
+    assert cautions(conn) == ["pause"]
+
+
+def test_a_pause_that_is_made_while_cautions_are_deleted_is_kept_to(conn, agent, other):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    pause(conn, job_id)
+    conn.execute("SELECT pgagent.unpause_job(%s::bigint)", [job_id])
+    with other.transaction():
+        other.execute("SELECT pgagent.pause_job(%s::bigint)", [job_id])
+        conn.execute(PRUNE)
+        assert cautions(conn) == []
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
+    assert claimed(agent) == []
+
+
+def test_a_pause_that_came_where_no_trigger_fires_is_found_when_a_runner_registers(
+    conn, dsn
+):
+    job_id = add_job(conn, "SELECT 1")
+    with conn.transaction():
+        conn.execute("SET LOCAL session_replication_role = replica")
+        conn.execute(
+            "INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES (%s)", [job_id]
+        )
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        register(session)
+        assert claimed(session) == []

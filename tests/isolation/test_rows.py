@@ -451,3 +451,14 @@ def test_who_may_edit_all_edits_what_has_an_owner(jobs, isolated, login):
     assert (
         login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'y'").rowcount == 3
     )
+
+
+@pytest.mark.parametrize("call", ["pause_all()", "unpause_all()"])
+def test_all_jobs_are_paused_by_who_may_edit_all(jobs, isolated, login, call):
+    with pytest.raises(psycopg.Error, match="may not pause all jobs, nor end that") as e:
+        login("alice").execute(f"SELECT pgagent.{call}")
+    assert e.value.sqlstate == "42501"
+
+    isolated.execute("SELECT pgagent.pause_all()")
+    told = login("alice").execute("SELECT job, paused_until FROM pgagent.job_status")
+    assert [job for job, until in told if until is not None] == ["job of iso_team_a"]

@@ -51,6 +51,7 @@ VALUES
     ('operator editor admin runner', 'INSERT DELETE', 'TABLE', 'pga_jobrequest', ''),
     ('operator editor admin', 'USAGE', 'SEQUENCE', 'pga_joblog_jlgid_seq', ''),
     ('operator editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobpause', ''),
+    ('operator editor admin runner', 'INSERT', 'TABLE', 'pga_jobcaution', ''),
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
         'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner'),
@@ -69,7 +70,7 @@ VALUES
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
     ('runner', 'INSERT UPDATE', 'TABLE', 'pga_jobsteplog', ''),
-    ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause', ''),
+    ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause|pga_jobcaution', ''),
     -- Which lets it lock a class.
     ('runner', 'UPDATE', 'TABLE', 'pga_jobclass', 'jcllimit'),
     ('runner', 'UPDATE', 'TABLE', 'pga_job', 'jobagentid jobnextrun joblastrun jobchanged jobrunid jobfromstep jobdeaths jobenabled'),
@@ -274,6 +275,9 @@ AS $$
         ('pga_jobchange', 'SELECT', 'pga_jobstep', 'SELECT', ''), ('pga_jobchange', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobchange', 'INSERT', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobchange_jchid_seq', 'USAGE', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
+        ('pga_jobcaution', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobcaution', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'),
+        ('pga_jobcaution', 'INSERT', 'pga_jobclass|pga_jobskip', 'INSERT|UPDATE', NULL),
+        ('pga_jobcaution', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobpause', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobpause', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'),
         ('pga_jobpause', 'UPDATE', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobpause', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobrequest', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobrunid'),

@@ -117,6 +117,7 @@ BEGIN
                    WHERE c.attrelid = 'pgagent.pga_jobpause'::regclass AND c.attname = 'jpsuntil' AND a.grantee = 0) THEN
         GRANT SELECT (jclid, jcllimit) ON pgagent.pga_jobclass TO PUBLIC;
         GRANT SELECT (jpsjobid, jpsuntil) ON pgagent.pga_jobpause TO PUBLIC;
+        GRANT SELECT (jcafor) ON pgagent.pga_jobcaution TO PUBLIC;
     END IF;
     -- An update has made all views anew, and may have brought tables.
     IF EXISTS (SELECT FROM pgagent.pga_isolation)

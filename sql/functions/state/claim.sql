@@ -5,7 +5,8 @@
 -- delay it. An agent that is refused so claims job by job: the others are claimed, and the
 -- one is set aside.
 --
--- Limits of classes and pauses cost nothing but one look as long as there are none.
+-- Limits of classes, pauses and jobs set aside cost nothing but one look as long as there are
+-- none (cautions.sql).
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(
     p_agent_id integer, p_limit integer, p_longest double precision,
@@ -26,9 +27,8 @@ AS $$
 DECLARE
     v_station text;
     v_unarmed text;
-    v_any_aside boolean;
-    v_aside integer[];      -- jobs that are not claimed now
-    v_is_choosy boolean;    -- there are pauses, or limits
+    v_is_choosy boolean;    -- there may be jobs set aside, pauses, or limits
+    v_aside integer[] := COALESCE(p_without, ARRAY[]::integer[]);       -- jobs that are not claimed now
     v_paused boolean;       -- some jobs are
     v_paused_until timestamptz;     -- all jobs are
     v_classes integer[];    -- that have a limit, and how many jobs of each may start
@@ -52,12 +52,9 @@ DECLARE
     v_stored integer;
     v_unstored integer;
 BEGIN
-    SELECT a.jagstation, a.jagunarmed, EXISTS (SELECT FROM pgagent.pga_jobaside), p_without || ARRAY(
-        SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
-        WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
-    ), EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jcllimit IS NOT NULL)
-       OR EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil > now())
-    INTO v_station, v_unarmed, v_any_aside, v_aside, v_is_choosy
+    -- No index: each further relation that is locked costs more than what is read there.
+    SELECT a.jagstation, a.jagunarmed, (SELECT c.jcafor FROM pgagent.pga_jobcaution AS c LIMIT 1) IS NOT NULL
+    INTO v_station, v_unarmed, v_is_choosy
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent % is not registered', p_agent_id
@@ -70,9 +67,13 @@ BEGIN
     END IF;
     PERFORM set_config('pgagent.claims'::text, p_agent_id::text, true);
     IF v_is_choosy THEN
+        v_aside := v_aside || ARRAY(
+            SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
+            WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
+        );
         v_paused_until := pgagent.pga_paused_until(NULL::integer);
         IF v_paused_until IS NOT NULL THEN
-            look_again := least(pgagent.pga_look_again(v_station, p_without), p_longest);
+            look_again := least(pgagent.pga_look_again(v_station, p_without, true), p_longest);
             RETURN NEXT;
             RETURN;
         END IF;
@@ -233,14 +234,14 @@ BEGIN
         ) AS s ON f.jslid IS NOT NULL
         ORDER BY c.due, c.run_id, s.jstid <> f.jsljstid, s.jstname, s.jstid;
 
-        IF v_any_aside THEN
+        IF v_is_choosy THEN
             DELETE FROM pgagent.pga_jobaside AS s
             USING pgagent.pga_job AS j
             WHERE s.jsajobid = ANY (v_job_ids) AND j.jobid = s.jsajobid AND j.jobagentid = p_agent_id;
         END IF;
     END IF;
 
-    look_again := least(pgagent.pga_look_again(v_station, p_without), p_longest);
+    look_again := least(pgagent.pga_look_again(v_station, p_without, v_is_choosy), p_longest);
     RETURN NEXT;
 END;
 $$;
@@ -306,24 +307,27 @@ COMMENT ON FUNCTION pgagent.pga_job_set_aside(integer, text) IS
 'Has all agents leave a job alone that could not be claimed: for a second, and twice as long each further time, up to a minute. Returns for how many seconds; NULL if the job is gone, or somebody has claimed it.';
 
 -- PL/pgSQL for the sake of its plan cache.
-CREATE OR REPLACE FUNCTION pgagent.pga_look_again(p_station text, p_without integer[])
+CREATE OR REPLACE FUNCTION pgagent.pga_look_again(
+    p_station text, p_without integer[], p_is_choosy boolean DEFAULT NULL
+)
 RETURNS double precision LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_is_choosy CONSTANT boolean := COALESCE(p_is_choosy,
+        (SELECT c.jcafor FROM pgagent.pga_jobcaution AS c LIMIT 1) IS NOT NULL);
+    v_without integer[] := COALESCE(p_without, ARRAY[]::integer[]);
     v_aside integer[];
-    v_is_choosy boolean;    -- there are pauses, or limits
     v_paused boolean;       -- some jobs are
     v_full_classes integer[];
     v_next timestamptz;
 BEGIN
-    SELECT ARRAY(
-        SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
-        WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
-    ), EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jcllimit IS NOT NULL)
-       OR EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil > now())
-    INTO v_aside, v_is_choosy;
     IF v_is_choosy THEN
+        v_aside := ARRAY(
+            SELECT s.jsajobid FROM pgagent.pga_jobaside AS s
+            WHERE s.jsauntil BETWEEN now() AND now() + interval '1 minute'
+        );
+        v_without := v_without || v_aside;
         v_next := pgagent.pga_paused_until(NULL::integer);
         IF v_next IS NOT NULL THEN
             RETURN CASE WHEN isfinite(v_next) THEN extract(epoch FROM v_next - statement_timestamp())::double precision END;
@@ -334,7 +338,7 @@ BEGIN
     SELECT j.jobnextrun INTO v_next
     FROM pgagent.pga_job AS j
     WHERE j.jobagentid IS NULL AND j.jobnextrun IS NOT NULL AND j.jobhostagent IN ('', p_station)
-          AND j.jobid <> ALL (p_without || v_aside)
+          AND j.jobid <> ALL (v_without)
           AND (v_full_classes IS NULL OR j.jobnextrun > now() OR j.jobjclid <> ALL (v_full_classes))
           AND (v_paused IS NOT TRUE OR pgagent.pga_paused_until(j.jobid) IS NULL)
           AND (j.jobowner IS NULL OR (SELECT pgagent.pga_isolation_broken()) IS NULL)
@@ -364,5 +368,5 @@ BEGIN
         WHEN isfinite(v_next) THEN extract(epoch FROM v_next - statement_timestamp())::double precision END;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_look_again(text, integer[]) IS
-'How long, by this server''s clock and from the beginning of the statement, until the next job that an agent on this host may claim, other than those in p_without, is due, and not set aside any more, or until a pause ends; 0 if one was then, NULL if none ever is. Where only jobs are due that wait for a place in their class, a second: runners are notified of places, but need not hear it.';
+COMMENT ON FUNCTION pgagent.pga_look_again(text, integer[], boolean) IS
+'How long, by this server''s clock and from the beginning of the statement, until the next job that an agent on this host may claim, other than those in p_without, is due, and not set aside any more, or until a pause ends; 0 if one was then, NULL if none ever is. p_is_choosy says whether there may be jobs set aside, pauses or limits of classes (pga_jobcaution), NULL: that is looked up. Where only jobs are due that wait for a place in their class, a second: runners are notified of places, but need not hear it.';

@@ -127,7 +127,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (
+    IF EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclid = p_class_id AND c.jcllimit IS NOT NULL) AND EXISTS (
         SELECT FROM pgagent.pga_job AS j
         WHERE j.jobagentid IS NULL AND j.jobnextrun < clock_timestamp() + interval '10 seconds' AND j.jobjclid = p_class_id
     ) THEN
@@ -136,7 +136,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_class_leave(integer) IS
-'Tells runners that a job of this class, which has a limit, is not under way any more, if others may be waiting for that.';
+'Tells runners that a job of this class is not under way any more, if it has a limit and others may be waiting for that.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_class_changed()
 RETURNS trigger LANGUAGE plpgsql

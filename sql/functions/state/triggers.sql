@@ -79,7 +79,7 @@ BEGIN
             NEW.jobchanged := now();
         END IF;
         IF OLD.jobagentid IS NOT NULL AND (NEW.jobagentid IS NULL OR NEW.jobjclid <> OLD.jobjclid) THEN
-            IF EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclid = OLD.jobjclid AND c.jcllimit IS NOT NULL) THEN
+            IF (SELECT c.jcafor FROM pgagent.pga_jobcaution AS c LIMIT 1) IS NOT NULL THEN
                 PERFORM pgagent.pga_class_leave(OLD.jobjclid);
             END IF;
         END IF;
