@@ -46,7 +46,7 @@ def gates(conn, job_id):
 
 
 def status(conn, job_id):
-    query = "SELECT state, paused_until FROM pgagent.job_status WHERE job_id = %s"
+    query = "SELECT state, paused, paused_until FROM pgagent.job_status WHERE job_id = %s"
     return conn.execute(query, [job_id]).fetchone()
 
 
@@ -261,7 +261,7 @@ def test_who_has_paused_is_not_for_the_writer_to_say(conn):
 def test_people_are_told(conn):
     job_id = add_job(conn, "SELECT 1", name="etl")
     assert "paused" not in [gate for gate, *_ in gates(conn, job_id)]
-    assert status(conn, job_id)[1] is None
+    assert status(conn, job_id) == ("due", False, None)
     until = in_seconds(conn, 600)
     pause(conn, job_id, until=until, reason="new disk")
     conn.execute("SELECT pgagent.pause_all(reason => 'maintenance')")
@@ -274,10 +274,9 @@ def test_people_are_told(conn):
     assert of_all[1].endswith(f', until unpause_all(), by "{user}": maintenance')
     (due,) = [detail for gate, _, detail in gates(conn, job_id) if gate == "due"]
     assert due.endswith("; it waits for the end of the pause")
-    infinite = "SELECT state, paused_until = 'infinity' FROM pgagent.job_status"
-    assert conn.execute(infinite).fetchone() == ("paused", True)
+    assert status(conn, job_id) == ("paused", True, None)
     conn.execute("SELECT pgagent.unpause_all()")
-    assert status(conn, job_id) == ("paused", until)
+    assert status(conn, job_id) == ("paused", True, until)
 
 
 def test_every_change_of_a_pause_wakes_runners(conn):
@@ -393,7 +392,7 @@ def test_what_a_pause_swallows_follows_the_rule_for_missed_runs(
 
 
 CAUTIONS = "SELECT jcafor FROM pgagent.pga_jobcaution ORDER BY 1"
-PRUNE = "SELECT pgagent.pga_log_prune(0, 10, 10)"
+PRUNE = "SELECT pgagent.pga_log_prune(1000, 10, 10)"
 
 
 def cautions(conn):

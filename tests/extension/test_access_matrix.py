@@ -23,6 +23,7 @@ PARTS = """
         SELECT {id}, 'job', {id}, 'update', {owner}
         WHERE NOT EXISTS (SELECT FROM pgagent.pga_jobchange WHERE jchjobid = {id});
     INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsuntil) VALUES ({id}, now());
+    INSERT INTO pgagent.pga_jobcaution (jcafor) VALUES ('pause');
     INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia) VALUES (-{id}, {id}, 'run_job')
 """
 

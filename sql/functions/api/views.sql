@@ -119,7 +119,7 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
            j.jobrunid || ARRAY(SELECT r.jrqid FROM pgagent.pga_jobrequest AS r
                                WHERE r.jrqjobid = j.jobid AND r.jrqid <> j.jobrunid ORDER BY r.jrqat, r.jrqid)
            END AS promised,
-       p.until AS paused_until
+       p.until IS NOT NULL AS paused, CASE WHEN isfinite(p.until) THEN p.until END AS paused_until
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
 LEFT JOIN pgagent.classes AS c ON c.class_id = j.jobjclid AND c."limit" IS NOT NULL
@@ -153,5 +153,5 @@ LEFT JOIN LATERAL (
 ) AS d ON true
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; until when it is paused (infinity: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 
