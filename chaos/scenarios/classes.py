@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 from chaos.checker import Run, crowded
 from chaos.fleet import runner
@@ -22,7 +23,7 @@ from chaos.lab import Lab, scenario
 from chaos.server import Connection, server
 
 RUNNERS = 3
-JOBS = {1: 4, 2: 9, 3: 4}  # of each class
+JOBS = {1: 6, 2: 14, 3: 4}  # of each class
 LIMITS = {1: 1, 2: 3}
 LATEST = 1.0  # seconds until a place is taken again, but for kills
 PERIOD = 2.0
@@ -73,7 +74,7 @@ def add_jobs(lab: Lab, conn: Connection) -> dict[int, int]:
             [limit, group],
         )
     for job in class_of:
-        add_interval(conn, job, 0.5 if class_of[job] in LIMITS else 1)
+        add_interval(conn, job, 1)
     return class_of
 
 
@@ -89,8 +90,8 @@ def judge(lab: Lab, conn: Connection, class_of: dict[int, int]) -> None:
     expect("the limit of class 2 was reached", bool(reached), expected=True)
     victim = lab.rng.choice([run for run in runs if class_of[run.job] == 1])
     planted = replace(victim, id=runs[-1].id + 1)
-    found = crowded([*runs, planted], class_of, LIMITS)
-    expect("a planted excess is found", found, [planted])
+    found = [run.id for run in crowded([*runs, planted], class_of, LIMITS)]
+    expect("a planted excess is found", found, [planted.id])
     aborted = sum(run.status == "d" for run in runs)
     expect("runs were under way when their runner was killed", aborted > 0, True)  # noqa: FBT003
     without_run = "SELECT count(*) FROM pgagent.pga_job WHERE jobagentid IS NOT NULL"
@@ -113,6 +114,6 @@ def idle_times(runs: Iterable[Run]) -> list[float]:
     ordered = sorted(runs, key=lambda run: run.start)
     return [
         after.start - before.end
-        for before, after in zip(ordered, ordered[1:], strict=False)
+        for before, after in pairwise(ordered)
         if before.end is not None
     ]

@@ -16,6 +16,13 @@ LOOK_AGAIN = (
 )
 
 
+FREED = """
+    UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = NULL WHERE jobagentid IS NOT NULL;
+    UPDATE pgagent.pga_joblog SET jlgstatus = 's'
+"""
+FULL = 'of class "Routine Maintenance", 1 of 1 jobs at once are under way'
+
+
 def set_limit(conn, limit, class_id=1):
     conn.execute(
         "UPDATE pgagent.pga_jobclass SET jcllimit = %s WHERE jclid = %s",
@@ -149,8 +156,7 @@ def test_a_job_that_is_put_off_takes_no_place(conn, agent):
         "DELETE FROM pgagent.pga_job WHERE jobagentid IS NOT NULL",
         "UPDATE pgagent.pga_job SET jobjclid = 2 WHERE jobagentid IS NOT NULL",
         "UPDATE pgagent.pga_job SET jobjclid = 2 WHERE jobagentid IS NULL",
-        "UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = NULL WHERE jobagentid IS NOT NULL;"
-        " UPDATE pgagent.pga_joblog SET jlgstatus = 's'",
+        FREED,
     ],
 )
 def test_whatever_makes_room_is_told_to_runners(conn, agent, other, statement):
@@ -340,8 +346,7 @@ def test_what_waits_for_its_class_is_told(conn, agent):
     told = gates(conn, second)
     assert told["class"] == [
         False,
-        'of class "Routine Maintenance", 1 of 1 jobs at once are under way;'
-        " it starts when one of them has ended",
+        f"{FULL}; it starts when one of them has ended",
     ]
     assert told["due"][1].endswith("; it waits for a place in its class")
     assert gates(conn, first)["class"][0] is True

@@ -46,7 +46,9 @@ def gates(conn, job_id):
 
 
 def status(conn, job_id):
-    query = "SELECT state, paused, paused_until FROM pgagent.job_status WHERE job_id = %s"
+    query = (
+        "SELECT state, paused, paused_until FROM pgagent.job_status WHERE job_id = %s"
+    )
     return conn.execute(query, [job_id]).fetchone()
 
 
@@ -163,9 +165,9 @@ def test_a_runner_of_5_0_starts_none_and_waits(conn, agent):
     ((seconds,),) = agent.execute("SELECT pgagent.pga_seconds_until_due('here')")
     assert 28 < seconds <= 30
     pause(conn, job_id)
-    assert agent.execute(
-        "SELECT pgagent.pga_seconds_until_due('here')"
-    ).fetchone() == (None,)
+    assert agent.execute("SELECT pgagent.pga_seconds_until_due('here')").fetchone() == (
+        None,
+    )
 
 
 def test_to_pause_again_replaces_until_and_reason_and_keeps_since(conn):

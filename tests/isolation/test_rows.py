@@ -455,7 +455,9 @@ def test_who_may_edit_all_edits_what_has_an_owner(jobs, isolated, login):
 
 @pytest.mark.parametrize("call", ["pause_all()", "unpause_all()"])
 def test_all_jobs_are_paused_by_who_may_edit_all(jobs, isolated, login, call):
-    with pytest.raises(psycopg.Error, match="may not pause all jobs, nor end that") as e:
+    with pytest.raises(
+        psycopg.Error, match="may not pause all jobs, nor end that"
+    ) as e:
         login("alice").execute(f"SELECT pgagent.{call}")
     assert e.value.sqlstate == "42501"
 

@@ -308,7 +308,7 @@ COMMENT ON FUNCTION pgagent.pga_job_set_aside(integer, text) IS
 
 -- PL/pgSQL for the sake of its plan cache.
 CREATE OR REPLACE FUNCTION pgagent.pga_look_again(
-    p_station text, p_without integer[], p_is_choosy boolean DEFAULT NULL
+    p_station text, p_without integer[], p_is_choosy boolean
 )
 RETURNS double precision LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
