@@ -5,7 +5,7 @@ met by a run of its own. A run that no target needs is one too many.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -138,6 +138,29 @@ def check(
         _match(due, by_job[job], epsilon, windows, verdict)
         _check_rows(by_job[job], verdict)
     return verdict
+
+
+def crowded(
+    runs: Iterable[Run], class_of: Mapping[int, int], limits: Mapping[int, int]
+) -> list[Run]:
+    """Return the runs that began when as many of their class as may were under way.
+
+    A run lasts from its start to its end, as the log has them; one without an end
+    lasts for ever.
+    """
+    found = []
+    under_way: dict[int, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: (r.start, r.id)):
+        group = class_of[run.job]
+        others = [
+            other
+            for other in under_way[group]
+            if other.end is None or other.end > run.start
+        ]
+        if len(others) >= limits.get(group, len(others) + 1):
+            found.append(run)
+        under_way[group] = [*others, run]
+    return found
 
 
 def _match(

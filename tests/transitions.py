@@ -88,7 +88,7 @@ def finish_step(session, run_id, step_log_id, status="s", result=0, output=""):
 
 
 def seconds_until_due(session, station="here"):
-    return _call(session, "pga_look_again(%s, NULL)", station)
+    return _call(session, "pga_look_again(%s, NULL, NULL)", station)
 
 
 def _call(session, call, *parameters):

@@ -162,5 +162,22 @@ CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
 
+-- Limits of classes, and pauses.
 ALTER TABLE pgagent.pga_jobclass ADD COLUMN jcllimit integer
     CONSTRAINT pga_jobclass_jcllimit_check CHECK (jcllimit > 0);
+CREATE TABLE pgagent.pga_jobpause (
+    jpsid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    jpsjobid integer UNIQUE
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jpsuntil timestamptz NOT NULL DEFAULT 'infinity',
+    jpsreason text NOT NULL DEFAULT '',
+    jpssince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jpsby name NOT NULL DEFAULT CURRENT_USER
+);
+CREATE UNIQUE INDEX pga_jobpause_all ON pgagent.pga_jobpause ((jpsjobid IS NULL)) WHERE jpsjobid IS NULL;
+CREATE TABLE pgagent.pga_jobcaution (
+    jcaid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    jcafor text NOT NULL
+        CONSTRAINT pga_jobcaution_jcafor_check CHECK (jcafor IN ('aside', 'pause', 'limit')),
+    jcaat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
+);

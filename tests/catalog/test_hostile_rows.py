@@ -109,7 +109,7 @@ FUNCTIONS = (
     "next_runs(7, 'infinity')",
     "pga_run_due(pg_backend_pid(), 9, NULL, NULL)",
     "pga_run_due(pg_backend_pid(), 9, '{7}', NULL)",
-    "pga_look_again('here', NULL)",
+    "pga_look_again('here', NULL, NULL)",
     "pga_job_review('{7}')",
     "pga_sequences_forward()",
     "pga_log_prune(0, 100, 100)",

@@ -1,6 +1,6 @@
 """The checker finds what is wrong in histories made by hand: it can fail."""
 
-from chaos.checker import Run, Skip, Target, Window, assign, check
+from chaos.checker import Run, Skip, Target, Window, assign, check, crowded
 
 JOB = 1
 
@@ -107,3 +107,32 @@ def test_as_many_targets_as_possible_are_met():
 
 def test_jobs_are_told_apart():
     assert faults([Target(2, 10)], [run(1, 10)]) == {"lost": 1, "extra": 1}
+
+
+LIMITED = {1: 1, 2: 1, 3: 1, 4: 2}  # the class of each job
+
+
+def crowd(*runs):
+    """Return the ids of those of (job, start, end) that are too many at once."""
+    history = [
+        Run(number, job, start, "s", end=end)
+        for number, (job, start, end) in enumerate(runs, 1)
+    ]
+    return [found.id for found in crowded(reversed(history), LIMITED, {1: 2})]
+
+
+def test_as_many_runs_at_once_as_may_be_are_no_excess():
+    assert crowd((1, 10, 12), (2, 11, 13), (3, 12, 14), (1, 13, 15)) == []
+
+
+def test_an_excess_is_found():
+    assert crowd((1, 10, 12), (2, 11, 13), (3, 11.999, 14)) == [3]
+    assert crowd((1, 10, 12), (2, 10, 12), (3, 10, 12), (1, 11, 12)) == [3, 4]
+
+
+def test_a_run_without_an_end_takes_a_place_for_ever():
+    assert crowd((1, 10, None), (2, 20, 21), (3, 20.5, 22), (2, 21, 22)) == [3, 4]
+
+
+def test_runs_of_a_class_without_a_limit_are_no_excess():
+    assert crowd((4, 10, 20), (4, 10, 20), (4, 10, 20), (1, 10, 20)) == []

@@ -183,7 +183,7 @@ def test_no_planted_function_runs(planted, planted_dsn):
         ("pga_job_set_aside(%s, %s)", (1, "a")),
         ("pga_job_review(%s)", ([1],)),
         ("pga_log_prune(%s, %s, %s)", (0, 500, 500)),
-        ("pga_look_again(%s, %s)", (1, [1])),
+        ("pga_look_again(%s, %s, %s)", (1, [1], True)),
     ],
 )
 def test_what_is_planted_would_answer_a_call_without_types(planted, call, parameters):

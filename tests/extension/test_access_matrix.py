@@ -22,6 +22,8 @@ PARTS = """
     INSERT INTO pgagent.pga_jobchange (jchjobid, jchobject, jchobjectid, jchaction, jchowner)
         SELECT {id}, 'job', {id}, 'update', {owner}
         WHERE NOT EXISTS (SELECT FROM pgagent.pga_jobchange WHERE jchjobid = {id});
+    INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsuntil) VALUES ({id}, now());
+    INSERT INTO pgagent.pga_jobcaution (jcafor) VALUES ('pause');
     INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia) VALUES (-{id}, {id}, 'run_job')
 """
 

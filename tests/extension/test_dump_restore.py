@@ -223,14 +223,45 @@ def test_classes_that_were_made_anew_are_restored(conn, new_database, dump, rest
     conn.execute("DELETE FROM pgagent.pga_jobclass WHERE jclid <= 4")
     classes = "(3, 'Data Summarisation'), (4, 'Mine'), (6, 'Data Import')"
     conn.execute(f"INSERT INTO pgagent.pga_jobclass VALUES {classes}")
+    conn.execute("UPDATE pgagent.pga_jobclass SET jcllimit = jclid WHERE jclid >= 5")
     restored = new_database("restored")
 
     restore(dump(conn, "-Fc"), restored)
 
     assert restored.execute("TABLE pgagent.pga_jobclass ORDER BY 1").fetchall() == [
-        (1, "Routine Maintenance"),  # CREATE EXTENSION has made it
-        (3, "Data Summarisation"),
-        (4, "Mine"),
-        (5, "Miscellaneous"),
-        (6, "Data Import"),
+        (1, "Routine Maintenance", None),  # CREATE EXTENSION has made it
+        (3, "Data Summarisation", None),
+        (4, "Mine", None),
+        (5, "Miscellaneous", 5),
+        (6, "Data Import", 6),
     ]
+
+
+@pytest.mark.parametrize("options", [["-Fc"], ["-Fp", "--inserts"]], ids=" ".join)
+def test_what_was_paused_is_paused_where_it_is_restored(
+    conn, new_database, dump, restore, options
+):
+    restored = new_database("restored")
+    for name in ("paused", "was paused", "other"):
+        add_job(conn, "SELECT 1", name=name)
+    conn.execute(
+        "CREATE ROLE pauser; GRANT USAGE ON SCHEMA pgagent TO pauser;"
+        " SELECT pgagent.grant_access('operator', 'pauser'); SET ROLE pauser;"
+        " SELECT pgagent.pause_job('paused', reason => 'disk'), pgagent.pause_all(),"
+        " pgagent.pause_job('was paused'), pgagent.unpause_job('was paused'); RESET ROLE"
+    )
+    rows = "SELECT p::text FROM pgagent.pga_jobpause AS p ORDER BY jpsid"
+    try:
+        paused = conn.execute(rows).fetchall()
+        restore(dump(conn, *options), restored)
+
+        assert restored.execute(rows).fetchall() == paused
+        assert len(paused) == 3
+        assert all(row.endswith(",pauser)") for (row,) in paused)
+        restored.execute("SELECT pgagent.unpause_all()")
+        assert restored.execute(
+            "SELECT job FROM pgagent.job_status WHERE paused"
+        ).fetchall() == [("paused",)]
+    finally:
+        restored.execute("DROP OWNED BY pauser")
+        conn.execute("DROP OWNED BY pauser; DROP ROLE pauser")

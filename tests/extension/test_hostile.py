@@ -50,7 +50,7 @@ UPDATE pgagent.pga_job SET jobnextrun = '2024-01-01'
 
 TRANSITIONS = f"""
 SELECT pgagent.pga_agent_register(p_station => 'here', p_lease => '1 minute')
-SELECT pgagent.pga_look_again(p_station => 'here', p_without => NULL)
+SELECT pgagent.pga_look_again(p_station => 'here', p_without => NULL, p_is_choosy => NULL)
 SELECT * FROM pgagent.pga_run_due(p_agent_id => {THIS}, p_limit => 9, p_only => NULL, p_without => NULL)
 SELECT pgagent.pga_job_set_aside(p_job_id => 1, p_reason => 'x')
 SELECT pgagent.pga_sequences_forward()
@@ -70,6 +70,10 @@ SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longes
 SELECT pgagent.pga_step_finish(p_step_log_id => 3, p_result => 0, p_output => 'done')
 SELECT pgagent.cancel_run(run_id => 2)
 SELECT pgagent.pga_run_abort(p_run_id => 2, p_reason => 'enough')
+UPDATE pgagent.pga_jobclass SET jcllimit = 1
+INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsreason) VALUES (1, 'x')
+SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
+UPDATE pgagent.pga_jobpause SET jpsuntil = '2024-01-01'
 UPDATE pgagent.pga_job SET jobmissed = 'all', joboverlap = 'queue', jobnextrun = '2024-01-01', jobkeepruns = 1
 SELECT * FROM pgagent.pga_run_claim(p_agent_id => {THIS}, p_limit => 9, p_longest => 60)
 SELECT * FROM pgagent.pga_log_prune(p_after => 0, p_jobs => 9, p_runs => 9)
@@ -136,6 +140,15 @@ SELECT * FROM pgagent.explain_job(job_name => 'c')
 TABLE pgagent.job_status
 SELECT pgagent.arm()
 SELECT pgagent.alter_job(job_name => 'd', timeout => '1 minute', overlap => 'queue', missed => 'skip')
+UPDATE pgagent.pga_jobclass SET jcllimit = 1
+SELECT pgagent.pause_job(job_name => 'c', until => '2999-12-31', reason => 'x')
+SELECT pgagent.pause_all(until => '2999-12-31', reason => 'x')
+SELECT pgagent.run_job(job_name => 'c')
+SELECT * FROM pgagent.explain_job(job_name => 'c')
+TABLE pgagent.classes
+SELECT pgagent.unpause_job(job_name => 'c')
+SELECT pgagent.unpause_all()
+SELECT pgagent.unpause_all()
 SELECT pgagent.unschedule(job_name => 'd')
 """.strip().splitlines()
 
@@ -159,6 +172,7 @@ SELECT pgagent.alter_schedule(job_name => 'c', schedule_name => 'none')
 SELECT pgagent.add_exception(job_name => 'c', on_date => '2040-01-01')
 SELECT pgagent.drop_exception(job_name => 'c', on_date => '2040-01-09')
 SELECT pgagent.drop_class(class => 'k')
+SELECT pgagent.pause_job(job_name => 'c', until => '2024-01-01')
 INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jschours) SELECT jobid, 'x', '{t}' FROM pgagent.pga_job
 INSERT INTO pgagent.pga_exception (jexscid) SELECT jscid FROM pgagent.pga_schedule
 UPDATE pgagent.pga_jobstep SET jstmode = 'never'

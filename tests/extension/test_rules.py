@@ -43,6 +43,8 @@ FOR_EVERYBODY = {
     "grant_access",
     "isolate",
     "next_runs",
+    "pause_all",
+    "pause_job",
     "pga_access_difference",
     "pga_access_followers",
     "pga_access_grants",
@@ -89,14 +91,21 @@ FOR_EVERYBODY = {
     "pga_check_length",
     "pga_check_max_rows",
     "pga_check_new_name",
+    "pga_check_pause",
     "pga_check_period",
     "pga_check_rules",
     "pga_check_size",
     "pga_check_span",
     "pga_check_timezone",
     "pga_class_alter",
+    "pga_class_held",
     "pga_class_id",
+    "pga_class_leave",
+    "pga_class_lock",
     "pga_class_make",
+    "pga_class_places",
+    "pga_class_take",
+    "pga_classes_full",
     "pga_column_default",
     "pga_cron_field",
     "pga_cron_parse",
@@ -113,10 +122,12 @@ FOR_EVERYBODY = {
     "pga_explain_agent",
     "pga_explain_aside",
     "pga_explain_claim",
+    "pga_explain_class",
     "pga_explain_due",
     "pga_explain_enabled",
     "pga_explain_gates",
     "pga_explain_last",
+    "pga_explain_pauses",
     "pga_explain_roles",
     "pga_explain_rules",
     "pga_explain_schedule",
@@ -206,6 +217,7 @@ FOR_EVERYBODY = {
     "pga_may_become",
     "pga_may_edit",
     "pga_may_edit_all",
+    "pga_may_pause_all",
     "pga_may_see",
     "pga_may_see_all",
     "pga_may_use_batch",
@@ -217,6 +229,8 @@ FOR_EVERYBODY = {
     "pga_next_schedule",
     "pga_on_conflict",
     "pga_owner_given",
+    "pga_pause_note",
+    "pga_paused_until",
     "pga_place",
     "pga_refuse",
     "pga_refuse_row",
@@ -281,6 +295,8 @@ FOR_EVERYBODY = {
     "run_job",
     "schedule",
     "schedule_in_database",
+    "unpause_all",
+    "unpause_job",
     "unschedule",
 }
 
@@ -321,7 +337,7 @@ def test_every_function_pins_its_search_path(conn):
         SELECT f.oid::regprocedure::text FROM ({FUNCTIONS}) AS f
         WHERE (f.proconfig)[1] IS DISTINCT FROM 'search_path=pg_catalog, pg_temp'
               OR cardinality(f.proconfig) > 1 AND f.proname NOT IN (
-                  'pga_job_next_run', 'pga_change_job', 'pga_change_step', 'pga_change_schedule', 'pga_change_write',
+                  'pga_class_lock', 'pga_job_next_run', 'pga_change_job', 'pga_change_step', 'pga_change_schedule', 'pga_change_write',
                   'export_jobs', 'apply_jobs')"""
     assert names(conn, loose) == []
 

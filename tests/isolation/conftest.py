@@ -41,6 +41,8 @@ WITH run AS (
 ), aside AS (
     INSERT INTO pgagent.pga_jobaside (jsajobid, jsauntil, jsareason)
     VALUES (%(job)s, now(), 'secret')
+), pause AS (
+    INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsuntil, jpsreason) VALUES (%(job)s, now(), 'secret')
 ), exception AS (
     INSERT INTO pgagent.pga_exception (jexscid, jexdate)
     SELECT jscid, '2040-01-01' FROM pgagent.pga_schedule WHERE jscjobid = %(job)s

@@ -21,6 +21,7 @@ OF_A_JOB = {
     "pgagent.pga_jobskip": "jskjobid = {0}",
     "pgagent.pga_jobaside": "jsajobid = {0}",
     "pgagent.pga_jobrequest": "jrqjobid = {0}",
+    "pgagent.pga_jobpause": "jpsjobid = {0}",
     "pgagent.pga_jobchange": "jchjobid = {0}",
 }
 # A column of each that can be written, to itself.
@@ -34,6 +35,7 @@ WRITTEN = {
     "pgagent.pga_jobskip": "jskreason",
     "pgagent.pga_jobaside": "jsareason",
     "pgagent.pga_jobrequest": "jrqvia",
+    "pgagent.pga_jobpause": "jpsreason",
     "pgagent.pga_jobchange": "jchaction",
 }
 # Each view of jobs, and the name of a job in it.
@@ -48,7 +50,7 @@ VIEWS = {
     "job_run_details": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.jobid)",
 }
 # Those that show no job.
-OTHER_VIEWS = ["agents", "run_as_roles", "access_levels"]
+OTHER_VIEWS = ["agents", "classes", "run_as_roles", "access_levels"]
 FOREIGN = {
     "a step": "INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname) VALUES ({0}, 'x', 's', 'SELECT 1', 'x')",
     "a schedule": "INSERT INTO pgagent.pga_schedule (jscjobid, jscname) VALUES ({0}, 'x')",
@@ -58,6 +60,9 @@ FOREIGN = {
     "a skip": "INSERT INTO pgagent.pga_jobskip (jskjobid, jskfrom, jskuntil, jskreason) VALUES ({0}, now(), now(), 'x')",
     "an aside": "INSERT INTO pgagent.pga_jobaside (jsajobid, jsauntil, jsareason) VALUES ({0}, now(), 'x')",
     "a wish": "INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia) VALUES (7, {0}, 'run_job')",
+    "a pause": "INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES ({0})",
+    "the pause of all": "INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES (NULL)",
+    "the own pause, moved": "UPDATE pgagent.pga_jobpause SET jpsjobid = {0}",
     "a change": "INSERT INTO pgagent.pga_jobchange (jchjobid, jchobject, jchobjectid, jchaction, jchowner) VALUES ({0}, 'job', {0}, 'delete', 'iso_team_b')",
     "a job": "INSERT INTO pgagent.pga_job (jobjclid, jobname, jobowner) VALUES (1, 'x', 'iso_team_b')",
     "a job of nobody": "INSERT INTO pgagent.pga_job (jobjclid, jobname, jobowner) VALUES (1, 'x', NULL)",
@@ -457,3 +462,16 @@ def test_who_may_edit_all_edits_what_has_an_owner(jobs, isolated, login):
     assert (
         login("alice").execute("UPDATE pgagent.pga_job SET jobdesc = 'y'").rowcount == 3
     )
+
+
+@pytest.mark.parametrize("call", ["pause_all()", "unpause_all()"])
+def test_all_jobs_are_paused_by_who_may_edit_all(jobs, isolated, login, call):
+    with pytest.raises(
+        psycopg.Error, match="may not pause all jobs, nor end that"
+    ) as e:
+        login("alice").execute(f"SELECT pgagent.{call}")
+    assert e.value.sqlstate == "42501"
+
+    isolated.execute("SELECT pgagent.pause_all()")
+    told = login("alice").execute("SELECT job, paused FROM pgagent.job_status")
+    assert told.fetchall() == [("job of iso_team_a", True)]

@@ -103,12 +103,51 @@ BEGIN
         ok := false;
         detail := format('due since %s; but another transaction has locked the job''s row: runners pass it over', p_job.jobnextrun);
     ELSE
-        detail := format('due since %s; the next runner with a free worker takes it', p_job.jobnextrun);
+        detail := format('due since %s; %s', p_job.jobnextrun, CASE
+            WHEN pgagent.pga_paused_until(p_job.jobid) IS NOT NULL THEN 'it waits for the end of the pause'
+            WHEN (SELECT NOT e.ok FROM pgagent.pga_explain_class(p_job) AS e) THEN 'it waits for a place in its class'
+            ELSE 'the next runner with a free worker takes it' END);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_due(pgagent.pga_job, boolean) IS
-'Whether this job is due, and whether it can be claimed: not if another transaction has locked it.';
+'Whether this job is due, and whether it can be claimed: not if another transaction has locked it, while it is paused, or while its class is full.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_pauses(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT false, format('%s paused since %s, %s, by "%s"%s', CASE WHEN p.jpsjobid IS NULL THEN 'all jobs are' ELSE 'it is' END,
+        p.jpssince, CASE WHEN isfinite(p.jpsuntil) THEN format('until %s', p.jpsuntil)
+            WHEN p.jpsjobid IS NULL THEN 'until unpause_all()' ELSE 'until unpause_job()' END,
+        p.jpsby, COALESCE(': ' || nullif(p.jpsreason, ''), ''))
+    FROM pgagent.pga_jobpause AS p
+    WHERE (p.jpsjobid = p_job.jobid OR p.jpsjobid IS NULL) AND p.jpsuntil > now() ORDER BY p.jpsjobid;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_pauses(pgagent.pga_job) IS
+'The pauses that keep this job from starting: its own, and that of all jobs.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_explain_class(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- The view counts jobs of others, too, which may be hidden from whoever asks.
+    IF EXISTS (SELECT FROM pgagent.pga_jobclass AS c WHERE c.jclid = p_job.jobjclid AND c.jcllimit IS NOT NULL) THEN
+        RETURN QUERY
+        SELECT c.running < c."limit" OR p_job.jobagentid IS NOT NULL,
+               format('of class "%s", %s of %s jobs at once are under way', c.class, c.running, c."limit") || CASE
+                   WHEN c.running < c."limit" OR p_job.jobagentid IS NOT NULL THEN ''
+                   ELSE '; it starts when one of them has ended' END
+        FROM pgagent.classes AS c WHERE c.class_id = p_job.jobjclid;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_explain_class(pgagent.pga_job) IS
+'If the class of this job has a limit: how many of its jobs are under way, and whether one more may start.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_wishes(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
 RETURNS SETOF record LANGUAGE plpgsql STABLE
@@ -275,6 +314,8 @@ BEGIN
         RETURN QUERY SELECT 'allowed', false, pgagent.pga_unarmed();
     END IF;
     RETURN QUERY SELECT 'run as', e.ok, e.detail FROM pgagent.pga_explain_roles(v_job) AS e;
+    RETURN QUERY SELECT 'paused', e.ok, e.detail FROM pgagent.pga_explain_pauses(v_job) AS e;
+    RETURN QUERY SELECT 'class', e.ok, e.detail FROM pgagent.pga_explain_class(v_job) AS e;
     RETURN QUERY SELECT 'due', e.ok, e.detail FROM pgagent.pga_explain_due(v_job, p_is_locked) AS e;
     RETURN QUERY SELECT 'promised', e.ok, e.detail FROM pgagent.pga_explain_wishes(v_job) AS e;
     RETURN QUERY SELECT 'set aside', e.ok, e.detail FROM pgagent.pga_explain_aside(v_job) AS e;

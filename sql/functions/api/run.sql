@@ -8,6 +8,7 @@ DECLARE
     v_job pgagent.pga_job;
     v_step_id integer;
     v_run_id bigint;
+    v_paused_until timestamptz;
 BEGIN
     PERFORM pgagent.pga_job_to_write(job_id);
     SELECT j.* INTO v_job FROM pgagent.pga_job AS j WHERE j.jobid = job_id FOR NO KEY UPDATE;
@@ -31,6 +32,13 @@ BEGIN
                                    THEN ' The daemon of pgAgent 4.2 leaves the job alone until then.' ELSE '' END;
     END IF;
 
+    v_paused_until := pgagent.pga_paused_until(v_job.jobid);
+    IF v_paused_until IS NOT NULL THEN
+        RAISE NOTICE 'pgagent: job "%" is paused; it will run after that', v_job.jobname
+            USING DETAIL = format('The pause lasts %s; unpause_job() or unpause_all() ends it.',
+                CASE WHEN isfinite(v_paused_until) THEN 'until ' || v_paused_until ELSE 'until somebody ends it' END);
+    END IF;
+
     -- Whoever has asked for the same, and still waits, has the id already.
     SELECT w.run_id INTO v_run_id FROM pgagent.pga_wishes(v_job) AS w
     WHERE w.via = 'run_job' AND w.from_step IS NOT DISTINCT FROM v_step_id
@@ -47,7 +55,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.run_job(bigint, text) IS
-'Has a job run at once, even a disabled one, from its first step or from the one of this name; one that is running runs again when it has ended. Returns the id that the run will have in pga_joblog; asked again for the same before it starts, the same id. A promised run begins whatever becomes of the job, unless cancel_run() takes it back. Raises 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
+'Has a job run at once, even a disabled one, from its first step or from the one of this name; one that is running runs again when it has ended. Returns the id that the run will have in pga_joblog; asked again for the same before it starts, the same id. A promised run begins whatever becomes of the job, unless cancel_run() takes it back; of a job that is paused, when the pause has ended, which a NOTICE says. Raises 42704 if there is no such job or step; warns if no runner is alive. Example: SELECT pgagent.run_job(42, from_step => ''2 report'').';
 
 CREATE OR REPLACE FUNCTION pgagent.run_job(job_name text, from_step text DEFAULT NULL)
 RETURNS bigint LANGUAGE sql

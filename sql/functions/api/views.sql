@@ -67,11 +67,26 @@ WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobow
 COMMENT ON VIEW pgagent.skipped_runs IS
 'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
+-- For everybody who may look, whosever the jobs are: figures only.
+CREATE OR REPLACE VIEW pgagent.classes AS
+SELECT c.jclid AS class_id, c.jclname AS class, c.jcllimit AS "limit",
+       (SELECT count(*) FROM pgagent.pga_job AS j WHERE j.jobjclid = c.jclid AND j.jobagentid IS NOT NULL)
+       + (SELECT count(DISTINCT j.jobid)
+          FROM pgagent.pga_joblog AS l JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
+          WHERE l.jlgstatus = 'r' AND j.jobjclid = c.jclid AND j.jobagentid IS NULL) AS running,
+       (SELECT count(*) FROM pgagent.pga_job AS j
+        WHERE j.jobjclid = c.jclid AND j.jobagentid IS NULL AND j.jobnextrun <= now()) AS due
+FROM pgagent.pga_jobclass AS c;
+COMMENT ON VIEW pgagent.classes IS
+'The classes of jobs: how many of its jobs may run at once, over all runners (NULL: as many as there are), how many do, and how many are due and have not started. Example: SELECT class, "limit", running, due FROM pgagent.classes ORDER BY class.';
+
 CREATE OR REPLACE VIEW pgagent.job_status AS
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
             WHEN j.jobnextrun IS NOT NULL AND (SELECT pgagent.pga_unarmed()) IS NOT NULL THEN 'unarmed'
+            WHEN j.jobnextrun IS NOT NULL AND p.until IS NOT NULL THEN 'paused'
             WHEN j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN 'set aside'
+            WHEN j.jobnextrun <= now() AND c.running >= c."limit" THEN 'class full'
             WHEN j.jobnextrun <= now() THEN 'due'
             WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN NOT j.jobenabled THEN 'disabled'
             WHEN l.status IS NOT NULL AND EXISTS (
@@ -103,9 +118,15 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        CASE WHEN j.jobrunid IS NOT NULL THEN
            j.jobrunid || ARRAY(SELECT r.jrqid FROM pgagent.pga_jobrequest AS r
                                WHERE r.jrqjobid = j.jobid AND r.jrqid <> j.jobrunid ORDER BY r.jrqat, r.jrqid)
-           END AS promised
+           END AS promised,
+       p.until IS NOT NULL AS paused, CASE WHEN isfinite(p.until) THEN p.until END AS paused_until
 FROM pgagent.pga_job AS j
 LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
+LEFT JOIN pgagent.classes AS c ON c.class_id = j.jobjclid AND c."limit" IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT max(u.jpsuntil) AS until FROM pgagent.pga_jobpause AS u
+    WHERE u.jpsuntil > now() AND (u.jpsjobid = j.jobid OR u.jpsjobid IS NULL)
+) AS p ON true
 LEFT JOIN LATERAL (
     SELECT CASE r.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
                 WHEN 'i' THEN 'nothing to do' WHEN 'd' THEN 'aborted' END AS status,
@@ -132,5 +153,5 @@ LEFT JOIN LATERAL (
 ) AS d ON true
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, due, set aside, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order. Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

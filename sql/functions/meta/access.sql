@@ -50,6 +50,8 @@ VALUES
     ('operator editor admin', 'UPDATE', 'TABLE', 'pga_joblog', 'jlgcancel'),
     ('operator editor admin runner', 'INSERT DELETE', 'TABLE', 'pga_jobrequest', ''),
     ('operator editor admin', 'USAGE', 'SEQUENCE', 'pga_joblog_jlgid_seq', ''),
+    ('operator editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobpause', ''),
+    ('operator editor admin runner', 'INSERT', 'TABLE', 'pga_jobcaution', ''),
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
     -- With an id, and the time of its creation, a job comes back that was deleted: see revert_job().
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
@@ -70,7 +72,9 @@ VALUES
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
     ('runner', 'INSERT UPDATE', 'TABLE', 'pga_jobsteplog', ''),
-    ('runner', 'DELETE', 'TABLE', 'pga_jobchange', ''),
+    ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause|pga_jobcaution', ''),
+    -- Which lets it lock a class.
+    ('runner', 'UPDATE', 'TABLE', 'pga_jobclass', 'jcllimit'),
     ('runner', 'UPDATE', 'TABLE', 'pga_job', 'jobagentid jobnextrun joblastrun jobchanged jobrunid jobfromstep jobdeaths jobenabled'),
     ('runner', 'UPDATE', 'TABLE', 'pga_schedule', 'jscenabled'),
     ('runner', 'USAGE UPDATE', 'SEQUENCE', '.*', ''),
@@ -220,7 +224,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.grant_access(text, text) IS
-'Grants a role a level of access: reader (sees jobs and runs, no connection string), operator (also starts and cancels runs), editor (also defines jobs), runner (is the login of a runner), admin (an editor whom isolate() does not restrict). Returns the statements that it has executed: none if the role has all of it already. An update grants whoever has a level what is new in it. Raises 22023 for a level that is not known, 42704 if there is no such role, 42501 unless the caller is a member of the owner of the tables. Example: SELECT pgagent.grant_access(''reader'', to_role => ''pg_monitor'').';
+'Grants a role a level of access: reader (sees jobs and runs, no connection string), operator (also starts and cancels runs, and pauses jobs), editor (also defines jobs), runner (is the login of a runner), admin (an editor whom isolate() does not restrict). Returns the statements that it has executed: none if the role has all of it already. An update grants whoever has a level what is new in it. Raises 22023 for a level that is not known, 42704 if there is no such role, 42501 unless the caller is a member of the owner of the tables. Example: SELECT pgagent.grant_access(''reader'', to_role => ''pg_monitor'').';
 
 CREATE OR REPLACE FUNCTION pgagent.revoke_access(level text, from_role text)
 RETURNS SETOF text LANGUAGE plpgsql
@@ -273,6 +277,11 @@ AS $$
         ('pga_jobchange', 'SELECT', 'pga_jobstep', 'SELECT', ''), ('pga_jobchange', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobchange', 'INSERT', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
         ('pga_jobchange_jchid_seq', 'USAGE', 'pga_job|pga_jobstep|pga_schedule|pga_exception', 'INSERT|UPDATE|DELETE', NULL),
+        ('pga_jobcaution', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobcaution', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'),
+        ('pga_jobcaution', 'INSERT', 'pga_jobclass|pga_jobskip', 'INSERT|UPDATE', NULL),
+        ('pga_jobcaution', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
+        ('pga_jobpause', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobpause', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'),
+        ('pga_jobpause', 'UPDATE', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobpause', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobrequest', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobrunid'),
         ('pga_jobrequest', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobrequest', 'DELETE', 'pga_job', 'UPDATE', 'jobrunid')
     ) AS f (follower, privilege, leader, led_by, led_column)

@@ -118,6 +118,23 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_refuse_row(text, name) IS
 'For policies: raises 42501 for a row that the current user may not write, because of the job that p_what names, or if that is NULL, because of the owner that a job would have.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_may_pause_all()
+RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF row_security_active('pgagent.pga_job'::regclass)
+       AND NOT (has_function_privilege('pgagent.pga_may_use_runner_login()'::regprocedure, 'EXECUTE'::text)
+                AND has_function_privilege('pgagent.pga_may_edit_all()'::regprocedure, 'EXECUTE'::text)) THEN
+        RAISE EXCEPTION 'pgagent: "%" may not pause all jobs, nor end that', current_user USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'The catalogue is isolated: that takes the rights to execute pgagent.pga_may_edit_all() and pgagent.pga_may_use_runner_login(). pause_job() pauses jobs of one''s own.';
+    END IF;
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_may_pause_all() IS
+'True, or raises 42501 if policies do not let the current user write the pause of all jobs.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_job_to_write(p_job_id bigint)
 RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -209,7 +226,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT unnest(ARRAY[
         'pgagent.pga_exception', 'pgagent.pga_job', 'pgagent.pga_jobaside', 'pgagent.pga_jobchange', 'pgagent.pga_joblog',
-        'pgagent.pga_jobrequest', 'pgagent.pga_jobskip', 'pgagent.pga_jobstep', 'pgagent.pga_jobsteplog', 'pgagent.pga_schedule'
+        'pgagent.pga_jobpause', 'pgagent.pga_jobrequest', 'pgagent.pga_jobskip', 'pgagent.pga_jobstep', 'pgagent.pga_jobsteplog', 'pgagent.pga_schedule'
     ]::regclass[])
 $$;
 COMMENT ON FUNCTION pgagent.pga_isolated_tables() IS

@@ -9,7 +9,7 @@ BEGIN
         'pga_jobstep', 'pga_jobstep_jstid_seq', 'pga_schedule', 'pga_schedule_jscid_seq',
         'pga_exception', 'pga_exception_jexid_seq', 'pga_joblog', 'pga_joblog_jlgid_seq',
         'pga_jobsteplog', 'pga_jobsteplog_jslid_seq', 'pga_jobskip', 'pga_jobskip_jskid_seq',
-        'pga_arming', 'pga_run_as', 'pga_isolation', 'pga_jobrequest', 'pga_jobchange', 'pga_jobchange_jchid_seq'
+        'pga_arming', 'pga_run_as', 'pga_isolation', 'pga_jobrequest', 'pga_jobpause', 'pga_jobcaution', 'pga_jobchange', 'pga_jobchange_jchid_seq'
     ] LOOP
         PERFORM pg_extension_config_dump(format('pgagent.%I', v_name)::regclass, '');
     END LOOP;

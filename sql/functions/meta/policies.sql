@@ -53,6 +53,7 @@ BEGIN
             ('pga_jobskip', 'jskjobid', NULL),
             ('pga_jobaside', 'jsajobid', NULL),
             ('pga_jobrequest', 'jrqjobid', NULL),
+            ('pga_jobpause', 'jpsjobid', NULL),
             ('pga_jobchange', NULL, NULL)
         ) AS t (name, job, part)
     LOOP
@@ -72,6 +73,7 @@ BEGIN
             v_writes := format('%s OR EXISTS (SELECT FROM pgagent.pga_job AS j%s AND j.jobid = %s AND %s)', v_all,
                 COALESCE(', ' || v_table.part, ' WHERE true'), v_table.job, v_job);
             v_refuses := CASE v_table.name
+                WHEN 'pga_jobpause' THEN 'COALESCE(''job '' || jpsjobid, ''the pause of all jobs''), NULL::name'
                 WHEN 'pga_exception' THEN 'format(''the job of schedule %s''::text, jexscid), NULL::name'
                 WHEN 'pga_jobsteplog' THEN 'format(''the job of run %s''::text, jsljlgid), NULL::name'
                 ELSE format('format(''job %%s''::text, %s), NULL::name', v_table.job) END;
@@ -80,6 +82,9 @@ BEGIN
                 -- may read that column, for the sake of his own, finds such steps in the view only.
                 v_sees := format('%s AND (jstconnstr = '''' OR NOT %s) OR %s', v_see, v_reads, v_writes);
             END IF;
+        END IF;
+        IF v_table.name = 'pga_jobpause' THEN
+            v_sees := v_sees || ' OR jpsjobid IS NULL';     -- which concerns everybody
         END IF;
         v_check := format('CASE WHEN %s THEN %s ELSE pgagent.pga_refuse_row(%s) END', v_writes, CASE v_table.name
             WHEN 'pga_jobstep' THEN 'pgagent.pga_may_write_step(jstjobid, jstkind::text, jstconnstr <> '''', jstrunas, jstrunasid)'
@@ -112,6 +117,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c, aclexplode(c.relacl) AS a
                    WHERE c.oid = 'pgagent.pga_isolation'::regclass AND a.grantee = 0 AND a.privilege_type = 'SELECT') THEN
         GRANT SELECT ON pgagent.pga_isolation TO PUBLIC;
+    END IF;
+    -- So do those that claim, or free a job, in another way, by the trigger of pga_job.
+    IF NOT EXISTS (SELECT FROM pg_attribute AS c, aclexplode(c.attacl) AS a
+                   WHERE c.attrelid = 'pgagent.pga_jobpause'::regclass AND c.attname = 'jpsuntil' AND a.grantee = 0) THEN
+        GRANT SELECT (jclid, jcllimit) ON pgagent.pga_jobclass TO PUBLIC;
+        GRANT SELECT (jpsjobid, jpsuntil) ON pgagent.pga_jobpause TO PUBLIC;
+        GRANT SELECT (jcafor) ON pgagent.pga_jobcaution TO PUBLIC;
     END IF;
     -- An update has made all views anew, and may have brought tables.
     IF EXISTS (SELECT FROM pgagent.pga_isolation)

@@ -62,7 +62,7 @@ BEGIN
             USING ERRCODE = 'read_only_sql_transaction',
                   DETAIL = 'The agent registers as soon as the server is promoted.';
     END IF;
-    PERFORM pgagent.pga_sequences_forward();
+    PERFORM pgagent.pga_sequences_forward(), pgagent.pga_agent_cautions();
     -- Whoever had this process id before us is gone. A pooler gives us the session of an
     -- agent that was killed a moment ago, whose steps must have ended before its jobs are free.
     IF pgagent.pga_agent_end_sessions(pg_backend_pid()) > 0 THEN

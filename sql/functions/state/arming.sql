@@ -196,7 +196,8 @@ AS $$
         pgagent.pga_unarmed(),
         CASE WHEN p_job.jobowner IS NOT NULL OR EXISTS (
             SELECT FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job.jobid AND s.jstrunas IS NOT NULL
-        ) THEN 'steps of the job run as roles, which only a runner of 5.1 can become' END
+        ) THEN 'steps of the job run as roles, which only a runner of 5.1 can become' END,
+        CASE WHEN pgagent.pga_paused_until(p_job.jobid) IS NOT NULL THEN 'the job is paused' END
     )
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_gate(pgagent.pga_job) IS

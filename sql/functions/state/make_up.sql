@@ -99,7 +99,8 @@ BEGIN
     END IF;
     IF now() - p_due > v_limit THEN
         v_after := now() - v_limit;
-        v_reason := format('no runner took the job within %s', v_limit);
+        v_reason := COALESCE(pgagent.pga_pause_note(p_job_id, p_due),
+                             format('no runner took the job within %s', v_limit));
     ELSIF p_missed = 'all' OR p_overlap = 'queue' THEN
         v_after := pgagent.pga_job_latest(p_job_id, p_due, 100);
         v_reason := 'more than 100 runs were due';
@@ -149,7 +150,9 @@ BEGIN
             RETURN v_next;
         END IF;
         PERFORM pgagent.pga_job_skip(p_job.jobid, v_next, p_started,
-            format('no runner took the job in time; run %s made up for it', p_run_id));
+            format('%s; run %s made up for it',
+                   COALESCE(pgagent.pga_pause_note(p_job.jobid, v_next), 'no runner took the job in time'),
+                   p_run_id));
         v_next := pgagent.pga_job_next_run(p_job.jobid, p_started);
     END IF;
     IF v_next <= p_ended AND p_job.joboverlap = 'skip' THEN

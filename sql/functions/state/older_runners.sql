@@ -48,7 +48,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN NOT EXISTS (SELECT FROM pgagent.pga_jobagent AS a
                                  WHERE a.jagstation = $1 AND a.jagunarmed IS NOT NULL)
-        THEN pgagent.pga_look_again($1, pgagent.pga_run_due_as_roles()) END
+        THEN pgagent.pga_look_again($1, pgagent.pga_run_due_as_roles(), NULL::boolean) END
 $$;
 COMMENT ON FUNCTION pgagent.pga_seconds_until_due(text) IS
 'For runners of 5.0: what pga_look_again() returns without the jobs that are not for them; NULL on a copy that nobody has armed.';

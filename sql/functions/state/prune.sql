@@ -1,5 +1,5 @@
 -- prune.sql: deleting what need not be kept in the log any longer. Writes pga_joblog, whose
--- steps go with it, pga_jobskip, pga_jobaside and pga_jobchange.
+-- steps go with it, pga_jobskip, pga_jobaside, pga_jobpause, pga_jobcaution and pga_jobchange.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_log_prune(
     p_after integer, p_jobs integer, p_runs integer, OUT last_job_id integer, OUT deleted integer
@@ -46,10 +46,14 @@ BEGIN
     END LOOP;
     IF last_job_id IS NULL THEN
         PERFORM pgagent.pga_log_prune_changes(10 * p_runs);
+        PERFORM pgagent.pga_log_prune_cautions();
     END IF;
     -- A job that is due is tried again within a minute: these are not due any more.
     IF EXISTS (SELECT FROM pgagent.pga_jobaside AS s WHERE s.jsauntil < now() - interval '1 day') THEN
         DELETE FROM pgagent.pga_jobaside WHERE jsauntil < now() - interval '1 day';
+    END IF;
+    IF EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil < now() - interval '1 day') THEN
+        DELETE FROM pgagent.pga_jobpause WHERE jpsuntil < now() - interval '1 day';
     END IF;
 END;
 $$;

@@ -98,7 +98,7 @@ BEGIN
         LIMIT 1
     ) AS n;
 
-    SELECT pgagent.pga_look_again(a.jagstation, NULL::integer[]) INTO look_again
+    SELECT pgagent.pga_look_again(a.jagstation, NULL::integer[], NULL::boolean) INTO look_again
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
     RETURN NEXT;
 END;

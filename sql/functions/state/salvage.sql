@@ -69,7 +69,7 @@ BEGIN
             refusal := CASE WHEN reason IS NOT NULL THEN 'PGA04' END;
         END IF;
     END IF;
-    SELECT pgagent.pga_look_again(a.jagstation, NULL::integer[]) INTO look_again
+    SELECT pgagent.pga_look_again(a.jagstation, NULL::integer[], NULL::boolean) INTO look_again
     FROM pgagent.pga_jobagent AS a WHERE a.jagpid = p_agent_id;
 END;
 $$;

@@ -41,6 +41,8 @@ BEGIN
                       DETAIL = 'Its row in pga_jobagent lives no longer than the session that it names: an agent keeps that open.';
         ELSIF NEW.jobrunid IS NOT NULL OR pgagent.pga_job_gate(NEW) IS NOT NULL THEN
             RETURN NULL;        -- 4.2 would run it under another id, and from its first step
+        ELSIF NOT pgagent.pga_class_take(NEW.jobjclid) THEN
+            RETURN NULL;
         END IF;
         RETURN NEW;
     ELSE
@@ -82,8 +84,14 @@ BEGIN
                         CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 1000000, 'characters'::text);
             NEW.jobchanged := now();
         END IF;
+        IF OLD.jobagentid IS NOT NULL AND (NEW.jobagentid IS NULL OR NEW.jobjclid <> OLD.jobjclid) THEN
+            IF (SELECT c.jcafor FROM pgagent.pga_jobcaution AS c LIMIT 1) IS NOT NULL THEN
+                PERFORM pgagent.pga_class_leave(OLD.jobjclid);
+            END IF;
+        END IF;
         IF OLD.jobagentid IS NOT NULL AND NOT (NEW.jobagentid IS NULL AND NEW.jobrunid IS NOT NULL)
-           OR (NEW.jobnextrun, NEW.jobhostagent) IS NOT DISTINCT FROM (OLD.jobnextrun, OLD.jobhostagent) THEN
+           OR (NEW.jobnextrun, NEW.jobhostagent, NEW.jobjclid)
+              IS NOT DISTINCT FROM (OLD.jobnextrun, OLD.jobhostagent, OLD.jobjclid) THEN
             RETURN NEW;     -- nothing to wake a runner for: it has just finished this job itself
         END IF;
     END IF;
@@ -95,7 +103,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged and jobaskedby, has a promised run be due as pga_job_wish() says, notifies channel pgagent, refuses the claim of a job that is not due, or that is promised to run, or that pga_job_gate() keeps from those that claim without pga_run_claim() (no row is updated), or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged and jobaskedby, has a promised run be due as pga_job_wish() says, notifies channel pgagent, refuses the claim of a job that is not due, or that is promised to run, or that pga_job_gate() or the limit of its class keeps from those that claim without pga_run_claim() (no row is updated), tells runners when a class with a limit has a place again, or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_stop(p_job_id integer, p_agent_id integer)
 RETURNS boolean LANGUAGE plpgsql
@@ -310,7 +318,7 @@ BEGIN
         DELETE FROM pgagent.pga_jobclass AS c
         WHERE c.jclname = NEW.jclname AND c.jclid <> NEW.jclid
               AND NOT EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobjclid = c.jclid);
-        UPDATE pgagent.pga_jobclass SET jclname = NEW.jclname WHERE jclid = NEW.jclid;
+        UPDATE pgagent.pga_jobclass SET jclname = NEW.jclname, jcllimit = NEW.jcllimit WHERE jclid = NEW.jclid;
         IF FOUND THEN
             RETURN NULL;
         END IF;
@@ -341,7 +349,9 @@ BEGIN
     -- The row that pgAgent's daemon writes when another agent was faster is not a run.
     IF NEW.jlgstatus = 'i' AND (v_job.jobagentid IS NOT NULL OR COALESCE(v_job.jobnextrun > now(), true)
                                 OR v_job.jobrunid IS NOT NULL
-                                OR pgagent.pga_job_gate(v_job) IS NOT NULL) THEN
+                                OR pgagent.pga_job_gate(v_job) IS NOT NULL
+                                OR EXISTS (SELECT FROM pgagent.pga_jobclass AS c
+                                           WHERE c.jclid = v_job.jobjclid AND c.jcllimit IS NOT NULL)) THEN
         RETURN NULL;
     END IF;
     NEW.jlgagentid := v_job.jobagentid;

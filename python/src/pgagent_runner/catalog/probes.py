@@ -235,6 +235,8 @@ _TABLES = {
     "pga_jobsession": "SELECT, INSERT, UPDATE, DELETE",
     "pga_jobskip": "SELECT, INSERT, UPDATE, DELETE",
     "pga_jobrequest": "SELECT, DELETE",
+    "pga_jobclass": "SELECT",
+    "pga_jobpause": "SELECT",
 }
 
 # What the runner's login lacks, as what would be granted. Only names of pg_catalog are
