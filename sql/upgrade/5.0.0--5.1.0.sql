@@ -152,3 +152,9 @@ CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- that nobody writes what is not so.
 GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
 GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
+
+-- pg_cron's functions have its signatures now, and further arguments are of types of ours.
+CREATE DOMAIN pgagent.pga_text AS text;
+CREATE DOMAIN pgagent.pga_boolean AS boolean;
+CREATE DOMAIN pgagent.pga_bigint AS bigint;
+DROP FUNCTION IF EXISTS pgagent.schedule(text, text, text, text, text, boolean);
