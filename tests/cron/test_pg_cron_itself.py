@@ -72,9 +72,10 @@ def test_each_column_of_its_tables_is_there(both, table):
     assert {name: ours.get(name) for name in theirs} == theirs
 
 
-# Whatever follows a value that cron could read, up to the next blank, it passes over, and
-# so the rest of the line. Of a range that runs backwards it makes no or other values.
-LEAVINGS = re.compile(r"^[^ ]*(?:[0-9a-z*][^0-9a-z,/\- ]|\*[0-9a-z-]|/[0-9]+[-/]|-[0-9a-z]+-)", re.I)
+# What follows a value that it could read it passes over, up to the next blank, and so the
+# rest of the line. Of a range that runs backwards it makes no values, or others.
+ITEM = r"(?:\*|[0-9a-z]+(?:-[0-9a-z]+)?)(?:/[0-9]+)?"
+LINE = re.compile(rf"\s*(?:{ITEM}(?:,{ITEM})*\s*){{5}}", re.IGNORECASE)
 
 
 def backwards(text: str) -> bool:
@@ -122,6 +123,6 @@ def test_what_it_reads_is_read_here(both):
     assert [
         text
         for text in refused
-        if not LEAVINGS.search(text) and not backwards(text) and len(text.split()) == 5
+        if LINE.fullmatch(text) and len(text.split()) == 5 and not backwards(text)
     ] == []
     assert len(refused) < 400

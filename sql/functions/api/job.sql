@@ -179,8 +179,13 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_schedule pgagent.pga_schedule;
     v_job_id bigint;
 BEGIN
+    -- One that can't be read costs no id.
+    FOR v_schedule IN SELECT * FROM pgagent.pga_schedule_parsed(p_schedule, p_timezone, now()) LOOP
+        EXIT;
+    END LOOP;
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
         'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
