@@ -433,6 +433,61 @@ def test_the_username_of_a_row_is_the_owner(conn, owner):
         conn.execute("DROP ROLE cron_owner")
 
 
+def test_its_users_have_their_own_jobs_once_the_catalogue_is_isolated(conn, dsn):
+    conn.execute(
+        "CREATE ROLE cron_user LOGIN; CREATE ROLE cron_other LOGIN;"
+        " SELECT pgagent.grant_access('editor', 'cron_user');"
+        " SELECT pgagent.schedule('ours', '@daily', 'SELECT 1'); SELECT pgagent.isolate()"
+    )
+    conn.execute("SELECT pgagent.schedule('theirs', '@daily', 'SELECT 1')")
+    (theirs,) = conn.execute(
+        "SELECT jobid FROM pgagent.job WHERE jobname = 'theirs'"
+    ).fetchone()
+    try:
+        with closing(psycopg.connect(dsn, user="cron_user", autocommit=True)) as user:
+            (job_id,) = user.execute(
+                "SELECT pgagent.schedule('My vacuum', '0 11 * * *', 'VACUUM')"
+            ).fetchone()
+            user.execute("SELECT pgagent.alter_job(%s, database => 'other')", [job_id])
+            assert user.execute("SELECT jobid, username, database FROM pgagent.job").fetchall() == [
+                (job_id, "cron_user", "other")
+            ]
+            for call, state in {
+                "schedule_in_database('x', '@daily', 'VACUUM', 'postgres', 'cron_other')": "42501",
+                f"alter_job(job_id := {job_id}, username := 'cron_other')": "42501",
+                f"alter_job(job_id := {theirs}, database := 'other')": "42704",
+                f"unschedule({theirs})": "42704",
+                "unschedule('theirs')": "42704",
+            }.items():
+                with pytest.raises(psycopg.Error) as e:
+                    user.execute(f"SELECT pgagent.{call}")
+                assert e.value.sqlstate == state, call
+            for statement in ("UPDATE pgagent.job SET active = false", "DELETE FROM pgagent.job"):
+                assert user.execute(statement).rowcount == 1
+        assert conn.execute("SELECT jobname, active FROM pgagent.job ORDER BY 1").fetchall() == [
+            ("ours", True),
+            ("theirs", True),
+        ]
+        conn.execute("SELECT pgagent.alter_job(%s, username => 'cron_user')", [theirs])
+        assert conn.execute(
+            "SELECT username FROM pgagent.job WHERE jobid = %s", [theirs]
+        ).fetchone() == ("cron_user",)
+    finally:
+        conn.execute(
+            "DELETE FROM pgagent.job; DROP OWNED BY cron_user; DROP ROLE cron_user, cron_other"
+        )
+
+
+def test_the_user_of_a_run_is_that_of_its_job(conn, owner):
+    register(conn)
+    conn.execute("SELECT pgagent.schedule('a', '5 seconds', 'SELECT 1')")
+    conn.execute("SELECT pgagent.run_job('a')")
+    ((run_id, _),) = claim(conn)
+    finish_run(conn, run_id)
+    shown = "SELECT username FROM pgagent.job_run_details WHERE username = %s"
+    assert conn.execute(shown, [owner]).fetchall() == [(owner,)]
+
+
 UPDATES = {
     "schedule = '*/5 * * * *'": {"schedule": "*/5 * * * *"},
     "command = 'SELECT 2'": {"command": "SELECT 2"},
@@ -480,8 +535,13 @@ def test_a_job_goes_to_another_node_and_comes_back(conn):
     conn.execute("UPDATE pgagent.job SET nodename = 'localhost', nodeport = NULL")
     assert conn.execute(step).fetchone() == ("", "b")
     conn.execute("UPDATE pgagent.pga_jobstep SET jstconnstr = 'service=x', jstdbname = ''")
-    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        conn.execute("UPDATE pgagent.job SET nodename = 'node1'")
+    for change in ("nodename = 'node1'", "database = 'c'"):
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState,
+            match="has several steps, or a connection string that says more",
+        ):
+            conn.execute(f"UPDATE pgagent.job SET {change}")
+    assert conn.execute(step).fetchone() == ("service=x", "")
 
 
 @pytest.mark.parametrize(

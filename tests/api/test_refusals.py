@@ -44,7 +44,7 @@ SCHEDULES = {
     "*/0 * * * *": 'field 1 (minute): the step of "*/0" is not allowed',
     "*/x * * * *": 'field 1 (minute): the step of "*/x" is not allowed',
     "*/ * * * *": 'field 1 (minute): the step of "*/" is not allowed',
-    "*/9999999999 * * * *": 'field 1 (minute): the step of "*/9999999999" is not',
+    "*/9999999999 * * * *": 'field 1 (minute): the step of "*/9999999999" is not allowed',
     "? * * * *": 'field 1 (minute): "?" is not allowed',
     "H * * * *": 'field 1 (minute): "H" is not allowed',
     "0 24 * * *": 'field 2 (hour): "24" is not allowed',

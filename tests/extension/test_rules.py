@@ -260,7 +260,7 @@ def test_plpgsql_check_finds_nothing(conn):
         JOIN pg_language AS l ON l.oid = f.prolang AND l.lanname = 'plpgsql'
         LEFT JOIN pg_trigger AS t ON t.tgfoid = f.oid
         CROSS JOIN LATERAL plpgsql_check_function_tb(
-            f.oid, COALESCE(t.tgrelid, 0), fatal_errors => false, other_warnings => true,
+            f.oid, COALESCE(t.tgrelid, CASE f.proname WHEN 'job_cache_invalidate' THEN 'pgagent.pga_job'::regclass ELSE 0 END), fatal_errors => false, other_warnings => true,
             extra_warnings => true, performance_warnings => true, security_warnings => true
         ) AS finding
         -- Before PostgreSQL 14 a literal is text until it is assigned.
