@@ -54,13 +54,19 @@ class Calls:
         assert match, template
         head, name, rest = match.groups()
         given = dict(re.findall(r"(\w+) => (.*?)(?:, (?=\w+ => )|$)", rest, re.DOTALL))
-        ((function, defaults),) = [
+        suitable = [
             (function, defaults)
             for function, defaults in self._known
             if function.name == name
             and given.keys() <= set(function.parameters or [])
             and set((function.parameters or [])[: function.required]) <= given.keys()
         ]
+        # One of pg_cron's comes before ours, whose arguments are of domains.
+        if len(suitable) > 1:
+            suitable = [
+                s for s in suitable if not any("pgagent." in t for t in s[0].types)
+            ]
+        ((function, defaults),) = suitable
         arguments = ", ".join(
             f"{given.get(parameter, defaults[place])}::{type_}"
             for place, (parameter, type_) in enumerate(

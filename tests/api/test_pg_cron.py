@@ -137,7 +137,9 @@ SIGNATURES = [
 @pytest.mark.parametrize("signature", SIGNATURES)
 def test_its_functions_are_found_by_their_signatures(conn, signature):
     function = f"pgagent.{signature}"
-    assert conn.execute("SELECT to_regprocedure(%s) IS NOT NULL", [function]).fetchone()[0]
+    assert conn.execute(
+        "SELECT to_regprocedure(%s) IS NOT NULL", [function]
+    ).fetchone()[0]
     conn.execute(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC")
     conn.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
 
@@ -151,14 +153,16 @@ CALLS = {
     "schedule('a', '@daily', 'SELECT 1', 'other')": {"database": "other"},
     "schedule('a', '@daily', 'SELECT 1', NULL, 'Asia/Tokyo')": {"zone": "Asia/Tokyo"},
     "schedule('a', '@daily', 'SELECT 1', 'other', NULL, false)": {
-        **{"database": "other", "active": False}
+        "database": "other",
+        "active": False,
     },
     "schedule('a', '@daily', 'SELECT 1', timezone => 'Asia/Tokyo')": {
         "zone": "Asia/Tokyo"
     },
     "schedule('a', '@daily', 'SELECT 1', active => false)": {"active": False},
     "schedule('a', '@daily', 'SELECT 1', active => false, timezone => 'Asia/Tokyo')": {
-        **{"active": False, "zone": "Asia/Tokyo"}
+        "active": False,
+        "zone": "Asia/Tokyo",
     },
     "schedule(command => 'SELECT 1', timezone => 'Asia/Tokyo', schedule => '@daily', job_name => 'a')": {
         "zone": "Asia/Tokyo"
@@ -166,10 +170,12 @@ CALLS = {
     "schedule('a', '@daily', 'SELECT 1', database => 'other')": {"database": "other"},
     "schedule_in_database('a', '@daily', 'SELECT 1', 'other')": {"database": "other"},
     "schedule_in_database('a', '@daily', 'SELECT 1', 'other', NULL, false)": {
-        **{"database": "other", "active": False}
+        "database": "other",
+        "active": False,
     },
     "schedule_in_database('a', '@daily', 'SELECT 1', 'other', active := false)": {
-        **{"database": "other", "active": False}
+        "database": "other",
+        "active": False,
     },
 }
 
@@ -201,7 +207,9 @@ CHANGES = {
     "alter_job(42::smallint, schedule => '@hourly')": {0: "@hourly"},
     "alter_job(42, NULL, NULL, NULL, NULL, false)": {3: False},
     "alter_job(42, NULL, 'SELECT 2', 'other', NULL, false)": {
-        **{1: "SELECT 2", 2: "other", 3: False}
+        1: "SELECT 2",
+        2: "other",
+        3: False,
     },
     "alter_job(job_id := 42, active := false)": {3: False},
     "alter_job(job_id => 42, active => 'f')": {3: False},
@@ -210,17 +218,21 @@ CHANGES = {
     "alter_job(42, name => 'b')": {4: "b"},
     "alter_job(42::bigint, name => 'b', active => false)": {3: False, 4: "b"},
     "alter_job(42, schedule => '@hourly', timezone => 'Asia/Tokyo')": {
-        **{0: "@hourly", 5: "Asia/Tokyo"}
+        0: "@hourly",
+        5: "Asia/Tokyo",
     },
     "alter_job(42, NULL, NULL, NULL, NULL, NULL, 'b', 'said')": {4: "b", 6: "said"},
     "alter_job(job_id => 42, description => 'said', active => false, command => 'SELECT 2'::text)": {
-        **{1: "SELECT 2", 3: False, 6: "said"}
+        1: "SELECT 2",
+        3: False,
+        6: "said",
     },
     "alter_job('a', active => false)": {3: False},
     "alter_job('a', '@hourly', name => 'b')": {0: "@hourly", 4: "b"},
     "alter_job(job_name => 'a', command => 'SELECT 2')": {1: "SELECT 2"},
     "alter_job('a'::text, active => false, timezone => 'Asia/Tokyo')": {
-        **{3: False, 5: "Asia/Tokyo"}
+        3: False,
+        5: "Asia/Tokyo",
     },
 }
 
@@ -275,7 +287,9 @@ def granted(conn, dsn, at_42):
             conn.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
         for signature in SIGNATURES[:4]:
             conn.execute(f"GRANT EXECUTE ON FUNCTION pgagent.{signature} TO cron_user")
-        with closing(psycopg.connect(dsn, user="cron_user", autocommit=True)) as session:
+        with closing(
+            psycopg.connect(dsn, user="cron_user", autocommit=True)
+        ) as session:
             yield session
     finally:
         conn.execute("DROP OWNED BY cron_user; DROP ROLE cron_user")
@@ -303,11 +317,26 @@ def test_its_functions_do_not_make_an_inactive_job_active(conn):
     assert not is_active("schedule_in_database('a', '@hourly', 'SELECT 2', 'x')")
     assert not is_active("schedule('a', '@hourly', 'SELECT 2', timezone => 'UTC')")
     assert is_active("schedule('a', '@hourly', 'SELECT 2', active => true)")
-    assert not is_active("schedule_in_database('a', '@daily', 'S', 'x', active => false)")
+    assert not is_active(
+        "schedule_in_database('a', '@daily', 'S', 'x', active => false)"
+    )
+
+
+def test_a_schedule_that_can_not_be_read_costs_no_id(conn, at_42):
+    for schedule in ("* * * *", "@restar", "0 seconds"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            conn.execute("SELECT pgagent.schedule(%s, 'SELECT 1')", [schedule])
+    assert conn.execute(
+        "SELECT pgagent.schedule('@restart', 'SELECT 1')"
+    ).fetchone() == (42,)
 
 
 def test_to_unschedule_what_a_subquery_does_not_find_does_nothing(conn):
-    for kind, column in (("bigint", "jobid"), ("text", "jobname"), ("name", "jobname::name")):
+    for kind, column in (
+        ("bigint", "jobid"),
+        ("text", "jobname"),
+        ("name", "jobname::name"),
+    ):
         found = f"(SELECT {column} FROM pgagent.job WHERE jobname = 'x')"
         assert conn.execute(f"SELECT pgagent.unschedule({found})").fetchone() == (None,)
         conn.execute("SELECT pgagent.schedule('x', '@daily', 'SELECT 1')")
@@ -367,16 +396,20 @@ ROW = (
 INSERTS = {
     "(schedule, command) VALUES ('0 4 * * *', 'VACUUM')": {},
     "(schedule, command, jobname, active) VALUES ('0 4 * * *', 'VACUUM', 'v', false)": {
-        **{"jobname": "v", "active": False}
+        "jobname": "v",
+        "active": False,
     },
     "(schedule, command, nodename, nodeport, database, username) VALUES ('0 4 * * *', 'VACUUM', 'localhost', current_setting('port')::int, 'other', current_user)": {
         "database": "other"
     },
     "(schedule, command, nodename, database, jobname) VALUES ('0 4 * * *', 'VACUUM', '/tmp', 'other', 'v')": {
-        **{"database": "other", "jobname": "v"}
+        "database": "other",
+        "jobname": "v",
     },
     "(schedule, command, nodename, nodeport, database, username) VALUES ('0 4 * * *', 'VACUUM', 'node1', 5433, $$o'ther$$, 'marco')": {
-        **{"nodename": "node1", "nodeport": 5433, "database": "o'ther"},
+        "nodename": "node1",
+        "nodeport": 5433,
+        "database": "o'ther",
         "connection": "host='node1' port='5433' dbname='o\\'ther' user='marco'",
     },
     "(schedule, command, nodename, nodeport, username) VALUES ('0 4 * * *', 'VACUUM', 'localhost', 1, 'marco')": {
@@ -387,15 +420,17 @@ INSERTS = {
 
 
 @pytest.mark.parametrize("statement", INSERTS)
-def test_a_row_that_is_inserted_into_its_table_is_a_job(
-    conn, at_42, owner, statement
-):
+def test_a_row_that_is_inserted_into_its_table_is_a_job(conn, at_42, owner, statement):
     row = conn.execute(
         f"INSERT INTO pgagent.job {statement} RETURNING jobid, jobname, active, nodename, nodeport"
     ).fetchone()
     given = {
-        **{"jobname": "job 42", "active": True, "database": conn.info.dbname},
-        **{"nodename": "localhost", "nodeport": conn.info.port, "connection": ""},
+        "jobname": "job 42",
+        "active": True,
+        "database": conn.info.dbname,
+        "nodename": "localhost",
+        "nodeport": conn.info.port,
+        "connection": "",
     } | INSERTS[statement]
 
     assert conn.execute(ROW).fetchall() == [
@@ -449,9 +484,9 @@ def test_its_users_have_their_own_jobs_once_the_catalogue_is_isolated(conn, dsn)
                 "SELECT pgagent.schedule('My vacuum', '0 11 * * *', 'VACUUM')"
             ).fetchone()
             user.execute("SELECT pgagent.alter_job(%s, database => 'other')", [job_id])
-            assert user.execute("SELECT jobid, username, database FROM pgagent.job").fetchall() == [
-                (job_id, "cron_user", "other")
-            ]
+            assert user.execute(
+                "SELECT jobid, username, database FROM pgagent.job"
+            ).fetchall() == [(job_id, "cron_user", "other")]
             for call, state in {
                 "schedule_in_database('x', '@daily', 'VACUUM', 'postgres', 'cron_other')": "42501",
                 f"alter_job(job_id := {job_id}, username := 'cron_other')": "42501",
@@ -462,9 +497,14 @@ def test_its_users_have_their_own_jobs_once_the_catalogue_is_isolated(conn, dsn)
                 with pytest.raises(psycopg.Error) as e:
                     user.execute(f"SELECT pgagent.{call}")
                 assert e.value.sqlstate == state, call
-            for statement in ("UPDATE pgagent.job SET active = false", "DELETE FROM pgagent.job"):
+            for statement in (
+                "UPDATE pgagent.job SET active = false",
+                "DELETE FROM pgagent.job",
+            ):
                 assert user.execute(statement).rowcount == 1
-        assert conn.execute("SELECT jobname, active FROM pgagent.job ORDER BY 1").fetchall() == [
+        assert conn.execute(
+            "SELECT jobname, active FROM pgagent.job ORDER BY 1"
+        ).fetchall() == [
             ("ours", True),
             ("theirs", True),
         ]
@@ -498,8 +538,11 @@ UPDATES = {
     "nodename = '/var/run/postgresql'": {},
     "nodename = 'node1', nodeport = 5433": {"nodename": "node1", "nodeport": 5433},
     "schedule = '1 1 * * *', command = 'SELECT 2', database = 'x', active = false, jobname = 'b'": {
-        **{"schedule": "1 1 * * *", "command": "SELECT 2", "database": "x"},
-        **{"active": False, "jobname": "b"},
+        "schedule": "1 1 * * *",
+        "command": "SELECT 2",
+        "database": "x",
+        "active": False,
+        "jobname": "b",
     },
     "schedule = schedule, command = command, nodename = nodename": {},
 }
@@ -513,7 +556,9 @@ def test_each_column_of_its_table_can_be_updated(conn, at_42, change):
     names = ROW.removeprefix("SELECT ").partition(" FROM")[0].split(", ")
     before = dict(zip(names, conn.execute(ROW).fetchone(), strict=True))
 
-    assert conn.execute(f"UPDATE pgagent.job SET {change} WHERE jobid = 42").rowcount == 1
+    assert (
+        conn.execute(f"UPDATE pgagent.job SET {change} WHERE jobid = 42").rowcount == 1
+    )
 
     after = dict(zip(names, conn.execute(ROW).fetchone(), strict=True))
     assert after == before | UPDATES[change]
@@ -534,7 +579,9 @@ def test_a_job_goes_to_another_node_and_comes_back(conn):
     )
     conn.execute("UPDATE pgagent.job SET nodename = 'localhost', nodeport = NULL")
     assert conn.execute(step).fetchone() == ("", "b")
-    conn.execute("UPDATE pgagent.pga_jobstep SET jstconnstr = 'service=x', jstdbname = ''")
+    conn.execute(
+        "UPDATE pgagent.pga_jobstep SET jstconnstr = 'service=x', jstdbname = ''"
+    )
     for change in ("nodename = 'node1'", "database = 'c'"):
         with pytest.raises(
             psycopg.errors.ObjectNotInPrerequisiteState,
@@ -547,17 +594,49 @@ def test_a_job_goes_to_another_node_and_comes_back(conn):
 @pytest.mark.parametrize(
     ("statement", "sqlstate", "message"),
     [
-        ("INSERT INTO pgagent.job (schedule) VALUES ('@daily')", "22023", "add_step(command): is empty"),
+        (
+            "INSERT INTO pgagent.job (schedule) VALUES ('@daily')",
+            "22023",
+            "add_step(command): is empty",
+        ),
         ("INSERT INTO pgagent.job (command) VALUES ('SELECT 1')", "22023", "is empty"),
-        ("INSERT INTO pgagent.job (schedule, command) VALUES ('61 * * * *', 'SELECT 1')", "22023", "field 1 (minute)"),
-        ("INSERT INTO pgagent.job (jobid, schedule, command) VALUES (7, '@daily', 'SELECT 1')", "22023", "job(jobid): 7 was given"),
-        ("INSERT INTO pgagent.job (jobname, schedule, command) VALUES ('a', '@daily', 'SELECT 1')", "42710", 'a job "a" already'),
-        ("INSERT INTO pgagent.job (schedule, command, username) VALUES ('@daily', 'SELECT 1', 'nobody_is_so')", "42704", "nobody_is_so"),
+        (
+            "INSERT INTO pgagent.job (schedule, command) VALUES ('61 * * * *', 'SELECT 1')",
+            "22023",
+            "field 1 (minute)",
+        ),
+        (
+            "INSERT INTO pgagent.job (jobid, schedule, command) VALUES (7, '@daily', 'SELECT 1')",
+            "22023",
+            "job(jobid): 7 was given",
+        ),
+        (
+            "INSERT INTO pgagent.job (jobname, schedule, command) VALUES ('a', '@daily', 'SELECT 1')",
+            "42710",
+            'a job "a" already',
+        ),
+        (
+            "INSERT INTO pgagent.job (schedule, command, username) VALUES ('@daily', 'SELECT 1', 'nobody_is_so')",
+            "42704",
+            "nobody_is_so",
+        ),
         ("UPDATE pgagent.job SET jobid = 7", "22023", "42 was to become 7"),
         ("UPDATE pgagent.job SET schedule = 'x'", "22023", "has 1 fields, 5 wanted"),
-        ("UPDATE pgagent.job SET schedule = NULL", "22023", "job(schedule): NULL was given"),
-        ("UPDATE pgagent.job SET command = ''", "22023", "alter_job(command): is empty"),
-        ("UPDATE pgagent.job SET active = NULL, command = NULL", "22023", "job(command, active): NULL was given"),
+        (
+            "UPDATE pgagent.job SET schedule = NULL",
+            "22023",
+            "job(schedule): NULL was given",
+        ),
+        (
+            "UPDATE pgagent.job SET command = ''",
+            "22023",
+            "alter_job(command): is empty",
+        ),
+        (
+            "UPDATE pgagent.job SET active = NULL, command = NULL",
+            "22023",
+            "job(command, active): NULL was given",
+        ),
     ],
 )
 def test_what_its_table_would_not_hold_is_refused(

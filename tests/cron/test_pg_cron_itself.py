@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from cluster import Cluster
 
-from .expressions import expression
+from .expressions import MONTHS, WEEKDAYS, expression
 
 pytestmark = pytest.mark.needs("pg_cron")
 
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.needs("pg_cron")
 @pytest.fixture(scope="module")
 def both():
     """A session on a server that has both extensions; pg_cron's launcher finds no job."""
-    settings = {
-        **{"shared_preload_libraries": "pg_cron", "cron.database_name": "postgres"}
-    }
-    with Cluster(settings) as cluster:
-        with closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn:
-            conn.execute("CREATE EXTENSION pg_cron; CREATE EXTENSION pgagent")
-            conn.execute(ACCEPTED)
-            yield conn
+    settings = {"shared_preload_libraries": "pg_cron", "cron.database_name": "postgres"}
+    with (
+        Cluster(settings) as cluster,
+        closing(psycopg.connect(cluster.conninfo(), autocommit=True)) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pg_cron; CREATE EXTENSION pgagent")
+        conn.execute(ACCEPTED)
+        yield conn
 
 
 # Whether each of them would be a job's schedule: none is.
@@ -65,7 +65,8 @@ def test_each_of_its_functions_is_declared_alike(both):
 @pytest.mark.parametrize("table", ["job", "job_run_details"])
 def test_each_column_of_its_tables_is_there(both, table):
     theirs, ours = (
-        dict(both.execute(COLUMNS, [f"{schema}.{table}"])) for schema in ("cron", "pgagent")
+        dict(both.execute(COLUMNS, [f"{schema}.{table}"]))
+        for schema in ("cron", "pgagent")
     )
     if theirs.get("jobname") == "name":  # until 1.5
         theirs["jobname"] = "text"
@@ -80,9 +81,8 @@ LINE = re.compile(rf"\s*(?:{ITEM}(?:,{ITEM})*\s*){{5}}", re.IGNORECASE)
 
 def backwards(text: str) -> bool:
     """Whether a range runs backwards."""
-    names = {name: str(i) for i, name in enumerate("sun mon tue wed thu fri sat".split())}
-    months = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-    names |= {name: str(i) for i, name in enumerate(months, 1)}
+    names = {name: str(i) for i, name in enumerate(WEEKDAYS)}
+    names |= {name: str(i) for i, name in enumerate(MONTHS, 1)}
     ranges = re.findall(r"([0-9a-z]+)-([0-9a-z]+)", text.lower())
     return any(int(names.get(a, a)) > int(names.get(b, b)) for a, b in ranges)
 
@@ -94,17 +94,32 @@ def texts(seed: int, count: int):
         text = expression(dice, everyday=dice.random() < 0.5)
         if number % 2:
             place = dice.randrange(len(text))
-            piece = dice.choice(["", *"0159*/-, ", "/60", "/0", "00", "*/90", "x", "sun", "?"])
+            piece = dice.choice(
+                ["", *"0159*/-, ", "/60", "/0", "00", "*/90", "x", "sun", "?"]
+            )
             text = text[:place] + piece + text[place + dice.randrange(2) :]
         yield text
 
 
 SPECIAL = [
     *("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"),
-    *("@reboot", "@restart", "*/60 * * * *", "0 */24 * * *", "0 0 */31 * *", "0 0 * */12 *"),
+    *(
+        "@reboot",
+        "@restart",
+        "*/60 * * * *",
+        "0 */24 * * *",
+        "0 0 */31 * *",
+        "0 0 * */12 *",
+    ),
     *("*/59 * * * *", "0 0 * * */7", "0 0 * * */100", "007 0010 * * *", "  1 2 3 4 5"),
     *("*/1 * * * *", "0-59/100 * * * *", "1\t2\t3\t4\t5", "1 2 3 4 5\n", "*,5 * * * *"),
-    *("0 0 1-31 * mon", "0 0 * * 0-7", "0 0 * * 7", "0 0 * * Sun-Sat", "0 0 * jan-DEC/2 *"),
+    *(
+        "0 0 1-31 * mon",
+        "0 0 * * 0-7",
+        "0 0 * * 7",
+        "0 0 * * Sun-Sat",
+        "0 0 * jan-DEC/2 *",
+    ),
 ]
 
 

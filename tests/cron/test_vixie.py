@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from .expressions import MONTHS, WEEKDAYS
+
 
 def vixie(text: str, low: int, high: int, names: list[str]) -> set[int]:
     """Return the values that a field selects, as Paul Vixie's cron reads it."""
@@ -23,8 +25,8 @@ def vixie(text: str, low: int, high: int, names: list[str]) -> set[int]:
 
 FIELDS = (
     *(("minutes", 0, 59, []), ("hours", 0, 23, []), ("monthdays", 1, 31, [])),
-    ("months", 1, 12, "jan feb mar apr may jun jul aug sep oct nov dec".split()),
-    ("weekdays", 0, 7, "sun mon tue wed thu fri sat".split()),
+    ("months", 1, 12, MONTHS),
+    ("weekdays", 0, 7, WEEKDAYS),
 )
 
 
@@ -38,7 +40,14 @@ def test_lists_and_steps_select_what_vixies_cron_selects(asking, place):
         word = names[first - low] if names and first - low < len(names) else str(first)
         step = f"/{dice.choice([1, 2, 3, 7, high, high + 1, 60, 1000])}"
         return dice.choice(
-            [str(first), word, f"{first}-{last}", f"{word}-{last}{step}", f"*{step}", "*"]
+            [
+                str(first),
+                word,
+                f"{first}-{last}",
+                f"{word}-{last}{step}",
+                f"*{step}",
+                "*",
+            ]
         )
 
     for _ in range(300):

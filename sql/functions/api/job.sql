@@ -182,9 +182,10 @@ DECLARE
     v_schedule pgagent.pga_schedule;
     v_job_id bigint;
 BEGIN
-    -- One that can't be read costs no id.
+    -- What can't be read costs no id. A loop, for an expression would put its text into the
+    -- context of errors.
     FOR v_schedule IN SELECT * FROM pgagent.pga_schedule_parsed(p_schedule, p_timezone, now()) LOOP
-        EXIT;
+        EXIT WHEN v_schedule.jscenabled;
     END LOOP;
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
