@@ -1,6 +1,7 @@
 """What pg_cron's README shows, and what scripts written for it do, with `cron.` replaced."""
 
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -145,7 +146,7 @@ def test_its_functions_are_found_by_their_signatures(conn, signature):
 
 
 # A call, and what is not as a job has it by default.
-CALLS = {
+CALLS: dict[str, dict[str, Any]] = {
     "schedule('a', '@daily', 'SELECT 1')": {},
     "schedule('a'::text, '@daily'::varchar, 'SELECT 1'::name)": {},
     "schedule(job_name => 'a', schedule => '@daily', command => 'SELECT 1')": {},
@@ -201,7 +202,7 @@ def test_a_job_is_scheduled_by_any_number_of_arguments(conn, at_42, call):
     )
 
 
-CHANGES = {
+CHANGES: dict[str, dict[int, Any]] = {
     "alter_job(42, '@hourly')": {0: "@hourly"},
     "alter_job(42::bigint, schedule => '@hourly'::text)": {0: "@hourly"},
     "alter_job(42::smallint, schedule => '@hourly')": {0: "@hourly"},
@@ -393,7 +394,7 @@ ROW = (
     "SELECT jobid, schedule, command, nodename, nodeport, database, username, active, jobname"
     " FROM pgagent.job"
 )
-INSERTS = {
+INSERTS: dict[str, dict[str, Any]] = {
     "(schedule, command) VALUES ('0 4 * * *', 'VACUUM')": {},
     "(schedule, command, jobname, active) VALUES ('0 4 * * *', 'VACUUM', 'v', false)": {
         "jobname": "v",
@@ -480,9 +481,9 @@ def test_its_users_have_their_own_jobs_once_the_catalogue_is_isolated(conn, dsn)
     ).fetchone()
     try:
         with closing(psycopg.connect(dsn, user="cron_user", autocommit=True)) as user:
-            (job_id,) = user.execute(
+            ((job_id,),) = user.execute(
                 "SELECT pgagent.schedule('My vacuum', '0 11 * * *', 'VACUUM')"
-            ).fetchone()
+            ).fetchall()
             user.execute("SELECT pgagent.alter_job(%s, database => 'other')", [job_id])
             assert user.execute(
                 "SELECT jobid, username, database FROM pgagent.job"
@@ -528,7 +529,7 @@ def test_the_user_of_a_run_is_that_of_its_job(conn, owner):
     assert conn.execute(shown, [owner]).fetchall() == [(owner,)]
 
 
-UPDATES = {
+UPDATES: dict[str, dict[str, Any]] = {
     "schedule = '*/5 * * * *'": {"schedule": "*/5 * * * *"},
     "command = 'SELECT 2'": {"command": "SELECT 2"},
     "database = 'other'": {"database": "other"},

@@ -23,7 +23,7 @@ def vixie(text: str, low: int, high: int, names: list[str]) -> set[int]:
     return values
 
 
-FIELDS = (
+FIELDS: tuple[tuple[str, int, int, list[str]], ...] = (
     *(("minutes", 0, 59, []), ("hours", 0, 23, []), ("monthdays", 1, 31, [])),
     ("months", 1, 12, MONTHS),
     ("weekdays", 0, 7, WEEKDAYS),
