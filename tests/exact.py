@@ -61,10 +61,12 @@ class Calls:
             and given.keys() <= set(function.parameters or [])
             and set((function.parameters or [])[: function.required]) <= given.keys()
         ]
-        # One of pg_cron's comes before ours, whose arguments are of domains.
+        # PostgreSQL prefers text to our domains over text, and to names.
         if len(suitable) > 1:
             suitable = [
-                s for s in suitable if not any("pgagent." in t for t in s[0].types)
+                (function, defaults)
+                for function, defaults in suitable
+                if not re.search(r"pgagent\.|\.name\b", " ".join(function.types))
             ]
         ((function, defaults),) = suitable
         arguments = ", ".join(

@@ -134,14 +134,6 @@ $$;
 COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean) IS
 'Changes whatever is not NULL, as pg_cron''s function does: schedule, command and database, the owner (username), and whether the job is active. Raises 22023 if nothing is, else what the other alter_job() does. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
 
--- Only this one suits a call by an integer and nothing else better than all others.
-CREATE OR REPLACE FUNCTION pgagent.alter_job(job_id integer)
-RETURNS void LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.alter_job($1::bigint) $$;
-COMMENT ON FUNCTION pgagent.alter_job(integer) IS
-'Raises 22023: nothing is to be changed. Example: SELECT pgagent.alter_job(42).';
-
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_id pgagent.pga_bigint, schedule pgagent.pga_text DEFAULT NULL, command pgagent.pga_text DEFAULT NULL,
     database pgagent.pga_text DEFAULT NULL, username pgagent.pga_text DEFAULT NULL, active pgagent.pga_boolean DEFAULT NULL,
