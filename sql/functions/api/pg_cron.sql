@@ -91,7 +91,7 @@ CREATE OR REPLACE FUNCTION pgagent.schedule(
 )
 RETURNS bigint LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.pga_cron_schedule($1, $2, $3, $4, $5, $6) $$;
+AS $$ SELECT pgagent.pga_cron_schedule($1::text, $2::text, $3::text, $4, $5, $6) $$;
 COMMENT ON FUNCTION pgagent.schedule(pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, text, text, boolean) IS
 'As schedule(), with what pg_cron does not take there: the database, by default the current one, the time zone, by default that of the job''s schedule or of all schedules, and whether the job is active, by default as it is. Example: SELECT pgagent.schedule(''report'', ''0 9 * * mon'', ''CALL report()'', timezone => ''Europe/Berlin'').';
 
@@ -145,7 +145,7 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_job_alter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+    SELECT pgagent.pga_job_alter($1::bigint, $2::text, $3::text, $4::text, $5::text, $6::boolean, $7, $8, $9, $10, $11,
                                  $12, $13, $14, $15, $16, $17, $18)
 $$;
 COMMENT ON FUNCTION pgagent.alter_job(pgagent.pga_bigint, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
