@@ -147,14 +147,13 @@ DROP FUNCTION IF EXISTS pgagent.alter_job(text, text, text, text, text, boolean,
 DROP FUNCTION IF EXISTS pgagent.add_step(bigint, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
 DROP FUNCTION IF EXISTS pgagent.add_step(text, text, text, text, text, text, text, boolean, text, text, interval, integer, interval, double precision, text[]);
 DROP FUNCTION IF EXISTS pgagent.pga_refuse_username(text);
-CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
--- Triggers write it with the rights of whoever edits a job; that of this table sees to it
--- that nobody writes what is not so.
-GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
-GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;
-
 -- pg_cron's functions have its signatures now, and further arguments are of types of ours.
 CREATE DOMAIN pgagent.pga_text AS text;
 CREATE DOMAIN pgagent.pga_boolean AS boolean;
 CREATE DOMAIN pgagent.pga_bigint AS bigint;
 DROP FUNCTION IF EXISTS pgagent.schedule(text, text, text, text, text, boolean);
+CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
+-- Triggers write it with the rights of whoever edits a job; that of this table sees to it
+-- that nobody writes what is not so.
+GRANT INSERT ON pgagent.pga_jobchange TO PUBLIC;
+GRANT USAGE ON SEQUENCE pgagent.pga_jobchange_jchid_seq TO PUBLIC;

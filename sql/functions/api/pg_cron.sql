@@ -93,7 +93,7 @@ RETURNS bigint LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pgagent.pga_cron_schedule($1::text, $2::text, $3::text, $4, $5, $6) $$;
 COMMENT ON FUNCTION pgagent.schedule(pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, text, text, boolean) IS
-'As schedule(), with what pg_cron does not take there: the database, by default the current one, the time zone, by default that of the job''s schedule or of all schedules, and whether the job is active, by default as it is. Example: SELECT pgagent.schedule(''report'', ''0 9 * * mon'', ''CALL report()'', timezone => ''Europe/Berlin'').';
+'Does what schedule() does, with what pg_cron does not take there: the database, by default the current one, the time zone, by default that of the job''s schedule or of all schedules, and whether the job is active, by default as it is. Example: SELECT pgagent.schedule(''report'', ''0 9 * * mon'', ''CALL report()'', timezone => ''Europe/Berlin'').';
 
 CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
     job_name text, schedule text, command text, database text,
@@ -132,7 +132,7 @@ AS $$
                                    NULL::text) END
 $$;
 COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean) IS
-'Changes whatever is not NULL, as pg_cron''s function does: schedule, command and database, the owner (username), and whether the job is active. Raises 22023 if nothing is, else what the other alter_job() does. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
+'As alter_job() with more arguments, for what pg_cron''s function changes: schedule, command and database, the owner (username), and whether the job is active. Raises 22023 if all of them are NULL. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_id pgagent.pga_bigint, schedule pgagent.pga_text DEFAULT NULL, command pgagent.pga_text DEFAULT NULL,
