@@ -14,7 +14,7 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
 	state/agent state/claim state/record state/salvage state/older_runners state/prune \
-	api/run_as api/views api/pg_cron api/classes api/job api/steps api/schedules api/exceptions api/run api/pause api/explain api/changes api/files api/log \
+	api/run_as api/views api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/explain api/changes api/files api/log \
 	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
@@ -123,7 +123,7 @@ extension/pgagent--plain--$(EXTVERSION).sql: \
 		sql/upgrade.head.sql sql/upgrade/trust.sql \
 		sql/upgrade/plain--adopted.sql $(COMMENTS) $(FUNCTIONS)
 	@cat $(filter %.sql,$^) | $(BUILD) -e 's/@FUNCTIONS@/$(call names,FUNCTION)/' \
-		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' >$@
+		-e 's/@RELATIONS@/$(call names,TABLE|VIEW)/' -e 's/@DOMAINS@/$(call names,DOMAIN)/' >$@
 
 $(CATALOGUE)/tables.sql: $(TABLES)
 $(CATALOGUE)/functions.sql: $(COMMENTS) $(PLAIN_FUNCTIONS)

@@ -78,6 +78,7 @@ def is_inner(name: str) -> bool:
 def plain(declaration: str) -> str:
     """Return arguments or a result without casts, and types by their short names."""
     text = re.sub(r"\s+", " ", declaration)
+    text = re.sub(r"pgagent\.pga_(text|boolean|bigint)\b", r"\1", text)
     text = re.sub(r"(DEFAULT (?:'[^']*'|[^,':])*)::[a-z ]+(?:\[\])?", r"\1", text)
     for long, short in (
         ("timestamp with time zone", "timestamptz"),

@@ -56,13 +56,21 @@ class Calls:
         given = dict(
             re.findall(r'"?(\w+)"? => (.*?)(?:, (?="?\w+"? => )|$)', rest, re.DOTALL)
         )
-        ((function, defaults),) = [
+        suitable = [
             (function, defaults)
             for function, defaults in self._known
             if function.name == name
             and given.keys() <= set(function.parameters or [])
             and set((function.parameters or [])[: function.required]) <= given.keys()
         ]
+        # PostgreSQL prefers text to our domains over text, and to names.
+        if len(suitable) > 1:
+            suitable = [
+                (function, defaults)
+                for function, defaults in suitable
+                if not re.search(r"pgagent\.|\.name\b", " ".join(function.types))
+            ]
+        ((function, defaults),) = suitable
         arguments = ", ".join(
             f"{given.get(parameter, defaults[place])}::{type_}"
             for place, (parameter, type_) in enumerate(

@@ -21,7 +21,8 @@ _MEMBERS = """
     CROSS JOIN pg_identify_object(d.classid, d.objid, d.objsubid) AS o
     -- From PostgreSQL 17 on the types of tables' rows are members and go with the tables.
     WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
-          AND d.classid <> 'pg_type'::regclass
+          AND (d.classid <> 'pg_type'::regclass
+               OR (SELECT y.typtype = 'd' FROM pg_type AS y WHERE y.oid = d.objid))
           AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgagent')
 """
 

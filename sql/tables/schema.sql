@@ -78,3 +78,11 @@ $$;
 
 COMMENT ON SCHEMA pgagent IS 'pgAgent job scheduler';
 
+-- What tells arguments that only we have from those of pg_cron's functions of the same name:
+-- see api/pg_cron.sql.
+CREATE DOMAIN pgagent.pga_text AS text;
+CREATE DOMAIN pgagent.pga_boolean AS boolean;
+CREATE DOMAIN pgagent.pga_bigint AS bigint;
+COMMENT ON DOMAIN pgagent.pga_text IS 'Text, for arguments: a function that takes text itself comes first.';
+COMMENT ON DOMAIN pgagent.pga_boolean IS 'The same of boolean.';
+COMMENT ON DOMAIN pgagent.pga_bigint IS 'The same of bigint.';

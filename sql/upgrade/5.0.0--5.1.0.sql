@@ -156,6 +156,11 @@ DROP FUNCTION IF EXISTS pgagent.add_exception(text, date, time, text);
 -- It says of which job.
 DROP FUNCTION IF EXISTS pgagent.next_runs(text, text, text, timestamptz, timestamptz, integer);
 DROP FUNCTION IF EXISTS pgagent.pga_refuse_username(text);
+-- pg_cron's functions have its signatures now, and further arguments are of types of ours.
+CREATE DOMAIN pgagent.pga_text AS text;
+CREATE DOMAIN pgagent.pga_boolean AS boolean;
+CREATE DOMAIN pgagent.pga_bigint AS bigint;
+DROP FUNCTION IF EXISTS pgagent.schedule(text, text, text, text, text, boolean);
 CREATE INDEX pga_jobchange_at ON pgagent.pga_jobchange (jchat);
 -- Triggers write it with the rights of whoever edits a job; that of this table sees to it
 -- that nobody writes what is not so.

@@ -31,6 +31,10 @@ BEGIN
             )
         )
         UNION ALL
+        SELECT 'DOMAIN', t.oid::regtype::text
+        FROM pg_type AS t
+        WHERE t.typnamespace = 'pgagent'::regnamespace AND t.typtype = 'd' AND t.typname = ANY ('{@DOMAINS@}'::name[])
+        UNION ALL
         SELECT 'FUNCTION', p.oid::regprocedure::text
         FROM pg_proc AS p
         WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname = ANY ('{@FUNCTIONS@}'::name[])

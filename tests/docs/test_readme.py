@@ -74,10 +74,19 @@ def test_the_readme_of_the_runner_says_what_the_readme_says():
 def test_the_sql_for_those_who_come_from_pg_cron_runs(conn):
     conn.execute(block("docs/pg_cron.md", "SELECT pgagent.schedule('nightly"))
 
+    owner = conn.execute(
+        "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'pgagent.pga_job'::regclass"
+    ).fetchone()[0]
+    here = (owner, "localhost", conn.info.port)
     assert conn.execute("TABLE pgagent.job ORDER BY jobid").fetchall() == [
-        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum", None),
-        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum", None),
+        (1, "0 2 * * *", "VACUUM", conn.info.dbname, False, "nightly-vacuum", *here),
+        (3, "0 4 * * 0", "VACUUM", "postgres", True, "weekly-vacuum", *here),
     ]
+    conn.execute(block("docs/pg_cron.md", "SELECT pgagent.schedule('report'"))
+    assert conn.execute(
+        "SELECT jobtimeout::text, jobmissed, jsctimezone FROM pgagent.pga_job"
+        " JOIN pgagent.pga_schedule ON jscjobid = jobid WHERE jobname = 'report'"
+    ).fetchone() == ("01:00:00", "skip", "Europe/Berlin")
 
 
 @pytest.fixture

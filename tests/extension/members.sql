@@ -11,8 +11,9 @@ WITH belonging AS (
     SELECT d.classid, d.objid
     FROM pg_depend AS d
     LEFT JOIN pg_class AS c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+    LEFT JOIN pg_type AS y ON d.classid = 'pg_type'::regclass AND y.oid = d.objid
     WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = to_regnamespace('pgagent')
-          AND (d.classid = 'pg_proc'::regclass OR c.relkind IN ('r', 'v', 'S'))
+          AND (d.classid = 'pg_proc'::regclass OR c.relkind IN ('r', 'v', 'S') OR y.typtype = 'd')
           AND NOT EXISTS (SELECT FROM belonging)
 ), relation AS (
     SELECT c.*, c.oid::regclass::text AS name
@@ -46,6 +47,13 @@ WITH belonging AS (
     SELECT 'schema ' || n.nspname,
            ARRAY[n.nspowner::regrole::text, n.nspacl::text, obj_description(n.oid, 'pg_namespace')]
     FROM pg_namespace AS n WHERE n.nspname = 'pgagent'
+
+    UNION ALL
+    SELECT 'domain ' || y.oid::regtype,
+           ARRAY[y.typowner::regrole::text, y.typacl::text, format_type(y.typbasetype, y.typtypmod), y.typnotnull::text,
+                 y.typdefault, y.typcollation::text, obj_description(y.oid, 'pg_type')]
+    FROM member JOIN pg_type AS y ON y.oid = member.objid AND y.typtype = 'd'
+    WHERE member.classid = 'pg_type'::regclass
 
     UNION ALL
     SELECT 'relation ' || r.name,

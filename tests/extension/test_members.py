@@ -39,6 +39,8 @@ COMMENT ON TRIGGER pga_job_trigger ON pgagent.pga_job IS NULL
 COMMENT ON CONSTRAINT pga_job_pkey ON pgagent.pga_job IS 'else'
 COMMENT ON FUNCTION pgagent.pga_agent_shorten() IS NULL
 COMMENT ON SEQUENCE pgagent.pga_job_jobid_seq IS 'else'
+COMMENT ON DOMAIN pgagent.pga_text IS NULL
+ALTER DOMAIN pgagent.pga_text SET NOT NULL
 COMMENT ON EXTENSION pgagent IS NULL
 GRANT USAGE ON SCHEMA pgagent TO PUBLIC
 GRANT SELECT ON pgagent.pga_job TO PUBLIC

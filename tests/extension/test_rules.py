@@ -107,9 +107,16 @@ FOR_EVERYBODY = {
     "pga_class_take",
     "pga_classes_full",
     "pga_column_default",
+    "pga_connection_items",
+    "pga_cron_connection",
     "pga_cron_field",
+    "pga_cron_move",
+    "pga_cron_own",
     "pga_cron_parse",
+    "pga_cron_schedule",
     "pga_cron_text",
+    "pga_cron_texts",
+    "pga_cron_unnamed",
     "pga_cron_value",
     "pga_default_owner",
     "pga_default_timezone",
@@ -187,6 +194,7 @@ FOR_EVERYBODY = {
     "pga_isolation_relations",
     "pga_isolation_revoke",
     "pga_isolation_rights",
+    "pga_job_alter",
     "pga_job_conflict",
     "pga_job_found",
     "pga_job_gate",
@@ -364,7 +372,7 @@ def test_plpgsql_check_finds_nothing(conn):
         JOIN pg_language AS l ON l.oid = f.prolang AND l.lanname = 'plpgsql'
         LEFT JOIN pg_trigger AS t ON t.tgfoid = f.oid
         CROSS JOIN LATERAL plpgsql_check_function_tb(
-            f.oid, COALESCE(t.tgrelid, 0), fatal_errors => false, other_warnings => true,
+            f.oid, COALESCE(t.tgrelid, CASE f.proname WHEN 'job_cache_invalidate' THEN 'pgagent.pga_job'::regclass ELSE 0 END), fatal_errors => false, other_warnings => true,
             extra_warnings => true, performance_warnings => true, security_warnings => true
         ) AS finding
         -- Before PostgreSQL 14 a literal is text until it is assigned.

@@ -196,8 +196,6 @@ def test_no_condition_of_a_query_is_shown_the_rows_of_others(
 
 
 THROUGH_VIEWS = [
-    "UPDATE pgagent.job SET active = false",
-    "UPDATE pgagent.job SET jobname = 'mine'",
     "DELETE FROM pgagent.job",
     "DELETE FROM pgagent.job_run_details",
     "UPDATE pgagent.job_run_details SET start_time = now()",
@@ -229,6 +227,49 @@ def test_what_is_written_through_a_view_is_the_own_teams(
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is not a job of"):
         login("alice").execute(statement)
     assert [snapshot(isolated, job_id) for job_id in theirs] == before
+    assert snapshot(isolated, jobs["iso_team_a"]) == mine
+
+
+CHANGES_OF_JOBS = [
+    "active = false",
+    "jobname = 'mine'",
+    "schedule = '@hourly'",
+    "command = 'SELECT 2'",
+    "database = 'template1'",
+    "username = 'iso_team_a'",
+    "nodename = 'elsewhere'",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_JOBS)
+def test_a_job_of_pg_crons_view_is_changed_with_the_rights_on_the_tables(
+    jobs, isolated, login, change
+):
+    statement = f"UPDATE pgagent.job SET {change}"
+    theirs = [jobs["iso_team_b"], jobs[None]]
+    before = [snapshot(isolated, job_id) for job_id in theirs]
+    isolated.execute(
+        "GRANT EXECUTE ON FUNCTION pgagent.pga_may_use_conninfo() TO iso_alice"
+    )
+    assert login("alice").execute(statement).rowcount == 1
+    isolated.execute("GRANT EXECUTE ON FUNCTION pgagent.pga_may_see_all() TO iso_alice")
+    for job_id in theirs:
+        with pytest.raises(
+            psycopg.errors.InsufficientPrivilege, match="is not a job of"
+        ):
+            login("alice").execute(f"{statement} WHERE jobid = {job_id}")
+    assert [snapshot(isolated, job_id) for job_id in theirs] == before
+    # The view alone does not do.
+    mine = snapshot(isolated, jobs["iso_team_a"])
+    isolated.execute(
+        "REVOKE INSERT, UPDATE, DELETE ON pgagent.pga_job, pgagent.pga_jobstep,"
+        " pgagent.pga_schedule FROM iso_editors"
+    )
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        login("alice").execute(
+            f"UPDATE pgagent.job SET active = true, jobname = 'other'"
+            f" WHERE jobid = {jobs['iso_team_a']}"
+        )
     assert snapshot(isolated, jobs["iso_team_a"]) == mine
 
 

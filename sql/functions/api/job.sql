@@ -1,7 +1,5 @@
--- job.sql: defining jobs in SQL. A job is named by its name or by its id.
---
--- schedule(), schedule_in_database(), unschedule() and alter_job() take what pg_cron's
--- functions of these names take.
+-- job.sql: defining jobs in SQL. A job is named by its name or by its id. What has one of
+-- pg_cron's names is in pg_cron.sql: schedule(), unschedule(), alter_job().
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_id(p_job text)
 RETURNS bigint LANGUAGE plpgsql STABLE
@@ -404,8 +402,14 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    v_schedule pgagent.pga_schedule;
     v_job_id bigint;
 BEGIN
+    -- What can't be read costs no id. A loop, for an expression would put its text into the
+    -- context of errors.
+    FOR v_schedule IN SELECT * FROM pgagent.pga_schedule_parsed(p_schedule, p_timezone, now()) LOOP
+        EXIT WHEN v_schedule.jscenabled;
+    END LOOP;
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
         'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer, NULL::text, 'error'::text
@@ -420,143 +424,59 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_make(text, text, text, text, text, text, boolean) IS
 'Makes a job of one command, of kind sql or batch, and one schedule. Returns its id. Raises what create_job(), add_step() and add_schedule() do.';
 
-CREATE OR REPLACE FUNCTION pgagent.schedule(
-    job_name text, schedule text, command text, database text DEFAULT NULL,
-    timezone text DEFAULT NULL, active boolean DEFAULT true
-)
-RETURNS bigint LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_job_id bigint;
-BEGIN
-    IF EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = job_name) THEN
-        v_job_id := pgagent.pga_job_id(job_name);
-        PERFORM pgagent.alter_job(
-            v_job_id, schedule, command, COALESCE(database, current_database()::text), NULL::text, active,
-            NULL::text, NULL::text, NULL::text, NULL::text, timezone, NULL::interval,
-            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
-        );
-        RETURN v_job_id;
-    END IF;
-    RETURN pgagent.pga_job_make(job_name, schedule, 'sql'::text, command, database, timezone, active);
-END;
-$$;
-COMMENT ON FUNCTION pgagent.schedule(text, text, text, text, text, boolean) IS
-'Makes a job of one SQL command, or replaces schedule and command of the one that has this name. The database is the current one by default, the time zone the default of schedules. Returns the job''s id. Raises 22023 if the schedule can''t be read. Example: SELECT pgagent.schedule(''nightly-vacuum'', ''30 2 * * *'', ''VACUUM'').';
-
-CREATE OR REPLACE FUNCTION pgagent.schedule(schedule text, command text)
-RETURNS bigint LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_job_id bigint;
-BEGIN
-    v_job_id := pgagent.schedule(
-        format('job %s', gen_random_uuid()), schedule, command, NULL::text, NULL::text, true
-    );
-    PERFORM pgagent.alter_job(
-        v_job_id, NULL::text, NULL::text, NULL::text, NULL::text, NULL::boolean,
-        format('job %s', v_job_id), NULL::text, NULL::text, NULL::text, NULL::text, NULL::interval,
-        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
-    );
-    RETURN v_job_id;
-END;
-$$;
-COMMENT ON FUNCTION pgagent.schedule(text, text) IS
-'Makes a job of one SQL command, named after its id: "job 12". Returns the id. Raises 22023 if the schedule can''t be read, 42710 if another job has that name. Example: SELECT pgagent.schedule(''30 seconds'', ''CALL refresh()'').';
-
-CREATE OR REPLACE FUNCTION pgagent.schedule_in_database(
-    job_name text, schedule text, command text, database text,
-    username text DEFAULT NULL, active boolean DEFAULT true
-)
-RETURNS bigint LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_owner CONSTANT text := pgagent.pga_owner_given('schedule_in_database'::text, NULL::text, username);
-    v_job_id bigint;
-BEGIN
-    v_job_id := pgagent.schedule(job_name, schedule, command, database, NULL::text, active);
-    UPDATE pgagent.pga_job SET jobowner = nullif(v_owner, '') WHERE jobid = v_job_id AND v_owner IS NOT NULL;
-    RETURN v_job_id;
-END;
-$$;
-COMMENT ON FUNCTION pgagent.schedule_in_database(text, text, text, text, text, boolean) IS
-'As schedule(), in another database of the same server; made for scripts that use pg_cron. username: the owner of the job, that its command runs as (allow_run_as()). Raises 42704 if there is no such role, 42501 if the current user may not become it. Example: SELECT pgagent.schedule_in_database(''vacuum-app'', ''0 3 * * *'', ''VACUUM'', ''app'').';
-
-CREATE OR REPLACE FUNCTION pgagent.alter_job(
-    job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL,
-    database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
-    name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
-    host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
-    overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
+CREATE OR REPLACE FUNCTION pgagent.pga_job_alter(
+    p_job_id bigint, p_schedule text, p_command text, p_database text, p_username text, p_active boolean,
+    p_name text, p_description text, p_class text, p_host text, p_timezone text, p_timeout interval,
+    p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer,
+    p_owner text
 )
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id);
-    v_owner CONSTANT text := pgagent.pga_owner_given('alter_job'::text, owner, username);
+    v_steps CONSTANT bigint := (SELECT count(*) FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = p_job_id);
+    v_owner CONSTANT text := pgagent.pga_owner_given('alter_job'::text, p_owner, p_username);
 BEGIN
-    PERFORM pgagent.pga_job_name(job_id),
-            pgagent.pga_check_timezone(timezone, 'alter_job(timezone)'::text);
-    IF btrim(name) = '' THEN
+    PERFORM pgagent.pga_job_name(p_job_id),
+            pgagent.pga_check_timezone(p_timezone, 'alter_job(timezone)'::text);
+    IF btrim(p_name) = '' THEN
         PERFORM pgagent.pga_refuse('alter_job(name)'::text, 'is empty'::text, 'A name is wanted: it is how the other functions find the job.'::text);
-    ELSIF btrim(command) = '' THEN
+    ELSIF btrim(p_command) = '' THEN
         PERFORM pgagent.pga_refuse('alter_job(command)'::text, 'is empty'::text, 'SQL commands or a script are wanted.'::text);
-    ELSIF octet_length(database) > 63 THEN
-        PERFORM pgagent.pga_refuse('alter_job(database)'::text, format('"%s" is too long', left(database, 70)), 'Names of databases have 63 bytes at most.'::text);
-    ELSIF name <> pgagent.pga_job_name(job_id)
-       AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = alter_job.name) THEN
-        RAISE EXCEPTION 'pgagent: there is a job "%" already', name USING ERRCODE = 'duplicate_object',
+    ELSIF octet_length(p_database) > 63 THEN
+        PERFORM pgagent.pga_refuse('alter_job(database)'::text, format('"%s" is too long', left(p_database, 70)), 'Names of databases have 63 bytes at most.'::text);
+    ELSIF p_name <> pgagent.pga_job_name(p_job_id)
+       AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = p_name) THEN
+        RAISE EXCEPTION 'pgagent: there is a job "%" already', p_name USING ERRCODE = 'duplicate_object',
             DETAIL = 'The functions find a job by its name.';
-    ELSIF (command IS NOT NULL OR database IS NOT NULL) AND v_steps <> 1 THEN
-        RAISE EXCEPTION 'pgagent: job % has % steps: which one is to get the command?', job_id, v_steps
+    ELSIF (p_command IS NOT NULL OR p_database IS NOT NULL) AND v_steps <> 1 THEN
+        RAISE EXCEPTION 'pgagent: job % has % steps: which one is to get the command?', p_job_id, v_steps
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'command and database are for jobs of one step; change the rows of pga_jobstep instead.';
     END IF;
 
     UPDATE pgagent.pga_job AS j
-    SET jobname = COALESCE(alter_job.name, j.jobname), jobdesc = COALESCE(description, j.jobdesc),
-        jobjclid = CASE WHEN class IS NULL THEN j.jobjclid ELSE pgagent.pga_class_id(class) END,
-        jobhostagent = COALESCE(host, j.jobhostagent), jobenabled = COALESCE(active, j.jobenabled)
-    WHERE j.jobid = job_id
-          AND num_nonnulls(alter_job.name, description, class, host, active) > 0;
-    UPDATE pgagent.pga_job AS j SET jobowner = nullif(v_owner, '') WHERE j.jobid = job_id AND v_owner IS NOT NULL;
-    PERFORM pgagent.pga_job_set(job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
+    SET jobname = COALESCE(p_name, j.jobname), jobdesc = COALESCE(p_description, j.jobdesc),
+        jobjclid = CASE WHEN p_class IS NULL THEN j.jobjclid ELSE pgagent.pga_class_id(p_class) END,
+        jobhostagent = COALESCE(p_host, j.jobhostagent), jobenabled = COALESCE(p_active, j.jobenabled)
+    WHERE j.jobid = p_job_id
+          AND num_nonnulls(p_name, p_description, p_class, p_host, p_active) > 0;
+    UPDATE pgagent.pga_job AS j SET jobowner = nullif(v_owner, '') WHERE j.jobid = p_job_id AND v_owner IS NOT NULL;
+    PERFORM pgagent.pga_job_set(p_job_id, p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs);
     UPDATE pgagent.pga_jobstep AS s
-    SET jstcode = COALESCE(command, s.jstcode),
-        jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(database, s.jstdbname)
+    SET jstcode = COALESCE(p_command, s.jstcode),
+        jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(p_database, s.jstdbname)
                          ELSE s.jstdbname END
-    WHERE s.jstjobid = job_id AND num_nonnulls(command, database) > 0;
-    IF schedule IS NOT NULL THEN
-        PERFORM pgagent.pga_schedule_replace(job_id, schedule, timezone);
-    ELSIF timezone IS NOT NULL THEN
-        UPDATE pgagent.pga_schedule SET jsctimezone = timezone WHERE jscjobid = job_id;
+    WHERE s.jstjobid = p_job_id AND num_nonnulls(p_command, p_database) > 0;
+    IF p_schedule IS NOT NULL THEN
+        PERFORM pgagent.pga_schedule_replace(p_job_id, p_schedule, p_timezone);
+    ELSIF p_timezone IS NOT NULL THEN
+        UPDATE pgagent.pga_schedule SET jsctimezone = p_timezone WHERE jscjobid = p_job_id;
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
-'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
-
-CREATE OR REPLACE FUNCTION pgagent.alter_job(
-    job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
-    database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL,
-    name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
-    host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
-    overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
-)
-RETURNS void LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT pgagent.alter_job(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-                             $12, $13, $14, $15, $16, $17, $18)
-$$;
-COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
-'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', active => false).';
+COMMENT ON FUNCTION pgagent.pga_job_alter(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
+'Does what alter_job() says.';
 
 CREATE OR REPLACE FUNCTION pgagent.drop_job(job_id bigint, if_exists boolean DEFAULT false)
 RETURNS void LANGUAGE plpgsql
@@ -583,18 +503,3 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.drop_job(text, boolean) IS
 'As drop_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.drop_job(''nightly-vacuum'', if_exists => true).';
-
-CREATE OR REPLACE FUNCTION pgagent.unschedule(job_id bigint)
-RETURNS boolean LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.drop_job($1, false); SELECT true $$;
-COMMENT ON FUNCTION pgagent.unschedule(bigint) IS
-'drop_job() under the name that pg_cron gives it. Returns true. Example: SELECT pgagent.unschedule(42).';
-
-CREATE OR REPLACE FUNCTION pgagent.unschedule(job_name text)
-RETURNS boolean LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT pgagent.drop_job($1, false); SELECT true $$;
-COMMENT ON FUNCTION pgagent.unschedule(text) IS
-'drop_job() under the name that pg_cron gives it. Returns true. Example: SELECT pgagent.unschedule(''nightly-vacuum'').';
-

@@ -63,6 +63,7 @@ VALUES
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_job_jobid_seq|pga_jobstep_jstid_seq|pga_schedule_jscid_seq|pga_exception_jexid_seq', ''),
     ('editor admin runner', 'INSERT', 'TABLE', 'pga_jobchange', ''),
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_jobchange_jchid_seq', ''),
+    ('editor admin', 'INSERT UPDATE DELETE', 'VIEW', 'job', ''),
     -- To look after all of it.
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),

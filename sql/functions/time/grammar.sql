@@ -4,7 +4,7 @@
 --   @daily                    and @hourly, @weekly, @monthly, @yearly, @midnight, @annually
 --   @every 90 seconds         or just: 90 seconds
 --   @at 2031-05-01 09:00 Europe/Berlin
---   @reboot                   when an agent starts
+--   @reboot, @restart         when an agent starts
 --
 -- As in cron, a restricted day of the month and a restricted weekday mean either of them;
 -- a weekday that is written with & means both: 0 9 1-7 * &mon is the first Monday.
@@ -49,7 +49,7 @@ AS $$
 DECLARE
     v_value integer := array_position(p_names, lower(p_value)) - 1 + p_low;
 BEGIN
-    IF v_value IS NULL AND p_value ~ '^[0-9]{1,4}$' THEN
+    IF v_value IS NULL AND p_value ~ '^0*[0-9]{1,4}$' THEN
         v_value := p_value::integer;
     END IF;
     IF v_value IS NULL OR v_value NOT BETWEEN p_low AND p_high THEN
@@ -114,14 +114,15 @@ BEGIN
         IF p_high = 7 AND v_last = 0 AND v_first > 0 THEN
             v_last := 7;        -- sat-sun
         END IF;
-        v_step := CASE WHEN v_parts[3] ~ '^[0-9]{1,4}$' THEN v_parts[3]::integer
+        -- One that leads beyond the last value selects the first alone: */60 is 0.
+        v_step := CASE WHEN v_parts[3] ~ '^0*[0-9]{1,9}$' THEN v_parts[3]::integer
                        WHEN v_parts[3] IS NULL THEN 1 ELSE 0 END;
         IF v_first > v_last THEN
             PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('the range "%s" runs backwards', v_item),
                 'The first value of a range must not be greater than the last; write two ranges.'::text);
-        ELSIF v_step NOT BETWEEN 1 AND p_high THEN
+        ELSIF v_step < 1 THEN
             PERFORM pgagent.pga_refuse_schedule(p_schedule, p_where, format('the step of "%s" is not allowed', v_item),
-                format('A step is a whole number from 1 to %s.', p_high));
+                'A step is a whole number, 1 or more.'::text);
         END IF;
         FOR i IN v_first..v_last BY v_step LOOP
             v_selected[i - p_low + 1] := true;
@@ -294,7 +295,7 @@ BEGIN
     weekdays := array_fill(false, ARRAY[7]);
     monthdays := array_fill(false, ARRAY[32]);
     months := array_fill(false, ARRAY[12]);
-    reboot := v_text = '@reboot';
+    reboot := v_text IN ('@reboot', '@restart');
     timezone := COALESCE(p_timezone, pgagent.pga_default_timezone());
     PERFORM pgagent.pga_check_timezone(p_timezone, 'timezone'::text);
     IF v_text IS NULL OR v_text = '' THEN
@@ -310,7 +311,7 @@ BEGIN
         RETURN NEXT;
     ELSIF v_text ~ '^@' AND v_cron IS NULL THEN
         PERFORM pgagent.pga_refuse_schedule(p_schedule, 'as a whole'::text,
-            CASE WHEN v_text ~ '^@(hourly|daily|midnight|weekly|monthly|yearly|annually|reboot)[[:space:]]'
+            CASE WHEN v_text ~ '^@(hourly|daily|midnight|weekly|monthly|yearly|annually|reboot|restart)[[:space:]]'
                  THEN format('nothing may follow "%s"', (regexp_match(v_text, '^@[[:alnum:]_]+'))[1])
                  ELSE format('"%s" is not known', (regexp_match(v_text, '^[^[:space:]]+'))[1]) END,
             'Known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, @every, @at and @reboot.'::text);
