@@ -77,6 +77,4 @@ def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
 
 
 # test_with_the_whole_api.py has these; an import needs something to import.
-NEEDS_MORE = re.compile(
-    r"^pgagent (pause|unpause|copy|next|import)\b"
-)
+NEEDS_MORE = re.compile(r"^pgagent (pause|unpause|copy|next|import)\b")
