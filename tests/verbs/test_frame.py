@@ -227,27 +227,32 @@ def test_no_setting_outlives_a_transaction(conn, dsn):
 from argparse import Namespace
 from pgagent_runner.verbs import table
 from pgagent_runner.verbs.database import connect
-names = ("search_path", "DateStyle", "IntervalStyle", "TimeZone")
-def settings(session):
-    return [session.execute(f"SHOW {{name}}").fetchone()[0] for name in names]
+names = ("search_path", "DateStyle", "IntervalStyle", "bytea_output", "TimeZone")
 given = Namespace(dbname={dsn!r}, config=None, verb=table.BY_NAME["list"])
 with connect(given) as session:
-    during = settings(session)
-    session.rollback()
-    assert settings(session) != during
-    session.rollback()
-    session.execute("SELECT 1")
-    session.commit()
-    after = settings(session)
-print(during, after)
+    for _ in range(2):
+        for name in names:
+            print(session.execute(f"SHOW {{name}}").fetchone()[0])
+        session.commit()
 """
-    environ = os.environ | {"TZ": "Asia/Tokyo", "PGOPTIONS": "-c DateStyle=SQL"}
-    printed = subprocess.check_output(
-        [sys.executable, "-c", code], env=environ, text=True
+    reader = {
+        "DateStyle": "SQL, DMY",
+        "IntervalStyle": "iso_8601",
+        "bytea_output": "escape",
+        "TimeZone": "UTC",
+    }
+    options = " ".join(
+        f"-c {name}={value.replace(' ', '')}" for name, value in reader.items()
     )
-    assert printed.startswith("['pg_catalog, pg_temp', 'ISO, ")
-    assert "'Asia/Tokyo'] ['" in printed
-    assert printed.count("Tokyo") == 1
+    printed = subprocess.check_output(
+        [sys.executable, "-c", code],
+        env=os.environ | {"TZ": "Asia/Tokyo", "PGOPTIONS": options},
+        text=True,
+    ).splitlines()
+    assert printed[:5] == [
+        *("pg_catalog, pg_temp", "ISO, DMY", "postgres", "hex", "Asia/Tokyo")
+    ]
+    assert printed[5:] == ['"$user", public', *reader.values()]
 
 
 @pytest.mark.parametrize(
@@ -320,22 +325,22 @@ def test_a_narrow_terminal_has_lines_that_fit(conn, pgagent, nightly):
     assert "…" not in pgagent.prints("runs")
 
 
-def test_a_closed_pipe_is_no_error(conn, pgagent, nightly):
-    conn.execute(
-        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus)"
-        " SELECT %s, 's' FROM generate_series(1, 5000)",
-        [nightly],
-    )
-    command = f"{PGAGENT} runs -n 9999; echo $? >&2"
-    done = subprocess.run(
-        ["/bin/sh", "-c", f"({command}) | head -n 1"],
+@pytest.mark.parametrize(
+    "words", [("runs",), ("list", "--json"), ("logs", "47"), ("completion", "bash")]
+)
+def test_a_closed_pipe_is_no_error(pgagent, nightly, words):
+    with subprocess.Popen(
+        [PGAGENT, *words],
         env=pgagent.environ,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert done.stdout.startswith("run_id")
-    assert done.stderr == "0\n"
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (0, "")
 
 
 def test_a_locale_without_the_characters_has_them_written_out(conn, pgagent, nightly):

@@ -56,7 +56,7 @@ def test_every_command_of_the_page_works(conn, pgagent, nightly, tmp_path):
             )
             assert done.returncode == 0, (line, done.stderr)
             tried += 1
-    assert tried > 15
+    assert tried > 10
 
 
 def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
@@ -76,7 +76,5 @@ def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
     assert printed[2] == "There is no such run.\n"
 
 
-# test_with_the_whole_api.py has these.
-NEEDS_MORE = re.compile(
-    r"^pgagent (pause|unpause|copy|next|export|plan|apply|import)\b"
-)
+# test_with_the_whole_api.py has these; an import needs something to import.
+NEEDS_MORE = re.compile(r"^pgagent (pause|unpause|copy|next|import)\b")
