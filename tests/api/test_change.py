@@ -461,7 +461,7 @@ def test_a_new_column_of_a_job_is_copied_or_it_is_said_why_not(conn):
         *("joboverlap", "jobmissed", "jobmissedlimit", "jobkeepfor", "jobkeepruns"),
     }
     # As of any new job.
-    assert columns - copied == {"jobcreated", "jobowner"}
+    assert columns - copied == {"jobcreated", "jobowner", "jobset"}
 
 
 def test_a_class_has_a_limit_that_can_be_taken_away(conn):

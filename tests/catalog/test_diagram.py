@@ -154,6 +154,7 @@ def take_the_other_ways(conn, agent):
     conn.execute("SELECT pgagent.run_job('promised')")
     for job in ("free", "promised", "held"):
         conn.execute("SELECT pgagent.drop_job(%s)", [job])
+    make_and_drop_by_a_file(conn, agent)
     free_what_is_promised_in_every_way(conn, agent)
     add_job(conn, "SELECT 1")
     without_run = add_job(conn, "SELECT 1")
@@ -161,6 +162,16 @@ def take_the_other_ways(conn, agent):
     conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgjobid = %s", [without_run])
     add_a_run_that_is_none(conn, agent)
     leave(agent)
+
+
+def make_and_drop_by_a_file(conn, agent):
+    apply = "SELECT FROM pgagent.apply_jobs(%s, prune => true)"
+    jobs = [{"name": name} for name in ("free", "promised", "held")]
+    conn.execute(apply, [json.dumps({"format": 1, "set": "x", "jobs": jobs})])
+    conn.execute("SELECT pgagent.run_job('held')")
+    claim(agent)
+    conn.execute("SELECT pgagent.run_job('promised')")
+    conn.execute(apply, [json.dumps({"format": 1, "set": "x"})])
 
 
 def free_what_is_promised_in_every_way(conn, agent):
