@@ -156,6 +156,7 @@ def take_the_other_ways(conn, agent):
         conn.execute("SELECT pgagent.drop_job(%s)", [job])
     make_and_drop_by_a_file(conn, agent)
     free_what_is_promised_in_every_way(conn, agent)
+    kill_three_runners(conn, agent)
     add_job(conn, "SELECT 1")
     without_run = add_job(conn, "SELECT 1")
     claim(agent)
@@ -191,6 +192,14 @@ def free_what_is_promised_in_every_way(conn, agent):
     job_id, run_id = held_and_promised()
     conn.execute("DELETE FROM pgagent.pga_joblog WHERE jlgid = %s", [run_id])
     agent.execute("SELECT pgagent.pga_agent_free(%s, pg_backend_pid())", [job_id])
+
+
+def kill_three_runners(conn, agent):
+    """Have a job disabled whose next run is promised."""
+    job_id = add_job(conn, "SELECT 1", jobdeaths=2)
+    claim(agent)
+    conn.execute("SELECT pgagent.run_job(%s::bigint)", [job_id])
+    conn.execute("SELECT pgagent.pga_agent_bury_run(%s, true, 'killed')", [job_id])
 
 
 def add_a_run_that_is_none(conn, agent):

@@ -286,6 +286,7 @@ FOR_EVERYBODY = {
     "pga_wish_gone",
     "pga_wish_next",
     "pga_wish_take",
+    "pga_wish_withdraw",
     "pga_wishes",
     "pga_zone_change",
     "pga_zone_instant",

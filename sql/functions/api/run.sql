@@ -69,29 +69,11 @@ RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job_id integer;
-    v_asked timestamptz;
-    v_is_promised boolean;
     v_status text;
 BEGIN
     -- One that is promised and has not begun, in whatever place.
-    SELECT r.jrqjobid, r.jrqat INTO v_job_id, v_asked FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = run_id;
-    IF NOT FOUND THEN
-        SELECT j.jobid INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobrunid = run_id;
-    END IF;
-    IF v_job_id IS NOT NULL THEN
-        PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = v_job_id FOR NO KEY UPDATE;
-        DELETE FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = run_id;
-        v_is_promised := FOUND;
-        -- What has been due without it still is.
-        UPDATE pgagent.pga_job AS j
-        SET jobrunid = NULL, jobfromstep = NULL,
-            jobnextrun = CASE WHEN j.jobagentid IS NOT NULL OR j.jobnextrun < v_asked
-                                   OR pgagent.pga_job_has_time(j.jobid, j.jobnextrun) THEN j.jobnextrun END
-        WHERE j.jobid = v_job_id AND j.jobrunid = run_id;
-        IF FOUND OR v_is_promised THEN
-            RETURN true;
-        END IF;
+    IF pgagent.pga_wish_withdraw(run_id) THEN
+        RETURN true;
     END IF;
     UPDATE pgagent.pga_joblog AS l
     SET jlgcancel = COALESCE(l.jlgcancel, format('cancelled by %s at %s', current_user, date_trunc('second', now())))

@@ -456,6 +456,7 @@ AS $$
 DECLARE
     v_deaths integer;
     v_reason text := p_reason;
+    v_promised bigint[];
     v_run_id bigint;
 BEGIN
     buried := 0;
@@ -467,12 +468,15 @@ BEGIN
             v_reason := format('%s; its runner has died %s times in a row while it was running: the job has been disabled',
                                p_reason, v_deaths);
             -- Those who wait for a run find it in the log: it would have killed the next runner.
+            v_promised := ARRAY(
+                SELECT w.run_id FROM pgagent.pga_job AS j, LATERAL pgagent.pga_wishes(j) AS w WHERE j.jobid = p_job_id
+            );
             INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus, jlgmessage, jlgduration, jlgstartedby, jlgstartedvia, jlgrestartof)
             SELECT w.run_id, p_job_id, 'd', 'aborted before it began: the job has been disabled, since it has killed its runners',
                    interval '0', w.asked_by, w.via, w.restart_of
             FROM pgagent.pga_job AS j, LATERAL pgagent.pga_wishes(j) AS w WHERE j.jobid = p_job_id;
-            DELETE FROM pgagent.pga_jobrequest AS r WHERE r.jrqjobid = p_job_id;
-            UPDATE pgagent.pga_job SET jobenabled = false, jobdeaths = 0, jobrunid = NULL, jobfromstep = NULL WHERE jobid = p_job_id;
+            PERFORM pgagent.pga_wish_withdraw(p.run_id) FROM unnest(v_promised) AS p (run_id);
+            UPDATE pgagent.pga_job SET jobenabled = false, jobdeaths = 0 WHERE jobid = p_job_id;
         END IF;
     END IF;
     FOR v_run_id IN

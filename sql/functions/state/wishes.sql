@@ -158,3 +158,33 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_jobrequest_trigger() IS
 'Trigger: promises the run to the job, if that has no other wish; one that waits for others moves up in its turn.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_wish_withdraw(p_run_id bigint)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id integer;
+    v_asked timestamptz;
+    v_is_promised boolean;
+BEGIN
+    SELECT r.jrqjobid, r.jrqat INTO v_job_id, v_asked FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_run_id;
+    IF NOT FOUND THEN
+        SELECT j.jobid INTO v_job_id FROM pgagent.pga_job AS j WHERE j.jobrunid = p_run_id;
+    END IF;
+    IF v_job_id IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM pgagent.pga_job AS j WHERE j.jobid = v_job_id FOR NO KEY UPDATE;
+    DELETE FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_run_id;
+    v_is_promised := FOUND;
+    -- What has been due without it still is.
+    UPDATE pgagent.pga_job AS j
+    SET jobrunid = NULL, jobfromstep = NULL,
+        jobnextrun = CASE WHEN j.jobagentid IS NOT NULL OR j.jobnextrun < v_asked
+                               OR pgagent.pga_job_has_time(j.jobid, j.jobnextrun) THEN j.jobnextrun END
+    WHERE j.jobid = v_job_id AND j.jobrunid = p_run_id;
+    RETURN FOUND OR v_is_promised;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_wish_withdraw(bigint) IS
+'Takes a promised run back that has not begun; others of the job keep their turn. Returns whether there was one.';
