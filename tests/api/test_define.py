@@ -60,7 +60,8 @@ def test_calls_of_pg_cron_are_understood(conn):
         conn, "alter_job(job_id := %s, schedule := '@hourly', active := false)", unnamed
     )
 
-    assert schedules(conn) == ["0 3 * * *", "0 * * * *"]
+    # A schedule that is changed keeps its id.
+    assert schedules(conn) == ["0 * * * *", "0 3 * * *"]
     assert job(conn, unnamed, "jobenabled") is False
     assert call(conn, "unschedule('v')") is True
     assert call(conn, "unschedule(%s::bigint)", unnamed) is True

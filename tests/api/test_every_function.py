@@ -19,9 +19,13 @@ SIGNATURES = r"""
                  ORDER BY t.place)
     FROM pg_proc AS p
     WHERE p.pronamespace = 'pgagent'::regnamespace AND p.proname NOT LIKE 'pga\_%'
-          AND p.proname <> 'pgagent_schema_version'
+          AND p.proname <> 'pgagent_schema_version' AND p.prorettype <> 'trigger'::regtype
     ORDER BY 1, 2
 """
+
+
+FILE = """{"format": 1, "jobs": [{"name": "new", "class": "Spare",
+    "steps": [{"name": "1", "command": "SELECT 1"}], "schedules": [{"schedule": "@daily"}]}]}"""
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,32 @@ TABLE = {
     ),
     "run_job": Row("run_job('etl')", "run_job('none')", refused_to="reader"),
     "cancel_run": Row("cancel_run('run')", "cancel_run('none')", refused_to="reader"),
+    "pause_job": Row(
+        "pause_job('etl', until => now() + interval '1 hour', reason => 'x')",
+        "pause_job('none')",
+        refused_to="reader",
+    ),
+    "pause_all": Row(
+        "pause_all(until => now() + interval '1 hour', reason => 'x')",
+        "pause_all(until => '-infinity')",
+        "22023",
+        refused_to="reader",
+    ),
+    "unpause_job": Row(
+        "unpause_job('etl')", "unpause_job('none')", refused_to="reader"
+    ),
+    "unpause_all": Row("unpause_all()", refused_to="reader"),
     "next_runs": Row("next_runs('etl')", "next_runs('none')", refused_to="none"),
     "explain_job": Row("explain_job('etl')", "explain_job('none')", refused_to="none"),
     "revert_job": Row("revert_job('etl', now())", "revert_job('none', now())"),
+    "delete_log": Row(
+        "delete_log('run', keep_runs => 1)", "delete_log('none')", refused_to="editor"
+    ),
+    # It reads connection strings, which operators may not.
+    "export_jobs": Row("export_jobs('{etl}')", "export_jobs('{etl,none}')"),
+    "apply_jobs": Row(
+        f"apply_jobs('{FILE}')", f"apply_jobs('{FILE.replace('Spare', 'none')}')"
+    ),
     "schedule": Row(
         "schedule('new', '@daily', 'SELECT 1')",
         "schedule('new', '@daily', 'SELECT 1', timezone => 'Mars')",
@@ -177,6 +204,7 @@ VALUES = {
     "role": "'pga_reader'",
     "as_of": "now()",
     "run_id": "1",
+    "definition": f"'{FILE}'",
 }
 OTHER_VALUES = {
     "add_exception": {"on_date": "'2043-01-01'"},
@@ -249,8 +277,9 @@ def values(conn, function, names, types):
     )
     known = VALUES | ids | OTHER_VALUES.get(function, {})
     return {
-        name: f"{known.get(name, 'NULL')}::{type_}"
+        name: f"{known[name]}::{type_}"
         for name, type_ in zip(names, types, strict=True)
+        if name in known
     }
 
 
@@ -259,7 +288,7 @@ def with_each_argument(conn, function, instead):
     for signature, names, required, types in signatures(conn)[function]:
         given = values(conn, function, names or [], types)
         for name, type_ in zip(names or [], types, strict=True):
-            wanted = dict(list(given.items())[:required])
+            wanted = {name: given[name] for name in names[:required]}
             if "job" in given and name not in ("schedule", "timezone"):
                 wanted["job"] = "'etl'::text"
             wanted[name] = instead(type_)
@@ -344,6 +373,12 @@ WRITING = [
     "alter_schedule('etl', '@daily', '0 9 14 * mon', timezone => 'Asia/Tokyo')",
     "alter_schedule('etl', '@daily', '@at 2050-01-01 09:00', end_at => 'infinity')",
     "alter_class('Spare', 3)",
+    "schedule('new', '@daily', 'SELECT 1')",
+    "schedule('new', '@daily', 'SELECT 1', timezone => 'Asia/Tokyo', active => false)",
+    "schedule_in_database('new', '@daily', 'SELECT 1', 'postgres', active => false)",
+    f"apply_jobs('{FILE}')",
+    "pause_job('etl', '2999-01-01', 'x')",
+    "pause_all('2999-01-01', 'x')",
     "drop_job('etl', if_exists => true)",
     "drop_step('etl', '1 load', if_exists => true)",
     "drop_schedule('etl', 'either', if_exists => true)",
@@ -358,6 +393,11 @@ LEAVING = [
     "add_schedule('etl', '@hourly', name => '@daily', on_conflict => 'nothing')",
     "add_exception('etl', '2040-01-01', on_conflict => 'nothing')",
     "create_class('Spare', 2, on_conflict => 'nothing')",
+    "apply_jobs(pgagent.export_jobs())",
+    f"apply_jobs('{FILE}', dry_run => true)",
+    "unpause_job('etl')",
+    "unpause_all()",
+    "unschedule(NULL::text)",
     "rename_job('etl', 'etl')",
     "rename_step('etl', '1 load', '1 load')",
     "rename_schedule('etl', 'either', 'either')",
@@ -377,6 +417,7 @@ def everything(conn):
         UNION ALL SELECT 'schedule', jscid, xmin::text, to_jsonb(t) FROM pgagent.pga_schedule AS t
         UNION ALL SELECT 'exception', jexid, xmin::text, to_jsonb(t) FROM pgagent.pga_exception AS t
         UNION ALL SELECT 'class', jclid, xmin::text, to_jsonb(t) FROM pgagent.pga_jobclass AS t
+        UNION ALL SELECT 'pause', jpsjobid, xmin::text, to_jsonb(t) FROM pgagent.pga_jobpause AS t
         UNION ALL SELECT 'change', jchid, xmin::text, NULL FROM pgagent.pga_jobchange AS t
         ORDER BY 1, 2
     """).fetchall()

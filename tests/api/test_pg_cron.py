@@ -309,6 +309,35 @@ def test_its_calls_take_no_grant_on_any_function_but_its_own(granted):
         )
 
 
+def test_an_interval_that_is_scheduled_anew_does_not_begin_anew(conn):
+    due = "SELECT jobnextrun FROM pgagent.pga_job"
+    call = "SELECT pgagent.schedule('a', '@every 2 hours', 'SELECT 1')"
+    conn.execute(call)
+    conn.execute("UPDATE pgagent.pga_schedule SET jscstart = now() - interval '1 hour'")
+    before = conn.execute(due).fetchall()
+    conn.execute(call)
+    assert conn.execute(due).fetchall() == before
+
+    conn.execute(call.replace("2", "3"))
+    assert conn.execute(f"{due} WHERE jobnextrun > now() + interval '2 h'").rowcount
+
+
+def test_what_exceptions_a_job_has_all_schedules_in_its_place_have(conn):
+    conn.execute("""
+        SELECT pgagent.schedule('a', '@daily', 'SELECT 1'), pgagent.add_schedule('a', '@weekly'),
+               pgagent.add_exception('a', '2040-01-01', schedule => '@daily'),
+               pgagent.add_exception('a', '2040-01-02');
+        SELECT pgagent.schedule('a', '0 9 13 * fri', 'SELECT 1')
+    """)
+    assert (
+        conn.execute("""
+        SELECT jscname, to_char(jexdate, 'DD') FROM pgagent.pga_schedule JOIN pgagent.pga_exception ON jexscid = jscid
+        ORDER BY jscid, jexdate
+    """).fetchall()
+        == [("0 9 13 * fri", day) for day in ("01", "02")] * 2
+    )
+
+
 def test_its_functions_do_not_make_an_inactive_job_active(conn):
     def is_active(call):
         conn.execute(f"SELECT pgagent.{call}")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import psycopg
 import pytest
+from documents import block
 from jobs import add_job, job, runs
 from transitions import claim, finish_run, register, seconds_until_due
 
@@ -54,6 +55,13 @@ def state(conn, job_id):
 
 def notified(conn):
     return len(list(conn.notifies(timeout=0.2)))
+
+
+def test_a_class_is_limited_as_the_page_says(conn):
+    classes = conn.execute(block("docs/operating.md", "SELECT pgagent.alter_class"))
+    while classes.nextset():
+        pass
+    assert ("Data Import", 2, 0, 0) in classes.fetchall()
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from documents import block
 from jobs import add_job, add_schedule, job, runs
 from transitions import claim, finish_run, register, seconds_until_due
 
@@ -67,6 +68,16 @@ def test_a_paused_job_is_not_claimed_and_keeps_its_next_run(conn, agent):
 
     conn.execute("SELECT pgagent.unpause_job(%s::bigint)", [job_id])
     assert claimed(agent) == [job_id]
+
+
+def test_pauses_are_made_and_ended_as_the_page_says(conn, agent):
+    job_id = add_job(conn, "SELECT 1", name="etl")
+    other = add_job(conn, "SELECT 1")
+    conn.execute(block("docs/operating.md", "SELECT pgagent.pause_job('etl'"))
+
+    assert claimed(agent) == [other]
+    assert status(conn, job_id)[:2] == ("paused", True)
+    assert any("new disk" in str(gate) for gate in gates(conn, job_id))
 
 
 def test_all_jobs_are_paused_at_once_and_those_that_come(conn, agent):

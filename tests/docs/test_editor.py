@@ -26,6 +26,8 @@ DEEDS = [
     "SELECT pgagent.schedule_in_database('d', '@daily', 'SELECT 2', 'postgres')",
     "SELECT pgagent.cancel_run(pgagent.run_job('b', from_step => '2'))",
     "SELECT pgagent.run_job('c')",
+    "SELECT pgagent.pause_job('c', until => '2999-01-01', reason => 'x'), pgagent.unpause_job('c')",
+    "SELECT pgagent.pause_all(reason => 'x'), pgagent.unpause_all()",
     "SELECT pgagent.cancel_run(run_id) FROM pgagent.running",
     "SELECT * FROM pgagent.explain_job('c')",
     "SELECT * FROM pgagent.next_runs('c')",
@@ -47,6 +49,9 @@ DEEDS = [
     "SELECT pgagent.alter_exception('f', '2040-02-01', new_date => '2040-02-02'), pgagent.drop_exception('f', '2040-02-02')",
     "SELECT pgagent.drop_schedule('f', 'x')",
     "SELECT * FROM pgagent.next_runs()",
+    "SELECT * FROM pgagent.apply_jobs(pgagent.export_jobs('{b,f}'), prune => false)",
+    'SELECT * FROM pgagent.apply_jobs(\'{"format": 1, "set": "s", "jobs": [{"name": "g", "steps": [{"name": "1", "command": "SELECT 1"}], "schedules": [{"schedule": "@daily"}]}]}\')',
+    'SELECT * FROM pgagent.apply_jobs(\'{"format": 1, "set": "s"}\', prune => true)',
     "SELECT pgagent.drop_job('b')",
     "SELECT pgagent.unschedule('c')",
 ]

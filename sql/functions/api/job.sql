@@ -460,14 +460,16 @@ BEGIN
         jobjclid = CASE WHEN p_class IS NULL THEN j.jobjclid ELSE pgagent.pga_class_id(p_class) END,
         jobhostagent = COALESCE(p_host, j.jobhostagent), jobenabled = COALESCE(p_active, j.jobenabled)
     WHERE j.jobid = p_job_id
-          AND num_nonnulls(p_name, p_description, p_class, p_host, p_active) > 0;
+          AND (num_nonnulls(p_name, p_description, p_class, p_host) > 0 OR j.jobenabled <> p_active);
     UPDATE pgagent.pga_job AS j SET jobowner = nullif(v_owner, '') WHERE j.jobid = p_job_id AND v_owner IS NOT NULL;
     PERFORM pgagent.pga_job_set(p_job_id, p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs);
     UPDATE pgagent.pga_jobstep AS s
     SET jstcode = COALESCE(p_command, s.jstcode),
         jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(p_database, s.jstdbname)
                          ELSE s.jstdbname END
-    WHERE s.jstjobid = p_job_id AND num_nonnulls(p_command, p_database) > 0;
+    WHERE s.jstjobid = p_job_id
+          -- A script for pg_cron that is replayed writes nothing.
+          AND (s.jstcode <> p_command OR s.jstkind = 's' AND s.jstconnstr = '' AND s.jstdbname <> p_database);
     IF p_schedule IS NOT NULL THEN
         PERFORM pgagent.pga_schedule_replace(p_job_id, p_schedule, p_timezone);
     ELSIF p_timezone IS NOT NULL THEN

@@ -24,7 +24,8 @@ BEGIN
     VALUES (job_id, COALESCE(until, 'infinity'), COALESCE(reason, ''))
     ON CONFLICT (jpsjobid) DO UPDATE
     SET jpssince = CASE WHEN p.jpsuntil > now() THEN p.jpssince ELSE now() END,
-        jpsuntil = EXCLUDED.jpsuntil, jpsreason = EXCLUDED.jpsreason;
+        jpsuntil = EXCLUDED.jpsuntil, jpsreason = EXCLUDED.jpsreason
+    WHERE (p.jpsuntil, p.jpsreason) IS DISTINCT FROM (EXCLUDED.jpsuntil, EXCLUDED.jpsreason);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pause_job(bigint, timestamptz, text) IS
@@ -47,7 +48,8 @@ BEGIN
     VALUES (COALESCE(until, 'infinity'), COALESCE(reason, ''))
     ON CONFLICT ((jpsjobid IS NULL)) WHERE jpsjobid IS NULL DO UPDATE
     SET jpssince = CASE WHEN p.jpsuntil > now() THEN p.jpssince ELSE now() END,
-        jpsuntil = EXCLUDED.jpsuntil, jpsreason = EXCLUDED.jpsreason;
+        jpsuntil = EXCLUDED.jpsuntil, jpsreason = EXCLUDED.jpsreason
+    WHERE (p.jpsuntil, p.jpsreason) IS DISTINCT FROM (EXCLUDED.jpsuntil, EXCLUDED.jpsreason);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pause_all(timestamptz, text) IS

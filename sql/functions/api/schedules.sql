@@ -277,25 +277,38 @@ DECLARE
     v_zone CONSTANT text := COALESCE(p_timezone, (
         SELECT s.jsctimezone FROM pgagent.pga_schedule AS s WHERE s.jscid = v_old[1]
     ));
+    v_exceptions CONSTANT pgagent.pga_exception[] := ARRAY(
+        SELECT x FROM pgagent.pga_exception AS x WHERE x.jexscid = ANY (v_old) ORDER BY x.jexid
+    );
+    v_first pgagent.pga_schedule;
     v_row pgagent.pga_schedule;
     v_rows pgagent.pga_schedule[] := ARRAY[]::pgagent.pga_schedule[];
     v_new bigint[];
 BEGIN
+    SELECT s.* INTO v_first FROM pgagent.pga_schedule AS s WHERE s.jscid = v_old[1];
     FOR v_row IN SELECT * FROM pgagent.pga_schedule_parsed(p_schedule, v_zone, date_trunc('second', now())) LOOP
+        -- Otherwise an interval that is replayed would begin anew, and one time that has passed be enabled again.
+        IF v_row.jscevery IS NOT DISTINCT FROM v_first.jscevery AND v_first.jscstart <= now() THEN
+            v_row.jscstart := (pgagent.pga_schedule_base(v_first, v_row)).jscstart;
+        END IF;
+        IF v_row.jscat <= now() AND v_row.jscat = v_first.jscat THEN
+            v_row.jscenabled := v_first.jscenabled;
+        END IF;
         v_rows := v_rows || v_row;
     END LOOP;
-    v_new := pgagent.pga_schedules_put(p_job_id, ARRAY[]::bigint[], p_schedule, v_rows);
-    -- The exceptions of the old schedules are meant for the new one.
+    v_new := pgagent.pga_schedules_put(p_job_id, v_old, p_schedule, v_rows);
+    -- The exceptions of all old schedules are meant for the new one.
     INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime)
-    SELECT n.id, e.jexdate, e.jextime
-    FROM unnest(v_new) AS n (id)
-    CROSS JOIN (SELECT DISTINCT x.jexdate, x.jextime FROM pgagent.pga_exception AS x
-                WHERE x.jexscid = ANY (v_old)) AS e;
-    DELETE FROM pgagent.pga_schedule WHERE jscid = ANY (v_old);
+    SELECT DISTINCT n.id, e.jexdate, e.jextime
+    FROM unnest(v_new) AS n (id) CROSS JOIN unnest(v_exceptions) AS e
+    WHERE NOT EXISTS (
+        SELECT FROM pgagent.pga_exception AS x
+        WHERE x.jexscid = n.id AND (x.jexdate, x.jextime) IS NOT DISTINCT FROM (e.jexdate, e.jextime)
+    );
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_schedule_replace(bigint, text, text) IS
-'Puts one schedule in the place of all those of a job, with their exceptions and, if p_timezone is NULL, their time zone.';
+'Puts one schedule in the place of all those of a job, with their exceptions and, if p_timezone is NULL, their time zone. Writes nothing if that is what the job has.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedules_alter(
     p_job_id bigint, p_ids bigint[], p_schedule text, p_timezone text, p_start timestamptz, p_end timestamptz,
