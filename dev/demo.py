@@ -140,7 +140,10 @@ def pgagent(cluster: Cluster, *words: str) -> None:
     """Show a verb, as somebody would type it, and what it prints."""
     say(f"\n$ pgagent {' '.join(words)}\n")
     command = [sys.executable, "-m", "pgagent_runner", *words]
-    subprocess.run(command, check=True, env=cluster.client_environ())
+    # As for the runner; while it loads, Python tells of Ctrl-C in many lines.
+    subprocess.run(
+        command, check=True, env=cluster.client_environ(), start_new_session=True
+    )
 
 
 def where_to_look(cluster: Cluster) -> str:
