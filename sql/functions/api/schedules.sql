@@ -288,13 +288,12 @@ BEGIN
     SELECT s.* INTO v_first FROM pgagent.pga_schedule AS s WHERE s.jscid = v_old[1];
     FOR v_row IN SELECT * FROM pgagent.pga_schedule_parsed(p_schedule, v_zone, date_trunc('second', now())) LOOP
         -- Otherwise an interval that is replayed would begin anew, and one time that has passed be enabled again.
-        IF v_row.jscevery IS NOT DISTINCT FROM v_first.jscevery AND v_first.jscstart <= now() THEN
-            v_row.jscstart := (pgagent.pga_schedule_base(v_first, v_row)).jscstart;
-        END IF;
-        IF v_row.jscat <= now() AND v_row.jscat = v_first.jscat THEN
-            v_row.jscenabled := v_first.jscenabled;
-        END IF;
-        v_rows := v_rows || v_row;
+        v_rows := v_rows || jsonb_populate_record(v_row, jsonb_build_object(
+            'jscstart', CASE WHEN v_row.jscevery IS NOT DISTINCT FROM v_first.jscevery AND v_first.jscstart <= now()
+                THEN (pgagent.pga_schedule_base(v_first, v_row)).jscstart ELSE v_row.jscstart END,
+            'jscenabled', CASE WHEN v_row.jscat <= now() AND v_row.jscat = v_first.jscat
+                THEN v_first.jscenabled ELSE v_row.jscenabled END
+        ));
     END LOOP;
     v_new := pgagent.pga_schedules_put(p_job_id, v_old, p_schedule, v_rows);
     -- The exceptions of all old schedules are meant for the new one.
