@@ -12,7 +12,7 @@ def elsewhere(cluster, template):
     """A connection with another database, which has no jobs."""
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute("DROP DATABASE IF EXISTS elsewhere")
-        admin.execute(f"CREATE DATABASE elsewhere TEMPLATE {template.template_dbname}")
+        admin.execute(f"CREATE DATABASE elsewhere TEMPLATE {template}")
         with closing(
             psycopg.connect(cluster.conninfo("elsewhere"), autocommit=True)
         ) as connection:
@@ -52,8 +52,8 @@ class Pgagent:
 
 
 @pytest.fixture
-def pgagent(cluster, database, tmp_path):
-    return Pgagent(cluster.client_environ(database.info.dbname), tmp_path)
+def pgagent(cluster, conn, tmp_path):
+    return Pgagent(cluster.client_environ(conn.info.dbname), tmp_path)
 
 
 @pytest.fixture

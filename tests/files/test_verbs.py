@@ -265,11 +265,11 @@ def test_bytes_that_toml_can_not_have_are_refused(cluster, conn, pgagent):
         ) as ascii_:
             ascii_.execute("CREATE EXTENSION pgagent")
             ascii_.execute(
-                b"SELECT pgagent.create_job('caf\xe9'), pgagent.create_job('sound')"
+                b"SELECT pgagent.create_job('\xe9t\xe9'), pgagent.create_job('sound')"
             )
         pgagent.environ = pgagent.environ | {"PGDATABASE": "files_ascii"}
         assert pgagent.refuses("export") == (
-            'pgagent export: job "caf\\xe9" has bytes that are not UTF-8, as TOML has to be'
+            'pgagent export: job "\\xe9t\\xe9" has bytes that are not UTF-8, as TOML has to be'
         )
         assert "sound" in pgagent.prints("export", "sound")
     finally:
