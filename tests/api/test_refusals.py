@@ -134,6 +134,7 @@ CALLS = {
         "22023",
         "pga_schedule.jscstart: start later than the year 9999",
     ),
+    "add_schedule('steps', '@weekly', ' ')": ("22023", "add_schedule(name): is empty"),
     "add_schedule('steps', '0 0 * * 8')": ("22023", 'field 5 (weekday): "8"'),
     "add_schedule('steps', '@daily', timezone => 'Mars')": (
         "22023",

@@ -219,3 +219,22 @@ def test_a_name_that_no_job_has_is_refused(conn, export):
     with pytest.raises(psycopg.Error, match='there is no job "nobody"') as refusal:
         export("nobody")
     assert refusal.value.sqlstate == "42704"
+
+
+def test_what_has_a_blank_name_is_the_same_elsewhere(conn, elsewhere):
+    """The tables take such names, as those of 4.2 did."""
+    conn.execute(
+        """
+        INSERT INTO pgagent.pga_jobclass (jclname) VALUES ('');
+        INSERT INTO pgagent.pga_job (jobjclid, jobname)
+            SELECT jclid, n FROM pgagent.pga_jobclass, unnest('{"", " "}'::text[]) AS n WHERE jclname = '';
+        INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname)
+            SELECT jobid, n, 's', 'SELECT 1', 'x' FROM pgagent.pga_job, unnest('{"", ""," "}'::text[]) AS n;
+        INSERT INTO pgagent.pga_schedule (jscjobid, jscname)
+            SELECT jobid, n FROM pgagent.pga_job, unnest('{"", "", " "}'::text[]) AS n;
+        """
+    )
+    document = export(conn)
+    assert apply(elsewhere, document)
+    assert export(elsewhere) == document
+    assert apply(conn, document) == apply(elsewhere, document) == []

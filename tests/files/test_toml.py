@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from pgagent_runner.verbs import toml
 
-ODD = "\x00\x01\b\t\n\x0b\f\r\x1b\x7f\"'\\ aü\u2028\ufeff\U0001f600"
+ODD = "\x00\x01\b\t\n\x0b\f\r\x1b\x7f\"'\\ aü\u2028\ufeff\x9b\u202e\U000e0041\U0001f600"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -20,6 +20,16 @@ def test_any_text_is_read_as_it_was(seed):
             "jobs": [{"name": text, "steps": [{text: [text, 1, True, 2.5]}]}],
         }
         assert toml.loads(toml.dumps(document)) == document
+
+
+@pytest.mark.parametrize("text", ["{}", "{}\n", '"{}', "\\{}", "'{}\n"])
+@pytest.mark.parametrize(
+    "sign", "\x1b\x7f\x85\x9b\u061c\u200b\u2028\u202e\u2066\ufeff\U000e0041"
+)
+def test_nothing_in_a_file_misleads_whoever_looks_at_it(text, sign):
+    written = toml.dumps({"command": text.format(sign)})
+    assert sign not in written
+    assert toml.loads(written) == {"command": text.format(sign)}
 
 
 def test_sql_stands_as_it_was_written():

@@ -325,6 +325,22 @@ def test_a_narrow_terminal_has_lines_that_fit(conn, pgagent, nightly):
     assert "…" not in pgagent.prints("runs")
 
 
+@pytest.mark.parametrize("words", ["list", "export", "show nightly --json"])
+def test_a_full_disk_is_a_sentence(pgagent, nightly, words):
+    done = pgagent.by_shell(f"{words} >/dev/full")
+    sentence = "can't print or read all of it: No space left on device"
+    assert done.stderr == f"pgagent {words.split()[0]}: {sentence}\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("words", ["list", "cancel nightly"])
+def test_a_stream_that_is_closed_is_no_fault(pgagent, nightly, words, closed):
+    done = pgagent.by_shell(f"{words} {closed}")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (words != "list")
+
+
 @pytest.mark.parametrize(
     "words", [("runs",), ("list", "--json"), ("logs", "47"), ("completion", "bash")]
 )

@@ -110,8 +110,8 @@ DECLARE
     v_value jsonb;
 BEGIN
     v_value := CASE
-        WHEN p_kind IN ('text', 'class', 'conninfo', 'zone') AND v_type = 'string'
-             OR p_kind = 'name' AND v_type = 'string' AND btrim(v_text) <> ''
+        -- The tables take names that are blank, and so they may stand in an export.
+        WHEN p_kind IN ('name', 'text', 'class', 'conninfo', 'zone') AND v_type = 'string'
              OR p_kind IN ('role', 'database') AND v_type = 'string' AND octet_length(v_text) <= 63
              OR p_kind = 'boolean' AND v_type = 'boolean'
              OR p_kind = 'list' AND v_type = 'array' THEN p_value
@@ -127,7 +127,6 @@ BEGIN
     END;
     IF v_value IS NULL THEN
         PERFORM pgagent.pga_refuse(p_where, format('%s is not allowed', left(p_value::text, 200)), format('Wanted is %s.', CASE p_kind
-            WHEN 'name' THEN 'a text that is not empty'
             WHEN 'role' THEN 'the name of a role, of 63 bytes at most, or an empty text'
             WHEN 'database' THEN 'the name of a database, of 63 bytes at most'
             WHEN 'boolean' THEN 'true or false'
@@ -710,7 +709,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_given CONSTANT jsonb := pgagent.pga_file_part(p_where, 'schedule'::text, p_schedule);
-    v_where CONSTANT text := p_where || COALESCE(format(' "%s"', left(v_given ->> 'name', 100)), '');
+    v_where CONSTANT text := p_where || COALESCE(' "' || left(v_given ->> 'name', 100) || '"', '');
 BEGIN
     RETURN (
         SELECT jsonb_agg(jsonb_build_object(
@@ -1044,6 +1043,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_where text;
+    v_names text[] := ARRAY[]::text[];
     v_given jsonb;
     v_wants jsonb;
     v_class pgagent.pga_jobclass;
@@ -1054,6 +1054,10 @@ BEGIN
         v_where := format('classes[%s]', i);
         v_given := pgagent.pga_file_part(v_where, 'class'::text, p_classes -> (i - 1));
         v_where := format('%s "%s"', v_where, left(v_given ->> 'name', 100));
+        IF v_given ->> 'name' = ANY (v_names) THEN
+            PERFORM pgagent.pga_refuse(v_where, 'is in the list already'::text, 'A class has one name and one limit.'::text);
+        END IF;
+        v_names := v_names || (v_given ->> 'name');
         v_wants := pgagent.pga_file_defaults('class'::text) || v_given;
         SELECT c.* INTO v_class FROM pgagent.pga_jobclass AS c WHERE c.jclname = v_given ->> 'name';
         v_is := CASE WHEN FOUND THEN pgagent.pga_file_of('class'::text, to_jsonb(v_class)) END;

@@ -226,6 +226,9 @@ DECLARE
     v_rows pgagent.pga_schedule[] := ARRAY[]::pgagent.pga_schedule[];
 BEGIN
     PERFORM pgagent.pga_job_to_write(job_id);
+    IF btrim(name) = '' THEN
+        PERFORM pgagent.pga_refuse('add_schedule(name)'::text, 'is empty'::text, 'A name is wanted; NULL stands for the text of the schedule.'::text);
+    END IF;
     IF v_conflict = 'error' OR pgagent.pga_schedules_named(job_id, v_name) = '{}' THEN
         PERFORM pgagent.pga_job_lock(job_id);
     END IF;

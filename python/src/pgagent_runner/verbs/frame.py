@@ -214,6 +214,7 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
 
     Raises SystemExit(2) for arguments, or a pgagent.toml, that make no sense.
     """
+    _open_closed_streams()
     given = verb.parser().parse_args(arguments)
     given.verb = verb
     for stream in (sys.stdout, sys.stderr):
@@ -222,11 +223,29 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
         status = _called(verb, given)
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on, which is no error
-        with open(os.devnull, "wb") as null:  # noqa: PTH123
-            # The rest would be tried again when Python ends.
-            os.dup2(null.fileno(), sys.stdout.fileno())
+        _print_no_more()
         return 0
+    except OSError as e:
+        _print_no_more()
+        say(given, f"can't print or read all of it: {e.strerror or e}")
+        return FAILED
     return status
+
+
+def _open_closed_streams() -> None:
+    """Have all three standard streams, of which a shell's `>&-` closes one.
+
+    What is opened next, such as the connection, would be taken for it otherwise.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+
+
+def _print_no_more() -> None:
+    """Discard what has not been printed: it would be tried again when Python ends."""
+    with open(os.devnull, "wb") as null:  # noqa: PTH123
+        os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def _called(verb: Verb, given: Given) -> int:

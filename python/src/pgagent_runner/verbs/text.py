@@ -4,11 +4,12 @@ import re
 import unicodedata
 
 # Controls of the terminal, of the direction of text, and what breaks lines or is not
-# seen at all; tabs and line feeds apart.
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"
-    r"\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+# seen at all; tabs and line feeds apart. Parts of a class of a regular expression.
+MISLEADING = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+    r"\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f"
 )
+_UNSEEN = re.compile(rf"[{MISLEADING}\ud800-\udfff]")
 
 
 def visible(text: str) -> str:

@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pgagent_runner.verbs.text import MISLEADING
+
 # Names first, long texts last; what is not known here comes between.
 _FIRST = [
     "format",
@@ -55,7 +57,11 @@ _LAST = [
 _INLINE = "exceptions"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\\]")
+# A file is looked at on terminals, and reviewed: what misleads there is escaped, within
+# texts of several lines, and within others.
+_CONTROL = re.compile(rf"[{MISLEADING}\\]")
+_CONTROL_OR_BREAK = re.compile(rf"[{MISLEADING}\t\n\\]")
+_MISLEADING = re.compile(f"[{MISLEADING}]")
 _ESCAPES = {
     "\b": "\\b",
     "\t": "\\t",
@@ -150,14 +156,14 @@ def string(text: str) -> str:
     """Return a text in quotes: those in which least of it has to be escaped."""
     if "\n" in text:
         return _of_lines(text)
-    if re.search(r'["\\]', text) and not re.search(r"['\x00-\x08\x0a-\x1f\x7f]", text):
+    if re.search(r'["\\]', text) and "'" not in text and not _MISLEADING.search(text):
         return f"'{text}'"
     return _basic(text)
 
 
 def _of_lines(text: str) -> str:
     # A carriage return would be read as part of the end of a line.
-    is_raw = not re.search(r"[\x00-\x08\x0b-\x1f\x7f]|'''|'\Z", text)
+    is_raw = not re.search(rf"[{MISLEADING}]|'''|'\Z", text)
     if is_raw:
         return f"'''\n{text}'''"
     escaped = _CONTROL.sub(_escape, text).replace('"""', '""\\"')
@@ -167,10 +173,12 @@ def _of_lines(text: str) -> str:
 
 
 def _basic(text: str) -> str:
-    escaped = re.sub(r"[\x00-\x1f\x7f\\]", _escape, text).replace('"', '\\"')
+    escaped = _CONTROL_OR_BREAK.sub(_escape, text).replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
-    return _ESCAPES.get(character, f"\\u{ord(character):04x}")
+    code = ord(character)
+    written = f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004
+    return _ESCAPES.get(character, written)
