@@ -50,8 +50,8 @@ class Pgagent:
 
 
 @pytest.fixture
-def pgagent(cluster, database, tmp_path):
-    return Pgagent(cluster.client_environ(database.info.dbname), tmp_path)
+def pgagent(cluster, conn, tmp_path):
+    return Pgagent(cluster.client_environ(conn.info.dbname), tmp_path)
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ class Pgagent:
 
 
 @pytest.fixture
-def pgagent(cluster, database):
-    return Pgagent(cluster.client_environ(database.info.dbname))
+def pgagent(cluster, conn):
+    return Pgagent(cluster.client_environ(conn.info.dbname))
 
 
 @pytest.fixture
