@@ -63,6 +63,21 @@ def test_it_is_left_out_said_and_kept(conn, export, apply, told, conninfo, expor
             "postgresql://me:@here/x",
             "postgresql://me:secret@here/x",
         ),
+        (
+            "postgresql://there/x?user=me&password=secret&sslpassword=secret%261",
+            "postgresql://here/x?sslpassword=&user=me&password=",
+            "postgresql://here/x?sslpassword=secret%261&user=me&password=secret",
+        ),
+        (
+            "postgres://me:secret1@there/x?sslpassword=secret2",
+            "postgres://me:@here/x?sslpassword=",
+            "postgres://me:secret1@here/x?sslpassword=secret2",
+        ),
+        (
+            "host=there options='-c x=1' password=secret",
+            "host=here options='' password=''",
+            "host=here options='' password=secret",
+        ),
         ("host=there password=secret", "host=here", "host=here"),
         (
             "host=there password=secret",

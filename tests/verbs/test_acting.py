@@ -150,6 +150,15 @@ def test_jobs_are_disabled_and_enabled(conn, pgagent, nightly):
     assert job(conn, other, "jobenabled") is True
 
 
+def test_options_may_stand_between_names_and_names_behind_two_dashes(conn, pgagent):
+    for name in ("a", "-b", "--yes"):
+        add_job(conn, name=name, due=None)
+    told = pgagent.prints("disable", "--csv", "--", "a", "-b", "--yes")
+    assert told.split()[1:] == ["1,a,false", "2,-b,false", "3,--yes,false"]
+    told = pgagent.prints("enable", "a", "--csv", "3")
+    assert told.split()[1:] == ["1,a,true", "3,--yes,true"]
+
+
 def test_of_several_jobs_all_are_changed_or_none(conn, pgagent, nightly):
     assert 'there is no job "x"' in pgagent.refuses("disable", "nightly", "x")
     assert job(conn, nightly, "jobenabled") is True

@@ -178,6 +178,22 @@ def test_a_crontab_comes_from_standard_input(import_, monkeypatch, tmp_path):
         assert [*jobs_of(import_("crontab", "-"))] == ["crontab line 1"]
 
 
+def test_standard_input_that_is_no_text_is_refused_as_a_file_is(
+    import_, monkeypatch, tmp_path
+):
+    path = tmp_path / "given"
+    path.write_bytes(b"0 0 * * * echo \xfc\n")
+    with path.open(errors="surrogateescape") as given:
+        monkeypatch.setattr("sys.stdin", given)
+        done = import_("crontab", "-")
+    assert "standard input is not text in UTF-8" in done.err
+
+
+def test_a_file_may_stand_behind_an_option(import_, file):
+    done = import_("crontab", "--system", file("@daily root x\n"), "--user", "root")
+    assert len(jobs_of(done)) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

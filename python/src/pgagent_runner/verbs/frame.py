@@ -215,7 +215,7 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
     Raises SystemExit(2) for arguments, or a pgagent.toml, that make no sense.
     """
     _open_closed_streams()
-    given = verb.parser().parse_args(arguments)
+    given = _parsed(verb.parser(), arguments)
     given.verb = verb
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -230,6 +230,14 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
         say(given, f"can't print or read all of it: {e.strerror or e}")
         return FAILED
     return status
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Given:
+    # Options may stand between names, as in `disable a --json b`; argparse can't have
+    # both that and `--`, behind which all are names.
+    if "--" in arguments:
+        return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def _open_closed_streams() -> None:

@@ -205,15 +205,16 @@ def _from_crontabs(given: Given) -> Found:
 
 
 def _crontab(file: str) -> crontab.Crontab:
+    where, name = (file, Path(file).name)
+    if file == "-":
+        where, name = ("standard input", "crontab")
     try:
-        if file == "-":
-            return crontab.Crontab("standard input", "crontab", sys.stdin.read())
-        text = Path(file).read_bytes().decode()
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return crontab.Crontab(where, name, data.decode())
     except OSError as e:
-        raise VerbError(f"{file} can't be read: {e.strerror}") from None
+        raise VerbError(f"{where} can't be read: {e.strerror}") from None
     except UnicodeDecodeError as e:
-        raise VerbError(f"{file} is not text in UTF-8: {e.reason}") from None
-    return crontab.Crontab(file, Path(file).name, text)
+        raise VerbError(f"{where} is not text in UTF-8: {e.reason}") from None
 
 
 # Where it goes to.
@@ -225,7 +226,7 @@ def _write(given: Given, found: Found) -> int:
     path = None if given.output is None else Path(given.output)
     if path is None:
         sys.stdout.flush()
-        sys.stdout.buffer.write(_text(found, lines).encode(errors="surrogateescape"))
+        sys.stdout.buffer.write(_text(found, lines).encode())
     elif path.exists():
         raise VerbError(f"{path} is there already: name another file")
     else:
