@@ -5,19 +5,17 @@ from contextlib import closing
 import psycopg
 import pytest
 from daemon.runner_process import PGAGENT
+from support import database as new_database
 
 
 @pytest.fixture
-def elsewhere(cluster, template):
+def elsewhere(cluster, maker, template):
     """A connection with another database, which has no jobs."""
-    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute("DROP DATABASE IF EXISTS elsewhere")
-        admin.execute(f"CREATE DATABASE elsewhere TEMPLATE {template.template_dbname}")
-        with closing(
-            psycopg.connect(cluster.conninfo("elsewhere"), autocommit=True)
-        ) as connection:
-            yield connection
-        admin.execute("DROP DATABASE elsewhere WITH (FORCE)")
+    with (
+        new_database(maker, "elsewhere", template) as name,
+        closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as connection,
+    ):
+        yield connection
 
 
 class Pgagent:
@@ -52,8 +50,8 @@ class Pgagent:
 
 
 @pytest.fixture
-def pgagent(cluster, database, tmp_path):
-    return Pgagent(cluster.client_environ(database.info.dbname), tmp_path)
+def pgagent(cluster, conn, tmp_path):
+    return Pgagent(cluster.client_environ(conn.info.dbname), tmp_path)
 
 
 @pytest.fixture

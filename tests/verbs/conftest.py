@@ -35,6 +35,17 @@ class Pgagent:
             timeout=30,
         )
 
+    def by_shell(self, line, **environ):
+        """Call it by a line of the shell, which may have redirections."""
+        return subprocess.run(
+            ["/bin/sh", "-c", f'"$PGAGENT" {line}'],
+            env=self.environ | environ | {"PGAGENT": str(PGAGENT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
     def prints(self, *words, **environ):
         """Return what it prints; nothing may go wrong."""
         done = self(*words, **environ)
@@ -56,8 +67,8 @@ class Pgagent:
 
 
 @pytest.fixture
-def pgagent(cluster, database):
-    return Pgagent(cluster.client_environ(database.info.dbname))
+def pgagent(cluster, conn):
+    return Pgagent(cluster.client_environ(conn.info.dbname))
 
 
 @pytest.fixture

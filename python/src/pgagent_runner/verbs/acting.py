@@ -3,6 +3,7 @@
 import time
 from typing import LiteralString
 
+from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.verbs.database import (
     Session,
     connect,
@@ -41,6 +42,21 @@ _RUN: LiteralString = """
 _ENDED: LiteralString = """
     SELECT h.run_id, h.job_id, h.job, h.status, h.started, h.duration, h.message
     FROM pgagent.run_history AS h WHERE h.run_id = %s::bigint LIMIT 1
+"""
+
+# Whether anything of a run, or of a job, is under way; see cancel_run(text).
+_HAS_BEGUN: LiteralString = """
+    SELECT EXISTS (
+        SELECT FROM pgagent.running AS r
+        WHERE r.job = %(target)s::text
+              OR r.run_id::text = %(target)s::text AND NOT EXISTS (
+                  SELECT FROM pgagent.pga_job AS j WHERE j.jobname = %(target)s::text
+              )
+    )
+"""
+_STILL_PAUSED: LiteralString = """
+    SELECT count(*) FROM pgagent.job_status AS s
+    WHERE s.paused AND (s.job_id = ANY (%(jobs)s::bigint[]) OR %(all)s::boolean)
 """
 _GOOD = ("succeeded", "nothing to do")
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.05, 1.0  # seconds between two looks
@@ -128,9 +144,12 @@ def cancel(given: Given) -> int:
     with connect(given) as session:
         query: LiteralString = "SELECT pgagent.cancel_run(%s::text)"
         was_stopped: bool = value(session, query, [given.target])
+        has_begun: bool = value(session, _HAS_BEGUN, {"target": given.target})
     if not was_stopped:
         raise VerbError(f'nothing of "{given.target}" is under way or promised')
-    told = f'"{given.target}" is being stopped'
+    told = f'what was promised of "{given.target}" is taken back'
+    if has_begun:
+        told = f'"{given.target}" is being stopped'
     report(given, told, Table(("target", "cancelled"), [(given.target, True)]))
     return 0
 
@@ -198,10 +217,16 @@ def unpause(given: Given) -> int:
             session.execute("SELECT pgagent.unpause_all()")
         for job in jobs:
             session.execute("SELECT pgagent.unpause_job(%s::bigint)", [job])
+        chosen = {"jobs": list(jobs), "all": given.all}
+        still: int = value(session, _STILL_PAUSED, chosen)
     rows: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
     told = f"{_listed(jobs)} {_are(jobs)} paused no more"
     if given.all:
-        told = "the pause of all jobs has ended"
+        told = "there is no pause of all jobs any more"
+        if still:
+            told += f"; paused by themselves, and still so: {still:,}"
+    elif still:
+        told = f"{_listed(jobs)} {_are(jobs)} still paused, as all jobs are"
     report(given, told, Table(("job_id", "job"), rows))
     return 0
 
@@ -272,9 +297,9 @@ def _named(session: Session, jobs: list[str]) -> dict[int, str]:
 
 def _refuse_both(given: Given) -> None:
     if given.all and given.jobs:
-        raise VerbError("--all is for all jobs: name none beside it")
+        raise ConfigurationError("--all is for all jobs: name none beside it")
     if not given.all and not given.jobs:
-        raise VerbError("name a job, or several, or say --all")
+        raise ConfigurationError("name a job, or several, or say --all")
 
 
 def _whose(given: Given, jobs: dict[int, str]) -> str:
