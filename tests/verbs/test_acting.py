@@ -111,8 +111,11 @@ def test_a_run_is_stopped_by_its_id_or_by_its_job(conn, dsn, pgagent):
 
 def test_what_was_promised_is_taken_back(conn, pgagent, nightly):
     pgagent("start", "nightly")
-    pgagent.prints("cancel", "nightly")
+    told = 'what was promised of "{}" is taken back\n'
+    assert pgagent.prints("cancel", "nightly") == told.format("nightly")
     assert conn.execute("SELECT FROM pgagent.pga_jobrequest").rowcount == 0
+    (run,) = conn.execute("SELECT pgagent.run_job('nightly')::text").fetchone()
+    assert pgagent.prints("cancel", run) == told.format(run)
 
 
 def test_where_there_is_nothing_to_stop_that_is_said(pgagent, nightly):
@@ -219,7 +222,7 @@ def test_the_log_is_not_deleted_without_asking(conn, pgagent, nightly):
 
 @pytest.mark.parametrize("verb", ["delete-log", "pause", "unpause"])
 def test_all_jobs_are_never_meant_by_leaving_them_out(pgagent, nightly, verb):
-    told = pgagent.refuses(verb)
+    told = pgagent.refuses(verb, status=2)
     assert told == f"pgagent {verb}: name a job, or several, or say --all"
-    told = pgagent.refuses(verb, "nightly", "--all")
+    told = pgagent.refuses(verb, "nightly", "--all", status=2)
     assert told == f"pgagent {verb}: --all is for all jobs: name none beside it"

@@ -43,8 +43,22 @@ def test_all_jobs_are_paused_and_a_single_pause_outlives_that(conn, pgagent, nig
     assert pgagent.prints("pause", "--all") == "all jobs are paused\n"
     assert paused(conn) == 2
     printed = pgagent.prints("unpause", "--all")
-    assert printed == "the pause of all jobs has ended\n"
+    assert printed == (
+        "there is no pause of all jobs any more; paused by themselves, and still so: 1\n"
+    )
     assert paused(conn) == 1
+    pgagent.prints("unpause", "nightly")
+    printed = pgagent("unpause", "--all").stdout
+    assert printed == "there is no pause of all jobs any more\n"
+
+
+def test_a_job_whose_own_pause_ends_is_said_to_be_paused_if_all_are(
+    conn, pgagent, nightly
+):
+    pgagent.prints("pause", "nightly")
+    pgagent.prints("pause", "--all")
+    printed = pgagent.prints("unpause", "nightly")
+    assert printed == 'job "nightly" is still paused, as all jobs are\n'
 
 
 def test_of_several_jobs_all_are_paused_or_none(conn, pgagent, nightly):

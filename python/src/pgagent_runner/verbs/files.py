@@ -23,8 +23,9 @@ _APPLY: LiteralString = """
     FROM pgagent.apply_jobs(%s::jsonb, %s::boolean, %s::boolean) AS a
 """
 _NO_TOMLKIT = (
-    "{} is there already, and what people have written in it would be lost; with"
-    " pip install 'pgagent-runner[files]' it is kept, or name another file"
+    "{} is there already, and what people have written in it would be lost; name"
+    " another file, or have tomlkit keep it: pipx inject pgagent-runner tomlkit, or"
+    " pip install 'pgagent-runner[files]'"
 )
 
 

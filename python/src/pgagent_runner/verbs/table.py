@@ -322,7 +322,8 @@ VERBS = (
         "End the pause of jobs, or the pause of all",
         "acting.unpause",
         "Ends a pause at once. --all ends the pause of all; jobs that were paused by"
-        " name stay paused.",
+        " name stay paused. While all jobs are paused, one whose own pause ends stays"
+        " so, too.",
         (JOBS_OR_ALL, Argument(("--all",), "end the pause of all jobs")),
         (
             ("pgagent unpause nightly", "go on with it"),
@@ -385,11 +386,11 @@ VERBS = (
         "Import jobs of pg_timetable, pg_cron or crontabs",
         "importing.import_jobs",
         "Reads the jobs of another scheduler and prints them as a file of jobs, TOML."
-        " All that is not as it was it says on standard error, with the job and the"
-        " reason, and at the top of the file. With --apply it makes the jobs: it shows"
-        " what that changes, and asks first. A job whose name is taken is left alone"
-        " then. The other scheduler is left as it is, and runs its jobs as well until"
-        " it has them no more. docs/importing.md tells what becomes of what.",
+        " Whatever differs from what it was is named, with the job and the reason, on"
+        " standard error and at the top of the file. With --apply it makes the jobs: it"
+        " shows what that changes, and asks first; a job whose name is taken is left"
+        " alone. The other scheduler is left as it is, and goes on running its jobs"
+        " until they are removed there. docs/importing.md says what becomes of what.",
         (
             Argument(
                 ("source",),
@@ -483,7 +484,8 @@ VERBS = (
         " compared, and applied to this database or another one: docs/files.md has the"
         " format. Passwords are left out, which is said. With --output a file is"
         " written; of one that is there, comments and spellings stay and only what"
-        " differs is changed, which takes pip install 'pgagent-runner[files]'.",
+        " differs is changed, which takes tomlkit: pipx inject pgagent-runner tomlkit,"
+        " or pip install 'pgagent-runner[files]'.",
         (
             Argument(
                 ("jobs",),
