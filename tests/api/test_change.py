@@ -600,3 +600,28 @@ def test_the_jobs_of_the_docs_are_changed_and_replayed(conn):
         )
     made = [len(part) for part in definition(conn, 3).values()]
     assert made == [1, 1, 1, 1]
+
+
+def is_enabled(conn):
+    query = "SELECT jobenabled FROM pgagent.pga_job WHERE jobname = 'etl'"
+    return conn.execute(query).fetchone()[0]
+
+
+def test_whether_a_job_is_enabled_has_one_word_and_pg_crons(conn):
+    call(conn, "create_job('etl')")
+    call(conn, "alter_job('etl', enabled => false)")
+    assert not is_enabled(conn)
+    call(conn, "alter_job(pgagent.pga_job_id('etl'), enabled => true)")
+    assert is_enabled(conn)
+    call(conn, "alter_job('etl', active => false, enabled => false)")
+    assert not is_enabled(conn)
+
+
+def test_the_two_words_may_not_say_the_contrary(conn):
+    call(conn, "create_job('etl')")
+    refused = pytest.raises(
+        psycopg.errors.InvalidParameterValue,
+        match="active, enabled.*one is true, the other false",
+    )
+    with refused:
+        call(conn, "alter_job('etl', active => false, enabled => true)")

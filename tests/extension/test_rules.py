@@ -120,6 +120,7 @@ FOR_EVERYBODY = {
     "pga_cron_value",
     "pga_default_owner",
     "pga_default_timezone",
+    "pga_enabled_given",
     "pga_excepting",
     "pga_exception_add",
     "pga_exception_alter",

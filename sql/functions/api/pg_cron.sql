@@ -118,6 +118,21 @@ COMMENT ON FUNCTION pgagent.schedule_in_database(text, text, text, text, text, b
 
 -- Changing.
 
+CREATE OR REPLACE FUNCTION pgagent.pga_enabled_given(p_active boolean, p_enabled boolean)
+RETURNS boolean LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_active <> p_enabled THEN
+        PERFORM pgagent.pga_refuse('alter_job(active, enabled)'::text, 'one is true, the other false'::text,
+            'They are one thing: active is pg_cron''s word for it, and one of the two is enough.'::text);
+    END IF;
+    RETURN COALESCE(p_enabled, p_active);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_enabled_given(boolean, boolean) IS
+'Whether a job is to be enabled, NULL if neither argument says so. Raises 22023 if one says the contrary of the other.';
+
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_id bigint, schedule text DEFAULT NULL, command text DEFAULT NULL,
     database text DEFAULT NULL, username text DEFAULT NULL, active boolean DEFAULT NULL
@@ -140,16 +155,18 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL,
+    enabled boolean DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_job_alter($1::bigint, $2::text, $3::text, $4::text, $5::text, $6::boolean, $7, $8, $9, $10, $11,
+    SELECT pgagent.pga_job_alter($1::bigint, $2::text, $3::text, $4::text, $5::text,
+                                 pgagent.pga_enabled_given($6::boolean, $19), $7, $8, $9, $10, $11,
                                  $12, $13, $14, $15, $16, $17, $18)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(pgagent.pga_bigint, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
-'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is active, its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, timeout => ''1 hour'', class => ''Data Import'').';
+COMMENT ON FUNCTION pgagent.alter_job(pgagent.pga_bigint, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text, boolean) IS
+'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is enabled (active is pg_cron''s word for that), its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, timeout => ''1 hour'', class => ''Data Import'').';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
@@ -157,16 +174,17 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL,
+    enabled boolean DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_job_alter(pgagent.pga_job_id($1), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+    SELECT pgagent.pga_job_alter(pgagent.pga_job_id($1), $2, $3, $4, $5, pgagent.pga_enabled_given($6, $19), $7, $8, $9, $10, $11,
                                  $12, $13, $14, $15, $16, $17, $18)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
-'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', active => false).';
+COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text, boolean) IS
+'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', enabled => false).';
 
 -- Strict, as pg_cron's: scripts ask for a job that may not be there in a subquery.
 CREATE OR REPLACE FUNCTION pgagent.unschedule(job_id bigint)

@@ -169,7 +169,7 @@ def _set_enabled(given: Given, *, enabled: bool) -> int:
         jobs = _named(session, given.jobs)
         for job in jobs:
             session.execute(
-                "SELECT pgagent.alter_job(%s::bigint, active => %s::boolean)",
+                "SELECT pgagent.alter_job(%s::bigint, enabled => %s::boolean)",
                 [job, enabled],
             )
     word = "enabled" if enabled else "disabled"
