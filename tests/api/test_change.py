@@ -621,7 +621,7 @@ def test_the_two_words_may_not_say_the_contrary(conn):
     call(conn, "create_job('etl')")
     refused = pytest.raises(
         psycopg.errors.InvalidParameterValue,
-        match="active, enabled.*one is true, the other false",
+        match=r"active, enabled.*one is true, the other false",
     )
     with refused:
         call(conn, "alter_job('etl', active => false, enabled => true)")
