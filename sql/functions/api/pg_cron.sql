@@ -17,10 +17,10 @@ RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job_id bigint;
+    -- Migrations are often executed by several at once: of those the first makes the job.
+    v_job_id CONSTANT bigint := pgagent.pga_job_conflict(p_job_name, 'nothing'::text);
 BEGIN
-    IF EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobname = p_job_name) THEN
-        v_job_id := pgagent.pga_job_id(p_job_name);
+    IF v_job_id IS NOT NULL THEN
         PERFORM pgagent.pga_job_alter(
             v_job_id, p_schedule, p_command, COALESCE(p_database, current_database()::text), NULL::text, p_active,
             NULL::text, NULL::text, NULL::text, NULL::text, p_timezone, NULL::interval,
