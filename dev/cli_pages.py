@@ -67,9 +67,10 @@ reads the output may stop reading: a closed pipe is no error.""",
     (
         "What can't be taken back",
         """\
-The verb `delete-log` asks before it deletes, and where there is no terminal it wants
-`--yes`. `cancel` asks on a terminal. All other verbs do at once what they are
-told: another verb takes it back.""",
+The verb `delete-log` asks before it deletes, and so does `apply`, and `import --apply`,
+which show first what they would change; where there is no terminal they want `--yes`.
+`cancel` asks on a terminal. All other verbs do at once what they are told: another verb
+takes it back.""",
     ),
     (
         "Completion and man pages",

@@ -23,6 +23,8 @@ NOT_EXECUTED = {
     ("CONTRIBUTING.md", "rm -r build/matrix"): "would have an hour's work done again",
     ("CONTRIBUTING.md", 'ONLY="R6 R16"'): "variables, not a command",
     ("docs/design.md", "SET search_path"): "a clause, not a command",
+    ("docs/files.md", "pipx inject"): "changes where this user's runner is installed;"
+    " tests/files/test_keeping.py tries what it brings",
     ("docs/operating.md", "pgagent run [OPTION]"): "two forms, not commands;"
     " test_options.py has the options",
     ("docs/operating.md", "systemctl edit"): "opens an editor",
@@ -126,6 +128,18 @@ def test_a_job_is_started_by_hand_as_the_design_says(conn):
     conn.execute(f"SET search_path = pgagent; {statement}")
     states = "SELECT state FROM pgagent.job_status"
     assert conn.execute(states).fetchall() == [("due",)]
+
+
+def test_jobs_are_paused_and_limited_as_the_page_says(conn):
+    conn.execute("SELECT pgagent.schedule('etl', '@yearly', 'SELECT 1')")
+    conn.execute(block("docs/operating.md", "SELECT pgagent.pause_job('etl'"))
+    states = "SELECT state, paused_until IS NOT NULL FROM pgagent.job_status"
+    assert conn.execute(states).fetchall() == [("paused", True)]
+    limit, classes = block("docs/operating.md", "SELECT pgagent.alter_class(").split(
+        ";\n", 1
+    )
+    conn.execute(limit)
+    assert ("Data Import", 2, 0, 0) in conn.execute(classes).fetchall()
 
 
 def test_the_command_tells_options_and_versions():

@@ -78,7 +78,7 @@ def test_names_that_cannot_be_had_are_no_words(pgagent, tmp_path):
 
 
 def test_a_shell_has_to_be_named(pgagent):
-    told = pgagent.refuses("completion")
+    told = pgagent.refuses("completion", status=2)
     assert told == "pgagent completion: name the shell: bash, zsh or fish"
 
 

@@ -1,10 +1,11 @@
 """Verbs whose functions come with the rest of the API: pause, unpause, copy, next."""
 
+import shlex
 import subprocess
 
 import pytest
 from daemon.runner_process import PGAGENT
-from documents import commands_of
+from documents import commands_of, inline
 from jobs import add_job
 
 
@@ -111,6 +112,23 @@ def test_the_next_runs_of_all_jobs_come_in_order(conn, pgagent, nightly):
 
 def test_where_no_job_has_a_schedule_nothing_comes_next(conn, pgagent):
     assert pgagent.prints("next") == "No schedule starts any job.\n"
+
+
+def test_where_nothing_comes_next_until_then_that_is_said(conn, pgagent, nightly):
+    printed = pgagent.prints("next", "nightly", "--until", "yesterday")
+    assert printed == "No schedule starts it until then.\n"
+
+
+def test_the_pauses_of_the_documents_are_pauses(conn, pgagent):
+    add_job(conn, name="etl", due=None)
+    for command, count in (
+        (inline("README.md", "pgagent pause"), 1),
+        (inline("docs/operating.md", "pgagent pause --all"), 1),
+        (inline("docs/operating.md", "pgagent pause etl"), 2),
+        (inline("docs/operating.md", "pgagent unpause"), 1),
+    ):
+        pgagent.prints(*shlex.split(command)[1:])
+        assert paused(conn) == count, command
     assert pgagent.json("next") == []
 
 

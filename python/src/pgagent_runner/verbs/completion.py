@@ -34,7 +34,7 @@ def print_completion(given: Given) -> int:
     if given.names:
         return _print_names(given)
     if given.shell is None:
-        raise VerbError("name the shell: bash, zsh or fish")
+        raise ConfigurationError("name the shell: bash, zsh or fish")
     write_raw(script(given.shell))
     return 0
 

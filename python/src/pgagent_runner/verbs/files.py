@@ -33,7 +33,9 @@ def export(given: Given) -> int:
     """Print jobs as a document, or write it to a file, whose comments stay."""
     path = None if given.output is None else Path(given.output)
     if path is None and given.command_files:
-        raise VerbError("--command-files are put beside a file: name it by --output")
+        raise ConfigurationError(
+            "--command-files are put beside a file: name it by --output"
+        )
     with connect(given) as session:
         document = _exported(session, given.jobs)
         if path is not None and path.exists():

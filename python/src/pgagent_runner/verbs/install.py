@@ -8,7 +8,7 @@ from pgagent_runner.verbs.database import database
 from pgagent_runner.verbs.frame import Given, VerbError, say
 from pgagent_runner.verbs.output import write_raw
 
-_DONE = 'database "{0.database}": version {0.after}, {1}'
+_DONE = 'database "{0.database}": version {0.after} {1}'
 
 
 def init_catalogue(given: Given) -> int:

@@ -219,7 +219,9 @@ def next_runs(given: Given) -> int:
             "limit": given.limit,
         }
         found = fetch(session, _NEXT_OF_JOB if given.job else _NEXT, chosen)
-    nothing = "No schedule starts it." if given.job else "No schedule starts any job."
+    whom = "it" if given.job else "any job"
+    till = " until then" if given.until else ""
+    nothing = f"No schedule starts {whom}{till}."
     only = ["run_at", "starts_in", "job", "schedule", "note"]
     if all(row[found.columns.index("note")] is None for row in found.rows):
         only.remove("note")

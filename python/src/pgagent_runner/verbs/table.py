@@ -205,8 +205,8 @@ VERBS = (
         "explain",
         "Say why a job runs, or why not",
         "looking.explain",
-        "Prints each condition that has to hold for a job to be started, whether it"
-        " does, and a sentence.",
+        "Prints what the start of a job depends on: beside each thing whether it lets"
+        " the job start (ok: no is what is in the way), and a sentence that says why.",
         (JOB,),
         (("pgagent explain nightly", "why has it not begun?"),),
         prints_rows=True,
