@@ -100,6 +100,7 @@ def page() -> str:
         _filled(
             INTRODUCTION.replace("(reference.md)", f"([{REFERENCE}]({REFERENCE}))")
         ),
+        "[tour.md](tour.md) shows them at work.",
         *(f"## {title}\n\n{_filled(text)}" for title, text in TOPICS),
         "## Verbs",
         "Everybody needs one of the [levels](security.md) that grant_access() grants:",

@@ -360,10 +360,12 @@ def test_prune_drops_only_what_a_document_of_the_set_has_made(conn, apply):
     ]
 
 
-def test_a_job_of_another_set_is_said(conn, apply):
+def test_a_job_of_another_set_that_is_changed_is_said(conn, apply):
     apply({"name": "x"}, set="one")
     notices = []
     conn.add_notice_handler(lambda notice: notices.append(notice.message_primary))
+    apply({"name": "x"}, set="two")
+    assert notices == [], "nothing differs"
     apply({"name": "x", "description": "y"}, set="two")
     assert notices == ['pgagent: job "x" was made by a definition of another set']
 

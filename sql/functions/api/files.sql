@@ -1109,15 +1109,16 @@ BEGIN
         ) AS w
         ORDER BY w.place
     LOOP
-        IF v_set IS NOT NULL AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobid = v_job.id AND j.jobset <> v_set) THEN
-            RAISE NOTICE 'pgagent: job "%" was made by a definition of another set', left(v_job.name, 100)
-                USING DETAIL = format('Its set is "%s"; that of this definition is "%s".', (SELECT j.jobset FROM pgagent.pga_job AS j WHERE j.jobid = v_job.id), v_set);
-        END IF;
         -- Whoever has nothing to change locks nothing.
         IF v_writes AND v_job.id IS NOT NULL AND EXISTS (SELECT FROM pgagent.pga_file_apply_job(v_job.wanted, v_job.id, v_set, false)) THEN
             PERFORM pgagent.pga_file_lock(v_job.id);
         END IF;
         RETURN QUERY SELECT v_job.name, a.* FROM pgagent.pga_file_apply_job(v_job.wanted, v_job.id, v_set, v_writes) AS a;
+        -- Where nothing differs, the two definitions agree.
+        IF FOUND AND v_set IS NOT NULL AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobid = v_job.id AND j.jobset <> v_set) THEN
+            RAISE NOTICE 'pgagent: job "%" was made by a definition of another set', left(v_job.name, 100)
+                USING DETAIL = format('Its set is "%s"; that of this definition is "%s".', (SELECT j.jobset FROM pgagent.pga_job AS j WHERE j.jobid = v_job.id), v_set);
+        END IF;
     END LOOP;
 
     FOR v_job IN
