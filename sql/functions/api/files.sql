@@ -761,23 +761,30 @@ RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_item CONSTANT text := E'(''(?:\\\\.|[^\\\\''])*''|(?:\\\\.|[^\\s\\\\''])(?:\\\\.|[^\\s\\\\])*)';
+    v_empty text := E'((?:^|\\s)%s\\s*=)\\s*''''(?=\\s|$)';
+    v_full text := E'(?:^|\\s)%s\\s*=\\s*(''(?:\\\\.|[^\\\\''])*''|(?:\\\\.|[^\\s\\\\''])(?:\\\\.|[^\\s\\\\])*)';
     v_conninfo text := p_conninfo;
     v_name text;
     v_secret text;
 BEGIN
     IF pgagent.pga_file_conninfo(p_now) = pgagent.pga_file_conninfo(p_conninfo) AND NOT pgagent.pga_has_password(p_conninfo) THEN
         RETURN p_now;
-    ELSIF p_conninfo ~ '^postgres(ql)?://[^:@/]*:@' THEN
-        v_secret := (regexp_match(p_now, '^postgres(?:ql)?://[^:@/]*:([^@/]+)@'))[1];
-        RETURN CASE WHEN v_secret IS NULL THEN p_conninfo ELSE overlay(p_conninfo PLACING v_secret
-            FROM length((regexp_match(p_conninfo, '^postgres(?:ql)?://[^:@/]*:'))[1]) + 1 FOR 0) END;
+    ELSIF p_conninfo ~ '^postgres(ql)?://' THEN
+        IF p_conninfo ~ '^postgres(ql)?://[^:@/]*:@' THEN
+            v_secret := (regexp_match(p_now, '^postgres(?:ql)?://[^:@/]*:([^@/]+)@'))[1];
+            v_conninfo := overlay(p_conninfo PLACING COALESCE(v_secret, '')
+                FROM length((regexp_match(p_conninfo, '^postgres(?:ql)?://[^:@/]*:'))[1]) + 1 FOR 0);
+        END IF;
+        v_empty := '([?&]%s=)(?=&|$)';
+        v_full := '^postgres(?:ql)?://.*[?&]%s=([^&]+)';
     END IF;
-    FOR v_name IN SELECT m.found[1] FROM regexp_matches(p_conninfo, E'(?:^|\\s)([a-z_]+)\\s*=\\s*''''(?=\\s|$)', 'g') AS m (found) LOOP
-        v_secret := (regexp_match(p_now, format(E'(?:^|\\s)%s\\s*=\\s*%s', v_name, v_item)))[1];
+    FOR v_name IN
+        SELECT m.found[2] FROM regexp_matches(p_conninfo, format(v_empty, '([a-z_]+)'), 'g') AS m (found)
+        WHERE m.found[2] ~ 'password|secret|scram_|token'       -- as pga_change_connection() has it
+    LOOP
+        v_secret := (regexp_match(p_now, format(v_full, v_name)))[1];
         IF v_secret IS NOT NULL THEN
-            v_conninfo := regexp_replace(v_conninfo, format(E'(^|\\s)%s\\s*=\\s*''''(?=\\s|$)', v_name),
-                                         E'\\1' || v_name || '=' || replace(v_secret, E'\\', E'\\\\'));
+            v_conninfo := regexp_replace(v_conninfo, format(v_empty, v_name), E'\\1' || replace(v_secret, E'\\', E'\\\\'));
         END IF;
     END LOOP;
     RETURN v_conninfo;
