@@ -6,6 +6,7 @@ in the environment the former has no extension: an ordinary role has called `pga
 """
 
 import os
+import signal
 import subprocess
 from contextlib import closing
 from functools import cache
@@ -18,6 +19,12 @@ from pgagent_runner.catalog.install import init
 from psycopg.conninfo import make_conninfo
 from pytest_postgresql import factories
 from support import database
+
+
+def pytest_configure():
+    """Let Ctrl-C be sent to children also where a shell has started this behind its back."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_itemcollected(item):

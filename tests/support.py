@@ -76,6 +76,16 @@ def database(
 _TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
+def end_session(
+    conn: psycopg.Connection[Any], session: psycopg.Connection[Any]
+) -> None:
+    """Close a session, and wait until the server has ended it, too."""
+    pid = session.info.backend_pid
+    session.close()
+    there = "SELECT FROM pg_stat_activity WHERE pid = %s"
+    poll(lambda: not conn.execute(there, [pid]).fetchall())
+
+
 def free_from_extension(conn) -> None:
     """Leave the catalogue as it is, but to nobody but its owner."""
     for kind, identity in conn.execute(_MEMBERS).fetchall():

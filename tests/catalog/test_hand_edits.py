@@ -5,7 +5,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from jobs import add_job, job, runs, step_runs
-from support import poll
+from support import end_session
 from transitions import claim, finish_run, heartbeat, register, sweep, swept
 
 FREE = "UPDATE pgagent.pga_job SET jobagentid = NULL"
@@ -23,13 +23,6 @@ def make_old(conn):
     """Have all that was claimed been so for longer than a lease."""
     conn.execute("UPDATE pgagent.pga_job SET joblastrun = joblastrun - interval '1 h'")
     conn.execute("UPDATE pgagent.pga_joblog SET jlgstart = jlgstart - interval '1 h'")
-
-
-def end_session(conn, session):
-    pid = session.info.backend_pid
-    session.close()
-    gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
-    poll(lambda: conn.execute(gone, [pid]).fetchone()[0])
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from jobs import add_job, job, runs, step_runs
-from support import poll
+from support import end_session, poll
 from transitions import (
     claim,
     finish_run,
@@ -31,13 +31,6 @@ ON_RUNS = """
 
 def end_lease(conn):
     conn.execute("UPDATE pgagent.pga_jobagent SET jaglease = now() - interval '1 h'")
-
-
-def end_session(conn, session):
-    pid = session.info.backend_pid
-    session.close()
-    gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
-    poll(lambda: conn.execute(gone, [pid]).fetchone()[0])
 
 
 def agents(conn):

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job, runs, step_runs
-from support import poll
+from support import end_session, poll
 from transitions import (
     RefusedError,
     claim,
@@ -365,7 +365,7 @@ def test_an_agent_whose_runs_a_trigger_guards_is_buried(conn, dsn, agent):
     conn.execute(trigger("pga_jobsteplog", "WHEN (NEW.jslstatus = 'd')"))
     jobs = [add_job(conn, "SELECT 1") for _ in range(3)]
     claim(agent)
-    agent.close()
+    end_session(conn, agent)
 
     with closing(psycopg.connect(dsn, autocommit=True)) as other:
         assert sweep(other) == 3
