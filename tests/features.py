@@ -132,6 +132,7 @@ FEATURES = {
     "other_users": Feature(
         "root, who may start scripts as other users, and a Python that those can use",
         lambda _: other_users.are_there(),
+        given=True,
     ),
     "openssl": Feature("the program that makes certificates", _program("openssl")),
     "zsh": Feature("the shell zsh", _program("zsh"), given=True),
