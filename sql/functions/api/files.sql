@@ -450,7 +450,7 @@ BEGIN
                                                   WHEN a.kind = 'count' THEN '0' ELSE '"0"' END)
         FROM pgagent.pga_file_attributes() AS a
         WHERE a.object = p_object AND p_attributes ? a.attribute
-              -- What another server might take for another value is said.
+              -- Said as well where another server would take another value.
               AND (a.fallback IS NULL OR p_attributes -> a.attribute <> a.fallback OR v_defaults -> a.attribute <> a.fallback)
     );
 END;
@@ -573,7 +573,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.export_jobs(text[]) IS
-'The definitions of these jobs, or of all that the caller may see, as a document that apply_jobs() takes, here or on another server: classes, jobs, steps, schedules and exceptions, without ids, log and passwords; the latter with a NOTICE for each step. What is as if nothing were said is left out (docs/files.md). Raises 42704 if there is no job of one of these names. Example: SELECT jsonb_pretty(pgagent.export_jobs(''{etl}'')).';
+'The definitions of these jobs, or of all that the caller may see, as a document that apply_jobs() takes, here or on another server: classes, jobs, steps, schedules and exceptions, without ids, log and passwords; the latter with a NOTICE for each step. Attributes that have their defaults are left out (docs/files.md). Raises 42704 if there is no job of one of these names. Example: SELECT jsonb_pretty(pgagent.export_jobs(''{etl}'')).';
 
 -- Apply.
 
@@ -1144,4 +1144,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.apply_jobs(jsonb, boolean, boolean) IS
-'Has jobs be what a document of export_jobs(), or one that people have written (docs/files.md), says: makes, changes and drops classes, jobs and their parts, all or nothing. Jobs are told by their names. A job of the document is a whole: steps, schedules and exceptions that it does not have are dropped, what it leaves out gets its default. Jobs that it does not have stay; prune: but for those that a definition of the same set has made. What is so already is not written; ids, log and passwords stay. dry_run: does nothing. Returns what is done: job, object (job, step ..., schedule ..., exception ..., class ...), action (create, alter or drop), and the attributes with their values before and after. Raises 22023, with the place and what is allowed, for what can''t be; 42704 if there is no such class or role; 42501 for what the caller may not change. Example: SELECT * FROM pgagent.apply_jobs(''{"format": 1, "jobs": [{"name": "new", "steps": [{"name": "1 load", "command": "CALL load()"}], "schedules": [{"schedule": "@daily"}]}]}'').';
+'Has jobs be what a document of export_jobs(), or one that people have written (docs/files.md), says: makes, changes and drops classes, jobs and their parts, all or nothing. Jobs are told by their names. A job of the document is a whole: steps, schedules and exceptions that it does not have are dropped, what it leaves out gets its default. Jobs that it does not have stay; prune: but for those that a definition of the same set has made. Nothing is written that is so already; ids, log and passwords stay. dry_run: does nothing. Returns what is done: job, object (job, step ..., schedule ..., exception ..., class ...), action (create, alter or drop), and the attributes with their values before and after. Raises 22023, with the place and what is allowed, for what can''t be; 42704 if there is no such class or role; 42501 for what the caller may not change. Example: SELECT * FROM pgagent.apply_jobs(''{"format": 1, "jobs": [{"name": "new", "steps": [{"name": "1 load", "command": "CALL load()"}], "schedules": [{"schedule": "@daily"}]}]}'').';

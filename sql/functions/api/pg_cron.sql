@@ -266,7 +266,7 @@ COMMENT ON FUNCTION pgagent.pga_cron_texts(pgagent.pga_schedule[]) IS
 'Schedules of a job as pg_cron would show them: as they were written, which is how they are named, if they still are what that says. NULL if there is none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_connection_items(p_connection text)
-RETURNS jsonb LANGUAGE plpgsql IMMUTABLE
+RETURNS jsonb LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
