@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from chaos.checker import EXACT, Run, Skip, Target, Window, check
+from chaos.faults import wait_until
 from chaos.fleet import runner
 from chaos.history import (
     add_interval,
@@ -87,7 +88,9 @@ def copies(lab: Lab) -> None:
             time.sleep(lab.rng.uniform(0, 2))
             try_copy(lab, cluster, jobs, firsts, counts)
         expect(lab, counts)
-        end = settle(conn)
+        stopped = now(conn)
+        disable_between_runs(conn)
+        end = Window(stopped, settle(conn).end, "the end")
         runs = read_runs(conn, list(jobs), counted=frozenset(jobs))
         targets = [
             t
@@ -98,6 +101,25 @@ def copies(lab: Lab) -> None:
         verdict = check(targets, runs, epsilon=3, windows=[end], skips=read_skips(conn))
         found = verdict.faults()
         lab.findings.expect("faults of the original", found, dict.fromkeys(found, 0))
+
+
+def disable_between_runs(conn: Connection) -> None:
+    """Disable each job when the end of a run has said what became of times in it.
+
+    That of a job which is disabled meanwhile has nothing to say of them.
+    """
+    disable = """
+        UPDATE pgagent.pga_job SET jobenabled = false
+        WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now()
+    """
+
+    def all_are_disabled() -> bool:
+        conn.execute(disable)
+        return (
+            scalar(conn, "SELECT count(*) FROM pgagent.pga_job WHERE jobenabled") == 0
+        )
+
+    wait_until(all_are_disabled, 30)
 
 
 def expect(lab: Lab, counts: dict[str, int]) -> None:
