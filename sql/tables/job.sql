@@ -36,7 +36,22 @@ CREATE TABLE pgagent.pga_job (
     jobownerid oid,
     jobchangeid bigint,
     jobaskedby name,
-    jobset text
+    jobset text,
+    joblateafter interval DEFAULT '5 minutes'
+        CONSTRAINT pga_job_joblateafter_check CHECK (joblateafter > interval '0'),
+    joblongafter interval
+        CONSTRAINT pga_job_joblongafter_check CHECK (joblongafter > interval '0'),
+    joblongfactor double precision
+        CONSTRAINT pga_job_joblongfactor_check CHECK (joblongfactor >= 1 AND joblongfactor < 'infinity'),
+    jobdisableafter integer
+        CONSTRAINT pga_job_jobdisableafter_check CHECK (jobdisableafter > 0),
+    -- What is known of its runs without a look at the log, which may have been pruned.
+    jobfailures integer NOT NULL DEFAULT 0,
+    joblastsuccess timestamptz,
+    jobsucceeded bigint NOT NULL DEFAULT 0,
+    jobfailed bigint NOT NULL DEFAULT 0,
+    jobaborted bigint NOT NULL DEFAULT 0,
+    jobempty bigint NOT NULL DEFAULT 0
 );
 -- The due jobs, in the order in which they fell due.
 CREATE INDEX pga_job_due ON pgagent.pga_job (jobnextrun, jobid)
@@ -71,6 +86,16 @@ COMMENT ON COLUMN pgagent.pga_job.jobownerid IS 'Its object id, kept by triggers
 COMMENT ON COLUMN pgagent.pga_job.jobchangeid IS 'What it is now is the outcome of its changes up to this id in pga_jobchange; kept by triggers. NULL: none is known.';
 COMMENT ON COLUMN pgagent.pga_job.jobaskedby IS 'The role that has set jobnextrun, kept by triggers; NULL: it was computed.';
 COMMENT ON COLUMN pgagent.pga_job.jobset IS 'The set of the document that has made the job, which apply_jobs(prune => true) may delete it for; NULL: none has.';
+COMMENT ON COLUMN pgagent.pga_job.joblateafter IS 'How long it may be due without having started before that is a problem; NULL: as long as need be.';
+COMMENT ON COLUMN pgagent.pga_job.joblongafter IS 'How long a run may take before that is a problem; NULL: as long as need be. It goes on.';
+COMMENT ON COLUMN pgagent.pga_job.joblongfactor IS 'How many times its usual duration, the 95th percentile of its latest hundred successful runs, a run may take before that is a problem; NULL: any number. It goes on.';
+COMMENT ON COLUMN pgagent.pga_job.jobdisableafter IS 'After how many failures in a row the job is disabled; NULL: never.';
+COMMENT ON COLUMN pgagent.pga_job.jobfailures IS 'How many of its latest runs have failed, or were aborted, in a row.';
+COMMENT ON COLUMN pgagent.pga_job.joblastsuccess IS 'When the last run that succeeded ended; NULL: none is known.';
+COMMENT ON COLUMN pgagent.pga_job.jobsucceeded IS 'How many runs have succeeded so far, whether they are in the log still or not.';
+COMMENT ON COLUMN pgagent.pga_job.jobfailed IS 'How many runs have failed so far.';
+COMMENT ON COLUMN pgagent.pga_job.jobaborted IS 'How many runs were aborted so far.';
+COMMENT ON COLUMN pgagent.pga_job.jobempty IS 'How many runs had nothing to do so far.';
 COMMENT ON INDEX pgagent.pga_job_due IS 'The due jobs, in the order in which they fell due.';
 COMMENT ON CONSTRAINT pga_job_jobagentid_fkey ON pgagent.pga_job IS 'An agent''s jobs are free when its row is deleted.';
 

@@ -22,6 +22,8 @@ CREATE TABLE pgagent.pga_joblog (
 );
 -- A job's runs, the latest first; with the status, for pgAdmin's list of jobs.
 CREATE INDEX pga_joblog_jobid ON pgagent.pga_joblog (jlgjobid, jlgid DESC) INCLUDE (jlgstatus);
+-- What has run lately.
+CREATE INDEX pga_joblog_jlgstart ON pgagent.pga_joblog (jlgstart);
 -- The runs under way: few, among millions.
 CREATE INDEX pga_joblog_running ON pgagent.pga_joblog (jlgjobid) WHERE jlgstatus = 'r';
 

@@ -186,3 +186,21 @@ CREATE TABLE pgagent.pga_jobcaution (
         CONSTRAINT pga_jobcaution_jcafor_check CHECK (jcafor IN ('aside', 'pause', 'limit')),
     jcaat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
+
+-- What is told of a job, and what is known of its runs.
+ALTER TABLE pgagent.pga_job
+    ADD COLUMN joblateafter interval DEFAULT '5 minutes'
+        CONSTRAINT pga_job_joblateafter_check CHECK (joblateafter > interval '0'),
+    ADD COLUMN joblongafter interval
+        CONSTRAINT pga_job_joblongafter_check CHECK (joblongafter > interval '0'),
+    ADD COLUMN joblongfactor double precision
+        CONSTRAINT pga_job_joblongfactor_check CHECK (joblongfactor >= 1 AND joblongfactor < 'infinity'),
+    ADD COLUMN jobdisableafter integer
+        CONSTRAINT pga_job_jobdisableafter_check CHECK (jobdisableafter > 0),
+    ADD COLUMN jobfailures integer NOT NULL DEFAULT 0,
+    ADD COLUMN joblastsuccess timestamptz,
+    ADD COLUMN jobsucceeded bigint NOT NULL DEFAULT 0,
+    ADD COLUMN jobfailed bigint NOT NULL DEFAULT 0,
+    ADD COLUMN jobaborted bigint NOT NULL DEFAULT 0,
+    ADD COLUMN jobempty bigint NOT NULL DEFAULT 0;
+CREATE INDEX pga_joblog_jlgstart ON pgagent.pga_joblog (jlgstart);

@@ -55,9 +55,9 @@ VALUES
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
     -- With an id, and the time of its creation, a job comes back that was deleted: see revert_job().
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
-        'jobid jobcreated jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
+        'jobid jobcreated jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset joblateafter joblongafter joblongfactor jobdisableafter'),
     ('editor admin', 'UPDATE', 'TABLE', 'pga_job',
-        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset'),
+        'jobjclid jobname jobdesc jobhostagent jobenabled jobtimeout joboverlap jobmissed jobmissedlimit jobkeepfor jobkeepruns jobowner jobset joblateafter joblongafter joblongfactor jobdisableafter'),
     ('editor admin', 'DELETE', 'TABLE', 'pga_job', ''),
     ('editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobstep|pga_schedule|pga_exception', ''),
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_job_jobid_seq|pga_jobstep_jstid_seq|pga_schedule_jscid_seq|pga_exception_jexid_seq', ''),
@@ -76,7 +76,7 @@ VALUES
     ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause|pga_jobcaution', ''),
     -- Which lets it lock a class.
     ('runner', 'UPDATE', 'TABLE', 'pga_jobclass', 'jcllimit'),
-    ('runner', 'UPDATE', 'TABLE', 'pga_job', 'jobagentid jobnextrun joblastrun jobchanged jobrunid jobfromstep jobdeaths jobenabled'),
+    ('runner', 'UPDATE', 'TABLE', 'pga_job', 'jobagentid jobnextrun joblastrun jobchanged jobrunid jobfromstep jobdeaths jobenabled jobfailures joblastsuccess jobsucceeded jobfailed jobaborted jobempty'),
     ('runner', 'UPDATE', 'TABLE', 'pga_schedule', 'jscenabled'),
     ('runner', 'USAGE UPDATE', 'SEQUENCE', '.*', ''),
     ('runner', 'EXECUTE', 'FUNCTION',

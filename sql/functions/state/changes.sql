@@ -489,14 +489,14 @@ COMMENT ON FUNCTION pgagent.pga_log_prune_changes(integer) IS
 DROP TRIGGER IF EXISTS pga_job_change_id ON pgagent.pga_job;
 CREATE TRIGGER pga_job_change_id
     BEFORE INSERT OR UPDATE OF jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobcreated, jobtimeout, joboverlap,
-        jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns, jobowner, jobset, jobchanged
+        jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns, jobowner, jobset, joblateafter, joblongafter, joblongfactor, jobdisableafter, jobchanged
     ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_change_id();
 COMMENT ON TRIGGER pga_job_change_id ON pgagent.pga_job IS 'Draws the id of a change.';
 
 DROP TRIGGER IF EXISTS pga_job_changed ON pgagent.pga_job;
 CREATE TRIGGER pga_job_changed
     AFTER INSERT OR UPDATE OF jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobcreated, jobtimeout, joboverlap,
-        jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns, jobowner, jobset
+        jobmissed, jobmissedlimit, jobkeepfor, jobkeepruns, jobowner, jobset, joblateafter, joblongafter, joblongfactor, jobdisableafter
     ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_changed();
 COMMENT ON TRIGGER pga_job_changed ON pgagent.pga_job IS 'Records changes of jobs.';
 
