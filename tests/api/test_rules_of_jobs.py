@@ -49,8 +49,12 @@ def test_rules_are_set_changed_and_taken_away(conn):
 
 
 def test_a_job_that_is_replaced_is_late_when_a_new_one_would_be(conn):
-    conn.execute("ALTER TABLE pgagent.pga_job ALTER COLUMN joblateafter SET DEFAULT '1 h'")
-    conn.execute("SELECT pgagent.create_job('a', late_after => '0', disable_after => 3)")
+    conn.execute(
+        "ALTER TABLE pgagent.pga_job ALTER COLUMN joblateafter SET DEFAULT '1 h'"
+    )
+    conn.execute(
+        "SELECT pgagent.create_job('a', late_after => '0', disable_after => 3)"
+    )
 
     conn.execute("SELECT pgagent.create_job('a', on_conflict => 'replace')")
 
