@@ -86,13 +86,15 @@ WITH copied AS MATERIALIZED (
     FROM pgagent.pga_job AS j
     LEFT JOIN LATERAL (
         SELECT r AS run FROM pgagent.pga_joblog AS r
-        WHERE r.jlgjobid = j.jobid AND r.jlgstatus IN ('f', 'd') ORDER BY r.jlgid DESC LIMIT 1
+        -- That failures are few would have the planner read all runs of the job; COALESCE keeps
+        -- it from that.
+        WHERE r.jlgjobid = j.jobid AND COALESCE(r.jlgstatus IN ('f', 'd'), false) ORDER BY r.jlgid DESC LIMIT 1
     ) AS l ON true
     LEFT JOIN LATERAL (
         -- A job may have failed for a million times.
         SELECT CASE WHEN j.jobfailures <= 1000 OR j.joblastsuccess IS NULL THEN COALESCE((
             SELECT r.jlgid FROM pgagent.pga_joblog AS r
-            WHERE r.jlgjobid = j.jobid AND r.jlgstatus IN ('f', 'd') AND j.jobfailures <= 1000
+            WHERE r.jlgjobid = j.jobid AND COALESCE(r.jlgstatus IN ('f', 'd'), false) AND j.jobfailures <= 1000
             ORDER BY r.jlgid DESC OFFSET greatest(j.jobfailures, 1) - 1 LIMIT 1
         ), (
             SELECT r.jlgid FROM pgagent.pga_joblog AS r
