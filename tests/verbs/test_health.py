@@ -169,9 +169,6 @@ def failed(conn, name):
         " VALUES (%s, 'f', '1 s', 'no disk')",
         [job_id],
     )
-    conn.execute(
-        "UPDATE pgagent.pga_job SET jobfailures = 1 WHERE jobid = %s", [job_id]
-    )
     return job_id
 
 
