@@ -99,7 +99,7 @@ def test_a_job_that_has_become_anothers_is_not_started_any_more(jobs, isolated, 
     isolated.execute("DELETE FROM pgagent.pga_jobrequest")
     watch(isolated)
     assert isolated.execute("SELECT FROM pgagent.pga_jobrequest").fetchall() == []
-    query = "SELECT state, last_error FROM pgagent.alert_log WHERE alert = 'mine'"
+    query = "SELECT state, last_error FROM pgagent.alert_log WHERE event = 'test'"
     ((state, error),) = isolated.execute(query).fetchall()
     assert state == "pending"
     assert 'may not start job "tell"' in error
