@@ -102,7 +102,7 @@ def test_a_job_that_has_become_anothers_is_not_started_any_more(jobs, isolated, 
     query = "SELECT state, last_error FROM pgagent.alert_log WHERE event = 'test'"
     ((state, error),) = isolated.execute(query).fetchall()
     assert state == "pending"
-    assert 'may not start job "tell"' in error
+    assert 'who has last changed alert "mine", may not start job "tell"' in error
 
 
 def test_a_runner_decides_and_sends_for_all(jobs, isolated, login):
