@@ -3,13 +3,19 @@
 import time
 from typing import LiteralString
 
-from pgagent_runner.configuration import ConfigurationError
+from pgagent_runner.verbs.chosen import (
+    are,
+    job_name,
+    listed,
+    named,
+    refuse_both,
+    until_when,
+)
 from pgagent_runner.verbs.database import (
     Session,
     connect,
     fetch,
     job_id,
-    job_ids,
     renew,
     settle,
     value,
@@ -25,11 +31,7 @@ from pgagent_runner.verbs.frame import (
     say,
 )
 from pgagent_runner.verbs.output import Table, report, shown
-from pgagent_runner.verbs.times import moment, moment_after, moment_ago
-
-_NAME: LiteralString = (
-    "SELECT j.jobname FROM pgagent.pga_job AS j WHERE j.jobid = %s::bigint"
-)
+from pgagent_runner.verbs.times import moment_ago
 
 # What has become of a run that was asked for, all of it as of one moment.
 _RUN: LiteralString = """
@@ -73,7 +75,7 @@ def start(given: Given) -> int:
     """Start a job, and maybe wait for the end of its run."""
     with connect(given) as session:
         job = job_id(session, given.job)
-        name = value(session, _NAME, [job])
+        name = job_name(session, job)
         query: LiteralString = "SELECT pgagent.run_job(%s::bigint, %s::text)"
         run: int = value(session, query, [job, given.from_step])
         if not given.wait:
@@ -166,7 +168,7 @@ def disable(given: Given) -> int:
 
 def _set_enabled(given: Given, *, enabled: bool) -> int:
     with connect(given) as session:
-        jobs = _named(session, given.jobs)
+        jobs = named(session, given.jobs)
         for job in jobs:
             session.execute(
                 "SELECT pgagent.alter_job(%s::bigint, enabled => %s::boolean)",
@@ -174,21 +176,17 @@ def _set_enabled(given: Given, *, enabled: bool) -> int:
             )
     word = "enabled" if enabled else "disabled"
     rows = [(job, name, enabled) for job, name in jobs.items()]
-    told = f"{_listed(jobs)} {_are(jobs)} {word}"
+    told = f"{listed(jobs)} {are(jobs)} {word}"
     report(given, told, Table(("job_id", "job", "enabled"), rows))
     return 0
 
 
 def pause(given: Given) -> int:
     """Pause jobs, or all."""
-    _refuse_both(given)
+    refuse_both(given)
     with connect(given) as session:
-        until = None
-        if given.until:
-            until = moment(session, given.until)
-        elif given.span:
-            until = moment_after(session, given.span)
-        jobs = _named(session, given.jobs)
+        until = until_when(session, given)
+        jobs = named(session, given.jobs)
         if given.all:
             session.execute(
                 "SELECT pgagent.pause_all(%s::timestamptz, %s::text)",
@@ -201,18 +199,18 @@ def pause(given: Given) -> int:
             )
         end = value(session, "SELECT %s::timestamptz", [until])
     till = f" until {shown(end)}" if until else ""
-    named: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
-    rows = [(job, name, end) for job, name in named]
-    told = f"{_listed(jobs)} {_are(jobs)} paused{till}"
+    which: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
+    rows = [(job, name, end) for job, name in which]
+    told = f"{listed(jobs)} {are(jobs)} paused{till}"
     report(given, told, Table(("job_id", "job", "paused_until"), rows))
     return 0
 
 
 def unpause(given: Given) -> int:
     """End the pause of jobs, or the one of all."""
-    _refuse_both(given)
+    refuse_both(given)
     with connect(given) as session:
-        jobs = _named(session, given.jobs)
+        jobs = named(session, given.jobs)
         if given.all:
             session.execute("SELECT pgagent.unpause_all()")
         for job in jobs:
@@ -220,13 +218,13 @@ def unpause(given: Given) -> int:
         chosen = {"jobs": list(jobs), "all": given.all}
         still: int = value(session, _STILL_PAUSED, chosen)
     rows: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
-    told = f"{_listed(jobs)} {_are(jobs)} paused no more"
+    told = f"{listed(jobs)} {are(jobs)} paused no more"
     if given.all:
         told = "there is no pause of all jobs any more"
         if still:
             told += f"; paused by themselves, and still so: {still:,}"
     elif still:
-        told = f"{_listed(jobs)} {_are(jobs)} still paused, as all jobs are"
+        told = f"{listed(jobs)} {are(jobs)} still paused, as all jobs are"
     report(given, told, Table(("job_id", "job"), rows))
     return 0
 
@@ -248,10 +246,10 @@ def copy(given: Given) -> int:
 
 def delete_log(given: Given) -> int:
     """Delete old runs from the log."""
-    _refuse_both(given)
+    refuse_both(given)
     with connect(given) as session:
         before = moment_ago(session, given.before or "now")
-        jobs = _named(session, given.jobs) if given.jobs else _all(session)
+        jobs = named(session, given.jobs) if given.jobs else _all(session)
         chosen = {"before": before, "keep": given.keep, "most": None, "dry": True}
         found = {job: value(session, _DELETE, {"job": job} | chosen) for job in jobs}
         total = sum(found.values())
@@ -290,28 +288,5 @@ def _all(session: Session) -> dict[int, str]:
     return {int(job): str(name) for job, name in fetch(session, query).rows}
 
 
-def _named(session: Session, jobs: list[str]) -> dict[int, str]:
-    """Return the ids of jobs, each with its name."""
-    return {job: value(session, _NAME, [job]) for job in job_ids(session, jobs)}
-
-
-def _refuse_both(given: Given) -> None:
-    if given.all and given.jobs:
-        raise ConfigurationError("--all is for all jobs: name none beside it")
-    if not given.all and not given.jobs:
-        raise ConfigurationError("name a job, or several, or say --all")
-
-
 def _whose(given: Given, jobs: dict[int, str]) -> str:
-    return "all jobs" if given.all else _listed(jobs)
-
-
-def _listed(jobs: dict[int, str]) -> str:
-    if not jobs:
-        return "all jobs"
-    names = ", ".join(f'"{name}"' for name in jobs.values())
-    return f"job {names}" if len(jobs) == 1 else f"jobs {names}"
-
-
-def _are(jobs: dict[int, str]) -> str:
-    return "is" if len(jobs) == 1 else "are"
+    return "all jobs" if given.all else listed(jobs)

@@ -37,6 +37,14 @@ JOBS_OR_ALL = Argument(
     nargs="*",
     completes="jobs",
 )
+UNTIL = Argument(("--until",), "end it then", metavar="TIME", excludes="end")
+FOR = Argument(
+    ("--for",),
+    "end it after this long: '2 hours'",
+    metavar="SPAN",
+    dest="span",
+    excludes="end",
+)
 REASON = Argument(("--reason",), "why, for those who look", metavar="TEXT", default="")
 CONNINFO = Argument(
     ("conninfo",),
@@ -374,16 +382,8 @@ VERBS = (
         (
             JOBS_OR_ALL,
             Argument(("--all",), "pause all jobs, new ones too"),
-            Argument(
-                ("--until",), "end the pause then", metavar="TIME", excludes="end"
-            ),
-            Argument(
-                ("--for",),
-                "end the pause after this long: '2 hours'",
-                metavar="SPAN",
-                dest="span",
-                excludes="end",
-            ),
+            UNTIL,
+            FOR,
             REASON,
         ),
         (
@@ -409,6 +409,77 @@ VERBS = (
             ("pgagent unpause --all", "go on with the rest"),
         ),
         level="operator",
+        prints_rows=True,
+    ),
+    Verb(
+        "alerts",
+        "List who is told of what, or what was told",
+        "telling.list_alerts",
+        "Prints a line for each alert: which events of which jobs it tells, by which"
+        " channel, and how many wait to be sent. With --log a line for each event of"
+        " the last 30 days, the latest first: pending, sending, sent, failed (given"
+        " up), or silenced. Alerts are made in SQL: pgagent.add_alert().",
+        (
+            Argument(("--log",), "print what was told, or is to be"),
+            Argument(("--failed",), "only what could not be sent so far"),
+            Argument(
+                ("-n", "--limit"),
+                "print at most so many events; 20 by default",
+                metavar="N",
+                kind=whole(1, _MOST),
+                default=20,
+            ),
+        ),
+        (
+            ("pgagent alerts", "who is told of what"),
+            ("pgagent alerts --log -n 50", "was I told of that?"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "test-alert",
+        "Have an alert tell a test",
+        "telling.try_alert",
+        "Has an alert send a message that says it is a test, on the same way as any"
+        " other: by a runner whose pgagent.toml has the channel, or by `pgagent"
+        " send-alerts`. Prints the id of the event.",
+        (Argument(("alert",), "the name of the alert", metavar="ALERT"),),
+        (("pgagent test-alert 'on call'", "does it reach me?"),),
+        level="admin",
+        prints_rows=True,
+    ),
+    Verb(
+        "silence",
+        "Have nobody told of jobs for a while",
+        "telling.silence",
+        "Jobs run as ever, and nobody is told of them. What happens is in `pgagent"
+        " alerts --log`, and what is still wrong when the silence ends is told then. A"
+        f" second silence takes the place of the first.\n\n{_TIMES}",
+        (
+            JOBS_OR_ALL,
+            Argument(
+                ("--all",), "of all jobs, new ones too, and of what concerns no job"
+            ),
+            UNTIL,
+            FOR,
+            REASON,
+        ),
+        (
+            ("pgagent silence nightly --for '2 hours'", "I know, and am at it"),
+            ("pgagent silence --all --until '2099-01-31 06:00'", "maintenance"),
+        ),
+        level="editor",
+        prints_rows=True,
+    ),
+    Verb(
+        "unsilence",
+        "End the silence of jobs, or that of all",
+        "telling.unsilence",
+        "Ends a silence at once. --all ends the silence of all; jobs that were silenced"
+        " by name stay so.",
+        (JOBS_OR_ALL, Argument(("--all",), "end the silence of all jobs")),
+        (("pgagent unsilence nightly", "tell me again"),),
+        level="editor",
         prints_rows=True,
     ),
     Verb(
