@@ -22,8 +22,7 @@ _BEGINNING = 3.0  # in which runners that are started together begin
 _LONGEST_PAUSE = 60.0  # from one look to the next
 _SHORTEST_PAUSE = 1.0
 _TURN = 0.5  # within which each looks at another moment: one child is enough
-_LONGEST_DEAFNESS = 10.0  # if it is notified again and again, for nothing
-_QUIET = 60.0  # without a word, after which a notification is worth a look at once
+_LONGEST_DEAFNESS = 10.0  # if it is notified again and again
 _FIRST_REST = 10.0  # of a channel that has failed
 _LONGEST_REST = 300.0
 _FOREIGN = 600.0  # until a child is started although it may know none of the channels
@@ -42,7 +41,6 @@ class Teller:
         self._errands = errands
         self._pause: Waiter | None = None
         self._look_at = 0.0
-        self._looked_at = 0.0
         self._heard_at = 0.0
         self._deafness = Backoff(_SHORTEST_PAUSE, _LONGEST_DEAFNESS, spread=0)
         self._free_at = 0.0  # for the next look because of a notification
@@ -54,11 +52,14 @@ class Teller:
     def hear(self) -> None:
         """Hear that something is due earlier: that may be anybody's joke."""
         now = time.monotonic()
-        if now - self._heard_at > _QUIET:
+        if now - self._heard_at > _LONGEST_DEAFNESS:
             self._deafness.reset()
-            self._free_at = 0.0
+            self._free_at = now
         self._heard_at = now
-        self._look_by(max(now, self._free_at))
+        moment = max(now, self._free_at)
+        if moment < self._look_at:
+            self._look_by(moment)
+            self._free_at = moment + self._deafness.next()
 
     async def work(self) -> None:
         """Look until cancelled; a child under way ends then."""
@@ -87,7 +88,6 @@ class Teller:
 
     async def _look(self) -> float:
         """Look once; return the seconds to the next look."""
-        self._free_at = time.monotonic() + self._deafness.next()
         try:
             watched = await watch_alerts(self._conninfo)
         except CatalogError as e:
@@ -96,7 +96,6 @@ class Teller:
         if watched is None:  # of an older version
             return _LONGEST_PAUSE
         if watched.claimable and self._is_worth_a_child(watched):
-            self._deafness.reset()
             self._start_child(only_checks=False)
         pause = min(max(watched.look_again, _SHORTEST_PAUSE), _LONGEST_PAUSE)
         return pause + random.uniform(0, _TURN)  # noqa: S311

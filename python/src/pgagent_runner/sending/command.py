@@ -63,6 +63,7 @@ def _judged(
 ) -> str:
     """Return '' if the command has succeeded; raises NotSentError."""
     said = _Said(guard)
+    threading.Thread(target=guard.wait, daemon=True).start()  # bury it
     threading.Thread(target=_write, args=(guard, body), daemon=True).start()
     left = max(deadline - time.monotonic(), 0)
     is_over = select.select([reading], [], [], left)[0]
@@ -105,6 +106,8 @@ class _Said:
         while pipe is not None and (data := os.read(pipe.fileno(), _PIECE)):
             self._end = (self._end + data)[-_KEPT:]
         self._is_complete.set()
+        if pipe is not None:
+            pipe.close()
 
 
 def _write(guard: "subprocess.Popen[bytes]", body: bytes) -> None:

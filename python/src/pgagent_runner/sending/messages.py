@@ -36,6 +36,15 @@ _WORDS = {
     "unarmed": ("NOT ARMED", "The jobs are not armed here: none starts."),
     "test": ("TEST", "This is a test: alerts arrive here."),
 }
+_OVER = {
+    "failed": "has succeeded again",
+    "aborted": "has succeeded again",
+    "late": "is not late any more",
+    "long": "is not under way any more",
+    "set_aside": "can be started again",
+    "no_runner": "A runner is alive again.",
+    "unarmed": "The jobs are armed now.",
+}
 _LASTS = ("failed", "aborted", "late", "long", "no_runner", "unarmed", "set_aside")
 _LABELS = {
     "message": "why",
@@ -241,15 +250,17 @@ def _told(event: Event) -> Iterator[str]:
 def _sentence(event: Event) -> str:
     word = _word(event)
     known = _WORDS.get(word, ("", f"has an event: {word}"))[1]
+    if word == "recovered":
+        known = _OVER.get(str(event.get("ended")), known)
     if known.endswith("."):
         return known
     if event.get("job") is None:
-        return "All is well again." if word == "recovered" else f"Something {known}."
+        return f"Something {known}."
     still = ", still" if _head(event).startswith("STILL ") else ""
     times = _times(event)
     more = f", the {times} in a row" if word != "flapping" and times else ""
     if word == "flapping" and times:
-        more = f": it has {times}"
+        more = f": it has {times}; now: {_line(str(event.get('now', 'unknown')))}"
     return f"{_line(str(event['job']))} {known}{still}{more}."
 
 
@@ -310,7 +321,7 @@ def _value(event: Event, name: str) -> str:
     if name in _MOMENTS:
         return _moment(str(value))
     if name == "duration_s":
-        return f"{value} s"
+        return f"{_line(str(value))} s"
     return _clipped(visible(str(value)), _LONGEST_VALUE)
 
 
