@@ -345,7 +345,6 @@ def test_a_web_server_that_hangs_is_given_up(channel, stage, scheme):
 def hangs(stage, channel_to):
     """Expect that a server that hangs is given up when the time is over."""
     with serving(mute(*stage)) as server:
-        server.is_over = threading.Event()
         try:
             began = time.monotonic()
             refused(channel_to(server), 0.5)
