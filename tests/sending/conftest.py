@@ -1,10 +1,14 @@
 import subprocess
 
 import pytest
+from alerts.conftest import agent
 from daemon.runner_process import PGAGENT
 from pgagent_runner.configuration import load
 from pgagent_runner.sending.channels import read_channels
 from receivers import context_of, made_certificates
+
+
+__all__ = ["agent"]
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +69,3 @@ def senders(cluster, conn, tmp_path, certificates):
         )
 
     return call
-
-
-@pytest.fixture
-def job(conn):
-    """A job that fails when asked to."""
-    conn.execute("SELECT pgagent.create_job('nightly')")
-    return conn.execute(
-        "SELECT pgagent.add_step('nightly', '1 dump', 'SELECT 1')"
-    ).fetchone()

@@ -11,11 +11,6 @@ from support import poll
 
 __all__ = ["hanging", "web_server"]  # fixtures
 
-EVENTS = (
-    *("failed", "recovered", "aborted", "late", "skipped", "long", "disabled"),
-    *("no_runner", "unarmed", "set_aside", "flapping", "test"),
-)
-
 
 @pytest.fixture
 def nightly(conn):
@@ -29,9 +24,9 @@ def log(conn, columns="event, state, attempts, last_error"):
     ).fetchall()
 
 
-def test_a_failure_is_sent_once(conn, nightly, web_server, senders):
+def test_a_failure_is_sent_once(conn, agent, nightly, web_server, senders):
     add_alert(conn)
-    fail(conn, nightly, message="disk full")
+    fail(agent, nightly, message="disk full")
     later(conn)
     done = senders(hook(web_server))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -55,10 +50,10 @@ def test_it_decides_before_it_sends(conn, web_server, senders):
 
 
 def test_what_fails_is_said_and_tried_again_with_the_same_id(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     add_alert(conn)
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     done = senders(hook(web_server, path=500))
     assert done.returncode == 0
@@ -79,11 +74,11 @@ def test_what_fails_is_said_and_tried_again_with_the_same_id(
 
 
 def test_messages_for_channels_that_it_does_not_have_are_left_to_others(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     add_alert(conn, "a", "theirs")
     add_alert(conn, "b", "ops")
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     done = senders(hook(web_server))
     assert (done.returncode, done.stderr) == (0, "")
@@ -94,10 +89,10 @@ def test_messages_for_channels_that_it_does_not_have_are_left_to_others(
 
 
 def test_a_channel_that_makes_no_sense_is_no_obstacle_for_others(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     add_alert(conn)
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     done = senders('[channels.bad]\ntype = "pager"\n' + hook(web_server))
     assert done.returncode == 2
@@ -106,12 +101,12 @@ def test_a_channel_that_makes_no_sense_is_no_obstacle_for_others(
 
 
 def test_a_receiver_that_hangs_delays_nothing_but_its_own(
-    conn, nightly, web_server, hanging, senders
+    conn, agent, nightly, web_server, hanging, senders
 ):
     """What comes for another channel meanwhile is sent meanwhile."""
     add_alert(conn, "a", "hung")
     add_alert(conn, "b", "ops")
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     done = []
     channels = hook(hanging, "hung") + hook(web_server)
@@ -132,20 +127,20 @@ def test_a_receiver_that_hangs_delays_nothing_but_its_own(
 
 
 def test_a_channel_that_has_failed_is_not_tried_again_by_the_same_process(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     for name in "abc":
         add_alert(conn, name)
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     senders(hook(web_server, path=500))
     assert len(web_server.heard) == 1
     assert sorted(state for (state,) in log(conn, "state")) == ["pending"] * 3
 
 
-def test_secrets_are_told_to_nobody(conn, nightly, senders):
+def test_secrets_are_told_to_nobody(conn, agent, nightly, senders):
     add_alert(conn)
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     done = senders(
         '[channels.ops]\ntype = "webhook"\nurl = "http://127.0.0.1:1/hush/quiet?key=silence"\n'
@@ -173,21 +168,21 @@ def test_without_alerts_in_the_catalogue_it_says_so(conn, senders):
 
 
 def test_a_file_is_read_although_the_database_is_named(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     add_alert(conn)
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     assert senders(hook(web_server), "-d", conn.info.dbname).returncode == 0
     assert len(web_server.heard) == 1
 
 
 def test_senders_at_the_same_time_send_each_message_once(
-    conn, nightly, web_server, senders
+    conn, agent, nightly, web_server, senders
 ):
     for number in range(20):
         add_alert(conn, f"alert {number}")
-    fail(conn, nightly)
+    fail(agent, nightly)
     later(conn)
     threads = [
         threading.Thread(
