@@ -249,3 +249,38 @@ def test_a_url_that_cannot_be_told_is_logged_without_it(conn, dsn, runner):
         it.says("the URL of [alive] could not be told: ")
         it.stop()
         assert "hush" not in it.log
+
+
+SLOW = """
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN PERFORM pg_sleep(40); RETURN NEW; END';
+    CREATE TRIGGER slow BEFORE UPDATE OF jlgstatus ON pgagent.pga_joblog
+        FOR EACH ROW EXECUTE FUNCTION slow()
+"""
+
+
+@pytest.mark.parametrize("what", ["claimed", "recorded"])
+def test_a_runner_for_which_nothing_can_be_done_does_not_ping(conn, dsn, runner, what):
+    with serving(Pinged) as server:
+        text = f'[alive]\nurl = "http://{address(server)}/"\nevery = 1\n'
+        with (
+            closing(psycopg.connect(dsn)) as blocking,
+            runner(text, "--poll", "1", dsn) as it,
+        ):
+            it.ready()
+            poll(lambda: server.heard, 20)
+            if what == "claimed":
+                blocking.execute("LOCK TABLE pgagent.pga_job")
+            else:
+                conn.execute(SLOW)
+                add_job(conn, "SELECT 1")
+                poll(lambda: conn.execute(IN_TRIGGER).fetchone()[0], 10)
+            # What it takes to be noticed.
+            end = time.monotonic() + 12
+            poll(lambda: time.monotonic() > end, 15)
+            quiet(server)
+            blocking.rollback()
+            it.kill()
+
+
+IN_TRIGGER = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"

@@ -7,7 +7,6 @@ from pgagent_runner.configuration import load
 from pgagent_runner.sending.channels import read_channels
 from receivers import context_of, made_certificates
 
-
 __all__ = ["agent"]
 
 

@@ -59,7 +59,7 @@ class Claimer:
         self._look_at = 0.0
         self._pause: Waiter | None = None
         self._passed_over = False
-        self._refused_since: float | None = None
+        self._has_claimed = False
 
     async def work(self) -> None:
         """Claim until stopped; raises CatalogError if session or agent are lost."""
@@ -96,10 +96,9 @@ class Claimer:
             self.look_at(moment)
 
     def is_well(self, seconds: float) -> bool:
-        """Tell whether it claims, and has not been refused that for so long."""
-        since = self._refused_since
-        is_refused = since is not None and time.monotonic() - since > seconds
-        return not (self._stopped or is_refused or self._claims.is_silent(seconds))
+        """Tell whether the last claim was answered, and none has waited for so long."""
+        claims = self._has_claimed and not self._stopped
+        return claims and not self._claims.is_silent(seconds)
 
     def break_off_silent(self, seconds: float) -> None:
         """Give up a claim that has been waiting for an answer for so long."""
@@ -127,10 +126,10 @@ class Claimer:
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
-            self._refused_since = self._refused_since or time.monotonic()
+            self._has_claimed = False
             log_repeated(logging.ERROR, "could not look for due jobs: %s", e)
             return self._in(_REFUSED_RETRY)
-        self._refused_since = None
+        self._has_claimed = True
         return look_at
 
     async def _start_what_is_due(self, free: int) -> float:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 _OWN_DESCRIPTORS = 200
 _DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
-_SICK_AFTER = 30.0  # seconds for which nothing was claimed, or recorded
+_SICK_AFTER = 10.0  # seconds that a claim, or all records, have waited for an answer
 _DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 

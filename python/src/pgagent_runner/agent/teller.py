@@ -99,8 +99,12 @@ class Teller:
             return time.monotonic() + _LONGEST_PAUSE
         if watched.claimable and self._is_worth_a_child(watched):
             self._start_child(only_checks=False)
-        pause = min(max(watched.look_again, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-        return time.monotonic() + pause + random.uniform(0, _TURN)  # noqa: S311
+        now = time.monotonic()
+        pause = max(watched.look_again, _SHORTEST_PAUSE)
+        if watched.claimable:
+            rests = [until - now for until, _ in self._resting.values() if until > now]
+            pause = min([pause, *rests])
+        return now + min(pause, _LONGEST_PAUSE) + random.uniform(0, _TURN)  # noqa: S311
 
     def _is_worth_a_child(self, watched: Watched) -> bool:
         """Tell whether a child may know what to do with what waits."""
@@ -137,6 +141,8 @@ class Teller:
     def _note(self, report: Mapping[str, Any], resting: list[str]) -> None:
         """Learn what was left, and let channels that have failed rest."""
         now = time.monotonic()
+        if sent := report.get("sent"):
+            log.info("messages of alerts that were sent: %s", sent)
         self._left, self._left_at = int(report.get("left", 0)), now
         failed = report.get("failed", ())
         for name in list(self._resting):
