@@ -232,7 +232,8 @@ def _headers(value: object) -> dict[str, str]:
     for name, one in value.items():
         if not _HEADER.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a header")
-        _text(one).encode("latin-1")
+        if not _text(one).isascii():
+            raise ValueError("in ASCII")
     return dict(value)
 
 
