@@ -426,6 +426,45 @@ def test_nothing_keeps_a_run_from_being_closed_by_hand(conn, agent):
     assert any("could not be counted" in text for text in told)
 
 
+@pytest.mark.parametrize("status", "sfd")
+def test_a_run_that_somebody_records_when_it_is_over_is_counted(conn, status):
+    job_id = add_job(conn, due=None)
+
+    for _ in range(2):
+        conn.execute(
+            "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, %s)",
+            [job_id, status],
+        )
+
+    assert figures(conn, job_id) == dict.fromkeys(counted(status), 2)
+
+
+def test_runs_of_the_past_that_somebody_brings_are_not_counted(conn):
+    job_id = add_job(conn, due=None)
+
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)"
+        " VALUES (%s, 's', '2020-01-01'), (%s, 'f', '2020-01-02')",
+        [job_id, job_id],
+    )
+
+    assert figures(conn, job_id) == {}
+
+
+def test_the_row_that_pgagents_own_daemon_writes_if_it_was_too_late_is_not_counted(
+    conn, agent
+):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    start(conn, agent, job_id)
+
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'i')",
+        [job_id],
+    )
+
+    assert figures(conn, job_id) == {}
+
+
 # Disabled after failures in a row.
 
 
@@ -540,7 +579,7 @@ def test_a_promised_run_of_a_job_that_is_disabled_takes_place(conn, agent):
     assert claim(agent) == [(promised, job_id)]
 
 
-@pytest.mark.parametrize("way", ["abort", "hand", "salvage", "taken away"])
+@pytest.mark.parametrize("way", ["abort", "hand", "inserted", "salvage", "taken away"])
 def test_a_job_is_disabled_whichever_way_its_last_run_has_failed(conn, agent, way):
     job_id = add_job(conn, "SELECT 1", due=None, jobdisableafter=1)
     run_id = start(conn, agent, job_id)
@@ -549,6 +588,12 @@ def test_a_job_is_disabled_whichever_way_its_last_run_has_failed(conn, agent, wa
         conn.execute("SELECT pgagent.pga_run_abort(%s, 'aborted')", [run_id])
     elif way == "hand":
         conn.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'f'")
+    elif way == "inserted":
+        conn.execute("DELETE FROM pgagent.pga_joblog")
+        conn.execute(
+            "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'f')",
+            [job_id],
+        )
     elif way == "salvage":
         entry = {"run_id": run_id, "run_status": "f", "job_id": job_id}
         agent.execute(SALVAGE, [json.dumps(entry)])

@@ -161,7 +161,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_isolated CONSTANT boolean := EXISTS (SELECT FROM pgagent.pga_isolation);
-    v_alert text;
     v_event pgagent.pga_alertevent;
     v_told jsonb;
     v_length integer;
@@ -259,8 +258,10 @@ DECLARE
         SELECT e.aleat FROM pgagent.pga_alertevent AS e ORDER BY e.aleat DESC OFFSET 99999 LIMIT 1));
 BEGIN
     IF EXISTS (SELECT FROM pgagent.pga_alertevent AS e WHERE e.aleat < v_oldest_kept) THEN
+        -- What is still to be sent is given up before it is that old, unless there are very many.
         DELETE FROM pgagent.pga_alertevent WHERE aleid IN (
-            SELECT e.aleid FROM pgagent.pga_alertevent AS e WHERE e.aleat < v_oldest_kept ORDER BY e.aleat LIMIT p_rows);
+            SELECT e.aleid FROM pgagent.pga_alertevent AS e
+            WHERE e.aleat < v_oldest_kept AND e.alestate NOT IN ('pending', 'sending') ORDER BY e.aleat LIMIT p_rows);
     END IF;
     IF EXISTS (SELECT FROM pgagent.pga_alertstate AS s WHERE s.alsended < now() - interval '1 hour') THEN
         DELETE FROM pgagent.pga_alertstate

@@ -61,11 +61,11 @@ COMMENT ON VIEW pgagent.steps IS
 
 CREATE OR REPLACE VIEW pgagent.skipped_runs AS
 SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
-       s.jskreason AS reason, s.jsklogged AS decided
+       s.jskreason AS reason, s.jsklogged AS decided, s.jsktotal AS total
 FROM pgagent.pga_jobskip AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jskjobid
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.skipped_runs IS
-'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
+'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them; and in total how many it has left out so far. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
 -- For everybody who may look, whosever the jobs are: figures only.
 CREATE OR REPLACE VIEW pgagent.classes AS
@@ -105,8 +105,7 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
        l.message AS last_message, l.duration AS last_duration,
        j.jobfailures::bigint AS consecutive_failures, f.recent_runs,
-       (SELECT u.p50 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid) AS duration_p50,
-       (SELECT u.p95 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid) AS duration_p95,
+       d.p50 AS duration_p50, d.p95 AS duration_p95,
        (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
         FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule,
        o.problem,
@@ -134,6 +133,9 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS recent_runs
     FROM (SELECT FROM pgagent.pga_joblog AS x WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS r
 ) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT min(u.p50) AS p50, min(u.p95) AS p95 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid
+) AS d ON true
 LEFT JOIN (
     SELECT b.job_id, string_agg(b.detail, '; ' ORDER BY b.problem DESC) AS problem
     FROM pgagent.pga_obstacle AS b GROUP BY b.job_id
