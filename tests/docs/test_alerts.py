@@ -26,7 +26,11 @@ def test_each_file_is_accepted(tmp_path, text):
 
 def test_all_keys_and_names_are_there():
     keys = {key for kind in KEYS.values() for key in kind} - {"subject", "text"}
-    assert [key for key in keys if not re.search(rf"^{key} = |# or {key} = ", PAGE, re.MULTILINE)] == []
+    assert [
+        key
+        for key in keys
+        if not re.search(rf"^{key} = |# or {key} = ", PAGE, re.MULTILINE)
+    ] == []
     assert [name for name in NAMES if f"`{name}`" not in PAGE] == []
 
 

@@ -201,9 +201,7 @@ def test_a_child_that_does_not_end_is_killed(loop, program):
 def test_who_gives_up_a_child_ends_it(loop, program, tmp_path):
     program(
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(__import__('os').getpid()));"
-         "import signal; signal.signal(15, signal.SIG_IGN);"
-        + BEGIN
-        + "time.sleep(600)"
+        "import signal; signal.signal(15, signal.SIG_IGN);" + BEGIN + "time.sleep(600)"
     )
     errand = loop.started(children.errand, {})
     pid = poll(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())

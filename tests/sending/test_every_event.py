@@ -191,7 +191,7 @@ def test_an_event_is_delivered_by_every_channel(
 
 def sent_by(dsn, file):
     """Send all that waits for the channels of a file."""
-    said = []
+    said: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
     try:
         outcome = send_waiting(dsn, read_channels(file), said.append, lambda _: None)

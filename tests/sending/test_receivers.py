@@ -20,6 +20,7 @@ from pgagent_runner.sending.failures import NotSentError
 from pgagent_runner.sending.messages import Message, subject, text
 from receivers import (
     Hook,
+    Listener,
     Mailbox,
     Post,
     address,
@@ -285,6 +286,8 @@ def test_a_name_that_nobody_knows_is_a_failure(channel):
 class Mute(socketserver.BaseRequestHandler):
     """Says this much, and then nothing more, or a byte now and then; reads nothing."""
 
+    server: Listener
+
     says = b""
     drips = False
 
@@ -451,7 +454,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_has_started(channel, tm
     assert told.startswith("it has not ended in time, and was killed")
     for name in ("self", "near", "far"):
         pid = int((tmp_path / name).read_text())
-        poll(lambda pid=pid: not is_alive(pid), what=f"the end of {name}")
+        assert_ended(pid)
 
 
 @needs_proc
@@ -462,6 +465,10 @@ def test_what_a_command_leaves_behind_has_the_same_time(channel, tmp_path):
     assert time.monotonic() - began < 0.9  # it is not waited for
     pid = int((tmp_path / "left").read_text())
     assert is_alive(pid)
+    poll(lambda: not is_alive(pid))
+
+
+def assert_ended(pid):
     poll(lambda: not is_alive(pid))
 
 

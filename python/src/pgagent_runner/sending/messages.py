@@ -228,7 +228,8 @@ def _often(number: int) -> str:
 
 def _nth(number: int) -> str:
     is_teen = number // 10 % 10 == 1
-    ending = "th" if is_teen else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    endings = {1: "st", 2: "nd", 3: "rd"}  # codespell:ignore nd
+    ending = "th" if is_teen else endings.get(number % 10, "th")
     return f"{number}{ending}"
 
 
