@@ -50,17 +50,16 @@ def channel(written):
 
 
 @pytest.fixture
-def senders(cluster, conn, tmp_path, certificates):
+def senders(cluster, conn, tmp_path):
     """Call pgagent send-alerts with these channels; return the process."""
 
     def call(channels, *options, name="pgagent.toml", **environ):
         file = tmp_path / name
         file.write_text(channels)
         file.chmod(0o600)
-        trust = {"SSL_CERT_FILE": str(certificates / "trusted"), "TZ": "UTC"}
         return subprocess.run(
             [PGAGENT, "send-alerts", "--config", file, *options],
-            env=cluster.client_environ(conn.info.dbname) | trust | environ,
+            env=cluster.client_environ(conn.info.dbname) | environ,
             capture_output=True,
             text=True,
             check=False,

@@ -18,12 +18,14 @@ from pgagent_runner.waiting import Waiter, wait, wake
 log = logging.getLogger(__name__)
 log_repeated = Repeated(log)
 
+_AT_ONCE = 10  # looks because of notifications that may follow each other at once
+
 # Seconds.
 _BEGINNING = 3.0  # in which runners that are started together begin
 _LONGEST_PAUSE = 60.0  # from one look to the next
 _SHORTEST_PAUSE = 1.0
 _TURN = 0.5  # within which each looks at another moment: one child is enough
-_LONGEST_DEAFNESS = 10.0  # if it is notified again and again
+_PACE = 5.0  # from one look because of a notification to the next, whoever notifies
 _FIRST_REST = 10.0  # of a channel that has failed
 _LONGEST_REST = 300.0
 _FOREIGN = 600.0  # until a child is started although it may know none of the channels
@@ -42,9 +44,8 @@ class Teller:
         self._errands = errands
         self._pause: Waiter | None = None
         self._look_at = 0.0
-        self._heard_at = 0.0
-        self._deafness = Backoff(_SHORTEST_PAUSE, _LONGEST_DEAFNESS, spread=0)
-        self._free_at = 0.0  # for the next look because of a notification
+        self._looks = float(_AT_ONCE)  # that notifications are worth
+        self._counted_at = time.monotonic()
         self._child: asyncio.Task[None] | None = None
         self._left = 0  # messages that the last child could not send
         self._left_at = 0.0
@@ -53,14 +54,12 @@ class Teller:
     def hear(self) -> None:
         """Hear that something is due earlier: that may be anybody's joke."""
         now = time.monotonic()
-        if now - self._heard_at > _LONGEST_DEAFNESS:
-            self._deafness.reset()
-            self._free_at = now
-        self._heard_at = now
-        moment = max(now, self._free_at)
+        looks = self._looks + (now - self._counted_at) / _PACE
+        self._looks, self._counted_at = min(looks, _AT_ONCE), now
+        moment = now + max(1 - self._looks, 0) * _PACE
         if moment < self._look_at:
             self._look_by(moment)
-            self._free_at = moment + self._deafness.next()
+            self._looks -= 1
 
     async def work(self) -> None:
         """Look until cancelled; a child under way ends then."""
