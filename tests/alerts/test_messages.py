@@ -15,7 +15,9 @@ def test_a_failure_and_the_end_of_it_are_a_message_each(conn, sender):
     message, attempt, alert, channel, (event,) = claim(sender)
     assert (attempt, alert, channel) == (1, "all", "mail")
     assert event["event_id"] == str(message)
-    told = {key: event[key] for key in ("event", "job_id", "job", "failures", "message")}
+    told = {
+        key: event[key] for key in ("event", "job_id", "job", "failures", "message")
+    }
     assert told == {
         "event": "failed",
         "job_id": job_id,
