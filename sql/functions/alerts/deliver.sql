@@ -68,6 +68,7 @@ BEGIN
             'scheduled', CASE WHEN isfinite(l.jlgscheduled) THEN l.jlgscheduled END,
             'started', CASE WHEN isfinite(l.jlgstart) THEN l.jlgstart END,
             'duration_s', round(extract(epoch FROM l.jlgduration)::numeric, 3), 'station', left(l.jlgstation, 1000),
+            'message', CASE WHEN p_event.aleevent IN ('failed', 'aborted', 'disabled') THEN left(nullif(l.jlgmessage, ''), 2000) END,
             'step', left(s.name, 1000), 'output', nullif(right(s.output, p_output), ''),
             'last_success', CASE WHEN isfinite(j.joblastsuccess) THEN j.joblastsuccess END,
             'next_run', CASE WHEN isfinite(j.jobnextrun) THEN j.jobnextrun END)
