@@ -161,7 +161,6 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_isolated CONSTANT boolean := EXISTS (SELECT FROM pgagent.pga_isolation);
-    v_alert text;
     v_event pgagent.pga_alertevent;
     v_told jsonb;
     v_length integer;

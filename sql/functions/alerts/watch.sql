@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_alert pgagent.pga_alert;
 BEGIN
-    FOR v_alert IN SELECT a.* FROM pgagent.pga_alert AS a WHERE a.alttest IS NOT NULL ORDER BY a.altid LOOP
+    FOR v_alert IN SELECT a.* FROM pgagent.pga_alert AS a WHERE a.alttest IS NOT NULL AND a.altenabled ORDER BY a.altid LOOP
         INSERT INTO pgagent.pga_alertevent (aleid, aleevent, alealtid, alealert, aledata, aledue)
         VALUES (v_alert.alttest, 'test', v_alert.altid, v_alert.altname, '{"message": "this is a test"}', now())
         ON CONFLICT DO NOTHING;
@@ -114,10 +114,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_one record;
+    v_state pgagent.pga_alertstate;
     v_run pgagent.pga_joblog;
 BEGIN
     FOR v_one IN
-        SELECT a AS alert, s AS state, s.alsid, s.alstold, s.alskind, s.alsjobid
+        SELECT a AS alert, s.alsid, s.alstold, s.alskind, s.alsjobid
         FROM pgagent.pga_alertstate AS s JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
         WHERE s.alsended IS NULL AND a.altenabled AND s.alsevent = ANY (a.altevents) AND (NOT p_unarmed OR s.alskind = 'unarmed')
               AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery) OR s.alstold IS NULL AND s.alschanges = '{}')
@@ -127,11 +128,11 @@ BEGIN
         UPDATE pgagent.pga_alertstate AS s
         SET alstold = now(), alsrepeats = s.alsrepeats + (s.alstold IS NOT NULL)::integer
         WHERE s.alsid = v_one.alsid AND s.alsended IS NULL AND s.alstold IS NOT DISTINCT FROM v_one.alstold
-        RETURNING s.* INTO v_one.state;
+        RETURNING s.* INTO v_state;
         CONTINUE WHEN NOT FOUND;
         IF v_one.alstold IS NULL THEN
             -- It has begun in a silence.
-            IF NOT pgagent.pga_alert_tell(v_one.alert, v_one.state, (v_one.state).alsevent, '{}'::jsonb) THEN
+            IF NOT pgagent.pga_alert_tell(v_one.alert, v_state, v_state.alsevent, '{}'::jsonb) THEN
                 UPDATE pgagent.pga_alertstate SET alstold = NULL WHERE alsid = v_one.alsid;
             END IF;
             CONTINUE;
@@ -143,10 +144,10 @@ BEGIN
             v_run := NULL;
         END IF;
         PERFORM pgagent.pga_alert_write(
-            v_one.alert, v_one.alsjobid, CASE v_run.jlgstatus WHEN 'd' THEN 'aborted' WHEN 'f' THEN 'failed' ELSE (v_one.state).alsevent END,
-            COALESCE(v_run.jlgid, (v_one.state).alsrunid), 'pending'::text,
-            jsonb_build_object('since', (v_one.state).alssince, 'message', COALESCE(left(v_run.jlgmessage, 2000), (v_one.state).alsmessage),
-                               'repeats', (v_one.state).alsrepeats, 'failures', (
+            v_one.alert, v_one.alsjobid, CASE v_run.jlgstatus WHEN 'd' THEN 'aborted' WHEN 'f' THEN 'failed' ELSE v_state.alsevent END,
+            COALESCE(v_run.jlgid, v_state.alsrunid), 'pending'::text,
+            jsonb_build_object('since', v_state.alssince, 'message', COALESCE(left(v_run.jlgmessage, 2000), v_state.alsmessage),
+                               'repeats', v_state.alsrepeats, 'failures', (
                                    SELECT j.jobfailures FROM pgagent.pga_job AS j
                                    WHERE j.jobid = v_one.alsjobid AND v_one.alskind = 'failed')));
     END LOOP;
@@ -257,7 +258,7 @@ BEGIN
             look_again := 5;
         END;
     END LOOP;
-    SELECT count(DISTINCT COALESCE(e.alemessage, e.alealtid)) FILTER (WHERE d.due <= now() AND a.altchannel NOT IN ('notify', 'job')),
+    SELECT (count(DISTINCT COALESCE(e.alemessage, e.alealtid)) FILTER (WHERE d.due <= now() AND a.altchannel NOT IN ('notify', 'job')))::integer,
            min(d.due) FILTER (WHERE d.due > now())
     INTO claimable, v_next
     FROM pgagent.pga_alertevent AS e
