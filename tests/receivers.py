@@ -1,13 +1,17 @@
 """Servers of the tests that take mail and JSON, with and without TLS."""
 
 import http.server
+import json
 import socketserver
 import ssl
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 LOGIN = "me:hush: hush"
 
@@ -17,6 +21,7 @@ class Listener(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     heard: list[object]
+    is_over: threading.Event
 
 
 class Mailbox(socketserver.StreamRequestHandler):
@@ -68,12 +73,31 @@ class Hook(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Hanging(Hook):
+    """Never answers."""
+
+    def do_POST(self):
+        self.server.heard.append(time.monotonic())
+        self.server.is_over.wait(30)
+
+
+class Pinged(Hook):
+    """Is asked, too."""
+
+    def do_GET(self):
+        self.server.heard.append(f"GET {self.path}")
+        self.send_response(200)
+        self.end_headers()
+
+
 @contextmanager
 def serving(handler):
     with Listener(("127.0.0.1", 0), handler) as server:
         server.heard = []
+        server.is_over = threading.Event()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
+        server.is_over.set()
         server.shutdown()
 
 
@@ -165,3 +189,30 @@ def starting_tls(context):
             self.request.close()
 
     return Starting
+
+
+def hook(server, name="ops", path=200):
+    """Return the lines of pgagent.toml for a channel to a server."""
+    return f'[channels.{name}]\ntype = "webhook"\nurl = "http://{address(server)}/{path}"\n'
+
+
+def bodies(server):
+    """Return what was posted to a server."""
+    return [json.loads(body) for _, body in server.heard]
+
+
+def add_alert(conn, name="night", channel="ops"):
+    conn.execute("SELECT pgagent.add_alert(%s, %s)", [name, channel])
+
+
+@pytest.fixture
+def web_server():
+    with serving(Hook) as server:
+        yield server
+
+
+@pytest.fixture
+def hanging():
+    """A web server that never answers."""
+    with serving(Hanging) as server:
+        yield server

@@ -1,4 +1,7 @@
+import subprocess
+
 import pytest
+from daemon.runner_process import PGAGENT
 from pgagent_runner.configuration import load
 from pgagent_runner.sending.channels import read_channels
 from receivers import context_of, made_certificates
@@ -41,3 +44,33 @@ def channel(written):
         return found["ops"]
 
     return channel
+
+
+@pytest.fixture
+def senders(cluster, conn, tmp_path, certificates):
+    """Call pgagent send-alerts with these channels; return the process."""
+
+    def call(channels, *options, name="pgagent.toml", **environ):
+        file = tmp_path / name
+        file.write_text(channels)
+        file.chmod(0o600)
+        trust = {"SSL_CERT_FILE": str(certificates / "trusted"), "TZ": "UTC"}
+        return subprocess.run(
+            [PGAGENT, "send-alerts", "--config", file, *options],
+            env=cluster.client_environ(conn.info.dbname) | trust | environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=65,
+        )
+
+    return call
+
+
+@pytest.fixture
+def job(conn):
+    """A job that fails when asked to."""
+    conn.execute("SELECT pgagent.create_job('nightly')")
+    return conn.execute(
+        "SELECT pgagent.add_step('nightly', '1 dump', 'SELECT 1')"
+    ).fetchone()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 import uuid
 
 import pytest
@@ -41,8 +42,6 @@ FAILED = {
 @pytest.fixture(autouse=True)
 def zone(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
-    import time
-
     time.tzset()
 
 
@@ -130,8 +129,7 @@ def test_a_subject_says_what_has_happened(events, expected):
         (event("unarmed", None), "The jobs are not armed here: none starts."),
         (
             event("flapping", changes={"failed": 2, "recovered": 2}, now="recovered"),
-            "nightly fails and recovers, again and again: it has failed twice, recovered"
-            " twice; now: recovered.",
+            "nightly fails and recovers, again and again: it has failed twice, recovered twice; now: recovered.",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from pgagent_runner.configuration import Configuration, ConfigurationError
 from pgagent_runner.declaring import DAY, shown
 
 _USUAL = 300.0  # seconds
-_LEAST = 10.0
+_LEAST = 1.0
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|seconds?|min|minutes?|h|hours?)?")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _URL = re.compile(r"https?://[!-~]+")

@@ -119,14 +119,13 @@ class Service:
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._registered.conninfo)
         review = Review(self._registered.conninfo)
-        self._others = [
-            asyncio.create_task(_goes_on(work))
-            for work in (
-                *(ear.work, housekeeping.work),
-                *(review.work, self._sweeper.work, teller.work),
-                Pinger(errands, self._is_well).work,
-            )
+        works = [
+            *(ear.work, housekeeping.work, review.work),
+            *(self._sweeper.work, teller.work),
         ]
+        if errands.alive_every is not None:
+            works.append(Pinger(errands, self._is_well).work)
+        self._others = [asyncio.create_task(_goes_on(work)) for work in works]
         where = self._registered.where
         log.info(
             'agent on host "%s" serves %s, %s jobs at a time',

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -68,7 +69,8 @@ class Teller:
             if self._errands.has_channels:
                 self._start_child(only_checks=True)
             while True:
-                self._look_at = time.monotonic() + await self._look()
+                self._look_at = math.inf
+                self._look_by(await self._look())
                 await self._rest()
         finally:
             if self._child is not None:
@@ -87,18 +89,18 @@ class Teller:
             wake(self._pause)
 
     async def _look(self) -> float:
-        """Look once; return the seconds to the next look."""
+        """Look once; return the moment of the next look."""
         try:
             watched = await watch_alerts(self._conninfo)
         except CatalogError as e:
             log_repeated(logging.WARNING, "could not look after alerts: %s", e)
-            return _LONGEST_PAUSE
-        if watched is None:  # of an older version
-            return _LONGEST_PAUSE
+            watched = None
+        if watched is None:  # or of an older version
+            return time.monotonic() + _LONGEST_PAUSE
         if watched.claimable and self._is_worth_a_child(watched):
             self._start_child(only_checks=False)
         pause = min(max(watched.look_again, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-        return pause + random.uniform(0, _TURN)  # noqa: S311
+        return time.monotonic() + pause + random.uniform(0, _TURN)  # noqa: S311
 
     def _is_worth_a_child(self, watched: Watched) -> bool:
         """Tell whether a child may know what to do with what waits."""
@@ -151,7 +153,10 @@ class Teller:
 
 
 class Pinger:
-    """Has a child ping the URL of [alive], as long as all is well: `work` is a task."""
+    """Has a child ping the URL of [alive], as long as all is well: `work` is a task.
+
+    For a file that has one.
+    """
 
     def __init__(self, errands: Errands, is_well: Callable[[], bool]) -> None:
         """Prepare; `is_well` tells whether this runner claims and records."""
@@ -160,9 +165,7 @@ class Pinger:
 
     async def work(self) -> None:
         """Ping until cancelled."""
-        every = self._errands.alive_every
-        if every is None:
-            return
+        every = self._errands.alive_every or math.inf
         await asyncio.sleep(random.uniform(0, _BEGINNING))  # noqa: S311
         while True:
             began = time.monotonic()
