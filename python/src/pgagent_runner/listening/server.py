@@ -76,9 +76,9 @@ class HttpServer:
         tasks = [*self._accepting, *self._talks]
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for listener in self._sockets:
             listener.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

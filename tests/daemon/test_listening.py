@@ -1,0 +1,521 @@
+"""What a runner tells those who ask it by HTTP, and that nobody can keep it from its work."""
+
+import json
+import os
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from http.client import HTTPConnection
+
+import psycopg
+import pytest
+from cluster import Cluster
+from jobs import add_job, add_schedule, batch
+from runner.lossy_proxy import LossyProxy
+from support import poll
+
+from .runner_process import PGAGENT, Program, Runner, ended_runs, running_step
+
+DECLARE = "DECLARE metrics NO SCROLL CURSOR"
+PATHS = ["/livez", "/readyz", "/metrics"]
+SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(\{.*\})? (-?[\d.e+-]+|NaN|[+-]Inf)")
+
+
+class Listener(Runner):
+    """A runner that listens on a free port of 127.0.0.1."""
+
+    def __init__(self, *arguments, port=0, environ=None):
+        super().__init__("--listen", port, *arguments, environ=environ)
+
+    def listens(self):
+        self.says("listens on ")
+        self.port = int(re.search(r"listens on 127.0.0.1:(\d+)", self.log)[1])
+        return self
+
+    def ask(self, path="/readyz", method="GET", timeout=10):
+        """Return the status and the text of an answer."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=timeout)) as http:
+            http.request(method, path)
+            answer = http.getresponse()
+            return answer.status, answer.read().decode()
+
+    def becomes(self, status, text, deadline=10):
+        """Wait until /readyz answers so."""
+
+        def answers():
+            found = self.ask()
+            return found[0] == status and text in found[1] and found
+
+        return poll(answers, deadline, f"{status} {text}")
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def say(self, raw):
+        """Send these bytes; return all that is answered."""
+        with self.connect() as there:
+            there.sendall(raw)
+            return read_all(there)
+
+    def figures(self):
+        return figures(self.ask("/metrics")[1])
+
+
+def read_all(there):
+    parts = []
+    while part := there.recv(65536):
+        parts.append(part)
+    return b"".join(parts).decode()
+
+
+def figures(text):
+    """Return {sample with its labels: value}; each name has its lines once, in one place."""
+    found, kinds, name = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            name = line.split()[2]
+            assert name not in kinds, line
+        elif line.startswith("# TYPE "):
+            kinds[name] = line.split()[3]
+            assert line.split()[2] == name
+        else:
+            sample = SAMPLE.fullmatch(line)
+            assert sample is not None, line
+            parts = "_(bucket|sum|count)" if kinds[name] == "histogram" else ""
+            assert re.fullmatch(f"{name}({parts})?", sample[1]), line
+            assert sample[1] + (sample[2] or "") not in found, line
+            found[sample[1] + (sample[2] or "")] = float(sample[3])
+    return found
+
+
+@pytest.fixture
+def listener(dsn):
+    with Listener(dsn) as runner:
+        runner.listens().ready()
+        runner.becomes(200, "ready")
+        yield runner
+
+
+# What is answered
+
+
+def test_each_path_answers_get_and_head_and_nothing_else(listener):
+    assert listener.ask("/livez") == (200, "alive\n")
+    assert listener.ask("/readyz") == (200, "ready\n")
+    status, text = listener.ask("/metrics")
+    assert (status, figures(text)["pgagent_ready"]) == (200, 1)
+    for path in PATHS:
+        assert listener.ask(f"{path}?x=%2F")[0] == 200
+        assert listener.ask(path, "HEAD") == (200, "")
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
+            assert listener.ask(path, method) == (405, "there is GET and HEAD\n")
+    told = "there is /livez, /readyz and /metrics\n"
+    for path in ("/", "/metricsx", "/metrics/", "//metrics", "/../metrics", "*"):
+        assert listener.ask(path) == (404, told)
+
+
+def test_an_answer_is_one_of_http(listener):
+    whole = listener.say(b"GET http://anybody:1/livez HTTP/1.0\r\n\r\n")
+    assert whole == (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        "Content-Length: 6\r\nCache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\nalive\n"
+    )
+    assert "\r\nAllow: GET, HEAD\r\n" in listener.say(b"PUT /livez HTTP/1.1\n\n")
+    kind = "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+    assert kind in listener.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /livez\r\n\r\n",
+        b"GET  /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/2.0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"get /livez HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\r\n\r\n",
+        b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nX: " + b"x" * 100_000,
+        b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 5000,
+    ],
+)
+def test_what_is_no_request_is_refused(listener, request_):
+    assert listener.say(request_).startswith("HTTP/1.1 400 Bad Request\r\n")
+    assert listener.ask("/livez")[0] == 200
+
+
+def test_a_request_may_come_in_parts_and_bring_a_body(listener):
+    with listener.connect() as there:
+        for part in (
+            b"GET /li",
+            b"vez HTTP/1.1\r",
+            b"\nContent-Length: 90000\r\n\r",
+            b"\n",
+        ):
+            there.sendall(part)
+            time.sleep(0.02)
+        there.sendall(b"x" * 90_000)
+        assert read_all(there).endswith("\r\n\r\nalive\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/curl"), reason="no curl")
+def test_curl_understands_it(listener):
+    answer = subprocess.run(
+        ["curl", "-sS", "-w", "%{http_code} %{num_connects}"]
+        + [f"http://localhost:{listener.port}{path}" for path in ("/livez", "/readyz")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert answer.stdout == "alive\n200 1ready\n200 1"
+
+
+# States
+
+
+def test_a_runner_without_a_server_lives_and_becomes_ready_with_it(frail, frail_dsn):
+    with psycopg.connect(frail.conninfo(), autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS late WITH (FORCE)")
+        with Listener("--retry", 0.2, frail.conninfo("late")) as runner:
+            runner.listens()
+            assert runner.ask("/livez") == (200, "alive\n")
+            runner.becomes(503, 'not ready: can\'t connect to database "late": ')
+            found = runner.figures()
+            assert found["pgagent_ready"] == 0
+            assert found["pgagent_scrape_error"] == 1
+            assert found["pgagent_workers"] == 0
+
+            admin.execute("CREATE DATABASE late")
+            assert runner.becomes(200, "ready", 15) == (200, "ready\n")
+            assert runner.figures()["pgagent_workers"] > 0
+
+
+def test_a_runner_is_not_ready_while_its_server_is_stopped(frail, frail_dsn):
+    with Listener("--retry", 0.2, frail_dsn) as runner:
+        runner.listens().becomes(200, "ready")
+        frail.stop()
+        try:
+            runner.becomes(503, "not ready: ")
+            assert runner.ask("/livez") == (200, "alive\n")
+            assert runner.figures()["pgagent_scrape_error"] == 1
+        finally:
+            frail.start()
+        runner.becomes(200, "ready")
+        poll(lambda: runner.figures()["pgagent_scrape_error"] == 0)
+
+
+def test_a_server_that_does_not_answer_keeps_no_scrape_waiting(cluster, dsn, tmp_path):
+    with LossyProxy(tmp_path, cluster.host, cluster.port) as proxy:
+        where = f"{dsn} host={tmp_path}"
+        with Listener("--lease", 20, where) as runner:
+            runner.listens().becomes(200, "ready")
+            assert runner.figures()["pgagent_scrape_error"] == 0
+            proxy.hang()
+            poll(lambda: runner.figures()["pgagent_scrape_error"], 20)
+            began = time.monotonic()
+            assert runner.figures()["pgagent_scrape_error"] == 1  # a failure is told on
+            assert time.monotonic() - began < 1
+            assert runner.ask("/livez", timeout=1) == (200, "alive\n")
+            runner.becomes(503, "not ready: the database has not answered for 1", 20)
+
+
+def test_a_runner_that_stands_still_is_not_answering(listener):
+    listener.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            listener.ask("/livez", timeout=0.5)
+    finally:
+        listener.send(signal.SIGCONT)
+    assert listener.ask("/livez") == (200, "alive\n")
+
+
+def test_a_runner_that_may_start_no_job_is_ready_and_says_so(conn, listener):
+    add_job(conn, "SELECT 1", due=None)  # in a copy without jobs the first one arms
+    conn.execute("DELETE FROM pgagent.pga_arming")
+    listener.send(signal.SIGHUP)
+    told = listener.becomes(200, "ready, but no job starts: ")[1]
+    assert "SELECT pgagent.arm()" in told
+    assert told.count("\n") == 1
+
+    conn.execute("SELECT pgagent.arm()")
+    poll(lambda: listener.ask() == (200, "ready\n"))
+
+
+def test_a_runner_that_stops_is_not_ready_and_answers_to_its_end(conn, dsn, gate):
+    code, open_gate = gate
+    with Listener("--grace", 30, dsn) as runner:
+        runner.listens().becomes(200, "ready")
+        add_job(conn, batch(code))
+        poll(lambda: runner.figures()["pgagent_scripts"] == 1)
+        runner.send(signal.SIGTERM)
+
+        runner.becomes(503, "not ready: it has been asked to stop")
+        assert runner.ask("/livez") == (200, "alive\n")
+        assert runner.figures()["pgagent_scripts"] == 1
+        held = [runner.connect() for _ in range(5)]
+        open_gate()
+        assert runner.ended() == 0
+        for there in held:
+            there.close()
+    assert ended_runs(conn) == "s"
+
+
+def test_it_ends_while_it_is_scraped(dsn):
+    with Listener(dsn) as runner, ThreadPoolExecutor(8) as pool:
+        runner.listens().becomes(200, "ready")
+
+        def scrape():
+            with suppress(OSError):
+                while runner.ask("/metrics")[0] == 200:
+                    pass
+
+        for _ in range(8):
+            pool.submit(scrape)
+        poll(lambda: runner.figures()["process_cpu_seconds_total"] > 0)
+        began = time.monotonic()
+        assert runner.stop() == 0
+        assert time.monotonic() - began < 5
+        assert "error in the runner" not in runner.log
+        assert "Traceback" not in runner.log
+
+
+# Addresses
+
+
+def test_an_address_that_is_taken_is_told_before_anything_else(listener, dsn):
+    told = (
+        f"pgagent: can't listen on 127.0.0.1:{listener.port}: Address already in use\n"
+    )
+    where = f"--listen={listener.port}"
+    # In the form of 4.2, too, before it goes into the background.
+    for command in (["run", where, dsn], [where, dsn], ["-f", where, dsn]):
+        with Program([PGAGENT, *command]) as second:
+            assert second.ended() == 2
+            assert second.log == told
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("nowhere.invalid:80", r".*"),
+        ("192.0.2.1:9187", "Cannot assign requested address"),
+        (f"{'x' * 70}.example:80", r".*"),
+    ],
+)
+def test_an_address_that_cannot_be_had_ends_the_runner(dsn, address, reason):
+    with Program([PGAGENT, "run", "--listen", address, dsn]) as runner:
+        assert runner.ended() == 2
+        told = re.escape(f"pgagent: can't listen on {address}: ")
+        assert re.fullmatch(f"{told}{reason}\n", runner.log), runner.log
+
+
+def test_a_runner_listens_on_all_addresses_of_a_name(dsn):
+    with Runner("--listen", "localhost:0", dsn) as runner:
+        runner.ready()
+        found = {where[-2] for where in listening_sockets(runner.pid)}
+    assert found <= {"0100007F", "0" * 24 + "01000000"}
+    assert "0100007F" in found
+
+
+def test_nothing_listens_unless_it_is_told_to(dsn):
+    with Runner(dsn) as runner:
+        runner.ready()
+        assert listening_sockets(runner.pid) == []
+
+
+def listening_sockets(pid):
+    """Return the addresses, and the ports, on which a process listens by TCP."""
+    own = set()
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            own.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    found = []
+    for table in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError), open(f"/proc/{pid}/net/{table}") as lines:
+            for line in list(lines)[1:]:
+                _, local, _, state, *_, inode = line.split()[:10]
+                if state == "0A" and f"socket:[{inode}]" in own:
+                    found.append(local.split(":"))
+    return found
+
+
+def test_a_port_is_free_at_once_when_a_runner_has_been_killed(conn, dsn, gate):
+    code, open_gate = gate
+    with Listener(dsn) as runner:
+        runner.listens().becomes(200, "ready")
+        add_job(conn, batch(code))
+        running_step(conn)
+        left = [runner.connect() for _ in range(3)]
+        runner.ask("/livez")
+        runner.kill()
+    with Listener(dsn, port=runner.port) as second:
+        second.listens().becomes(200, "ready")
+        open_gate()
+    for there in left:
+        there.close()
+
+
+# Figures
+
+
+def test_the_figures_are_those_of_what_has_run(conn, listener):
+    for code in ("SELECT 1", "SELECT 1", "SELECT 1/0"):
+        add_job(conn, code, due="now() - interval '2 s'")
+    add_job(conn)
+    assert sorted(ended_runs(conn, count=4)) == ["f", "i", "s", "s"]
+    poll(lambda: listener.figures()["pgagent_runs_unrecorded"] == 0)
+    found = listener.figures()
+
+    for status, count in (
+        ("succeeded", 2),
+        ("failed", 1),
+        ("nothing_to_do", 1),
+        ("aborted", 0),
+    ):
+        assert found[f'pgagent_runner_runs_total{{status="{status}"}}'] == count
+    assert found["pgagent_claims_total"] == 4
+    assert found["pgagent_records_total"] == 4
+    assert found["pgagent_start_delay_seconds_count"] == 4
+    assert (
+        found['pgagent_start_delay_seconds_bucket{le="1"}'] == 1
+    )  # has no delay by itself
+    assert 6 <= found["pgagent_start_delay_seconds_sum"] < 12
+    assert found["pgagent_run_duration_seconds_count"] == 4
+    assert found["pgagent_claim_duration_seconds_count"] >= 1
+    assert 0 < found["pgagent_claim_duration_seconds_sum"] < 5
+    assert found["pgagent_record_duration_seconds_count"] >= 1
+    assert found["pgagent_workers_busy"] == 0
+    assert found["pgagent_scrape_error"] == 0
+
+
+def test_the_delay_of_a_start_is_the_servers(conn, listener):
+    """It is told without a step of our own: from when it was due to when it started."""
+    add_job(conn, "SELECT 1", due="now() + interval '1 s'")
+    assert ended_runs(conn) == "s"
+    row = conn.execute(
+        "SELECT extract(epoch FROM jslstart - jlgscheduled)::float8 FROM pgagent.pga_jobsteplog"
+        " JOIN pgagent.pga_joblog ON jlgid = jsljlgid"
+    ).fetchone()
+    told = listener.figures()["pgagent_start_delay_seconds_sum"]
+    assert row[0] - 0.001 <= told < row[0] + 0.3
+
+
+def test_a_job_that_has_been_due_for_ever_runs_and_has_no_delay(conn, listener):
+    add_job(conn, "SELECT 1", due="'-infinity'")
+    assert ended_runs(conn) == "s"
+    assert listener.figures()["pgagent_start_delay_seconds_count"] == 0
+    assert listener.figures()["pgagent_claims_total"] == 1
+
+
+def test_what_is_under_way_is_told(conn, dsn, gate):
+    code, open_gate = gate
+    with Listener("--workers", 5, dsn) as runner:
+        runner.listens().becomes(200, "ready")
+        add_job(conn, batch(code))
+        add_job(conn, "SELECT pg_sleep(600)")
+        poll(lambda: runner.figures()["pgagent_scripts"] == 1)
+        poll(lambda: runner.figures()['pgagent_sessions{state="busy"}'] == 1)
+        found = runner.figures()
+        assert found["pgagent_workers"] == 5
+        assert found["pgagent_workers_busy"] == 2
+        assert found["pgagent_targets"] == 1
+        open_gate()
+        poll(lambda: runner.figures()["pgagent_scripts"] == 0)
+
+
+def test_the_process_tells_of_itself(listener):
+    found = listener.figures()
+
+    assert 0 < found["process_cpu_seconds_total"] < 60
+    assert 10e6 < found["process_resident_memory_bytes"] < 200e6
+    assert abs(found["process_start_time_seconds"] - time.time()) < 60
+    assert found["process_open_fds"] == pytest.approx(
+        len(os.listdir(f"/proc/{listener.pid}/fd")), abs=2
+    )
+    again = listener.figures()
+    assert again["process_start_time_seconds"] == found["process_start_time_seconds"]
+    poll(lambda: listener.figures()["pgagent_loop_lag_seconds_count"] > 0)
+
+
+def test_two_runners_tell_the_same_of_the_database_and_their_own_of_themselves(
+    conn, dsn
+):
+    with Listener(dsn) as one, Listener(dsn) as other:
+        for runner in (one, other):
+            runner.listens().becomes(200, "ready")
+        add_job(conn, "SELECT 1", name='a "job"\nof \\ two lines')
+        assert ended_runs(conn) == "s"
+        poll(lambda: one.figures()["pgagent_runs_unrecorded"] == 0)
+        found = [runner.figures() for runner in (one, other)]
+    assert sum(f["pgagent_claims_total"] for f in found) == 1
+    label = r'{job="a \"job\"\nof \\ two lines",job_id="'
+    for each in found:
+        assert any(label in name for name in each), each
+
+
+def test_scrapers_that_come_together_cause_one_question(cluster, conn, dsn):
+    conn.execute(f"ALTER DATABASE {conn.info.dbname} SET log_statement = 'all'")
+    for n in range(50):
+        add_job(conn, "SELECT 1", due=None, name=f"job {n}")
+    with Listener(dsn) as runner, ThreadPoolExecutor(20) as pool:
+        runner.listens().becomes(200, "ready")
+        before = cluster.log.read_text().count(DECLARE)
+        answers = list(pool.map(lambda _: runner.ask("/metrics"), range(20)))
+        asked = cluster.log.read_text().count(DECLARE) - before
+    assert asked == 1
+    assert {status for status, _ in answers} == {200}
+    assert all(figures(text)["pgagent_scrape_error"] == 0 for _, text in answers)
+
+
+def test_a_view_that_is_refused_leaves_the_runners_own_figures(conn, listener):
+    conn.execute("ALTER VIEW pgagent.metrics RENAME TO hidden")
+    found = listener.figures()
+    assert found["pgagent_scrape_error"] == 1
+    assert found["pgagent_ready"] == 1
+    listener.says("could not read the metrics of the database: ")
+    conn.execute("ALTER VIEW pgagent.hidden RENAME TO metrics")
+    poll(lambda: listener.figures()["pgagent_scrape_error"] == 0)
+
+
+def test_the_session_for_the_view_may_end_between_two_scrapes(conn, listener):
+    assert listener.figures()["pgagent_scrape_error"] == 0
+    ended = conn.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE query = 'COMMIT' AND application_name = 'pgagent'"
+    ).fetchone()
+    assert ended == (1,)
+    time.sleep(5.1)  # until what was told is not told again
+    assert listener.figures()["pgagent_scrape_error"] == 0
+
+
+# Whoever means harm
+
+
+def flood(runner, seconds, attack):
+    """Have threads attack a runner for so long; return the slowest answer of /livez."""
+    end = time.monotonic() + seconds
+    slowest = 0.0
+
+    def work():
+        while time.monotonic() < end:
+            with suppress(OSError):
+                attack(runner)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            assert runner.ask("/livez", timeout=5)[0] == 200
+            slowest = max(slowest, time.monotonic() - began)
+    finally:
+        for thread in threads:
+            thread.join()
+    return slowest
