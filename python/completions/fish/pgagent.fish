@@ -58,6 +58,7 @@ complete -c pgagent -n '__pgagent_verb run' -l batch-user -x -d 'run batch steps
 complete -c pgagent -n '__pgagent_verb run' -l allow-parameter -x -d 'let the connection strings of steps set this parameter too, such as service or sslcert'
 complete -c pgagent -n '__pgagent_verb run' -l allow-clear-password -d 'send a password in clear if a server asks for that which the connection string of a step names'
 complete -c pgagent -n '__pgagent_verb run' -l no-allow-clear-password -d 'the opposite'
+complete -c pgagent -n '__pgagent_verb run' -l listen -x -d 'answer probes and Prometheus by HTTP at this address'
 complete -c pgagent -n '__pgagent_verb run' -l debuggable -d 'let other processes of this user look into this one, as gdb, strace and py-spy do'
 complete -c pgagent -n '__pgagent_verb run' -l no-debuggable -d 'the opposite'
 complete -c pgagent -n '__pgagent_verb run' -l arm -d 'if this database is a copy of another one, such as a restored dump, arm it'
