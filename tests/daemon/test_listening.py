@@ -1,24 +1,24 @@
 """What a runner tells those who ask it by HTTP, and that nobody can keep it from its work."""
 
-import json
-import os
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
-import threading
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
+from pathlib import Path
 
 import psycopg
 import pytest
-from cluster import Cluster
-from jobs import add_job, add_schedule, batch
+from jobs import add_job, batch
+from psycopg.conninfo import make_conninfo
 from runner.lossy_proxy import LossyProxy
-from support import poll
+from support import ROOT, poll
 
 from .runner_process import PGAGENT, Program, Runner, ended_runs, running_step
 
@@ -35,7 +35,7 @@ class Listener(Runner):
 
     def listens(self):
         self.says("listens on ")
-        self.port = int(re.search(r"listens on 127.0.0.1:(\d+)", self.log)[1])
+        self.port = int(first(r"listens on 127.0.0.1:(\d+)", self.log))
         return self
 
     def ask(self, path="/readyz", method="GET", timeout=10):
@@ -65,6 +65,12 @@ class Listener(Runner):
 
     def figures(self):
         return figures(self.ask("/metrics")[1])
+
+
+def first(pattern, text):
+    """Return the group of the first match."""
+    (found, *_) = re.findall(pattern, text)
+    return found
 
 
 def read_all(there):
@@ -166,7 +172,7 @@ def test_a_request_may_come_in_parts_and_bring_a_body(listener):
         assert read_all(there).endswith("\r\n\r\nalive\n")
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/curl"), reason="no curl")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 def test_curl_understands_it(listener):
     answer = subprocess.run(
         ["curl", "-sS", "-w", "%{http_code} %{num_connects}"]
@@ -285,6 +291,24 @@ def test_it_ends_while_it_is_scraped(dsn):
         assert "Traceback" not in runner.log
 
 
+def test_the_check_of_a_container_tells_ready_from_not(conn, dsn):
+    """That of docs/operating.md, which has no other program than Python's."""
+    page = (ROOT / "docs/operating.md").read_text()
+    code = first(r'test: \[CMD, python3, -c, "(.*)"\]', page)
+    with Program([PGAGENT, "run", dsn], {"PGAGENT_LISTEN": "0"}) as runner:
+        runner.says("listens on ")
+        port = first(r"listens on 127.0.0.1:(\d+)", runner.log)
+        command = [sys.executable, "-c", code.replace("9187", port)]
+        poll(lambda: subprocess.run(command, check=False).returncode == 0)
+
+        add_job(conn, batch("sleep 60"))
+        running_step(conn)
+        runner.send(signal.SIGTERM)
+        poll(lambda: subprocess.run(command, check=False, stderr=-3).returncode == 1)
+        runner.send(signal.SIGTERM)
+        assert runner.ended() == 0
+
+
 # Addresses
 
 
@@ -318,7 +342,7 @@ def test_an_address_that_cannot_be_had_ends_the_runner(dsn, address, reason):
 def test_a_runner_listens_on_all_addresses_of_a_name(dsn):
     with Runner("--listen", "localhost:0", dsn) as runner:
         runner.ready()
-        found = {where[-2] for where in listening_sockets(runner.pid)}
+        found = {where[0] for where in listening_sockets(runner.pid)}
     assert found <= {"0100007F", "0" * 24 + "01000000"}
     assert "0100007F" in found
 
@@ -332,16 +356,15 @@ def test_nothing_listens_unless_it_is_told_to(dsn):
 def listening_sockets(pid):
     """Return the addresses, and the ports, on which a process listens by TCP."""
     own = set()
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
-            own.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+            own.add(str(descriptor.readlink()))
     found = []
-    for table in ("tcp", "tcp6"):
-        with suppress(FileNotFoundError), open(f"/proc/{pid}/net/{table}") as lines:
-            for line in list(lines)[1:]:
-                _, local, _, state, *_, inode = line.split()[:10]
-                if state == "0A" and f"socket:[{inode}]" in own:
-                    found.append(local.split(":"))
+    for table in (Path(f"/proc/{pid}/net/tcp"), Path(f"/proc/{pid}/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in own:
+                found.append(local.split(":"))
     return found
 
 
@@ -436,7 +459,7 @@ def test_the_process_tells_of_itself(listener):
     assert 10e6 < found["process_resident_memory_bytes"] < 200e6
     assert abs(found["process_start_time_seconds"] - time.time()) < 60
     assert found["process_open_fds"] == pytest.approx(
-        len(os.listdir(f"/proc/{listener.pid}/fd")), abs=2
+        len(list(Path(f"/proc/{listener.pid}/fd").iterdir())), abs=2
     )
     again = listener.figures()
     assert again["process_start_time_seconds"] == found["process_start_time_seconds"]
@@ -473,6 +496,20 @@ def test_scrapers_that_come_together_cause_one_question(cluster, conn, dsn):
     assert all(figures(text)["pgagent_scrape_error"] == 0 for _, text in answers)
 
 
+def test_a_login_with_the_level_of_runners_may_read_the_view(conn, dsn):
+    conn.execute("CREATE ROLE pga_scraped LOGIN")
+    try:
+        conn.execute("SELECT pgagent.grant_access('runner', 'pga_scraped')")
+        job_id = add_job(conn, "SELECT 1", due=None)
+        with Listener(make_conninfo(dsn, user="pga_scraped")) as runner:
+            runner.listens().becomes(200, "ready")
+            found = runner.figures()
+        assert found["pgagent_scrape_error"] == 0
+        assert [name for name in found if f'job_id="{job_id}"' in name]
+    finally:
+        conn.execute("DROP OWNED BY pga_scraped; DROP ROLE pga_scraped")
+
+
 def test_a_view_that_is_refused_leaves_the_runners_own_figures(conn, listener):
     conn.execute("ALTER VIEW pgagent.metrics RENAME TO hidden")
     found = listener.figures()
@@ -497,25 +534,99 @@ def test_the_session_for_the_view_may_end_between_two_scrapes(conn, listener):
 # Whoever means harm
 
 
-def flood(runner, seconds, attack):
-    """Have threads attack a runner for so long; return the slowest answer of /livez."""
-    end = time.monotonic() + seconds
-    slowest = 0.0
+def silence(there):
+    there.recv(1)
+
+
+def reset(there):
+    there.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def drip(there):
+    there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in b"GET /livez HTTP/1.1\r\nX: " + b"y" * 9000:
+        there.sendall(bytes([byte]))
+
+
+def pour(there):
+    while True:
+        there.sendall(b"GET /livez HTTP/1.1\r\nX: " + b"y" * 60_000)
+
+
+def scrape(there):
+    there.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    read_all(there)
+
+
+def half_close(there):
+    there.sendall(b"GET /li")
+    there.shutdown(socket.SHUT_WR)
+    read_all(there)
+
+
+@pytest.mark.parametrize("attack", [silence, reset, drip, pour, scrape, half_close])
+def test_nobody_can_keep_probes_or_jobs_waiting(conn, listener, attack):
+    every_second = add_job(conn, "SELECT 1", due=None)
+    conn.execute("SELECT pgagent.add_schedule(%s, '@every 1 s')", [every_second])
+    end = time.monotonic() + 3
 
     def work():
         while time.monotonic() < end:
-            with suppress(OSError):
-                attack(runner)
+            with suppress(OSError), listener.connect() as there:
+                there.settimeout(max(end - time.monotonic(), 0.01))
+                attack(there)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
+    with ThreadPoolExecutor(40) as pool:
+        attackers = [pool.submit(work) for _ in range(40)]
         while time.monotonic() < end:
-            began = time.monotonic()
-            assert runner.ask("/livez", timeout=5)[0] == 200
-            slowest = max(slowest, time.monotonic() - began)
-    finally:
-        for thread in threads:
-            thread.join()
-    return slowest
+            assert listener.ask("/livez", timeout=5)[0] == 200
+        for attacker in attackers:
+            attacker.result()
+
+    delays = "SELECT extract(epoch FROM jlgstart - jlgscheduled)::float8 FROM pgagent.pga_joblog"
+    found = [delay for (delay,) in conn.execute(delays)]
+    assert len(found) >= 2
+    assert max(found) < 0.5
+    assert listener.ask() == (200, "ready\n")
+    assert "error in the runner" not in listener.log
+
+
+def test_a_thousand_connections_keep_nobody_out(conn, listener):
+    descriptors = listener.figures()["process_open_fds"]
+    with ExitStack() as stack:
+        for _ in range(1000):
+            there = stack.enter_context(socket.socket())
+            there.settimeout(0)
+            there.connect_ex(("127.0.0.1", listener.port))
+        for path in PATHS * 3:
+            assert listener.ask(path, timeout=20)[0] == 200
+        assert listener.figures()["process_open_fds"] < descriptors + 40
+        assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+    poll(lambda: listener.figures()["process_open_fds"] <= descriptors + 2, 20)
+
+
+def test_who_reads_slowly_makes_room_for_others(conn, listener):
+    # An answer that no buffer of the kernel takes.
+    conn.execute(
+        "INSERT INTO pgagent.pga_job (jobjclid, jobname)"
+        " SELECT 1, repeat('x', 500) || n FROM generate_series(1, 1000) AS n"
+    )
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(100):
+            there = stack.enter_context(listener.connect())
+            there.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            slow.append(there)
+        assert len(slow[-1].recv(1000)) == 1000
+        assert listener.ask("/livez") == (200, "alive\n")
+        text = listener.ask("/metrics", timeout=20)[1]
+    assert figures(text)["pgagent_scrape_error"] == 0
+    assert len(text) > 5e6
+
+
+def test_a_connection_that_says_nothing_ends(listener):
+    with listener.connect() as there:
+        began = time.monotonic()
+        assert there.recv(1) == b""
+    assert 4 < time.monotonic() - began < 9
