@@ -206,7 +206,7 @@ BEGIN
         -- those of many or long ones are not: the agent has more to do than to wait for them.
         RETURN QUERY
         SELECT c.run_id, j.jobid, left(j.jobname, 16384), extract(epoch FROM j.jobtimeout)::double precision,
-               f.jslid, CASE WHEN isfinite(c.due) THEN extract(epoch FROM now() - c.due)::double precision END,
+               f.jslid, CASE WHEN isfinite(c.due) THEN date_part('epoch', now() - c.due) END,
                s.jstid, left(s.jstname, 16384), s.jstkind::text,
                CASE WHEN s.is_short THEN s.jstcode END, s.jstdbname::text,
                CASE WHEN s.is_short THEN s.jstconnstr END, s.jstonerror::text, s.jstmode,
