@@ -251,7 +251,7 @@ AS $$
         ), '') END
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
-'Whether this job is enabled, and whether it was disabled for killing its runners.';
+'Whether this job is enabled, and whether it was disabled for killing its runners, or for failing too often in a row.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_roles(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
 RETURNS SETOF record LANGUAGE plpgsql STABLE

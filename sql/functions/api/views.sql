@@ -99,7 +99,7 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
             ELSE 'never due' END AS state,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
        l.message AS last_message, l.duration AS last_duration,
-       f.consecutive_failures, f.recent_runs, d.p50 AS duration_p50, d.p95 AS duration_p95,
+       j.jobfailures::bigint AS consecutive_failures, f.recent_runs, d.p50 AS duration_p50, d.p95 AS duration_p95,
        (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
         FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule,
        nullif(concat_ws('; ', CASE WHEN j.jobagentid IS NULL AND j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN
@@ -136,14 +136,8 @@ LEFT JOIN LATERAL (
 ) AS l ON true
 -- Of the latest hundred runs: a long history must not make the view slow.
 LEFT JOIN LATERAL (
-    SELECT count(*) AS recent_runs,
-           count(*) FILTER (WHERE r.failed AND NOT r.succeeded_since) AS consecutive_failures
-    FROM (
-        SELECT h.jlgstatus IN ('f', 'd') AS failed,
-               bool_or(h.jlgstatus = 's') OVER (ORDER BY h.jlgid DESC) AS succeeded_since
-        FROM (SELECT x.jlgid, x.jlgstatus FROM pgagent.pga_joblog AS x
-              WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS h
-    ) AS r
+    SELECT count(*) AS recent_runs
+    FROM (SELECT FROM pgagent.pga_joblog AS x WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS r
 ) AS f ON true
 LEFT JOIN LATERAL (
     SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY h.jlgduration) AS p50,
@@ -153,5 +147,5 @@ LEFT JOIN LATERAL (
 ) AS d ON true
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; how many runs have failed in a row, and of its latest hundred runs the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 
