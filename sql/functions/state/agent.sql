@@ -26,7 +26,8 @@ BEGIN
     FROM pg_stat_get_activity(p_agent.jagpid) AS s
     JOIN pg_database AS d ON d.oid = s.datid AND d.datname = current_database()
     WHERE COALESCE(s.backend_start = p_agent.jagbackendstart, true);
-    IF NOT FOUND THEN
+    -- A standby knows nothing of sessions with the primary.
+    IF NOT FOUND AND NOT pg_is_in_recovery() THEN
         RETURN 'its connection to the database ended';
     -- A heartbeat that waits for somebody's lock or trigger is a sign of life.
     ELSIF p_agent.jaglease < clock_timestamp()
