@@ -56,6 +56,8 @@ def busy(conn, nightly):
     )
     paused = add_job(conn, "SELECT 1", name="paused", due="now() - interval '1 h'")
     conn.execute("INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES (%s)", [paused])
+    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
+    conn.execute("SELECT pgagent.add_alert('mail', 'mail')")
     return {"nightly": nightly, "late": late, "held": held, "paused": paused}
 
 

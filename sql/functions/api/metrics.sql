@@ -8,19 +8,19 @@
 CREATE OR REPLACE VIEW pgagent.metrics AS
 WITH job AS (
     SELECT j.jobid, jsonb_build_object('job', j.jobname, 'job_id', j.jobid::text) AS labels,
-           j.jobenabled, j.jobagentid IS NOT NULL AS is_running, j.is_paused,
+           j.jobenabled, j.jobagentid IS NOT NULL AS is_running,
+           EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil > now() AND p.jpsjobid IS NULL)
+           OR j.jobid IN (SELECT p.jpsjobid FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil > now() AND p.jpsjobid IS NOT NULL) AS is_paused,
            date_part('epoch', j.jobnextrun) AS next_run, date_part('epoch', j.joblastrun) AS last_run,
            date_part('epoch', j.joblastsuccess) AS last_success, j.jobfailures,
-           j.jobsucceeded, j.jobfailed, j.jobaborted, j.jobempty,
-           CASE WHEN j.jobnextrun <= now() AND j.jobagentid IS NULL AND NOT j.is_paused AND (SELECT pgagent.pga_unarmed()) IS NULL
-                THEN date_part('epoch', now()) - date_part('epoch', j.jobnextrun) ELSE 0 END AS late
-    FROM (
-        SELECT x.*, EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil > now() AND p.jpsjobid IS NULL)
-                    OR x.jobid IN (SELECT p.jpsjobid FROM pgagent.pga_jobpause AS p
-                                   WHERE p.jpsuntil > now() AND p.jpsjobid IS NOT NULL) AS is_paused
-        FROM pgagent.pga_job AS x
-    ) AS j
+           j.jobsucceeded, j.jobfailed, j.jobaborted, j.jobempty
+    FROM pgagent.pga_job AS j
     WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid)
+), waiting AS (
+    SELECT w.job_id, date_part('epoch', now()) - date_part('epoch', w.since) AS seconds FROM pgagent.pga_waiting AS w
+), problem AS (
+    SELECT p.problem, p.job, p.job_id, date_part('epoch', min(p.since)) AS since
+    FROM pgagent.problems AS p GROUP BY p.problem, p.job, p.job_id
 )
 SELECT 'pgagent_info'::text AS name, 'gauge'::text AS type, 'The version of the catalogue; always 1.'::text AS help,
        jsonb_build_object('version', pgagent.pgagent_version()) AS labels, 1::double precision AS value
@@ -50,8 +50,24 @@ SELECT 'pgagent_log_bytes', 'gauge', 'How much room a table of the log takes on 
        jsonb_build_object('table', t.name), pg_total_relation_size(t.id)
 FROM (VALUES ('pga_joblog'::text, 'pgagent.pga_joblog'::regclass), ('pga_jobsteplog', 'pgagent.pga_jobsteplog'::regclass)) AS t (name, id)
 UNION ALL
+SELECT 'pgagent_problems', 'gauge', 'How many problems of a kind there are now, as the view problems has them.',
+       jsonb_build_object('problem', k.kind), (SELECT count(*) FROM problem AS p WHERE p.problem = k.kind)
+FROM (VALUES ('failed'::text), ('aborted'), ('late'), ('long'), ('disabled'), ('set_aside'), ('role'), ('time_zone'),
+             ('no_runner'), ('isolation'), ('unarmed'), ('alert')) AS k (kind)
+UNION ALL
+SELECT 'pgagent_problem_since_timestamp_seconds', 'gauge', 'Since when a job has a problem, or all have it, which is NaN if that is not known; absent where there is none.',
+       jsonb_strip_nulls(jsonb_build_object('problem', p.problem, 'job', p.job, 'job_id', p.job_id::text)),
+       COALESCE(p.since, 'NaN') FROM problem AS p
+UNION ALL
+SELECT 'pgagent_alerts_pending', 'gauge', 'How many events of an alert wait to be sent.',
+       jsonb_build_object('alert', a.alert), a.pending FROM pgagent.alerts AS a
+UNION ALL
+SELECT 'pgagent_alerts_oldest_pending_seconds', 'gauge', 'For how long the event that has waited longest waits to be sent by an alert; 0 if none does.',
+       '{}', COALESCE(date_part('epoch', now()) - date_part('epoch', min(l.at)), 0)
+FROM pgagent.alert_log AS l WHERE l.state IN ('pending', 'sending')
+UNION ALL
 SELECT 'pgagent_oldest_due_seconds', 'gauge', 'For how long the job that has waited longest has been due without having started; 0 if none is.',
-       '{}', COALESCE(max(j.late), 0) FROM job AS j
+       '{}', COALESCE(max(w.seconds), 0) FROM waiting AS w
 UNION ALL
 SELECT 'pgagent_job_enabled', 'gauge', 'Whether schedules start the job.', j.labels, j.jobenabled::integer FROM job AS j
 UNION ALL
@@ -60,12 +76,12 @@ UNION ALL
 SELECT 'pgagent_job_running', 'gauge', 'Whether a runner holds the job.', j.labels, j.is_running::integer FROM job AS j
 UNION ALL
 SELECT 'pgagent_job_running_seconds', 'gauge', 'For how long the run under way has run; absent if there is none.',
-       j.labels, date_part('epoch', clock_timestamp()) - date_part('epoch', r.started)
+       j.labels, greatest(date_part('epoch', now()) - date_part('epoch', r.started), 0)
 FROM (SELECT l.jlgjobid, min(l.jlgstart) AS started FROM pgagent.pga_joblog AS l WHERE l.jlgstatus = 'r' GROUP BY l.jlgjobid) AS r
 JOIN job AS j ON j.jobid = r.jlgjobid
 UNION ALL
-SELECT 'pgagent_job_late_seconds', 'gauge', 'For how long the job has been due without having started; 0 if it is not due, or is paused.',
-       j.labels, j.late FROM job AS j
+SELECT 'pgagent_job_late_seconds', 'gauge', 'For how long the job has been due without having started; 0 if it is not due, or is paused or set aside.',
+       j.labels, COALESCE(w.seconds, 0) FROM job AS j LEFT JOIN waiting AS w ON w.job_id = j.jobid
 UNION ALL
 SELECT 'pgagent_job_next_run_timestamp_seconds', 'gauge', 'When the job is due next; absent if that is never.',
        j.labels, j.next_run FROM job AS j WHERE j.next_run IS NOT NULL
