@@ -204,6 +204,41 @@ ALTER TABLE pgagent.pga_job
     ADD COLUMN jobaborted bigint NOT NULL DEFAULT 0,
     ADD COLUMN jobempty bigint NOT NULL DEFAULT 0;
 CREATE INDEX pga_joblog_jlgstart ON pgagent.pga_joblog (jlgstart);
+ALTER TABLE pgagent.pga_jobskip ADD COLUMN jsktotal bigint NOT NULL DEFAULT 0;
+DROP FUNCTION IF EXISTS pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer);
+
+-- What the log knows of the runs so far, in two passes, whatever is known of its size. The
+-- jobs get it by a change of the columns' types, which is none: no trigger, rule or policy
+-- has a say in that, and nobody is woken. The helpers are gone before anybody sees them.
+CREATE TABLE pgagent.pga_figures AS
+WITH total AS MATERIALIZED (
+    SELECT l.jlgjobid, max(l.jlgid) FILTER (WHERE l.jlgstatus = 's') AS last_success,
+           count(*) FILTER (WHERE l.jlgstatus = 's') AS s, count(*) FILTER (WHERE l.jlgstatus = 'f') AS f,
+           count(*) FILTER (WHERE l.jlgstatus = 'd') AS d, count(*) FILTER (WHERE l.jlgstatus = 'i') AS i
+    FROM pgagent.pga_joblog AS l GROUP BY l.jlgjobid
+)
+SELECT t.jlgjobid AS job_id, t.s, t.f, t.d, t.i,
+       count(l.jlgid) FILTER (WHERE l.jlgid > t.last_success OR t.last_success IS NULL)::integer AS failures,
+       -- Times near the ends of the calendar can't be added to.
+       max(l.jlgstart + CASE WHEN l.jlgduration BETWEEN interval '0' AND interval '10000 years' THEN l.jlgduration ELSE interval '0' END)
+           FILTER (WHERE l.jlgid = t.last_success
+                         AND l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC') AS succeeded_at
+FROM total AS t
+LEFT JOIN pgagent.pga_joblog AS l ON l.jlgjobid = t.jlgjobid AND (l.jlgstatus IN ('f', 'd') OR l.jlgid = t.last_success)
+GROUP BY t.jlgjobid, t.s, t.f, t.d, t.i;
+CREATE FUNCTION pgagent.pga_figure(p_job_id integer) RETURNS pgagent.pga_figures LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT f.* FROM pgagent.pga_figures AS f WHERE f.job_id = p_job_id $$;
+ALTER TABLE pgagent.pga_figures ADD PRIMARY KEY (job_id);
+ALTER TABLE pgagent.pga_job
+    ALTER COLUMN jobfailures TYPE integer USING COALESCE((pgagent.pga_figure(jobid)).failures, 0),
+    ALTER COLUMN joblastsuccess TYPE timestamptz USING (pgagent.pga_figure(jobid)).succeeded_at,
+    ALTER COLUMN jobsucceeded TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).s, 0),
+    ALTER COLUMN jobfailed TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).f, 0),
+    ALTER COLUMN jobaborted TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).d, 0),
+    ALTER COLUMN jobempty TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).i, 0);
+DROP FUNCTION pgagent.pga_figure(integer);
+DROP TABLE pgagent.pga_figures;
 
 -- Alerts.
 CREATE TABLE pgagent.pga_alert (

@@ -33,6 +33,7 @@ EXPECTED = {
     "pgagent_job_last_success_timestamp_seconds": {"nightly": 1893456003.5},
     "pgagent_job_last_duration_seconds": {"nightly": 60.25},
     "pgagent_job_consecutive_failures": {"nightly": 1, "late": 0, "held": 0, "paused": 0},
+    "pgagent_job_skipped_runs_total": {"nightly": 5, "late": 0, "held": 0, "paused": 0},
     "pgagent_job_runs_total": {
         "nightly succeeded": 7, "nightly failed": 2, "nightly aborted": 1, "nightly nothing to do": 4,
         **{f"{job} {status}": 0 for job in ("late", "held", "paused")

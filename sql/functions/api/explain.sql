@@ -225,11 +225,15 @@ AS $$
             ELSE 'one run makes up for those that no runner takes in time' END,
         'a run may begin ' || COALESCE(p_job.jobmissedlimit,
             CASE p_job.jobmissed WHEN 'skip' THEN interval '1 minute' END) || ' late',
-        'a run may take ' || p_job.jobtimeout
+        'a run may take ' || p_job.jobtimeout,
+        'it is late ' || p_job.joblateafter || ' after it was due',
+        nullif(concat_ws(' or ', 'a run of more than ' || p_job.joblongafter,
+                         'one of more than ' || p_job.joblongfactor || ' times as long as usual'), '') || ' is long',
+        'it is disabled after ' || p_job.jobdisableafter || ' failures in a row'
     )
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_rules(pgagent.pga_job) IS
-'What becomes of times that a job misses, and how long a run may take, in words.';
+'What becomes of times that a job misses, how long a run may take, when the job is late, a run long, and after how many failures it is disabled, in words.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_enabled(p_job pgagent.pga_job)
 RETURNS text LANGUAGE sql STABLE

@@ -110,6 +110,13 @@ FROM job AS j
 CROSS JOIN LATERAL (
     VALUES ('{"status": "succeeded"}'::jsonb, j.jobsucceeded), ('{"status": "failed"}', j.jobfailed),
            ('{"status": "aborted"}', j.jobaborted), ('{"status": "nothing to do"}', j.jobempty)
-) AS s (label, count);
+) AS s (label, count)
+UNION ALL
+SELECT 'pgagent_job_skipped_runs_total', 'counter', 'How many times of the job have passed without a run, by the rules for missed runs and for overlaps, or by a pause.',
+       j.labels, COALESCE(s.total, 0)
+FROM job AS j
+LEFT JOIN LATERAL (
+    SELECT k.jsktotal AS total FROM pgagent.pga_jobskip AS k WHERE k.jskjobid = j.jobid ORDER BY k.jskid DESC LIMIT 1
+) AS s ON true;
 COMMENT ON VIEW pgagent.metrics IS
 'Figures for monitors, a row for each sample: name, type (gauge or counter) and help as Prometheus has them, labels, value. `pgagent metrics` prints them in its text format. Example: SELECT labels->>''job'' AS job, value FROM pgagent.metrics WHERE name = ''pgagent_job_consecutive_failures'' AND value > 0.';

@@ -61,11 +61,11 @@ COMMENT ON VIEW pgagent.steps IS
 
 CREATE OR REPLACE VIEW pgagent.skipped_runs AS
 SELECT s.jskjobid AS job_id, j.jobname AS job, s.jskfrom AS first_time, s.jskuntil AS until,
-       s.jskreason AS reason, s.jsklogged AS decided
+       s.jskreason AS reason, s.jsklogged AS decided, s.jsktotal AS total
 FROM pgagent.pga_jobskip AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jskjobid
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.skipped_runs IS
-'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
+'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them; and in total how many it has left out so far. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
 -- For everybody who may look, whosever the jobs are: figures only. Each is counted once for
 -- all classes: the planner takes the table of classes, which nobody analyzes, for a large one.

@@ -42,7 +42,9 @@ BEGIN
             RETURN;     -- this job may have more: it is the first one next time
         END IF;
         DELETE FROM pgagent.pga_jobskip
-        WHERE jskjobid = v_job.jobid AND jsklogged < now() - v_job.jobkeepfor;
+        WHERE jskjobid = v_job.jobid AND jsklogged < now() - v_job.jobkeepfor
+              -- It has how many there have been in all.
+              AND jskid < (SELECT max(s.jskid) FROM pgagent.pga_jobskip AS s WHERE s.jskjobid = v_job.jobid);
         last_job_id := nullif(v_job.jobid, 0);     -- which is the last of all
     END LOOP;
     IF last_job_id IS NULL THEN
