@@ -76,7 +76,7 @@ WITH copied AS MATERIALIZED (
                     AND CASE WHEN (l.run).jlgchangeid IS NOT NULL THEN e.jchid > (l.run).jlgchangeid ELSE e.jchat > (l.run).jlgstart END
           )
 ), told (job_id, problem, since, detail) AS (
-    SELECT j.jobid, CASE (l.run).jlgstatus WHEN 'd' THEN 'aborted' ELSE 'failed' END,
+    SELECT j.jobid, CASE (l.run).jlgstatus WHEN 'd' THEN 'aborted' ELSE 'failed' END AS problem,
            COALESCE(
                (SELECT f.jlgstart FROM pgagent.pga_joblog AS f WHERE f.jlgid = first_run.jlgid), j.joblastsuccess
            ),
@@ -101,11 +101,11 @@ WITH copied AS MATERIALIZED (
     ) AS first_run ON true
     WHERE j.jobfailures > 0 AND (j.jobenabled OR j.jobid IN (SELECT g.jobid FROM given_up AS g))
     UNION ALL
-    SELECT w.job_id, 'late', w.since,
+    SELECT w.job_id, 'late' AS problem, w.since,
            format('due since %s, which is longer ago than late_after (%s): %s', w.since, w.late_after, w.reason)
     FROM waiting AS w WHERE w.late
     UNION ALL
-    SELECT j.jobid, 'long', l.jlgstart,
+    SELECT j.jobid, 'long' AS problem, l.jlgstart,
            format('run %s%s has been under way for %s, which is longer than %s', l.jlgid, ' on host "' || l.jlgstation || '"',
                   date_trunc('second', now() - l.jlgstart),
                   concat_ws(' and ', CASE WHEN d.too_long THEN format('long_after (%s)', j.joblongafter) END,
@@ -126,7 +126,7 @@ WITH copied AS MATERIALIZED (
     ) AS d
     WHERE d.too_long OR d.too_long_for_it
     UNION ALL
-    SELECT g.jobid, 'disabled', COALESCE(g.at, (g.run).jlgstart),
+    SELECT g.jobid, 'disabled' AS problem, COALESCE(g.at, (g.run).jlgstart),
            left(pgagent.pga_explain_run(g.run), 10000) || '; alter_job(..., enabled => true) enables it'
     FROM given_up AS g
     UNION ALL
@@ -146,7 +146,7 @@ FROM (
     WHERE (SELECT c.why FROM copied AS c) IS NULL
           AND ((SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid))
     UNION ALL
-    SELECT NULL, NULL, 'no_runner', COALESCE(a.seen, w.since),
+    SELECT NULL AS job_id, NULL AS job, 'no_runner' AS problem, COALESCE(a.seen, w.since),
            'no runner is alive: start one with "pgagent run"'
            || COALESCE('; the last one, on host "' || a.station || '", has shown its last sign of life at ' || a.seen, '')
            || CASE WHEN w.jobs > 0 THEN format('; %s due, the first since %s',
@@ -165,11 +165,11 @@ FROM (
     WHERE NOT a.some_live AND (SELECT c.why FROM copied AS c) IS NULL
           AND (a.seen < now() - interval '1 minute' OR w.since < now() - interval '1 minute')
     UNION ALL
-    SELECT NULL, NULL, 'isolation', NULL, b.why
+    SELECT NULL AS job_id, NULL AS job, 'isolation' AS problem, NULL AS since, b.why
     FROM (SELECT pgagent.pga_isolation_broken() AS why) AS b
     WHERE b.why IS NOT NULL AND (SELECT c.why FROM copied AS c) IS NULL
     UNION ALL
-    SELECT NULL, NULL, 'unarmed', d.since,
+    SELECT NULL AS job_id, NULL AS job, 'unarmed' AS problem, d.since,
            format('%s; %s be due, the first since %s', c.why, CASE d.jobs WHEN 1 THEN '1 job would' ELSE d.jobs || ' jobs would' END, d.since)
     FROM copied AS c
     CROSS JOIN LATERAL (

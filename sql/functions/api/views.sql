@@ -113,8 +113,7 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
        l.message AS last_message, l.duration AS last_duration,
        j.jobfailures::bigint AS consecutive_failures, f.recent_runs,
-       (SELECT u.p50 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid) AS duration_p50,
-       (SELECT u.p95 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid) AS duration_p95,
+       d.p50 AS duration_p50, d.p95 AS duration_p95,
        (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
         FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule,
        o.problem,
@@ -142,6 +141,9 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS recent_runs
     FROM (SELECT FROM pgagent.pga_joblog AS x WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS r
 ) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT min(u.p50) AS p50, min(u.p95) AS p95 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid
+) AS d ON true
 LEFT JOIN (
     SELECT b.job_id, string_agg(b.detail, '; ' ORDER BY b.problem DESC) AS problem
     FROM pgagent.pga_obstacle AS b GROUP BY b.job_id
