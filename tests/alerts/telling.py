@@ -1,26 +1,10 @@
 """Having jobs end, time pass and messages be sent, for tests of alerts."""
 
+import transitions
+
 CHANNELS = ["mail", "hook"]
 
-FAIL = """
-    WITH run AS (
-        INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgmessage, jlgduration)
-        VALUES (%(job)s, %(status)s, %(message)s, interval '1 second')
-    )
-    UPDATE pgagent.pga_job
-    SET jobfailures = jobfailures + 1, jobfailed = jobfailed + (%(status)s = 'f')::integer,
-        jobaborted = jobaborted + (%(status)s = 'd')::integer
-    WHERE jobid = %(job)s
-"""
-SUCCEED = """
-    WITH run AS (
-        INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgduration)
-        VALUES (%(job)s, 's', interval '1 second')
-    )
-    UPDATE pgagent.pga_job
-    SET jobfailures = 0, jobsucceeded = jobsucceeded + 1, joblastsuccess = now()
-    WHERE jobid = %(job)s
-"""
+# All times that are known of alerts and runs: so much time passes.
 TIMES = """
     UPDATE pgagent.pga_alertevent SET aleat = aleat - %(by)s::interval,
         aledue = aledue - %(by)s::interval, alelease = alelease - %(by)s::interval;
@@ -28,21 +12,26 @@ TIMES = """
         alsended = alsended - %(by)s::interval, alstold = alstold - %(by)s::interval,
         alshour = alshour - %(by)s::interval;
     UPDATE pgagent.pga_joblog SET jlgstart = jlgstart - %(by)s::interval;
-    UPDATE pgagent.pga_alert SET altcreated = altcreated
+    UPDATE pgagent.pga_job SET joblastsuccess = joblastsuccess - %(by)s::interval
 """
 
 
-def fail(conn, job_id, status="f", message=None):
-    """Have a run of a job fail, or be aborted (d), as the end of a run writes it."""
-    conn.execute(FAIL, {"job": job_id, "status": status, "message": message})
+def run(agent, job_id, status="s", message=None):
+    """Have a run of a job end; return its id."""
+    agent.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = %s", [job_id]
+    )
+    ((run_id,),) = [run[:1] for run in transitions.claim(agent) if run[1] == job_id]
+    transitions.finish_run(agent, run_id, status, message)
+    return run_id
 
 
-def succeed(conn, job_id):
-    conn.execute(SUCCEED, {"job": job_id})
+def fail(agent, job_id, message=None):
+    return run(agent, job_id, "f", message)
 
 
 def later(conn, by="6 seconds"):
-    """Have so much time pass for all that alerts have noted."""
+    """Have so much time pass."""
     for statement in TIMES.split(";"):
         conn.execute(statement, {"by": by})
 
@@ -64,14 +53,19 @@ def sent(session, message, attempt=1, error=None):
 
 
 def send_all(session, channels=CHANNELS):
-    """Watch, and send all that is due; return the names of events, message by message."""
+    """Watch, and send all that is due; return the events, message by message."""
     watch(session)
     told = []
     while claimed := claim(session, channels):
         message, attempt, _, _, events = claimed
-        told.append([event["event"] for event in events])
+        told.append(events)
         assert sent(session, message, attempt)
     return told
+
+
+def names(messages):
+    """Return the names of the events of messages."""
+    return [[event["event"] for event in events] for events in messages]
 
 
 def log(conn):

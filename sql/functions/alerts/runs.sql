@@ -118,31 +118,53 @@ BEGIN
     IF current_setting('pgagent.untold', true) = 'on' THEN
         RETURN NULL;
     END IF;
-    BEGIN
-        IF EXISTS (SELECT FROM pgagent.pga_alert) THEN
-            IF TG_ARGV[0] = 'run' THEN
-                PERFORM pgagent.pga_alert_run(OLD, NEW);
-            ELSIF TG_ARGV[0] = 'disabled' THEN
-                PERFORM pgagent.pga_alert_once('disabled'::text, NEW, (
-                    SELECT max(l.jlgid) FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = NEW.jobid
-                ), format('the job has been disabled, after %s failures in a row', NEW.jobfailures),
+    IF EXISTS (SELECT FROM pgagent.pga_alert) THEN
+        IF TG_ARGV[0] = 'run' THEN
+            PERFORM pgagent.pga_alert_run(OLD, NEW);
+        ELSE
+            PERFORM pgagent.pga_alert_once(
+                'disabled'::text, NEW, (SELECT max(l.jlgid) FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = NEW.jobid),
+                CASE WHEN OLD.jobdeaths > NEW.jobdeaths
+                    THEN format('its runner has died %s times in a row while it was running: the job has been disabled', OLD.jobdeaths)
+                    ELSE format('it was failure %s in a row: the job has been disabled', NEW.jobfailures) END,
                 jsonb_build_object('failures', NEW.jobfailures));
-            ELSE
-                PERFORM pgagent.pga_alert_once('skipped'::text, j, NULL::bigint, NEW.jskreason,
-                    jsonb_build_object('scheduled', NEW.jskfrom, 'until', NEW.jskuntil))
-                FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jskjobid;
-            END IF;
-            PERFORM pgagent.pga_alert_settle();
         END IF;
-    EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
-        RAISE LOG 'pgagent: alerts: %', SQLERRM;
-        PERFORM set_config('pgagent.untold', 'on', true), pg_notify('pgagent', 'alert');
-    END;
+        PERFORM pgagent.pga_alert_settle();
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
+    RAISE LOG 'pgagent: alerts: %', SQLERRM;
+    PERFORM set_config('pgagent.untold', 'on', true), pg_notify('pgagent', 'alert');
     RETURN NULL;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_told() IS
-'Trigger: decides which alerts tell what has been written, in a subtransaction, and waits hardly at all; what is refused, or locked, the next watch makes up for, but for what was skipped or disabled. Its argument says what was written.';
+'Trigger: decides, in a subtransaction, which alerts tell that a job fails or succeeds again (its argument is run), or that it was disabled, and waits hardly at all. What is refused, or locked, the next watch makes up for, but for that it was disabled.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_told_skip()
+RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '50ms'
+AS $$
+BEGIN
+    IF current_setting('pgagent.untold', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    IF EXISTS (SELECT FROM pgagent.pga_alert AS a WHERE 'skipped' = ANY (a.altevents)) THEN
+        PERFORM pgagent.pga_alert_once('skipped'::text, j, NULL::bigint, NEW.jskreason,
+            jsonb_build_object('scheduled', NEW.jskfrom, 'until', NEW.jskuntil))
+        FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jskjobid;
+        PERFORM pgagent.pga_alert_settle();
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
+    RAISE LOG 'pgagent: alerts: %', SQLERRM;
+    PERFORM set_config('pgagent.untold', 'on', true);
+    RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_told_skip() IS
+'Trigger: decides, in a subtransaction, which alerts tell that times of a job were left out, and waits hardly at all. What is refused, or locked, is not told.';
 
 -- Every run that ends names the first column, and one that succeeds as ever does not change it;
 -- to enable a job empties it.
@@ -161,5 +183,5 @@ COMMENT ON TRIGGER pga_told_disabled ON pgagent.pga_job IS 'Tells that the sched
 -- Rows of a dump are older.
 DROP TRIGGER IF EXISTS pga_told ON pgagent.pga_jobskip;
 CREATE TRIGGER pga_told AFTER INSERT ON pgagent.pga_jobskip
-    FOR EACH ROW WHEN (NEW.jsklogged = now()) EXECUTE FUNCTION pgagent.pga_told('skipped');
+    FOR EACH ROW WHEN (NEW.jsklogged = now()) EXECUTE FUNCTION pgagent.pga_told_skip();
 COMMENT ON TRIGGER pga_told ON pgagent.pga_jobskip IS 'Tells that times were left out.';

@@ -19,13 +19,15 @@ BEGIN
            p_run_id, jsonb_strip_nulls(p_data), p_state,
            -- What has the same cause comes a little later, and is told together.
            CASE p_state WHEN 'pending' THEN now() + interval '5 seconds' END;
-    IF p_state = 'pending' THEN
+    IF NOT FOUND THEN
+        PERFORM pgagent.pga_run_left('pgagent.pga_alertevent'::regclass);
+    ELSIF p_state = 'pending' THEN
         PERFORM pg_notify('pgagent', 'alert');
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_write(pgagent.pga_alert, integer, text, bigint, text, jsonb) IS
-'Logs an event: pending, to be sent, or silenced.';
+'Logs an event: pending, to be sent, or silenced. Raises PGA04 if a trigger of somebody''s kept its row out.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_tell(
     p_alert pgagent.pga_alert, p_state pgagent.pga_alertstate, p_event text, p_data jsonb
