@@ -19,6 +19,7 @@ VIEW: Final[LiteralString] = """
 """The rows that `of_view` takes."""
 
 _LARGEST_WHOLE = 2.0**53  # beyond it not every whole number is a float
+_MOST_KNOWN = 5000
 
 Row = tuple[str, str, str, str, float | str]
 
@@ -62,17 +63,26 @@ class Family:
         self.add(so_far, labels, "_count")
 
 
-def of_view(rows: Iterable[Row]) -> Iterator[Family]:
-    """Yield the families of rows of `VIEW`, in whatever order they come."""
+def of_view(
+    rows: Iterable[Row], known: dict[str, str] | None = None
+) -> Iterator[Family]:
+    """Yield the families of rows of `VIEW`, in whatever order they come.
+
+    The labels of a job come with each of its metrics: `known` keeps some of them for
+    the next rows.
+    """
     families: dict[str, Family] = {}
-    known = {"{}": ""}  # the labels of a job come with each of its metrics
+    known = {} if known is None else known
     for name, kind, help_, labels, value in rows:
         family = families.get(name)
         if family is None:
             family = families[name] = Family(name, kind, help_)
         of = known.get(labels)
         if of is None:
-            of = known[labels] = rendered(json.loads(labels))
+            found = json.loads(labels)
+            of = rendered(found) if found else ""
+            if len(known) < _MOST_KNOWN:
+                known[labels] = of
         family.lines.append(f"{name}{of} {number(float(value))}\n")
     yield from families.values()
 

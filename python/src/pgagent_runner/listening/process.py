@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from pgagent_runner.exposition import Family
@@ -40,6 +41,7 @@ def families() -> Iterator[Family]:
     yield _family("process_max_fds", shown, help_)
 
 
+@cache  # the clock may be set, and whoever sees another start believes in a new one
 def _started() -> float:
     _, _, rest = (_SELF / "stat").read_text().rpartition(") ")
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(rest.split()[_STARTED]) / _TICKS

@@ -61,7 +61,7 @@ class Scrape:
         self._body = None
         try:
             async with asyncio.timeout(LONGEST):
-                await self._view.read(conninfo, partial(_take, parts))
+                await self._view.read(conninfo, partial(_take, parts, {}))
             self._body = text(parts).encode()
         except TimeoutError:
             self._note(f"it has not answered within {LONGEST:g} s")
@@ -78,8 +78,8 @@ class Scrape:
         log_repeated(logging.WARNING, what, reason)
 
 
-def _take(parts: list[Family], rows: list[Row]) -> None:
+def _take(parts: list[Family], known: dict[str, str], rows: list[Row]) -> None:
     """Turn some rows into text, which takes less memory than its lines do."""
-    for family in of_view(rows):
+    for family in of_view(rows, known):
         family.lines = ["".join(family.lines)]
         parts.append(family)
