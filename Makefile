@@ -8,15 +8,16 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause caution change \
+	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause caution change alert \
 	retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
-	state/agent state/claim state/record state/salvage state/older_runners state/prune \
-	api/run_as api/views api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/explain api/changes api/log api/metrics \
+	state/agent state/claim state/record state/figures state/salvage state/older_runners state/prune state/silences \
+	alerts/rules alerts/tell alerts/runs alerts/watch alerts/deliver \
+	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/alerts api/explain api/changes api/log \
 	files/attributes files/stored files/export files/wanted files/apply \
-	meta/policies meta/access meta/grants meta/pg_dump)
+	api/metrics meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
 # Each update begins with a look at what could be in its way.

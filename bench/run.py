@@ -19,6 +19,7 @@ from floor import cores, floor
 from idle import idle
 from limits import limits
 from long import long
+from metrics import metrics
 from next_run import next_run
 from owners import owners
 from scripts import scripts
@@ -41,6 +42,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "owners": owners,
     "statements": statements,
     "size": size,
+    "metrics": metrics,
     "long": long,
 }
 ONLY_IF_CHOSEN = {"long"}

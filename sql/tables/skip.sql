@@ -7,7 +7,8 @@ CREATE TABLE pgagent.pga_jobskip (
     jskfrom timestamptz NOT NULL,
     jskuntil timestamptz NOT NULL,
     jskreason text NOT NULL,
-    jsklogged timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
+    jsklogged timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jsktotal bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX pga_jobskip_jobid ON pgagent.pga_jobskip (jskjobid, jskid DESC);
 
@@ -19,4 +20,5 @@ COMMENT ON COLUMN pgagent.pga_jobskip.jskfrom IS 'The first time that was left o
 COMMENT ON COLUMN pgagent.pga_jobskip.jskuntil IS 'All its times up to here were left out.';
 COMMENT ON COLUMN pgagent.pga_jobskip.jskreason IS 'One sentence why.';
 COMMENT ON COLUMN pgagent.pga_jobskip.jsklogged IS 'When that was decided.';
+COMMENT ON COLUMN pgagent.pga_jobskip.jsktotal IS 'How many times of the job have been left out so far, these among them; of one row at most 1000 count, and none of before version 5.1. The latest row of a job stays.';
 

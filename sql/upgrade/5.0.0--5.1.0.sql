@@ -204,3 +204,121 @@ ALTER TABLE pgagent.pga_job
     ADD COLUMN jobaborted bigint NOT NULL DEFAULT 0,
     ADD COLUMN jobempty bigint NOT NULL DEFAULT 0;
 CREATE INDEX pga_joblog_jlgstart ON pgagent.pga_joblog (jlgstart);
+ALTER TABLE pgagent.pga_jobskip ADD COLUMN jsktotal bigint NOT NULL DEFAULT 0;
+DROP FUNCTION IF EXISTS pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer);
+
+-- What the log knows of the runs so far, in two passes, whatever is known of its size. The
+-- jobs get it by a change of the columns' types, which is none: no trigger, rule or policy
+-- has a say in that, and nobody is woken. The helpers are gone before anybody sees them.
+CREATE TABLE pgagent.pga_figures AS
+WITH total AS MATERIALIZED (
+    SELECT l.jlgjobid, max(l.jlgid) FILTER (WHERE l.jlgstatus = 's') AS last_success,
+           count(*) FILTER (WHERE l.jlgstatus = 's') AS s, count(*) FILTER (WHERE l.jlgstatus = 'f') AS f,
+           count(*) FILTER (WHERE l.jlgstatus = 'd') AS d, count(*) FILTER (WHERE l.jlgstatus = 'i') AS i
+    FROM pgagent.pga_joblog AS l GROUP BY l.jlgjobid
+)
+SELECT t.jlgjobid AS job_id, t.s, t.f, t.d, t.i,
+       count(l.jlgid) FILTER (WHERE l.jlgid > t.last_success OR t.last_success IS NULL)::integer AS failures,
+       -- Times near the ends of the calendar can't be added to.
+       max(l.jlgstart + CASE WHEN l.jlgduration BETWEEN interval '0' AND interval '10000 years' THEN l.jlgduration ELSE interval '0' END)
+           FILTER (WHERE l.jlgid = t.last_success
+                         AND l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC') AS succeeded_at
+FROM total AS t
+LEFT JOIN pgagent.pga_joblog AS l ON l.jlgjobid = t.jlgjobid AND (l.jlgstatus IN ('f', 'd') OR l.jlgid = t.last_success)
+GROUP BY t.jlgjobid, t.s, t.f, t.d, t.i;
+CREATE FUNCTION pgagent.pga_figure(p_job_id integer) RETURNS pgagent.pga_figures LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT f.* FROM pgagent.pga_figures AS f WHERE f.job_id = p_job_id $$;
+ALTER TABLE pgagent.pga_figures ADD PRIMARY KEY (job_id);
+ALTER TABLE pgagent.pga_job
+    ALTER COLUMN jobfailures TYPE integer USING COALESCE((pgagent.pga_figure(jobid)).failures, 0),
+    ALTER COLUMN joblastsuccess TYPE timestamptz USING (pgagent.pga_figure(jobid)).succeeded_at,
+    ALTER COLUMN jobsucceeded TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).s, 0),
+    ALTER COLUMN jobfailed TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).f, 0),
+    ALTER COLUMN jobaborted TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).d, 0),
+    ALTER COLUMN jobempty TYPE bigint USING COALESCE((pgagent.pga_figure(jobid)).i, 0);
+DROP FUNCTION pgagent.pga_figure(integer);
+DROP TABLE pgagent.pga_figures;
+
+-- Alerts.
+CREATE TABLE pgagent.pga_alert (
+    altid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    altname text NOT NULL UNIQUE,
+    altchannel text NOT NULL,
+    altevents text[] NOT NULL
+        DEFAULT '{failed,recovered,aborted,late,long,disabled,no_runner,unarmed,set_aside}',
+    altjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    altclassid integer
+        REFERENCES pgagent.pga_jobclass (jclid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    altstartjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE SET NULL ON UPDATE RESTRICT,
+    altafterfailures integer NOT NULL DEFAULT 1
+        CONSTRAINT pga_alert_altafterfailures_check CHECK (altafterfailures > 0),
+    altrepeatevery interval
+        CONSTRAINT pga_alert_altrepeatevery_check CHECK (altrepeatevery > interval '0'),
+    altenabled boolean NOT NULL DEFAULT true,
+    altcreated timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    altby name NOT NULL DEFAULT CURRENT_USER,
+    alttest uuid
+);
+CREATE INDEX pga_alert_job ON pgagent.pga_alert (altjobid) WHERE altjobid IS NOT NULL;
+CREATE INDEX pga_alert_startjob ON pgagent.pga_alert (altstartjobid) WHERE altstartjobid IS NOT NULL;
+CREATE TABLE pgagent.pga_alertstate (
+    alsid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    alsaltid uuid NOT NULL
+        REFERENCES pgagent.pga_alert (altid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    alsjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    alskind text NOT NULL
+        CONSTRAINT pga_alertstate_alskind_check CHECK (alskind IN (
+            'failed', 'late', 'long', 'no_runner', 'unarmed', 'set_aside', 'skipped', 'disabled')),
+    alssince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    alsended timestamptz,
+    alsevent text NOT NULL,
+    alsrunid bigint,
+    alsmessage text,
+    alstold timestamptz,
+    alsrepeats integer NOT NULL DEFAULT 0,
+    alshour timestamptz,
+    alscount integer NOT NULL DEFAULT 0,
+    alschanges jsonb NOT NULL DEFAULT '{}',
+    UNIQUE (alsaltid, alsjobid, alskind)
+);
+CREATE UNIQUE INDEX pga_alertstate_all ON pgagent.pga_alertstate (alsaltid, alskind) WHERE alsjobid IS NULL;
+CREATE INDEX pga_alertstate_job ON pgagent.pga_alertstate (alsjobid);
+CREATE TABLE pgagent.pga_alertevent (
+    aleid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    aleevent text NOT NULL
+        CONSTRAINT pga_alertevent_aleevent_check CHECK (aleevent IN (
+            'failed', 'recovered', 'aborted', 'late', 'skipped', 'long', 'disabled', 'no_runner', 'unarmed', 'set_aside',
+            'flapping', 'test')),
+    aleat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    alealtid uuid NOT NULL,
+    alealert text NOT NULL,
+    alejobid integer,
+    alejob text,
+    alerunid bigint,
+    aledata jsonb NOT NULL DEFAULT '{}',
+    alestate text NOT NULL DEFAULT 'pending'
+        CONSTRAINT pga_alertevent_alestate_check CHECK (alestate IN ('pending', 'sending', 'sent', 'failed', 'silenced')),
+    alemessage uuid,
+    aleattempts integer NOT NULL DEFAULT 0,
+    aledue timestamptz,
+    alelease timestamptz,
+    alesent timestamptz,
+    aleerror text
+);
+CREATE INDEX pga_alertevent_at ON pgagent.pga_alertevent (aleat);
+CREATE INDEX pga_alertevent_due ON pgagent.pga_alertevent (aledue) WHERE alestate IN ('pending', 'sending');
+CREATE INDEX pga_alertevent_message ON pgagent.pga_alertevent (alemessage) WHERE alemessage IS NOT NULL;
+CREATE TABLE pgagent.pga_jobsilence (
+    jsiid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    jsijobid integer UNIQUE
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jsiuntil timestamptz NOT NULL DEFAULT 'infinity',
+    jsireason text NOT NULL DEFAULT '',
+    jsisince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jsiby name NOT NULL DEFAULT CURRENT_USER
+);
+CREATE UNIQUE INDEX pga_jobsilence_all ON pgagent.pga_jobsilence ((jsijobid IS NULL)) WHERE jsijobid IS NULL;

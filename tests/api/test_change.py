@@ -420,7 +420,8 @@ def test_a_copy_has_all_that_the_job_has_and_is_disabled(conn):
     original = make_job(conn)
     conn.execute(
         "UPDATE pgagent.pga_job SET jobtimeout = '1 h', joboverlap = 'queue', jobmissed = 'all', jobmissedlimit = '2 h',"
-        " jobkeepfor = NULL, jobkeepruns = NULL, jobdesc = 'x', jobhostagent = 'here'"
+        " jobkeepfor = NULL, jobkeepruns = NULL, jobdesc = 'x', jobhostagent = 'here', joblateafter = NULL,"
+        " joblongafter = '3 h', joblongfactor = 1.5, jobdisableafter = 3, jobfailures = 2, jobsucceeded = 7"
     )
     call(
         conn,
@@ -445,6 +446,7 @@ def test_a_copy_has_all_that_the_job_has_and_is_disabled(conn):
     assert [list(part.values()) for part in old.values()] == [
         list(part.values()) for part in new.values()
     ]
+    assert job(conn, copy, "(jobfailures, jobsucceeded)") == ("0", "0")
     assert job(conn, call(conn, "copy_job('etl', 'third', true)"), "jobenabled")
 
 
@@ -459,6 +461,7 @@ def test_a_new_column_of_a_job_is_copied_or_it_is_said_why_not(conn):
     copied = {
         *("jobjclid", "jobname", "jobdesc", "jobhostagent", "jobenabled", "jobtimeout"),
         *("joboverlap", "jobmissed", "jobmissedlimit", "jobkeepfor", "jobkeepruns"),
+        *("joblateafter", "joblongafter", "joblongfactor", "jobdisableafter"),
     }
     # As of any new job.
     assert columns - copied == {"jobcreated", "jobowner", "jobset"}

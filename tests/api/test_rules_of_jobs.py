@@ -14,6 +14,7 @@ def columns(conn, table, key, value, *names):
 RULES = (
     *("jobtimeout::text", "joboverlap", "jobmissed", "jobmissedlimit::text"),
     *("jobkeepfor::text", "jobkeepruns"),
+    *("joblateafter::text", "joblongafter::text", "joblongfactor", "jobdisableafter"),
 )
 
 
@@ -23,23 +24,59 @@ def test_a_job_has_the_rules_of_4_2_unless_told_otherwise(conn):
     assert columns(conn, "pga_job", "jobname", "a", *RULES) == (
         *(None, "skip", "latest", None),
         *("30 days", 10000),
+        *("00:05:00", None, None, None),
     )
 
 
 def test_rules_are_set_changed_and_taken_away(conn):
     conn.execute(
         "SELECT pgagent.create_job('a', timeout => '5 s', overlap => 'queue',"
-        " missed => 'all', missed_limit => '1 h', keep_for => '2 days', keep_runs => 7)"
+        " missed => 'all', missed_limit => '1 h', keep_for => '2 days', keep_runs => 7,"
+        " late_after => '1 min', long_after => '2 h', long_factor => 2.5, disable_after => 3)"
     )
-    rules = ("00:00:05", "queue", "all", "01:00:00", "2 days", 7)
+    told = ("00:01:00", "02:00:00", 2.5, 3)
+    rules = ("00:00:05", "queue", "all", "01:00:00", "2 days", 7, *told)
     assert columns(conn, "pga_job", "jobname", "a", *RULES) == rules
 
     conn.execute(
         "SELECT pgagent.alter_job('a', timeout => '0', missed => 'skip',"
-        " keep_runs => 0)"
+        " keep_runs => 0, late_after => '0', long_after => '0', long_factor => 0,"
+        " disable_after => 0)"
     )
-    changed = (None, "queue", "skip", "01:00:00", "2 days", None)
+    none = (None, None, None, None)
+    changed = (None, "queue", "skip", "01:00:00", "2 days", None, *none)
     assert columns(conn, "pga_job", "jobname", "a", *RULES) == changed
+
+
+def test_a_job_that_is_replaced_is_late_when_a_new_one_would_be(conn):
+    conn.execute(
+        "ALTER TABLE pgagent.pga_job ALTER COLUMN joblateafter SET DEFAULT '1 h'"
+    )
+    conn.execute(
+        "SELECT pgagent.create_job('a', late_after => '0', disable_after => 3)"
+    )
+
+    conn.execute("SELECT pgagent.create_job('a', on_conflict => 'replace')")
+
+    assert columns(conn, "pga_job", "jobname", "a", *RULES)[-4:] == (
+        *("01:00:00", None, None, None),
+    )
+
+
+def test_explain_job_says_when_it_is_late_long_and_disabled(conn):
+    conn.execute(
+        "SELECT pgagent.create_job('a', late_after => '10 min', long_after => '1 h',"
+        " long_factor => 2.5, disable_after => 3)"
+    )
+
+    said = conn.execute(
+        "SELECT detail FROM pgagent.explain_job('a') WHERE gate = 'rules'"
+    ).fetchone()[0]
+
+    assert said.endswith(
+        "it is late 00:10:00 after it was due; a run of more than 01:00:00 or one of more"
+        " than 2.5 times as long as usual is long; it is disabled after 3 failures in a row"
+    )
 
 
 def test_a_step_has_its_mode_its_limit_and_its_retries(conn):
@@ -66,6 +103,12 @@ def test_a_step_has_its_mode_its_limit_and_its_retries(conn):
         ("overlap => 'twice'", 'overlap: "twice" is not known'),
         ("missed => 'none'", 'missed: "none" is not known'),
         ("keep_runs => -1", "keep_runs: -1 is out of range"),
+        ("late_after => '-1 s'", 'late_after: "-00:00:01" is not a span of time'),
+        ("long_after => '-1 s'", 'long_after: "-00:00:01" is not a span of time'),
+        ("long_factor => 0.5", "long_factor: 0.5 is out of range"),
+        ("long_factor => 'infinity'", "long_factor: Infinity is out of range"),
+        ("long_factor => 'NaN'", "long_factor: NaN is out of range"),
+        ("disable_after => -1", "disable_after: -1 is out of range"),
     ],
 )
 def test_a_wrong_rule_is_refused_and_no_job_is_made(conn, arguments, message):

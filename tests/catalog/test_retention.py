@@ -101,6 +101,23 @@ def test_what_was_left_out_is_forgotten_with_the_runs(conn, dsn, history):
     assert conn.execute(query).fetchone() == (1,)
 
 
+def test_the_latest_of_what_was_left_out_stays_with_how_many_there_were(
+    conn, dsn, history
+):
+    job_id = history(1, keep_for="1 day")
+    conn.execute(
+        "INSERT INTO pgagent.pga_jobskip (jskjobid, jskfrom, jskuntil, jskreason, jsklogged, jsktotal)"
+        " SELECT %s, now(), now(), 'why', now() - interval '2 days', total"
+        " FROM generate_series(1, 3) AS total",
+        [job_id],
+    )
+
+    prune(dsn)
+
+    query = "SELECT jsktotal FROM pgagent.pga_jobskip"
+    assert conn.execute(query).fetchall() == [(3,)]
+
+
 def test_an_upgraded_installation_keeps_everything_until_told_otherwise(conn_42):
     conn_42.execute("INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'old')")
     conn_42.execute("ALTER EXTENSION pgagent UPDATE")

@@ -17,6 +17,13 @@ JOBS: dict[str, dict[str, Any]] = {
     "missing all": {"jobmissed": "all"},
     "missing none": {"jobmissed": "skip"},
     "late": {"jobmissedlimit": "2 hours"},
+    "watched": {
+        "joblateafter": "1 hour",
+        "joblongafter": "2 hours",
+        "joblongfactor": 1.5,
+        "jobdisableafter": 3,
+    },
+    "not watched": {"joblateafter": None},
     "kept for long": {"jobkeepfor": "1 year"},
     "kept for ever": {"jobkeepfor": None},
     "with many runs": {"jobkeepruns": 12345},

@@ -120,6 +120,12 @@ def test_applied_again_it_does_nothing(conn, apply, one):
         ("keep_for", "0", "30 days", None),
         ("keep_runs", 0, "10000", None),
         ("keep_runs", 7, "10000", "7"),
+        ("late_after", "0", "00:05:00", None),
+        ("late_after", "1 h", "00:05:00", "01:00:00"),
+        ("long_after", 90, None, "00:01:30"),
+        ("long_factor", 2, None, "2"),
+        ("long_factor", 1.5, None, "1.5"),
+        ("disable_after", 5, None, "5"),
     ],
 )
 def test_an_attribute_is_changed_and_changed_back(

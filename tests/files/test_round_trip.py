@@ -27,6 +27,7 @@ WHERE a.attrelid = ANY ('{pgagent.pga_job,pgagent.pga_jobstep,pgagent.pga_schedu
       AND a.attnum > 0 AND NOT a.attisdropped
       AND a.attname <> ALL ('{jobid,jobcreated,jobchanged,jobagentid,jobnextrun,joblastrun,jobrunid,
           jobfromstep,jobdeaths,jobownerid,jobchangeid,jobaskedby,jobset,
+          jobfailures,joblastsuccess,jobsucceeded,jobfailed,jobaborted,jobempty,
           jstid,jstjobid,jscnextrun,jstrunasid,jscid,jscjobid}')
 """
 

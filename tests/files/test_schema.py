@@ -34,6 +34,8 @@ NOT_DEFINED = {
         "jobrunid",
     ),
     *("jobfromstep", "jobdeaths", "jobownerid", "jobchangeid", "jobaskedby", "jobset"),
+    *("jobfailures", "joblastsuccess", "jobsucceeded", "jobfailed", "jobaborted"),
+    "jobempty",
     *(
         "jstid",
         "jstjobid",

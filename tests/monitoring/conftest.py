@@ -11,6 +11,10 @@ RUNS = """
     VALUES (%(job)s, 's', '2030-01-01 00:00+00', '3.5 s', 'here'),
            (%(job)s, 'f', '2030-01-02 00:00+00', '1 min 0.25 s', 'here')
 """
+SKIPS = """
+    INSERT INTO pgagent.pga_jobskip (jskjobid, jskfrom, jskuntil, jskreason, jsktotal)
+    VALUES (%(job)s, now(), now(), 'x', 2), (%(job)s, now(), now(), 'x', 5)
+"""
 FIGURES = """
     UPDATE pgagent.pga_job
     SET jobfailures = 1, joblastsuccess = '2030-01-01 00:00:03.5+00', joblastrun = '2030-01-02 00:00+00',
@@ -38,6 +42,7 @@ def nightly(conn):
     """A job with two runs in the log and more before; the last one has failed."""
     job_id = add_job(conn, "SELECT 1", name="nightly", due=None)
     conn.execute(RUNS, {"job": job_id})
+    conn.execute(SKIPS, {"job": job_id})
     conn.execute(FIGURES, {"job": job_id})
     return job_id
 
@@ -56,6 +61,8 @@ def busy(conn, nightly):
     )
     paused = add_job(conn, "SELECT 1", name="paused", due="now() - interval '1 h'")
     conn.execute("INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES (%s)", [paused])
+    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
+    conn.execute("SELECT pgagent.add_alert('mail', 'mail')")
     return {"nightly": nightly, "late": late, "held": held, "paused": paused}
 
 

@@ -29,7 +29,6 @@ def test_what_is_printed_is_the_view(conn, metrics, busy):
 
 @pytest.mark.needs("prometheus")
 def test_promtool_finds_no_fault_with_it(conn, metrics, promtool, busy):
-    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
     assert promtool("check", "metrics", stdin=metrics().stdout.decode()) == ""
 
 

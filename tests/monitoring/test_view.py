@@ -15,6 +15,11 @@ EXPECTED = {
     "pgagent_runners": {"": 1},
     "pgagent_runner_up": {"here": 1},
     "pgagent_runner_running": {"here": 1},
+    "pgagent_problems": {"failed": 1, "late": 1, **dict.fromkeys((
+        "aborted", "long", "disabled", "set_aside", "role", "time_zone", "no_runner", "isolation",
+        "unarmed", "alert"), 0)},
+    "pgagent_alerts_pending": {"mail": 0},
+    "pgagent_alerts_oldest_pending_seconds": {"": 0},
     "pgagent_class_limit": {"Data Import": 2},
     "pgagent_class_running": {"Data Import": 0},
     "pgagent_class_due": {"Data Import": 0},
@@ -28,6 +33,7 @@ EXPECTED = {
     "pgagent_job_last_success_timestamp_seconds": {"nightly": 1893456003.5},
     "pgagent_job_last_duration_seconds": {"nightly": 60.25},
     "pgagent_job_consecutive_failures": {"nightly": 1, "late": 0, "held": 0, "paused": 0},
+    "pgagent_job_skipped_runs_total": {"nightly": 5, "late": 0, "held": 0, "paused": 0},
     "pgagent_job_runs_total": {
         "nightly succeeded": 7, "nightly failed": 2, "nightly aborted": 1, "nightly nothing to do": 4,
         **{f"{job} {status}": 0 for job in ("late", "held", "paused")
@@ -41,10 +47,13 @@ def names(conn):
 
 
 def test_every_figure_is_what_its_help_says(conn, busy):
-    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
     for name, expected in EXPECTED.items():
         got = values(conn, name)
         assert got == pytest.approx(expected, abs=5), name
+    since = values(conn, "pgagent_problem_since_timestamp_seconds")
+    assert since.keys() == {"nightly failed", "late late"}
+    assert since["nightly failed"] == 1893542400
+    assert since["late late"] == pytest.approx(time.time() - 600, abs=5)
     next_runs = values(conn, "pgagent_job_next_run_timestamp_seconds")
     assert next_runs["nightly"] == 2208988800
     assert next_runs["late"] == pytest.approx(time.time() - 600, abs=5)
@@ -55,6 +64,7 @@ def test_every_figure_is_what_its_help_says(conn, busy):
     assert set(sizes) == {"pga_joblog", "pga_jobsteplog"}
     assert min(sizes.values()) > 0
     told = {
+        "pgagent_problem_since_timestamp_seconds",
         "pgagent_job_next_run_timestamp_seconds",
         "pgagent_info",
         "pgagent_log_bytes",
@@ -63,7 +73,6 @@ def test_every_figure_is_what_its_help_says(conn, busy):
 
 
 def test_names_units_and_help_are_as_prometheus_has_them(conn, busy):
-    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
     rows = conn.execute(
         "SELECT DISTINCT name, type, help FROM pgagent.metrics"
     ).fetchall()
@@ -92,7 +101,6 @@ def test_two_jobs_of_one_name_are_told_apart_by_their_ids(conn):
 
 
 def test_no_sample_comes_twice(conn, dsn, busy):
-    conn.execute("SELECT pgagent.alter_class('Data Import', 2)")
     conn.execute("INSERT INTO pgagent.pga_jobpause (jpsjobid) VALUES (NULL)")
     # The daemon of 4.2 may leave several runs of a job open, and be several on one host.
     conn.execute(
@@ -165,3 +173,13 @@ def test_a_monitor_that_asks_for_one_name_has_the_others_left_out(conn, busy):
     done = [line for (line,) in plan if "never executed" not in line]
     assert sum("CTE Scan" in line for line in done) == 1, done
     assert [line for line in done if "pga_joblog" in line] == []
+
+
+def test_no_plan_is_so_dear_that_it_would_be_compiled_first(conn, busy):
+    """That takes ten times as long as to carry it out: also where nothing was analyzed."""
+    for query in (
+        "SELECT * FROM pgagent.metrics",
+        "SELECT value FROM pgagent.metrics WHERE name = 'pgagent_armed'",
+    ):
+        ((plans,),) = conn.execute(f"EXPLAIN (FORMAT JSON) {query}").fetchall()
+        assert plans[0]["Plan"]["Total Cost"] < 50_000, query

@@ -19,6 +19,7 @@ VIEW: Final[LiteralString] = """
 """The rows that `of_view` takes."""
 
 _LARGEST_WHOLE = 2.0**53  # beyond it not every whole number is a float
+_ODD = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN"}
 _MOST_KNOWN = 5000
 
 Row = tuple[str, str, str, str, float | str]
@@ -83,7 +84,7 @@ def of_view(
             of = rendered(found) if found else ""
             if len(known) < _MOST_KNOWN:
                 known[labels] = of
-        family.lines.append(f"{name}{of} {number(float(value))}\n")
+        family.lines.append(f"{name}{of} {number(value)}\n")
     yield from families.values()
 
 
@@ -124,11 +125,9 @@ def _escaped_help(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def number(value: float) -> str:
+def number(value: float | str) -> str:
     """Return a number as the format has it: `3`, `0.25`, `+Inf`, `NaN`."""
-    if value != value:  # noqa: PLR0124 (what is not a number differs from itself)
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
-    is_whole = abs(value) < _LARGEST_WHOLE and value == int(value)
-    return str(int(value)) if is_whole else repr(float(value))
+    value = float(value)
+    if value.is_integer() and abs(value) < _LARGEST_WHOLE:  # as most are
+        return str(int(value))
+    return _ODD.get(written := repr(value), written)

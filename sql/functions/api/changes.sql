@@ -48,7 +48,8 @@ BEGIN
         (1, 'jobname', 'name'), (2, 'jobdesc', 'description'), (3, 'jobjclid', 'class'), (4, 'jobhostagent', 'host'),
         (5, 'jobenabled', 'enabled'), (6, 'jobowner', 'owner'), (7, 'jobtimeout', 'timeout'), (8, 'joboverlap', 'overlap'),
         (9, 'jobmissed', 'missed'), (10, 'jobmissedlimit', 'missed_limit'), (11, 'jobkeepfor', 'keep_for'),
-        (12, 'jobkeepruns', 'keep_runs'), (13, 'jobcreated', 'created'), (14, 'jobset', 'set'),
+        (12, 'jobkeepruns', 'keep_runs'), (13, 'joblateafter', 'late_after'), (14, 'joblongafter', 'long_after'),
+        (15, 'joblongfactor', 'long_factor'), (16, 'jobdisableafter', 'disable_after'), (17, 'jobcreated', 'created'), (18, 'jobset', 'set'),
         (21, 'jstname', 'name'), (22, 'jstdesc', 'description'), (23, 'jstenabled', 'enabled'), (24, 'jstkind', 'kind'),
         (25, 'jstcode', 'command'), (26, 'jstdbname', 'database'), (27, 'jstconnstr', 'conninfo'), (28, 'jstrunas', 'run_as'),
         (29, 'jstonerror', 'on_error'), (30, 'jstmode', 'mode'), (31, 'jsttimeout', 'timeout'), (32, 'jstretries', 'retries'),
@@ -137,7 +138,7 @@ BEGIN
         FROM change AS c, LATERAL jsonb_each(c.old) AS o
         -- What stands in no history, whatever an author has had recorded of his job: not least
         -- whose part it is.
-        WHERE o.key <> ALL ('{exceptions,jobid,jobchanged,jobagentid,jobnextrun,joblastrun,jobrunid,jobfromstep,jobdeaths,jobownerid,jobchangeid,jobaskedby,jstid,jstjobid,jscnextrun,jstrunasid,jscid,jscjobid,jexid}')
+        WHERE o.key <> ALL ('{exceptions,jobid,jobchanged,jobagentid,jobnextrun,joblastrun,jobrunid,jobfromstep,jobdeaths,jobownerid,jobchangeid,jobaskedby,jobfailures,joblastsuccess,jobsucceeded,jobfailed,jobaborted,jobempty,jstid,jstjobid,jscnextrun,jstrunasid,jscid,jscjobid,jexid}')
         ORDER BY c.object, c.object_id, o.key, c.change_id
     )
     SELECT p.* FROM (

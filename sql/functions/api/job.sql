@@ -128,7 +128,8 @@ COMMENT ON FUNCTION pgagent.pga_check_span(text, interval) IS
 'Raises 22023 for a span of time that is negative.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_rules(
-    p_timeout interval, p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer
+    p_timeout interval, p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer,
+    p_late_after interval, p_long_after interval, p_long_factor double precision, p_disable_after integer
 )
 RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -136,41 +137,56 @@ AS $$
 BEGIN
     PERFORM pgagent.pga_check_span('timeout'::text, p_timeout),
             pgagent.pga_check_span('missed_limit'::text, p_missed_limit),
-            pgagent.pga_check_span('keep_for'::text, p_keep_for);
+            pgagent.pga_check_span('keep_for'::text, p_keep_for),
+            pgagent.pga_check_span('late_after'::text, p_late_after),
+            pgagent.pga_check_span('long_after'::text, p_long_after);
     IF p_overlap NOT IN ('skip', 'queue') THEN
         PERFORM pgagent.pga_refuse('overlap'::text, format('"%s" is not known', p_overlap), 'Known are skip and queue.'::text);
     ELSIF p_missed NOT IN ('latest', 'skip', 'all') THEN
         PERFORM pgagent.pga_refuse('missed'::text, format('"%s" is not known', p_missed), 'Known are latest, skip and all.'::text);
     ELSIF p_keep_runs < 0 THEN
         PERFORM pgagent.pga_refuse('keep_runs'::text, format('%s is out of range', p_keep_runs), 'Wanted is a number of runs; 0 stands for all.'::text);
+    ELSIF p_long_factor <> 0 AND (p_long_factor < 1 OR p_long_factor >= 'infinity') THEN
+        PERFORM pgagent.pga_refuse('long_factor'::text, format('%s is out of range', p_long_factor),
+            'Wanted is a number from 1 on: how many times as long as usual; 0 stands for no limit.'::text);
+    ELSIF p_disable_after < 0 THEN
+        PERFORM pgagent.pga_refuse('disable_after'::text, format('%s is out of range', p_disable_after),
+            'Wanted is a number of failures in a row; 0 stands for any.'::text);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_check_rules(interval, text, text, interval, interval, integer) IS
+COMMENT ON FUNCTION pgagent.pga_check_rules(interval, text, text, interval, interval, integer, interval, interval, double precision, integer) IS
 'Raises 22023 for any rule of a job that is not allowed; NULL and 0 always are.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_set(
     p_job_id bigint, p_timeout interval, p_overlap text, p_missed text, p_missed_limit interval,
-    p_keep_for interval, p_keep_runs integer
+    p_keep_for interval, p_keep_runs integer,
+    p_late_after interval, p_long_after interval, p_long_factor double precision, p_disable_after integer
 )
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM pgagent.pga_job_to_write(p_job_id),
-            pgagent.pga_check_rules(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs);
+            pgagent.pga_check_rules(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs,
+                                    p_late_after, p_long_after, p_long_factor, p_disable_after);
     UPDATE pgagent.pga_job AS j
     SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
         joboverlap = COALESCE(p_overlap, j.joboverlap),
         jobmissed = COALESCE(p_missed, j.jobmissed),
         jobmissedlimit = nullif(COALESCE(p_missed_limit, j.jobmissedlimit), interval '0'),
         jobkeepfor = nullif(COALESCE(p_keep_for, j.jobkeepfor), interval '0'),
-        jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0)
+        jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0),
+        joblateafter = nullif(COALESCE(p_late_after, j.joblateafter), interval '0'),
+        joblongafter = nullif(COALESCE(p_long_after, j.joblongafter), interval '0'),
+        joblongfactor = nullif(COALESCE(p_long_factor, j.joblongfactor), 0),
+        jobdisableafter = nullif(COALESCE(p_disable_after, j.jobdisableafter), 0)
     WHERE j.jobid = p_job_id
-          AND num_nonnulls(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs) > 0;
+          AND num_nonnulls(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs,
+                           p_late_after, p_long_after, p_long_factor, p_disable_after) > 0;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer) IS
+COMMENT ON FUNCTION pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer, interval, interval, double precision, integer) IS
 'Sets those of a job''s rules that are not NULL; 0 takes a limit away. Raises 22023 for anything that is not allowed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_conflict(p_name text, p_on_conflict text)
@@ -214,7 +230,8 @@ COMMENT ON FUNCTION pgagent.pga_column_default(text) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_redefine(
     p_job_id bigint, p_description text, p_class_id integer, p_host text, p_enabled boolean, p_timeout interval,
-    p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer, p_owner text
+    p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer,
+    p_late_after interval, p_long_after interval, p_long_factor double precision, p_disable_after integer, p_owner text
 )
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -224,19 +241,24 @@ BEGIN
     UPDATE pgagent.pga_job AS j
     SET jobdesc = n.description, jobjclid = p_class_id, jobhostagent = n.host, jobenabled = n.enabled,
         jobtimeout = n.timeout, joboverlap = n.overlap, jobmissed = n.missed, jobmissedlimit = n.missed_limit,
-        jobkeepfor = n.keep_for, jobkeepruns = n.keep_runs
+        jobkeepfor = n.keep_for, jobkeepruns = n.keep_runs, joblateafter = n.late_after, joblongafter = n.long_after,
+        joblongfactor = n.long_factor, jobdisableafter = n.disable_after
     FROM (
         SELECT COALESCE(p_description, '') AS description, COALESCE(p_host, '') AS host, COALESCE(p_enabled, true) AS enabled,
                nullif(p_timeout, interval '0') AS timeout, COALESCE(p_overlap, 'skip') AS overlap,
                COALESCE(p_missed, 'latest') AS missed, nullif(p_missed_limit, interval '0') AS missed_limit,
                nullif(COALESCE(p_keep_for, pgagent.pga_column_default('jobkeepfor'::text)::interval), interval '0') AS keep_for,
-               nullif(COALESCE(p_keep_runs, pgagent.pga_column_default('jobkeepruns'::text)::integer), 0) AS keep_runs
+               nullif(COALESCE(p_keep_runs, pgagent.pga_column_default('jobkeepruns'::text)::integer), 0) AS keep_runs,
+               nullif(COALESCE(p_late_after, pgagent.pga_column_default('joblateafter'::text)::interval), interval '0') AS late_after,
+               nullif(p_long_after, interval '0') AS long_after, nullif(p_long_factor, 0) AS long_factor,
+               nullif(p_disable_after, 0) AS disable_after
     ) AS n
     WHERE j.jobid = p_job_id AND (
         j.jobdesc, j.jobjclid, j.jobhostagent, j.jobenabled, j.jobtimeout, j.joboverlap, j.jobmissed, j.jobmissedlimit,
-        j.jobkeepfor, j.jobkeepruns
+        j.jobkeepfor, j.jobkeepruns, j.joblateafter, j.joblongafter, j.joblongfactor, j.jobdisableafter
     ) IS DISTINCT FROM (
-        n.description, p_class_id, n.host, n.enabled, n.timeout, n.overlap, n.missed, n.missed_limit, n.keep_for, n.keep_runs
+        n.description, p_class_id, n.host, n.enabled, n.timeout, n.overlap, n.missed, n.missed_limit, n.keep_for, n.keep_runs,
+        n.late_after, n.long_after, n.long_factor, n.disable_after
     );
     -- As PostgreSQL's CREATE OR REPLACE: whoever replaces what is another's does not get to own it,
     -- nor does what the other has written get to run as anybody else.
@@ -244,15 +266,16 @@ BEGIN
     WHERE j.jobid = p_job_id AND p_owner IS NOT NULL AND j.jobowner IS DISTINCT FROM nullif(p_owner, '')::name;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_redefine(bigint, text, integer, text, boolean, interval, text, text, interval, interval, integer, text) IS
+COMMENT ON FUNCTION pgagent.pga_job_redefine(bigint, text, integer, text, boolean, interval, text, text, interval, interval, integer, interval, interval, double precision, integer, text) IS
 'Has a job be what create_job() would make with these arguments, where NULL stands for the default; an owner of NULL leaves it its owner. Writes nothing if nothing differs.';
 
 CREATE OR REPLACE FUNCTION pgagent.create_job(
     name text, description text DEFAULT '', class text DEFAULT 'Miscellaneous',
     host text DEFAULT '', enabled boolean DEFAULT true, timeout interval DEFAULT NULL,
     overlap text DEFAULT 'skip', missed text DEFAULT 'latest', missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL,
-    on_conflict text DEFAULT 'error'
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, late_after interval DEFAULT NULL,
+    long_after interval DEFAULT NULL, long_factor double precision DEFAULT NULL, disable_after integer DEFAULT NULL,
+    owner text DEFAULT NULL, on_conflict text DEFAULT 'error'
 )
 RETURNS bigint LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -266,12 +289,14 @@ BEGIN
     IF btrim(name) = '' OR name IS NULL THEN
         PERFORM pgagent.pga_refuse('create_job(name)'::text, 'is empty'::text, 'A name is wanted: it is how the other functions find the job.'::text);
     END IF;
-    PERFORM pgagent.pga_check_rules(timeout, overlap, missed, missed_limit, keep_for, keep_runs);
+    PERFORM pgagent.pga_check_rules(timeout, overlap, missed, missed_limit, keep_for, keep_runs,
+                                    late_after, long_after, long_factor, disable_after);
     v_class_id := pgagent.pga_class_id(COALESCE(class, 'Miscellaneous'));
     v_job_id := pgagent.pga_job_conflict(name, v_conflict);
     IF v_conflict = 'replace' AND v_job_id IS NOT NULL THEN
         PERFORM pgagent.pga_job_redefine(v_job_id, description, v_class_id, host, enabled, timeout, overlap, missed,
-                                         missed_limit, keep_for, keep_runs, v_owner);
+                                         missed_limit, keep_for, keep_runs, late_after, long_after, long_factor,
+                                         disable_after, v_owner);
     END IF;
     IF v_job_id IS NOT NULL THEN
         RETURN v_job_id;
@@ -285,12 +310,13 @@ BEGIN
                 nullif(v_owner, ''))
         RETURNING jobid::bigint INTO v_job_id;
     END IF;
-    PERFORM pgagent.pga_job_set(v_job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs);
+    PERFORM pgagent.pga_job_set(v_job_id, timeout, overlap, missed, missed_limit, keep_for, keep_runs,
+                                late_after, long_after, long_factor, disable_after);
     RETURN v_job_id;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer, text, text) IS
-'Creates a job without steps and schedules. host: the only host whose runner may execute it, empty for any. timeout: how long a run may take. overlap: what becomes of times that pass while it runs, skip or queue. missed: of those that pass while no runner can take it, latest (one run makes up for all), skip or all; missed_limit: how late a run may begin. keep_for, keep_runs: how long, and how many of, its runs are kept in the log. owner: the role that its steps run as, '''' for none: with the login of the runner; by default none, or the current user, if he may not use that. on_conflict: if there is a job of this name, error; nothing: it stays as it is; or replace: it gets these attributes, and of those that are not given the defaults, but keeps its owner unless one is given, its steps, schedules and log. Returns its id. Raises 42710 if there is a job of this name, 42P09 if there are several, 42704 if there is no such class or role, 42501 for an owner that the current user may not become, 22023 for anything else that is not allowed. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
+COMMENT ON FUNCTION pgagent.create_job(text, text, text, text, boolean, interval, text, text, interval, interval, integer, interval, interval, double precision, integer, text, text) IS
+'Creates a job without steps and schedules. host: the only host whose runner may execute it, empty for any. timeout: how long a run may take. overlap: what becomes of times that pass while it runs, skip or queue. missed: of those that pass while no runner can take it, latest (one run makes up for all), skip or all; missed_limit: how late a run may begin. keep_for, keep_runs: how long, and how many of, its runs are kept in the log. late_after: how long it may be due without having started before that is a problem, by default 5 minutes; long_after: how long a run may take before that is one; long_factor: how many times as long as usual, the 95th percentile of its latest hundred successful runs. disable_after: after how many failures in a row it is disabled. owner: the role that its steps run as, '''' for none: with the login of the runner; by default none, or the current user, if he may not use that. on_conflict: if there is a job of this name, error; nothing: it stays as it is; or replace: it gets these attributes, and of those that are not given the defaults, but keeps its owner unless one is given, its steps, schedules and log. Returns its id. Raises 42710 if there is a job of this name, 42P09 if there are several, 42704 if there is no such class or role, 42501 for an owner that the current user may not become, 22023 for anything else that is not allowed. Example: SELECT pgagent.create_job(''etl'', class => ''Data Import'').';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_check_new_name(p_where text, p_name text, p_taken boolean)
 RETURNS void LANGUAGE plpgsql STABLE
@@ -347,7 +373,9 @@ BEGIN
         new_name, v_job.jobdesc, (SELECT c.jclname FROM pgagent.pga_jobclass AS c WHERE c.jclid = v_job.jobjclid),
         v_job.jobhostagent, COALESCE(enabled, false), v_job.jobtimeout, v_job.joboverlap, v_job.jobmissed, v_job.jobmissedlimit,
         -- Without a limit is not by default.
-        COALESCE(v_job.jobkeepfor, interval '0'), COALESCE(v_job.jobkeepruns, 0), NULL::text, 'error'::text
+        COALESCE(v_job.jobkeepfor, interval '0'), COALESCE(v_job.jobkeepruns, 0),
+        COALESCE(v_job.joblateafter, interval '0'), v_job.joblongafter, v_job.joblongfactor, v_job.jobdisableafter,
+        NULL::text, 'error'::text
     );
     INSERT INTO pgagent.pga_jobstep
     SELECT r.* FROM (SELECT s FROM pgagent.pga_jobstep AS s WHERE s.jstjobid = job_id ORDER BY s.jstid) AS o (step)
@@ -412,7 +440,8 @@ BEGIN
     END LOOP;
     v_job_id := pgagent.create_job(
         p_name, ''::text, 'Miscellaneous'::text, ''::text, p_active, NULL::interval,
-        'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer, NULL::text, 'error'::text
+        'skip'::text, 'latest'::text, NULL::interval, NULL::interval, NULL::integer,
+        NULL::interval, NULL::interval, NULL::double precision, NULL::integer, NULL::text, 'error'::text
     );
     PERFORM pgagent.pga_add_command(v_job_id, p_command, p_kind, p_database);
     -- PERFORM would put its text into the context of errors.
@@ -428,6 +457,7 @@ CREATE OR REPLACE FUNCTION pgagent.pga_job_alter(
     p_job_id bigint, p_schedule text, p_command text, p_database text, p_username text, p_active boolean,
     p_name text, p_description text, p_class text, p_host text, p_timezone text, p_timeout interval,
     p_overlap text, p_missed text, p_missed_limit interval, p_keep_for interval, p_keep_runs integer,
+    p_late_after interval, p_long_after interval, p_long_factor double precision, p_disable_after integer,
     p_owner text
 )
 RETURNS void LANGUAGE plpgsql
@@ -462,7 +492,8 @@ BEGIN
     WHERE j.jobid = p_job_id
           AND (num_nonnulls(p_name, p_description, p_class, p_host) > 0 OR j.jobenabled <> p_active);
     UPDATE pgagent.pga_job AS j SET jobowner = nullif(v_owner, '') WHERE j.jobid = p_job_id AND v_owner IS NOT NULL;
-    PERFORM pgagent.pga_job_set(p_job_id, p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs);
+    PERFORM pgagent.pga_job_set(p_job_id, p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs,
+                                p_late_after, p_long_after, p_long_factor, p_disable_after);
     UPDATE pgagent.pga_jobstep AS s
     SET jstcode = COALESCE(p_command, s.jstcode),
         jstdbname = CASE WHEN s.jstkind = 's' AND s.jstconnstr = '' THEN COALESCE(p_database, s.jstdbname)
@@ -477,7 +508,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_alter(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text) IS
+COMMENT ON FUNCTION pgagent.pga_job_alter(bigint, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, interval, interval, double precision, integer, text) IS
 'Does what alter_job() says.';
 
 CREATE OR REPLACE FUNCTION pgagent.drop_job(job_id bigint, if_exists boolean DEFAULT false)

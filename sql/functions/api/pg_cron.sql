@@ -24,7 +24,8 @@ BEGIN
         PERFORM pgagent.pga_job_alter(
             v_job_id, p_schedule, p_command, COALESCE(p_database, current_database()::text), NULL::text, p_active,
             NULL::text, NULL::text, NULL::text, NULL::text, p_timezone, NULL::interval,
-            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
+            NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer,
+            NULL::interval, NULL::interval, NULL::double precision, NULL::integer, NULL::text
         );
         RETURN v_job_id;
     END IF;
@@ -50,7 +51,8 @@ BEGIN
     PERFORM pgagent.pga_job_alter(
         v_job_id, NULL::text, NULL::text, NULL::text, NULL::text, NULL::boolean,
         format('job %s', v_job_id), NULL::text, NULL::text, NULL::text, NULL::text, NULL::interval,
-        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer, NULL::text
+        NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer,
+        NULL::interval, NULL::interval, NULL::double precision, NULL::integer, NULL::text
     );
     RETURN v_job_id;
 END;
@@ -144,7 +146,7 @@ AS $$
         THEN pgagent.pga_refuse('alter_job'::text, 'nothing is to be changed'::text, 'All arguments but job_id are NULL.'::text)
         ELSE pgagent.pga_job_alter($1, $2, $3, $4, $5, $6, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
                                    NULL::interval, NULL::text, NULL::text, NULL::interval, NULL::interval, NULL::integer,
-                                   NULL::text) END
+                                   NULL::interval, NULL::interval, NULL::double precision, NULL::integer, NULL::text) END
 $$;
 COMMENT ON FUNCTION pgagent.alter_job(bigint, text, text, text, text, boolean) IS
 'As alter_job() with more arguments, for what pg_cron''s function changes: schedule, command and database, the owner (username), and whether the job is active. Raises 22023 if all of them are NULL. Example: SELECT pgagent.alter_job(42, schedule => ''@hourly'', active => false).';
@@ -155,18 +157,19 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL,
-    enabled boolean DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, late_after interval DEFAULT NULL,
+    long_after interval DEFAULT NULL, long_factor double precision DEFAULT NULL, disable_after integer DEFAULT NULL,
+    owner text DEFAULT NULL, enabled boolean DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT pgagent.pga_job_alter($1::bigint, $2::text, $3::text, $4::text, $5::text,
-                                 pgagent.pga_enabled_given($6::boolean, $19), $7, $8, $9, $10, $11,
-                                 $12, $13, $14, $15, $16, $17, $18)
+                                 pgagent.pga_enabled_given($6::boolean, $23), $7, $8, $9, $10, $11,
+                                 $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(pgagent.pga_bigint, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text, boolean) IS
-'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is enabled (active is pg_cron''s word for that), its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, timeout => ''1 hour'', class => ''Data Import'').';
+COMMENT ON FUNCTION pgagent.alter_job(pgagent.pga_bigint, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_text, pgagent.pga_boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, interval, interval, double precision, integer, text, boolean) IS
+'Changes whatever is not NULL: the job''s schedule (all its schedules are replaced; exceptions stay), the command and database of its only step, whether it is enabled (active is pg_cron''s word for that), its name, description, class and host, the time zone of its schedules, and what create_job() describes: timeout, overlap, missed, missed_limit, keep_for, keep_runs, late_after, long_after, long_factor, disable_after, where 0 takes a limit away, and owner, where '''' stands for none; username, as pg_cron has it, is the owner, too. Raises 42704 if there is no such job, class or role, 22023 for a wrong schedule or zone, 42710 if the new name is taken, 55000 if the job has several steps, 42501 for an owner that the current user may not become. Example: SELECT pgagent.alter_job(42, timeout => ''1 hour'', class => ''Data Import'').';
 
 CREATE OR REPLACE FUNCTION pgagent.alter_job(
     job_name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
@@ -174,16 +177,17 @@ CREATE OR REPLACE FUNCTION pgagent.alter_job(
     name text DEFAULT NULL, description text DEFAULT NULL, class text DEFAULT NULL,
     host text DEFAULT NULL, timezone text DEFAULT NULL, timeout interval DEFAULT NULL,
     overlap text DEFAULT NULL, missed text DEFAULT NULL, missed_limit interval DEFAULT NULL,
-    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, owner text DEFAULT NULL,
-    enabled boolean DEFAULT NULL
+    keep_for interval DEFAULT NULL, keep_runs integer DEFAULT NULL, late_after interval DEFAULT NULL,
+    long_after interval DEFAULT NULL, long_factor double precision DEFAULT NULL, disable_after integer DEFAULT NULL,
+    owner text DEFAULT NULL, enabled boolean DEFAULT NULL
 )
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pgagent.pga_job_alter(pgagent.pga_job_id($1), $2, $3, $4, $5, pgagent.pga_enabled_given($6, $19), $7, $8, $9, $10, $11,
-                                 $12, $13, $14, $15, $16, $17, $18)
+    SELECT pgagent.pga_job_alter(pgagent.pga_job_id($1), $2, $3, $4, $5, pgagent.pga_enabled_given($6, $23), $7, $8, $9, $10, $11,
+                                 $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 $$;
-COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, text, boolean) IS
+COMMENT ON FUNCTION pgagent.alter_job(text, text, text, text, text, boolean, text, text, text, text, text, interval, text, text, interval, interval, integer, interval, interval, double precision, integer, text, boolean) IS
 'As alter_job() with the job''s id; raises 42P09 if several jobs have this name. Example: SELECT pgagent.alter_job(''nightly-vacuum'', enabled => false).';
 
 -- Strict, as pg_cron's: scripts ask for a job that may not be there in a subquery.
@@ -424,7 +428,7 @@ BEGIN
         CASE WHEN NEW.active IS DISTINCT FROM OLD.active THEN NEW.active END,
         CASE WHEN NEW.jobname IS DISTINCT FROM OLD.jobname THEN NEW.jobname END,
         NULL::text, NULL::text, NULL::text, NULL::text, NULL::interval, NULL::text, NULL::text, NULL::interval, NULL::interval,
-        NULL::integer, NULL::text
+        NULL::integer, NULL::interval, NULL::interval, NULL::double precision, NULL::integer, NULL::text
     );
     IF (NEW.nodename, NEW.nodeport) IS DISTINCT FROM (OLD.nodename, OLD.nodeport)
        OR NEW.database IS DISTINCT FROM OLD.database THEN

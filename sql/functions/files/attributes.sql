@@ -35,8 +35,12 @@ BEGIN
     (10, 'job', 'missed_limit', 'jobmissedlimit', 'limit', '', 'null'),
     (11, 'job', 'keep_for', 'jobkeepfor', 'limit', '', '"30 days"'),
     (12, 'job', 'keep_runs', 'jobkeepruns', 'count', '', '10000'),
-    (13, 'job', 'steps', '', 'list', '', '[]'),
-    (14, 'job', 'schedules', '', 'list', '', '[]'),
+    (13, 'job', 'late_after', 'joblateafter', 'limit', '', '"00:05:00"'),
+    (14, 'job', 'long_after', 'joblongafter', 'limit', '', 'null'),
+    (15, 'job', 'long_factor', 'joblongfactor', 'factor', '', 'null'),
+    (16, 'job', 'disable_after', 'jobdisableafter', 'count', '', 'null'),
+    (17, 'job', 'steps', '', 'list', '', '[]'),
+    (18, 'job', 'schedules', '', 'list', '', '[]'),
 
     (1, 'step', 'name', 'jstname', 'name', '', NULL),
     (2, 'step', 'description', 'jstdesc', 'text', '', '""'),
@@ -84,6 +88,8 @@ BEGIN
                                WHEN p_text::interval > interval '0' THEN to_jsonb(p_text::interval) END
         WHEN 'span' THEN CASE WHEN p_text::interval >= interval '0' THEN to_jsonb(p_text::interval) END
         WHEN 'number' THEN to_jsonb(p_text::double precision)
+        WHEN 'factor' THEN CASE WHEN p_text::double precision = 0 THEN 'null'
+                                WHEN p_text::double precision >= 1 THEN to_jsonb(p_text::double precision) END
         WHEN 'date' THEN CASE WHEN isfinite(p_text::date) THEN to_jsonb(p_text::date) END
         WHEN 'time' THEN CASE WHEN p_text::time < '24:00' THEN to_jsonb(date_trunc('minute', p_text::time)::time) END
         -- Without an offset it is one in the zone of the schedule, which is not known here.
@@ -122,7 +128,7 @@ BEGIN
         WHEN p_kind = 'texts' AND v_type = 'array' THEN (
             SELECT COALESCE(jsonb_agg(e.value ORDER BY e.place), '[]')
             FROM jsonb_array_elements_text(p_value) WITH ORDINALITY AS e (value, place))
-        WHEN p_kind IN ('limit', 'span') AND v_type IN ('string', 'number') OR p_kind = 'number' AND v_type = 'number'
+        WHEN p_kind IN ('limit', 'span') AND v_type IN ('string', 'number') OR p_kind IN ('number', 'factor') AND v_type = 'number'
              OR p_kind IN ('instant', 'date', 'time') AND v_type = 'string' THEN pgagent.pga_file_cast(p_kind, v_text)
     END;
     IF v_value IS NULL THEN
@@ -133,6 +139,7 @@ BEGIN
             WHEN 'integer' THEN 'a whole number'
             WHEN 'count' THEN 'a whole number; 0 stands for no limit'
             WHEN 'number' THEN 'a number'
+            WHEN 'factor' THEN 'a number from 1 on; 0 stands for no limit'
             WHEN 'limit' THEN 'a span of time, such as "90 seconds"; "0" stands for no limit'
             WHEN 'span' THEN 'a span of time, such as "90 seconds"'
             WHEN 'instant' THEN 'a point in time, such as "2031-05-01 09:00:00+02:00"'
@@ -232,7 +239,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (
-        SELECT jsonb_object_agg(a.attribute, CASE WHEN a.attribute IN ('keep_for', 'keep_runs')
+        SELECT jsonb_object_agg(a.attribute, CASE WHEN a.attribute IN ('keep_for', 'keep_runs', 'late_after')
             THEN pgagent.pga_file_server_default(a.column_name) ELSE COALESCE(a.fallback, 'null') END)
         FROM pgagent.pga_file_attributes() AS a WHERE a.object = p_object AND a.kind <> 'list'
     );

@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     RETURN (
         SELECT jsonb_object_agg(a.attribute, CASE WHEN p_attributes -> a.attribute <> 'null' THEN p_attributes -> a.attribute
-                                                  WHEN a.kind = 'count' THEN '0' ELSE '"0"' END)
+                                                  WHEN a.kind IN ('count', 'factor') THEN '0' ELSE '"0"' END)
         FROM pgagent.pga_file_attributes() AS a
         WHERE a.object = p_object AND p_attributes ? a.attribute
               -- Said as well where another server would take another value.

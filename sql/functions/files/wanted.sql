@@ -171,7 +171,7 @@ BEGIN
         -- A job that is there keeps its owner where nothing is said of one: it would have more
         -- rights without. A new one has what the defaults of the table say.
         'attributes', v_wants - CASE WHEN v_given ? 'owner' THEN '' ELSE 'owner' END,
-        'unsaid', (SELECT COALESCE(jsonb_agg(u.attribute), '[]') FROM unnest('{keep_for,keep_runs}'::text[]) AS u (attribute) WHERE NOT v_given ? u.attribute),
+        'unsaid', (SELECT COALESCE(jsonb_agg(u.attribute), '[]') FROM unnest('{keep_for,keep_runs,late_after}'::text[]) AS u (attribute) WHERE NOT v_given ? u.attribute),
         'step', COALESCE(v_steps, '[]'), 'schedule', v_schedules
     );
 END;

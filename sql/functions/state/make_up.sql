@@ -4,18 +4,6 @@
 -- A time passes because no runner took it in time (pga_job.jobmissed says whether runs are
 -- made up for) or because the run before was still under way (pga_job.joboverlap).
 
-CREATE OR REPLACE FUNCTION pgagent.pga_job_skip(
-    p_job_id integer, p_from timestamptz, p_until timestamptz, p_reason text
-)
-RETURNS void LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-    INSERT INTO pgagent.pga_jobskip (jskjobid, jskfrom, jskuntil, jskreason)
-    VALUES (p_job_id, p_from, p_until, p_reason)
-$$;
-COMMENT ON FUNCTION pgagent.pga_job_skip(integer, timestamptz, timestamptz, text) IS
-'Records that a job does not run at its times from p_from, the first of them, to p_until, and why.';
-
 CREATE OR REPLACE FUNCTION pgagent.pga_job_passed(
     p_job_id integer, p_after timestamptz, p_until timestamptz, p_limit integer
 )
@@ -36,6 +24,20 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_passed(integer, timestamptz, timestamptz, integer) IS
 'How many times of a job lie after p_after and not after p_until; p_limit at most.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_skip(
+    p_job_id integer, p_from timestamptz, p_until timestamptz, p_reason text
+)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO pgagent.pga_jobskip (jskjobid, jskfrom, jskuntil, jskreason, jsktotal)
+    VALUES (p_job_id, p_from, p_until, p_reason, 1 + pgagent.pga_job_passed(p_job_id, p_from, p_until, 999) + least(9223372036854774807, COALESCE((
+        SELECT s.jsktotal FROM pgagent.pga_jobskip AS s WHERE s.jskjobid = p_job_id ORDER BY s.jskid DESC LIMIT 1
+    ), 0)))
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_skip(integer, timestamptz, timestamptz, text) IS
+'Records that a job does not run at its times from p_from, the first of them, to p_until, and why; and how many have been left out with these, of which at most 1000 count.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_latest(
     p_job_id integer, p_after timestamptz, p_count integer

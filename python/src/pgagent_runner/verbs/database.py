@@ -39,12 +39,14 @@ _OPTIONS = ("config", "conninfo")
 _WHERE = ("PGAGENT_CONNINFO", "PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
 
 # Of this transaction alone: behind a pooler the session is somebody else's afterwards.
+# To compile what is asked once would take longer than to answer it.
 _SETTINGS: LiteralString = """
     SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
            pg_catalog.set_config('DateStyle', 'ISO', true),
            pg_catalog.set_config('IntervalStyle', 'postgres', true),
            pg_catalog.set_config('extra_float_digits', '1', true),
-           pg_catalog.set_config('bytea_output', 'hex', true)
+           pg_catalog.set_config('bytea_output', 'hex', true),
+           pg_catalog.set_config('jit', 'off', true)
 """
 _ANY_BYTES: LiteralString = "SET LOCAL client_encoding = 'SQL_ASCII'"
 _ZONE: LiteralString = "SELECT pg_catalog.set_config('TimeZone', %s, true)"

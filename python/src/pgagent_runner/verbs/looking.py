@@ -40,6 +40,10 @@ _JOB: LiteralString = """
            j.jobowner AS owner, j.jobtimeout AS timeout, j.joboverlap AS overlap,
            j.jobmissed AS missed, j.jobmissedlimit AS missed_limit,
            j.jobkeepfor AS keep_for, j.jobkeepruns AS keep_runs,
+           j.joblateafter AS late_after, j.joblongafter AS long_after,
+           j.joblongfactor AS long_factor, j.jobdisableafter AS disable_after,
+           j.joblastsuccess AS last_success, j.jobsucceeded AS succeeded,
+           j.jobfailed AS failed, j.jobaborted AS aborted, j.jobempty AS empty,
            j.jobcreated AS created, j.jobchanged AS changed
     FROM pgagent.job_status AS s
     JOIN pgagent.pga_job AS j ON j.jobid = s.job_id
