@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import report
 from agents import missing
+from alerting import alerts
 from burst import burst
 from cluster import Cluster
 from delay import delay
@@ -41,6 +42,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "limits": limits,
     "owners": owners,
     "statements": statements,
+    "alerts": alerts,
     "size": size,
     "metrics": metrics,
     "long": long,

@@ -101,6 +101,7 @@ class Run(NamedTuple):
     step_log_id: int | None = None  # of the first step, which has started
     timeout: float | None = None  # seconds that the run may take; None: no limit
     due_at: float | None = None  # on the monotonic clock; None: nobody knows
+    event: str | None = None  # JSON, the input with which somebody asked for it
 
     def about(self, step: Step | None = None) -> dict[str, int | str]:
         """Return what a message of the log is about: `extra`, as `logging` takes it."""
@@ -175,11 +176,12 @@ class ServerSession(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What has been notified: whatever it is, jobs may have changed."""
+    """What has been notified: whatever it is, but of alerts, jobs may have changed."""
 
     times: int
     cancel: bool  # whether a run may have to be cancelled
     senders: frozenset[int] = frozenset()  # process ids of their sessions
+    alerts: int = 0  # how often that was of alerts, and of nothing else
 
     def plus(self, other: "Heard") -> "Heard":
         """Return it with what was heard besides."""
@@ -187,6 +189,7 @@ class Heard(NamedTuple):
             self.times + other.times,
             self.cancel or other.cancel,
             self.senders | other.senders,
+            self.alerts + other.alerts,
         )
 
 

@@ -95,14 +95,15 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_deferred CONSTANT text := (
-        SELECT string_agg(format('pgagent.%I', t.tgname), ', ') FROM pg_trigger AS t
-        WHERE t.tgrelid IN ('pgagent.pga_alertstate'::regclass, 'pgagent.pga_alertevent'::regclass)
-              AND t.tgdeferrable AND NOT t.tgisinternal);
+    v_deferred name;
 BEGIN
-    IF v_deferred IS NOT NULL THEN
-        EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', v_deferred);
-    END IF;
+    FOR v_deferred IN
+        SELECT t.tgname FROM pg_trigger AS t
+        WHERE t.tgrelid IN ('pgagent.pga_alertstate'::regclass, 'pgagent.pga_alertevent'::regclass)
+              AND t.tgdeferrable AND NOT t.tgisinternal
+    LOOP
+        EXECUTE format('SET CONSTRAINTS pgagent.%I IMMEDIATE', v_deferred);
+    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_settle() IS

@@ -9,7 +9,7 @@ AS $$
 DECLARE
     v_alert pgagent.pga_alert;
 BEGIN
-    FOR v_alert IN SELECT a.* FROM pgagent.pga_alert AS a WHERE a.alttest IS NOT NULL ORDER BY a.altid LOOP
+    FOR v_alert IN SELECT a.* FROM pgagent.pga_alert AS a WHERE a.alttest IS NOT NULL AND a.altenabled ORDER BY a.altid LOOP
         INSERT INTO pgagent.pga_alertevent (aleid, aleevent, alealtid, alealert, aledata, aledue)
         VALUES (v_alert.alttest, 'test', v_alert.altid, v_alert.altname, '{"message": "this is a test"}', now())
         ON CONFLICT DO NOTHING;
@@ -258,7 +258,7 @@ BEGIN
             look_again := 5;
         END;
     END LOOP;
-    SELECT count(DISTINCT COALESCE(e.alemessage, e.alealtid)) FILTER (WHERE d.due <= now() AND a.altchannel NOT IN ('notify', 'job')),
+    SELECT (count(DISTINCT COALESCE(e.alemessage, e.alealtid)) FILTER (WHERE d.due <= now() AND a.altchannel NOT IN ('notify', 'job')))::integer,
            min(d.due) FILTER (WHERE d.due > now())
     INTO claimable, v_next
     FROM pgagent.pga_alertevent AS e

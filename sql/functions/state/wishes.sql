@@ -47,14 +47,14 @@ COMMENT ON FUNCTION pgagent.pga_wishes(pgagent.pga_job) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_wish_take(
     p_job_id integer, p_promised bigint,
-    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint,
+    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint, OUT event text,
     OUT next_run_id bigint, OUT next_from_step integer
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT r.jrqby, r.jrqvia, r.jrqrestartof INTO asked_by, via, restart_of
+    SELECT r.jrqby, r.jrqvia, r.jrqrestartof, r.jrqparameters::text INTO asked_by, via, restart_of, event
     FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_promised AND r.jrqjobid = p_job_id;
     via := COALESCE(via, 'run_job');
     -- The sequence may have been set back, and another run have got the id.
@@ -65,7 +65,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_wish_take(integer, bigint) IS
-'What a claim has to know of the run that is promised to a job: its id, which is the promised one unless a run has that already, who asked for it and how, the run that it repeats, and the wish that comes next. The caller has locked the job, and deletes the row.';
+'What a claim has to know of the run that is promised to a job: its id, which is the promised one unless a run has that already, who asked for it and how, the run that it repeats, its input, and the wish that comes next. The caller has locked the job, and deletes the row.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_wish_gone(p_job_ids integer[], p_promised bigint[])
 RETURNS void LANGUAGE plpgsql
@@ -121,6 +121,16 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_wish(pgagent.pga_job, pgagent.pga_job) IS
 'For the trigger of pga_job: the row that is to be stored in place of p_old, for which p_new was written. A run that is promised can be taken back (jobrunid NULL), and not be overwritten; then the next wish moves up. An id that is no wish''s is drawn anew. A job that is promised to run, and free, is due.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_input_size(p_input jsonb)
+RETURNS integer LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT octet_length(CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN convert_to($1::text, 'SQL_ASCII')
+                        ELSE convert_to($1::text, 'UTF8') END)
+$$;
+COMMENT ON FUNCTION pgagent.pga_input_size(jsonb) IS
+'How many bytes of UTF-8 the input of a run has as text, which is how scripts get it.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobrequest_draw()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -132,7 +142,8 @@ BEGIN
                 'Runs that a schedule has started, or jobnextrun, are in no need of a row here; run_job is a word for this.'::text);
         END IF;
         PERFORM pgagent.pga_check_size('pga_jobrequest.jrqvia'::text, length(NEW.jrqvia), 100, 'characters'::text),
-                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pg_column_size(NEW.jrqparameters), 1048576, 'bytes'::text);
+                -- Linux gives no process a variable of 128 kB.
+                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pgagent.pga_input_size(NEW.jrqparameters), 100000, 'bytes'::text);
         NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
         NEW.jrqby := current_user;
         NEW.jrqat := now();

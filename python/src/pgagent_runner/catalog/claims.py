@@ -174,6 +174,10 @@ class Claims:
         if session is not None and await session.renew_plans():
             await session.ask(_CLAIM, (self._agent_id, 0, 0, None, None))
 
+    def is_silent(self, seconds: float) -> bool:
+        """Tell whether it has waited for an answer for so long."""
+        return self._session is not None and self._session.is_silent(seconds)
+
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""
         if self._session is not None and self._session.break_off_silent(seconds):
@@ -232,20 +236,22 @@ class Claims:
 
 def _runs(rows: Iterable[Row], columns: Sequence[str], asked: float) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    run_of = _reader(Run, "run_", columns, without=("steps", "due_at"))
+    run_of = _reader(Run, "run_", columns, without=("steps", "due_at", "event"))
     step_of = _reader(Step, "step_", columns, without=("is_complete",))
     step_id = columns.index("step_id")
-    waited = columns.index("run_waited")
-    for fields, of_run in groupby(rows, run_of):
+    waited, event = columns.index("run_waited"), columns.index("run_event")
+    for fields, rows_of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
-        first, *others = of_run
+        of_run = list(rows_of_run)
         steps = tuple(
-            _sound(Step(*step_of(row)))
-            for row in (first, *others)
-            if row[step_id] is not None
+            _sound(Step(*step_of(row))) for row in of_run if row[step_id] is not None
         )
-        due_at = None if first[waited] is None else asked - first[waited]
-        yield Run(run_id, job_id, name, steps, step_log_id, _limit(timeout), due_at)
+        since = of_run[0][waited]
+        yield Run(
+            *(run_id, job_id, name, steps, step_log_id, _limit(timeout)),
+            due_at=None if since is None else asked - since,
+            event=of_run[0][event],
+        )
 
 
 def _reader(
