@@ -17,7 +17,7 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	alerts/rules alerts/tell alerts/runs alerts/watch alerts/deliver \
 	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/alerts api/explain api/changes api/log \
 	files/attributes files/stored files/export files/wanted files/apply \
-	meta/policies meta/access meta/grants meta/pg_dump)
+	api/metrics meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
 COMMENTS = build/sql/comments.sql
 # Each update begins with a look at what could be in its way.

@@ -20,6 +20,7 @@ from floor import cores, floor
 from idle import idle
 from limits import limits
 from long import long
+from metrics import metrics
 from next_run import next_run
 from owners import owners
 from scripts import scripts
@@ -43,6 +44,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "statements": statements,
     "alerts": alerts,
     "size": size,
+    "metrics": metrics,
     "long": long,
 }
 ONLY_IF_CHOSEN = {"long"}

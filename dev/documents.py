@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
-    *("README.md", "CONTRIBUTING.md", "python/README.md"),
+    *("README.md", "CONTRIBUTING.md", "contrib/README.md", "python/README.md"),
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
 

@@ -86,6 +86,14 @@ FEATURES = {
         _peer("usr/lib/*/faketime/libfaketime.so.1"),
     ),
     "pgbouncer": Feature("the pooler PgBouncer", _peer("usr/sbin/pgbouncer")),
+    "prometheus": Feature(
+        "Prometheus, and promtool, which checks metrics and rules",
+        _peer("usr/bin/promtool", "usr/bin/prometheus"),
+    ),
+    "postgres_exporter": Feature(
+        "an exporter that asks a server for metrics",
+        _peer("usr/bin/prometheus-postgres-exporter"),
+    ),
     "pgpool": Feature("the pooler pgpool-II", _peer("usr/sbin/pgpool")),
     "plpython": Feature(
         "PL/Python, which the extension pgagent_python is written in",

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from jobs import add_job, batch
 
 from .runner_process import Runner, ended_runs
@@ -11,18 +12,22 @@ ROOMS = {
     *("backoff", "waiting", "libpq", "poolers", "logs", "systemd", "secrecy"),
     *("options", "declaring", "configuration", "users", "errands"),
 }
+WHEN_LISTENING = {"listening", "exposition"}
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)
 
 
-def test_a_runner_loads_no_room_beside_it(conn, dsn):
-    with Runner(dsn, environ={"PYTHONPROFILEIMPORTTIME": "1"}) as runner:
+@pytest.mark.parametrize(
+    ("options", "rooms"), [([], ROOMS), (["--listen=0"], ROOMS | WHEN_LISTENING)]
+)
+def test_a_runner_loads_no_room_beside_it(conn, dsn, options, rooms):
+    with Runner(*options, dsn, environ={"PYTHONPROFILEIMPORTTIME": "1"}) as runner:
         runner.ready()
         add_job(conn, "SELECT 1", batch("true"))
         assert ended_runs(conn) == "s"
         runner.stop()
         loaded = LOADED.findall(runner.log)
 
-    rooms = {
+    found = {
         name.split(".")[1] for name in loaded if name.startswith("pgagent_runner.")
     }
-    assert rooms == ROOMS
+    assert found == rooms

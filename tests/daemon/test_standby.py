@@ -7,7 +7,8 @@ from cluster import Cluster
 from jobs import add_job
 from support import poll
 
-from .runner_process import Runner, ended_runs
+from .listener import Listener
+from .runner_process import ended_runs
 
 
 @contextmanager
@@ -25,13 +26,17 @@ def standby(*statements):
 
 
 def test_a_runner_at_a_standby_waits_for_its_promotion():
-    with standby() as server, Runner("--retry", "0.2", server.conninfo()) as runner:
-        runner.says("this server is a standby: jobs run where it can be written to")
+    with standby() as server, Listener("--retry", "0.2", server.conninfo()) as runner:
+        told = "this server is a standby: jobs run where it can be written to"
+        runner.says(told)
+        runner.listens().becomes(503, told)
+        assert runner.ask("/livez") == (200, "alive\n")
         with psycopg.connect(server.conninfo(), autocommit=True) as conn:
             assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
             conn.execute("SELECT pg_promote()")
             poll(lambda: conn.execute("SELECT FROM pgagent.pga_jobagent").rowcount)
             assert ended_runs(conn, add_job(conn, "SELECT 1")) == "s"
+            assert runner.ask("/readyz") == (200, "ready\n")
 
 
 def test_a_standby_believes_the_leases_of_runners_that_it_can_not_see():

@@ -7,12 +7,12 @@ import pytest
 from support import ROOT
 
 FOLDERS = (
-    *(".ci", "bench", "chaos", "dev", "docs", "extension", "python", "sql", "systemd"),
+    *(".ci", "bench", "chaos", "contrib", "dev", "docs", "extension", "python", "sql", "systemd"),
     "tests",
 )
 KINDS = {
     *("", ".control", ".json", ".md", ".py", ".pyi", ".service", ".sql", ".toml"),
-    *(".typed", ".yaml"),
+    *(".typed", ".yaml", ".yml"),
 }
 
 

@@ -34,9 +34,13 @@ SAMPLES: dict[str, tuple[list[str], str, str | None, Any]] = {
     "batch_user": (["--batch-user=daemon"], "daemon", '"daemon"', "daemon"),
     "allow_parameter": (["--allow-parameter=a"], "a", '["a"]', {"a"}),
     "allow_clear_password": (["--allow-clear-password"], "yes", "true", True),
+    "listen": (["--listen=[::1]:9"], "[::1]:9", '"[::1]:9"', ("::1", 9)),
     "debuggable": (["--debuggable"], "On", "true", True),
     "arm": (["--arm"], "1", None, True),
 }
+
+
+ADDRESS = "is not PORT, HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535"
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +58,8 @@ def chosen(monkeypatch):
 
     def chosen(*arguments):
         served: list[AgentOptions] = []
-        monkeypatch.setattr(cli, "_serve", served.append)
+        monkeypatch.setattr(cli, "_serve", lambda options, _: served.append(options))
+        monkeypatch.setattr(cli, "_listening", lambda _: None)
         monkeypatch.setattr("pgagent_runner.logs.start", lambda *_: None)
         monkeypatch.setattr(cli, "hide", lambda **_: None)
         monkeypatch.setattr(cli, "batch_users", lambda *_: AS_THE_RUNNER)
@@ -384,6 +389,11 @@ def test_a_verb_cares_for_its_database_only(file, capsys):
         ("WORKERS", "0", "'0' is not a whole number from 1 to 1000"),
         ("LOG_LEVEL", "loud", "'loud' is not one of error, warning, info, debug"),
         ("LOG_FORMAT", "xml", "'xml' is not one of text, json"),
+        ("LISTEN", "::1:9", f"'::1:9' {ADDRESS}"),
+        ("LISTEN", "9187/tcp", f"'9187/tcp' {ADDRESS}"),
+        ("LISTEN", "host:65536", f"'host:65536' {ADDRESS}"),
+        ("LISTEN", "host", f"'host' {ADDRESS}"),
+        ("LISTEN", "/run/socket", f"'/run/socket' {ADDRESS}"),
         ("DEBUGGABLE", "perhaps", "'perhaps' is not true or false"),
     ],
 )
@@ -477,3 +487,19 @@ def test_a_connection_string_of_4_2_is_no_verb(chosen, monkeypatch, words):
     monkeypatch.setattr(cli, "_detach", lambda **_: None)
 
     assert chosen(*words) == chosen("-f", *words)
+
+
+@pytest.mark.parametrize(
+    ("toml", "address"),
+    [
+        ("9187", ("127.0.0.1", 9187)),
+        ('":9187"', ("127.0.0.1", 9187)),
+        ('"0.0.0.0:80"', ("0.0.0.0", 80)),
+        ('"runner-1.example:80"', ("runner-1.example", 80)),
+        ('"[fe80::1%eth0]:0"', ("fe80::1%eth0", 0)),
+    ],
+)
+def test_a_port_alone_is_one_of_this_machine_only(chosen, file, toml, address):
+    file(f"[run]\nlisten = {toml}\n")
+
+    assert chosen("run").listen == address

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
 
@@ -34,6 +34,9 @@ from pgagent_runner.options import AgentOptions, configuration, take_variables
 from pgagent_runner.secrecy import hide
 from pgagent_runner.users import batch_users
 from pgagent_runner.waiting import new_loop
+
+if TYPE_CHECKING:
+    from pgagent_runner.listening import Listening
 
 log = logging.getLogger("pgagent")
 
@@ -93,6 +96,7 @@ def _run(arguments: list[str], *, classic: bool) -> int:
         logs.start(level, options.log_file, options.log_format)
     except OSError as e:
         raise ConfigurationError(f"the log file can't be opened: {e}") from e
+    listening = _listening(options)
     if not given["foreground"]:
         _detach(keep_output=options.log_file is None)
     if has_secret(" ".join(given.get("conninfo", ()))):
@@ -102,17 +106,26 @@ def _run(arguments: list[str], *, classic: bool) -> int:
         )
     for variable in strange:
         log.warning("the variable %s is no option of the runner", variable)
-    _serve(options)
+    _serve(options, listening)
     return 0
 
 
-def _serve(options: AgentOptions) -> None:
+def _listening(options: AgentOptions) -> "Listening | None":
+    """Bind the address of --listen: whoever starts the runner hears if that fails."""
+    if options.listen is None:
+        return None
+    from pgagent_runner.listening import open_listening  # noqa: PLC0415
+
+    return open_listening(options.listen)
+
+
+def _serve(options: AgentOptions, listening: "Listening | None") -> None:
     """Be an agent until told to stop. Verbs need none, and do not wait for its code."""
     from pgagent_runner.agent import Agent  # noqa: PLC0415
 
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
     with asyncio.Runner(loop_factory=new_loop) as loop:
-        loop.run(Agent(options).run())
+        loop.run(Agent(options, listening).run())
 
 
 def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:

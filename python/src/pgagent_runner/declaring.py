@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pgagent_runner.configuration import Configuration, ConfigurationError
 
 PREFIX = "PGAGENT_"
 DAY = 86400.0
+_LAST_PORT = 65535
 
 _SWITCH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -140,6 +141,32 @@ def switch() -> Kind:
 
 def _refuse() -> bool:
     raise ValueError
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as it is written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def address(host: str) -> Kind:
+    """Return the kind of an address to listen on, of this host unless it says one."""
+    form = re.compile(r"(?:(?:\[([^][\s]+)\]|([^][:/\s]*)):)?([0-9]{1,5})", re.ASCII)
+
+    def convert(text: str) -> Address:
+        found = form.fullmatch(text)
+        if found is None or int(found[3]) > _LAST_PORT:
+            raise ValueError
+        return Address(found[1] or found[2] or host, int(found[3]))
+
+    wanted = f"PORT, HOST:PORT or [IPv6]:PORT, with a port from 0 to {_LAST_PORT}"
+    return Kind(wanted, convert, _number(int))
 
 
 def names() -> Kind:

@@ -100,6 +100,7 @@ class Run(NamedTuple):
     steps: tuple[Step, ...]
     step_log_id: int | None = None  # of the first step, which has started
     timeout: float | None = None  # seconds that the run may take; None: no limit
+    due_at: float | None = None  # on the monotonic clock; None: nobody knows
     event: str | None = None  # JSON, the input with which somebody asked for it
 
     def about(self, step: Step | None = None) -> dict[str, int | str]:
@@ -208,3 +209,18 @@ class Pulse(NamedTuple):
     lost: Mapping[int, str | None] = MappingProxyType({})
     agents: int | None = None  # that are alive
     unarmed: str | None = None  # why this agent may claim nothing
+
+
+class Standing(NamedTuple):
+    """How an agent stands, for whoever asks."""
+
+    trouble: str | None  # why it is not ready, in a sentence
+    unarmed: str | None = None  # why it starts no job
+    conninfo: str | None = None  # how to reach the catalogue
+    workers: int = 0
+    busy: int = 0
+    unrecorded: int = 0  # runs that are under way, or not recorded yet
+    scripts: int = 0
+    sessions: int = 0  # of steps
+    idle_sessions: int = 0
+    targets: int = 0

@@ -14,8 +14,10 @@ from typing import Any
 from pgagent_runner.configuration import Configuration, load
 from pgagent_runner.declaring import (
     PREFIX,
+    Address,
     Form,
     Kind,
+    address,
     choice,
     file,
     gather,
@@ -187,6 +189,14 @@ class AgentOptions:
         "send a password in clear if a server asks for that which the connection string"
         " of a step names",
         default=False,
+    )
+    listen: Address | None = option(
+        address("127.0.0.1"),
+        "answer probes and Prometheus by HTTP at this address: /livez, /readyz and"
+        " /metrics; a port alone is one of 127.0.0.1. Whoever reaches it may ask: keep"
+        " it on a private network",
+        default=None,
+        metavar="ADDRESS",
     )
     debuggable: bool = option(
         switch(),

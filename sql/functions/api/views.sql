@@ -67,16 +67,24 @@ WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobow
 COMMENT ON VIEW pgagent.skipped_runs IS
 'When jobs were due and did not run, and why: all times of the job from first_time to until; next_runs(job, after, until) lists them; and in total how many it has left out so far. Example: SELECT first_time, until, reason FROM pgagent.skipped_runs WHERE job = ''etl'' ORDER BY decided DESC LIMIT 10.';
 
--- For everybody who may look, whosever the jobs are: figures only.
+-- For everybody who may look, whosever the jobs are: figures only. Each is counted once for
+-- all classes: the planner takes the table of classes, which nobody analyzes, for a large one.
 CREATE OR REPLACE VIEW pgagent.classes AS
 SELECT c.jclid AS class_id, c.jclname AS class, c.jcllimit AS "limit",
-       (SELECT count(*) FROM pgagent.pga_job AS j WHERE j.jobjclid = c.jclid AND j.jobagentid IS NOT NULL)
-       + (SELECT count(DISTINCT j.jobid)
-          FROM pgagent.pga_joblog AS l JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
-          WHERE l.jlgstatus = 'r' AND j.jobjclid = c.jclid AND j.jobagentid IS NULL) AS running,
-       (SELECT count(*) FROM pgagent.pga_job AS j
-        WHERE j.jobjclid = c.jclid AND j.jobagentid IS NULL AND j.jobnextrun <= now()) AS due
-FROM pgagent.pga_jobclass AS c;
+       COALESCE(h.held, 0) + COALESCE(o.open, 0) AS running, COALESCE(d.due, 0) AS due
+FROM pgagent.pga_jobclass AS c
+LEFT JOIN (
+    SELECT j.jobjclid, count(*) AS held FROM pgagent.pga_job AS j WHERE j.jobagentid IS NOT NULL GROUP BY j.jobjclid
+) AS h ON h.jobjclid = c.jclid
+LEFT JOIN (
+    SELECT j.jobjclid, count(DISTINCT j.jobid) AS open
+    FROM pgagent.pga_joblog AS l JOIN pgagent.pga_job AS j ON j.jobid = l.jlgjobid
+    WHERE l.jlgstatus = 'r' AND j.jobagentid IS NULL GROUP BY j.jobjclid
+) AS o ON o.jobjclid = c.jclid
+LEFT JOIN (
+    SELECT j.jobjclid, count(*) AS due
+    FROM pgagent.pga_job AS j WHERE j.jobagentid IS NULL AND j.jobnextrun <= now() GROUP BY j.jobjclid
+) AS d ON d.jobjclid = c.jclid;
 COMMENT ON VIEW pgagent.classes IS
 'The classes of jobs: how many of its jobs may run at once, over all runners (NULL: as many as there are), how many do, and how many are due and have not started. Example: SELECT class, "limit", running, due FROM pgagent.classes ORDER BY class.';
 

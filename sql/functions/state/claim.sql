@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION pgagent.pga_run_claim(
 )
 RETURNS TABLE (
     run_id bigint, run_job_id integer, run_job_name text, run_timeout double precision,
-    run_step_log_id bigint,
+    run_step_log_id bigint, run_waited double precision,
     step_id integer, step_name text, step_kind text, step_code text,
     step_database text, step_conninfo text, step_on_error text, step_mode text,
     step_timeout double precision, step_retries integer, step_retry_delay double precision,
@@ -209,7 +209,8 @@ BEGIN
         -- those of many or long ones are not: the agent has more to do than to wait for them.
         RETURN QUERY
         SELECT c.run_id, j.jobid, left(j.jobname, 16384), extract(epoch FROM j.jobtimeout)::double precision,
-               f.jslid, s.jstid, left(s.jstname, 16384), s.jstkind::text,
+               f.jslid, CASE WHEN isfinite(c.due) THEN date_part('epoch', now() - c.due) END,
+               s.jstid, left(s.jstname, 16384), s.jstkind::text,
                CASE WHEN s.is_short THEN s.jstcode END, s.jstdbname::text,
                CASE WHEN s.is_short THEN s.jstconnstr END, s.jstonerror::text, s.jstmode,
                extract(epoch FROM s.jsttimeout)::double precision, s.jstretries,
@@ -250,7 +251,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Jobs that are paused, and those of classes of which as many as may run at once are under way, are left out; of each class it takes no more than there are places. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Of a job to which runs are promised it takes the first wish (pga_jobrequest), and deletes it; a run whose first step has been deleted has failed then. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. run_event, in the first row of a run, is the input with which somebody asked for it (pga_jobrequest.jrqparameters), NULL as a rule. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Jobs that are paused, and those of classes of which as many as may run at once are under way, are left out; of each class it takes no more than there are places. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Of a job to which runs are promised it takes the first wish (pga_jobrequest), and deletes it; a run whose first step has been deleted has failed then. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, run_waited how long the run has been due, NULL if since ever, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. run_event, in the first row of a run, is the input with which somebody asked for it (pga_jobrequest.jrqparameters), NULL as a rule. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
     p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]

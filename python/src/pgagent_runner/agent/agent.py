@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from pgagent_runner.agent.lease import Lease, exit_at_once
@@ -15,11 +15,14 @@ from pgagent_runner.agent.service import Service
 from pgagent_runner.backoff import Backoff
 from pgagent_runner.catalog import CatalogError, CatalogLostError, RefusedError
 from pgagent_runner.logs import Repeated
-from pgagent_runner.model import Pulse
+from pgagent_runner.model import Pulse, Standing
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import Nursery, SessionPool, reap
 from pgagent_runner.systemd import notify
 from pgagent_runner.waiting import Waiter, wait, wake
+
+if TYPE_CHECKING:
+    from pgagent_runner.listening import Listening
 
 log = logging.getLogger(__name__)
 log_repeated = Repeated(log)
@@ -34,6 +37,8 @@ _ABORT_TIME = 5.0  # that what was aborted may take to end and to be recorded
 _LEAVE_TIME = 5.0  # that the server may take to let the agent go
 _GIVE_UP_TIME = 1.0  # the same, if something else has failed already
 
+_SILENCE = 0.5  # of a lease, after which an agent is not ready: it renews it oftener
+
 
 class _StoppedError(Exception):
     """Asked to stop where there is nothing to be lost."""
@@ -42,9 +47,14 @@ class _StoppedError(Exception):
 class Agent:
     """An agent: `run` it in a loop; signals stop it."""
 
-    def __init__(self, options: AgentOptions) -> None:
-        """Prepare; nothing is connected yet."""
+    def __init__(
+        self, options: AgentOptions, listening: "Listening | None" = None
+    ) -> None:
+        """Prepare; nothing is connected yet. `listening` tells others how it stands."""
         self._options = options
+        self._listening = listening
+        self._trouble = "it has not registered yet"
+        self._heard = -math.inf
         self._runner = uuid4()
         self._pool = SessionPool(options.target_sessions)
         self._nursery = Nursery()
@@ -69,6 +79,9 @@ class Agent:
     async def run(self) -> None:
         """Serve until asked to stop, whatever becomes of the database meanwhile."""
         self._listen_to_signals()
+        if self._listening is not None:
+            self._listening.start(self.standing)
+            log.info("listens on %s", self._listening.where)
         while not self._stops:
             try:
                 await self._register_and_serve()
@@ -82,11 +95,14 @@ class Agent:
                 delay = self.pause_after(e)
                 then = f"; next attempt in {delay:.1f} s"
                 log_repeated(logging.ERROR, "%s", e, then=then)
+                self._trouble = str(e)
                 notify("WATCHDOG=1", f"STATUS=Not connected: {e}")
                 await self._rest(delay)
         notify("STOPPING=1")
         self._pool.close_idle(0)
         self._nursery.close()
+        if self._listening is not None:
+            await self._listening.close()
         log.info("stopped")
         _ignore_signals()
 
@@ -100,6 +116,26 @@ class Agent:
         if is_out_of_reach and not isinstance(error, RefusedError):
             return delay
         return min(delay, _MENDABLE)
+
+    def standing(self) -> Standing:
+        """Return how it stands now."""
+        sessions, idle, targets = self._pool.counts()
+        known = Standing(self._why_not_ready())._replace(
+            sessions=sessions, idle_sessions=idle, targets=targets
+        )
+        if self._service is None:
+            return known
+        return self._service.complete(known)
+
+    def _why_not_ready(self) -> str | None:
+        if self._stops:
+            return "it has been asked to stop"
+        if self._service is None:
+            return self._trouble
+        silent = time.monotonic() - self._heard
+        if silent > self._options.lease * _SILENCE:
+            return f"the database has not answered for {silent:.0f} s"
+        return None
 
     def _listen_to_signals(self) -> None:
         add = asyncio.get_running_loop().add_signal_handler
@@ -120,8 +156,10 @@ class Agent:
             # An agent that registers leaves again, unless that takes too long as well.
             registered = await self._unless_stopped(2, lease.registered)
             self._starting = False
+            listening = self._listening
             service = Service(
-                self._options, lease, registered, self._pool, self._nursery
+                *(self._options, lease, registered, self._pool, self._nursery),
+                figures=None if listening is None else listening.figures,
             )
             try:
                 await self._unless_stopped(2, service.open())
@@ -145,6 +183,7 @@ class Agent:
         # it would cancel all others.
         async with asyncio.TaskGroup() as runs:
             service.start(runs, self._wake)
+            self._heard = time.monotonic()
             self._service = service
             try:
                 await self._work(service)
@@ -153,6 +192,7 @@ class Agent:
             except Exception as e:  # noqa: BLE001 (raised below)
                 failure = e
             self._service = None
+            self._trouble = "it has lost its registration"
             try:
                 last_resort.start()
             except RuntimeError:
@@ -206,6 +246,7 @@ class Agent:
             log.debug("no reason could be left behind: %s", e)
 
     def _note_pulse(self, pulse: Pulse, silent: float) -> None:
+        self._heard = time.monotonic()
         if self._service is not None:
             self._service.note_pulse(pulse, silent)
 

@@ -17,12 +17,12 @@ class Arming:
     def __init__(self, where: str) -> None:
         """Prepare; `where` is the database, for people."""
         self._where = where
-        self._unarmed: str | None = None
+        self.unarmed: str | None = None
         self._told_at = -math.inf
 
     def note(self, unarmed: str | None) -> bool:
         """Learn why no job may be started, if so; tell if they may from now on."""
-        before, self._unarmed = self._unarmed, unarmed
+        before, self.unarmed = self.unarmed, unarmed
         if unarmed is None:
             if before is not None:
                 log.info("the jobs of %s have been armed", self._where)
@@ -37,6 +37,6 @@ class Arming:
     @property
     def status(self) -> str:
         """The status of the service, for its manager."""
-        if self._unarmed is not None:
-            return f"STATUS=Starts no job: {self._unarmed}"
+        if self.unarmed is not None:
+            return f"STATUS=Starts no job: {self.unarmed}"
         return f"STATUS=Serves {self._where}"

@@ -70,6 +70,21 @@ class Crew:
         return max(places - running, 0)  # some may have been connected meanwhile
 
     @property
+    def busy(self) -> int:
+        """How many runs are under way."""
+        return len(self._running)
+
+    @property
+    def unrecorded(self) -> int:
+        """How many runs are under way, or have ended and are not recorded yet."""
+        return len(self._unrecorded)
+
+    @property
+    def scripts(self) -> int:
+        """How many scripts are under way."""
+        return sum(executor.has_script for executor in self._running.values())
+
+    @property
     def is_idle(self) -> bool:
         """Whether no run is under way, and all that were have been recorded."""
         return not self._running and not self._unrecorded

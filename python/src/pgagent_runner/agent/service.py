@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from pgagent_runner.agent.arming import Arming
 from pgagent_runner.agent.claimer import Claimer
@@ -20,7 +21,7 @@ from pgagent_runner.agent.sweeper import Sweeper
 from pgagent_runner.agent.teller import Pinger, Teller
 from pgagent_runner.catalog import Claims, Ledger, Tickets, listen
 from pgagent_runner.events import Events
-from pgagent_runner.model import Pulse, Run
+from pgagent_runner.model import Pulse, Run, Standing
 from pgagent_runner.options import AgentOptions
 from pgagent_runner.steps import (
     Nursery,
@@ -30,6 +31,9 @@ from pgagent_runner.steps import (
     batch_environment,
 )
 from pgagent_runner.systemd import notify
+
+if TYPE_CHECKING:
+    from pgagent_runner.listening.figures import Figures
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +49,17 @@ class Service:
     `open`, `start` and in the end `close`; `check` in between.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         options: AgentOptions,
         lease: Lease,
         registered: Registered,
         pool: SessionPool,
         nursery: Nursery,
+        *,
+        figures: "Figures | None" = None,
     ) -> None:
-        """Prepare; nothing is connected yet."""
+        """Prepare; nothing is connected yet. `figures` count what happens."""
         self._options = options
         self._lease = lease
         self._registered = registered
@@ -61,10 +67,16 @@ class Service:
         self._nursery = nursery
         self._arming = Arming(registered.where)
         conninfo = registered.conninfo
+        self._figures = figures
         self._claims = self._new_claims(PATIENCE)
-        self._ledger = Ledger(conninfo, registered.agent_id, self._note_due)
+        self._ledger = Ledger(
+            *(conninfo, registered.agent_id, self._note_due),
+            on_record=None if figures is None else figures.note_record,
+        )
         self._tickets = Tickets(conninfo)
         self._events = Events(write_down)
+        if figures is not None:
+            self._events.listen(figures.note)
         self._clock = ServerClock(options.lease)
         self._agents = registered.agents
         self._settings = StepSettings(
@@ -146,6 +158,17 @@ class Service:
         """Whether no run will be claimed any more."""
         return self._claiming.done()
 
+    def complete(self, standing: Standing) -> Standing:
+        """Say what it knows of how the agent stands."""
+        return standing._replace(
+            unarmed=self._arming.unarmed,
+            conninfo=self._registered.conninfo,
+            workers=self._crew.size,
+            busy=self._crew.busy,
+            unrecorded=self._crew.unrecorded,
+            scripts=self._crew.scripts,
+        )
+
     def check(self) -> None:
         """Raise why this can't go on, if it can't: CatalogError and its kinds."""
         self._lease.check()
@@ -212,7 +235,12 @@ class Service:
 
     def _new_claims(self, patience: float = 0) -> Claims:
         known, lock_timeout = self._registered, self._options.lease / 4
-        return Claims(known.conninfo, known.agent_id, lock_timeout, patience=patience)
+        figures = self._figures
+        return Claims(
+            *(known.conninfo, known.agent_id, lock_timeout),
+            patience=patience,
+            on_claim=None if figures is None else figures.note_claim,
+        )
 
     def _note_clock(self, pulse: Pulse) -> None:
         """Look again if the server's clock was set: other jobs are due now."""

@@ -74,16 +74,19 @@ class Claims:
         lock_timeout: float = 0,
         *,
         patience: float = 0,
+        on_claim: Callable[[float, int], object] | None = None,
     ) -> None:
         """Prepare to claim for the agent `agent_id`; `open` comes first.
 
         A claim waits for a lock on all of a table for `lock_timeout` seconds at most,
         and takes no longer than `patience`: then it is refused. 0 is for ever.
+        `on_claim` is called with the seconds that each took, and how many runs came.
         """
         self._conninfo = conninfo
         self._agent_id = agent_id
         self._lock_timeout = lock_timeout
         self._patience = patience
+        self._on_claim = on_claim
         self._session: Connection | None = None
         self._broken_off = asyncio.Event()
 
@@ -127,7 +130,9 @@ class Claims:
         columns = [column.name for column in cursor.description or ()]
         look_again: float = rows.pop()[columns.index("look_again")]
         session.note_rows(len(rows))
-        runs = list(_runs(rows, columns))
+        runs = list(_runs(rows, columns, asked))
+        if self._on_claim is not None:
+            self._on_claim(time.monotonic() - asked, len(runs))
         return Claimed(runs, asked + look_again, look_again == 0)
 
     async def due(
@@ -229,19 +234,22 @@ class Claims:
         return self._has_ended or pgconn.status != pq.ConnStatus.OK
 
 
-def _runs(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Run]:
+def _runs(rows: Iterable[Row], columns: Sequence[str], asked: float) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    run_of = _reader(Run, "run_", columns, without=("steps", "event"))
+    run_of = _reader(Run, "run_", columns, without=("steps", "due_at", "event"))
     step_of = _reader(Step, "step_", columns, without=("is_complete",))
-    step_id, event = columns.index("step_id"), columns.index("run_event")
+    step_id = columns.index("step_id")
+    waited, event = columns.index("run_waited"), columns.index("run_event")
     for fields, rows_of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
         of_run = list(rows_of_run)
         steps = tuple(
             _sound(Step(*step_of(row))) for row in of_run if row[step_id] is not None
         )
+        since = of_run[0][waited]
         yield Run(
             *(run_id, job_id, name, steps, step_log_id, _limit(timeout)),
+            due_at=None if since is None else asked - since,
             event=of_run[0][event],
         )
 

@@ -100,13 +100,15 @@ class Lanes:
     A lane's task is not cancelled; a session that is lost is opened anew.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         conninfo: str,
         agent_id: int,
         closed: asyncio.Event,
         ask: Ask,
         on_due: Callable[[float], None],
+        *,
+        on_record: Callable[[float, int], object] | None = None,
     ) -> None:
         """Prepare to write for an agent, until `closed` is set; `open` comes first.
 
@@ -117,6 +119,7 @@ class Lanes:
         self._closed = closed
         self._ask = ask
         self._on_due = on_due
+        self._on_record = on_record
         self._habits = Habits()
         self._cuts: dict[int, str] = {}  # runs that go on with a part left out
         self._queues: dict[Way, deque[Entry]] = {way: deque() for way in Way}
@@ -327,7 +330,10 @@ class Lanes:
                 answers = await self._record(session, entries)
         finally:
             timer.cancel()
-        if time.monotonic() - asked > PATIENCE:
+        seconds = time.monotonic() - asked
+        if self._on_record is not None:
+            self._on_record(seconds, len(entries))
+        if seconds > PATIENCE:
             if len(entries) == 1:
                 self._habits.note_trouble(entries[0])
         elif not entries[0].is_refused:

@@ -94,19 +94,27 @@ class Ledger:
     """
 
     def __init__(
-        self, conninfo: str, agent_id: int, on_due: Callable[[float], None]
+        self,
+        conninfo: str,
+        agent_id: int,
+        on_due: Callable[[float], None],
+        on_record: Callable[[float, int], object] | None = None,
     ) -> None:
         """Prepare to record for an agent; `open` comes first.
 
         `on_due` is called with the moment, on the monotonic clock, at which something
-        is due, whenever that may have changed by what was recorded.
+        is due, whenever that may have changed by what was recorded; `on_record` with
+        the seconds that each transaction took, and how much it has recorded.
         """
         self._conninfo = conninfo
         self._agent_id = agent_id
         self._closed = asyncio.Event()
         self._asks = asyncio.Lock()
         self._lookup = Reopening(conninfo, self._closed)
-        self._lanes = Lanes(conninfo, agent_id, self._closed, self._ask, on_due)
+        self._lanes = Lanes(
+            *(conninfo, agent_id, self._closed, self._ask, on_due),
+            on_record=on_record,
+        )
         self._warned_of_sessions = False
 
     async def open(self) -> None:

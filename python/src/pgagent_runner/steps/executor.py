@@ -54,6 +54,11 @@ class StepExecutor:
         """Since when, by the monotonic clock, a step waits to be connected."""
         return self._sql.connecting_since
 
+    @property
+    def has_script(self) -> bool:
+        """Whether a script is under way."""
+        return self._script is not None and self._script.cpu is None
+
     def __enter__(self) -> Self:
         """Start the time of the run."""
         self._time_limit.__enter__()

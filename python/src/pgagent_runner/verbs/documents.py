@@ -98,11 +98,13 @@ def write(path: Path, text: str) -> None:
     data = text.encode()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or not target.is_file():
+        if target.exists() and not target.is_file():
             target.write_bytes(data)
             return
-        mode = target.stat().st_mode
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        mode = target.stat().st_mode if target.exists() else _mode_of_new_files()
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=".", delete=False
+        ) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -115,6 +117,12 @@ def write(path: Path, text: str) -> None:
                 raise
     except OSError as e:
         raise VerbError(f"{path} can't be written: {e.strerror}") from e
+
+
+def _mode_of_new_files() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def set_commands_apart(document: Document, path: Path) -> dict[Path, str]:

@@ -299,6 +299,31 @@ VERBS = (
         prints_rows=True,
     ),
     Verb(
+        "metrics",
+        "Print metrics as Prometheus reads them",
+        "metrics.print_metrics",
+        "Prints what the view pgagent.metrics has in Prometheus' text format. That is"
+        " the state of the database, which needs no runner that is alive; a runner's"
+        " own figures are served by one with --listen. With --output a file is replaced"
+        " at once, as node_exporter's textfile collector wants it: where the"
+        " database can't be asked, it stays as it was, which its age tells.",
+        (
+            Argument(
+                ("--output", "-o"),
+                "write into this file instead of standard output",
+                metavar="FILE",
+                completes="files",
+            ),
+        ),
+        (
+            ("pgagent metrics", "all of them"),
+            (
+                "pgagent metrics --output pgagent.prom",
+                "for node_exporter, in its folder for text files; each minute, by cron",
+            ),
+        ),
+    ),
+    Verb(
         "start",
         "Start a job now",
         "acting.start",

@@ -214,6 +214,12 @@ class SessionPool:
             sessions.count -= 1
             sessions.call_first()
 
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many sessions there are, how many are idle, and their targets."""
+        known = self._targets.values()
+        idle = sum(len(sessions.idle) for sessions in known)
+        return sum(sessions.count for sessions in known), idle, len(known)
+
     def note_shortage(self) -> None:
         """Close what is idle: a server has no connection left for others."""
         self._short_until = time.monotonic() + _SHORT_TIME
