@@ -13,8 +13,8 @@ TABLES = $(patsubst %,sql/tables/%.sql, \
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
-	state/agent state/claim state/record state/salvage state/older_runners state/prune \
-	api/run_as api/views api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/explain api/changes api/log \
+	state/agent state/claim state/record state/figures state/salvage state/older_runners state/prune \
+	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/explain api/changes api/log \
 	files/attributes files/stored files/export files/wanted files/apply \
 	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.

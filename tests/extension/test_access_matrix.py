@@ -60,6 +60,7 @@ def jobs(conn, roles):
             # What triggers write, or refuse others to write.
             conn.execute("SET LOCAL session_replication_role = replica")
             conn.execute(sql.SQL(PARTS).format(**parts))
+            conn.execute("UPDATE pgagent.pga_job SET jobfailures = 1")
     return made
 
 

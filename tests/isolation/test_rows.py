@@ -47,6 +47,10 @@ VIEWS = {
     "job": "jobname",
     "job_changes": "job",
     "steps": "job",
+    "problems": "job",
+    "pga_waiting": "job",
+    "pga_obstacle": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.job_id)",
+    "pga_usual": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.job_id)",
     "job_run_details": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.jobid)",
 }
 # Those that show no job.

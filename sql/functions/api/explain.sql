@@ -44,13 +44,11 @@ AS $$
 DECLARE
     v_alive CONSTANT text[] := ARRAY(SELECT DISTINCT a.station FROM pgagent.agents AS a WHERE a.alive ORDER BY 1);
 BEGIN
-    ok := CASE p_job.jobhostagent WHEN '' THEN cardinality(v_alive) > 0 ELSE p_job.jobhostagent = ANY (v_alive) END;
-    detail := CASE
-        WHEN cardinality(v_alive) = 0 THEN 'no runner is alive: start one with "pgagent run"'
-        WHEN NOT ok THEN format('no runner on host "%s" is alive, only on %s', p_job.jobhostagent,
-                                (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(v_alive) AS s))
-        ELSE format('alive on %s', (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(v_alive) AS s))
-    END;
+    detail := pgagent.pga_explain_hosts(p_job.jobhostagent, v_alive);
+    ok := detail IS NULL;
+    IF ok THEN
+        detail := format('alive on %s', (SELECT string_agg(format('"%s"', s), ', ') FROM unnest(v_alive) AS s));
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_agent(pgagent.pga_job) IS
@@ -209,10 +207,7 @@ BEGIN
         RETURN;
     END IF;
     ok := v_run.jlgstatus = 's';
-    detail := format('run %s, at %s, %s%s', v_run.jlgid, v_run.jlgstart,
-        CASE v_run.jlgstatus WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
-             WHEN 'i' THEN 'had nothing to do' ELSE 'was aborted' END,
-        COALESCE(': ' || v_run.jlgmessage, ''));
+    detail := pgagent.pga_explain_run(v_run);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_last(bigint) IS
@@ -251,7 +246,7 @@ AS $$
         ), '') END
 $$;
 COMMENT ON FUNCTION pgagent.pga_explain_enabled(pgagent.pga_job) IS
-'Whether this job is enabled, and whether it was disabled for killing its runners.';
+'Whether this job is enabled, and whether it was disabled for killing its runners, or for failing too often in a row.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_explain_roles(p_job pgagent.pga_job, OUT ok boolean, OUT detail text)
 RETURNS SETOF record LANGUAGE plpgsql STABLE

@@ -80,13 +80,18 @@ FROM pgagent.pga_jobclass AS c;
 COMMENT ON VIEW pgagent.classes IS
 'The classes of jobs: how many of its jobs may run at once, over all runners (NULL: as many as there are), how many do, and how many are due and have not started. Example: SELECT class, "limit", running, due FROM pgagent.classes ORDER BY class.';
 
+-- Of what is not asked for, nothing is computed: a join that only some columns need is one of
+-- which the server knows that it adds no row, or a query in its column.
 CREATE OR REPLACE VIEW pgagent.job_status AS
+WITH full_classes AS MATERIALIZED (
+    SELECT c.class_id FROM pgagent.classes AS c WHERE c.running >= c."limit"
+)
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
        CASE WHEN j.jobagentid IS NOT NULL THEN 'running'
             WHEN j.jobnextrun IS NOT NULL AND (SELECT pgagent.pga_unarmed()) IS NOT NULL THEN 'unarmed'
             WHEN j.jobnextrun IS NOT NULL AND p.until IS NOT NULL THEN 'paused'
-            WHEN j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN 'set aside'
-            WHEN j.jobnextrun <= now() AND c.running >= c."limit" THEN 'class full'
+            WHEN j.jobnextrun <= now() AND EXISTS (SELECT FROM pgagent.pga_jobaside AS x WHERE x.jsajobid = j.jobid) THEN 'set aside'
+            WHEN j.jobnextrun <= now() AND j.jobjclid IN (SELECT c.class_id FROM full_classes AS c) THEN 'class full'
             WHEN j.jobnextrun <= now() THEN 'due'
             WHEN j.jobnextrun IS NOT NULL THEN 'waiting' WHEN NOT j.jobenabled THEN 'disabled'
             WHEN l.status IS NOT NULL AND EXISTS (
@@ -99,33 +104,22 @@ SELECT j.jobid AS job_id, j.jobname AS job, j.jobenabled AS enabled,
             ELSE 'never due' END AS state,
        j.jobnextrun AS next_run, j.joblastrun AS last_run, l.status AS last_status,
        l.message AS last_message, l.duration AS last_duration,
-       f.consecutive_failures, f.recent_runs, d.p50 AS duration_p50, d.p95 AS duration_p95,
+       j.jobfailures::bigint AS consecutive_failures, f.recent_runs,
+       d.p50 AS duration_p50, d.p95 AS duration_p95,
        (SELECT string_agg(pgagent.pga_schedule_text(s), '; ' ORDER BY s.jscid)
         FROM pgagent.pga_schedule AS s WHERE s.jscjobid = j.jobid AND s.jscenabled) AS schedule,
-       nullif(concat_ws('; ', CASE WHEN j.jobagentid IS NULL AND j.jobnextrun <= now() AND x.jsajobid IS NOT NULL THEN
-           format('could not be started %s times, since %s: %s', x.jsatimes, x.jsasince, x.jsareason) END,
-           (SELECT string_agg(format('schedule "%s" is in a time zone that this server does not know: %s',
-                                     s.jscname, s.jsctimezone), '; ' ORDER BY s.jscid)
-            FROM pgagent.pga_schedule AS s
-            WHERE s.jscjobid = j.jobid AND s.jscenabled AND pgagent.pga_zone_is_unknown(s)),
-           (SELECT string_agg(DISTINCT r.refusal, '; ') FROM (
-                SELECT pgagent.pga_role_refusal(j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text,
-                                                s.jstconnstr <> '', s.jstmode, a) AS refusal
-                FROM pgagent.pga_jobstep AS s
-                LEFT JOIN pgagent.pga_run_as AS a ON a.rasrole = COALESCE(s.jstrunas, j.jobowner)
-                WHERE s.jstjobid = j.jobid AND s.jstenabled AND (s.jstrunas IS NOT NULL OR j.jobowner IS NOT NULL)
-            ) AS r)), '') AS problem,
+       o.problem,
        CASE WHEN j.jobrunid IS NOT NULL THEN
            j.jobrunid || ARRAY(SELECT r.jrqid FROM pgagent.pga_jobrequest AS r
                                WHERE r.jrqjobid = j.jobid AND r.jrqid <> j.jobrunid ORDER BY r.jrqat, r.jrqid)
            END AS promised,
        p.until IS NOT NULL AS paused, CASE WHEN isfinite(p.until) THEN p.until END AS paused_until
 FROM pgagent.pga_job AS j
-LEFT JOIN pgagent.pga_jobaside AS x ON x.jsajobid = j.jobid
-LEFT JOIN pgagent.classes AS c ON c.class_id = j.jobjclid AND c."limit" IS NOT NULL
 LEFT JOIN LATERAL (
-    SELECT max(u.jpsuntil) AS until FROM pgagent.pga_jobpause AS u
-    WHERE u.jpsuntil > now() AND (u.jpsjobid = j.jobid OR u.jpsjobid IS NULL)
+    SELECT max(u.jpsuntil) AS until FROM (
+        SELECT o.jpsuntil FROM pgagent.pga_jobpause AS o WHERE o.jpsjobid = j.jobid
+        UNION ALL SELECT (SELECT a.jpsuntil FROM pgagent.pga_jobpause AS a WHERE a.jpsjobid IS NULL)
+    ) AS u WHERE u.jpsuntil > now()
 ) AS p ON true
 LEFT JOIN LATERAL (
     SELECT CASE r.jlgstatus WHEN 'r' THEN 'running' WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
@@ -136,22 +130,17 @@ LEFT JOIN LATERAL (
 ) AS l ON true
 -- Of the latest hundred runs: a long history must not make the view slow.
 LEFT JOIN LATERAL (
-    SELECT count(*) AS recent_runs,
-           count(*) FILTER (WHERE r.failed AND NOT r.succeeded_since) AS consecutive_failures
-    FROM (
-        SELECT h.jlgstatus IN ('f', 'd') AS failed,
-               bool_or(h.jlgstatus = 's') OVER (ORDER BY h.jlgid DESC) AS succeeded_since
-        FROM (SELECT x.jlgid, x.jlgstatus FROM pgagent.pga_joblog AS x
-              WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS h
-    ) AS r
+    SELECT count(*) AS recent_runs
+    FROM (SELECT FROM pgagent.pga_joblog AS x WHERE x.jlgjobid = j.jobid ORDER BY x.jlgid DESC LIMIT 100) AS r
 ) AS f ON true
 LEFT JOIN LATERAL (
-    SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY h.jlgduration) AS p50,
-           percentile_disc(0.95) WITHIN GROUP (ORDER BY h.jlgduration) AS p95
-    FROM (SELECT x.jlgduration FROM pgagent.pga_joblog AS x
-          WHERE x.jlgjobid = j.jobid AND x.jlgstatus = 's' ORDER BY x.jlgid DESC LIMIT 100) AS h
+    SELECT min(u.p50) AS p50, min(u.p95) AS p95 FROM pgagent.pga_usual AS u WHERE u.job_id = j.jobid
 ) AS d ON true
+LEFT JOIN (
+    SELECT b.job_id, string_agg(b.detail, '; ' ORDER BY b.problem DESC) AS problem
+    FROM pgagent.pga_obstacle AS b GROUP BY b.job_id
+) AS o ON o.job_id = j.jobid
 WHERE (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.job_status IS
-'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; of its latest hundred runs how many failed since the last success, and the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
+'Each job: state (unarmed: no job starts in this copy of a database until pgagent.arm(), running, paused, due, set aside, class full: it is due, and as many jobs of its class as may are running, waiting, disabled, done: it was for one run, which is over, never due), next and last run, how the last one ended; how many runs have failed in a row, and of its latest hundred runs the median and 95th percentile of the duration of the successful ones; its schedules as text; what keeps it from running, if something does that will not pass by itself; the ids of the runs that are promised and have not begun, in order; whether it is paused, and until when (NULL: until somebody ends that). Example: SELECT job, state, next_run, last_status FROM pgagent.job_status.';
 

@@ -26,7 +26,8 @@ BEGIN
     FROM pg_stat_get_activity(p_agent.jagpid) AS s
     JOIN pg_database AS d ON d.oid = s.datid AND d.datname = current_database()
     WHERE COALESCE(s.backend_start = p_agent.jagbackendstart, true);
-    IF NOT FOUND THEN
+    -- A standby knows nothing of sessions with the primary.
+    IF NOT FOUND AND NOT pg_is_in_recovery() THEN
         RETURN 'its connection to the database ended';
     -- A heartbeat that waits for somebody's lock or trigger is a sign of life.
     ELSIF p_agent.jaglease < clock_timestamp()
@@ -457,11 +458,13 @@ DECLARE
     v_deaths integer;
     v_reason text := p_reason;
     v_promised bigint[];
+    v_count integer;
     v_run_id bigint;
 BEGIN
     buried := 0;
     told := '[]';
     IF p_killed THEN
+        PERFORM set_config('pgagent.freeing', 'on', true);     -- triggers ask who does this
         UPDATE pgagent.pga_job SET jobdeaths = jobdeaths + 1
         WHERE jobid = p_job_id RETURNING jobdeaths INTO v_deaths;
         IF v_deaths >= 3 THEN
@@ -475,8 +478,12 @@ BEGIN
             SELECT w.run_id, p_job_id, 'd', 'aborted before it began: the job has been disabled, since it has killed its runners',
                    interval '0', w.asked_by, w.via, w.restart_of
             FROM pgagent.pga_job AS j, LATERAL pgagent.pga_wishes(j) AS w WHERE j.jobid = p_job_id;
+            GET DIAGNOSTICS v_count = ROW_COUNT;
             PERFORM pgagent.pga_wish_withdraw(p.run_id) FROM unnest(v_promised) AS p (run_id);
-            UPDATE pgagent.pga_job SET jobenabled = false, jobdeaths = 0 WHERE jobid = p_job_id;
+            UPDATE pgagent.pga_job AS j
+            SET jobenabled = false, jobdeaths = 0, jobaborted = least(j.jobaborted, 9223372036854775807 - v_count) + v_count,
+                jobfailures = least(j.jobfailures, 2147483647 - v_count) + v_count
+            WHERE j.jobid = p_job_id;
         END IF;
     END IF;
     FOR v_run_id IN
@@ -549,6 +556,9 @@ RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM FROM pgagent.pga_job AS j
+    WHERE j.jobid = (SELECT l.jlgjobid FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id)
+    FOR NO KEY UPDATE;
     PERFORM FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id AND l.jlgstatus = 'r' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 0;
@@ -562,11 +572,12 @@ BEGIN
     SET jlgstatus = 'd', jlgmessage = p_reason,
         jlgduration = greatest(clock_timestamp() - l.jlgstart, interval '0')
     WHERE l.jlgid = p_run_id;
+    PERFORM pgagent.pga_run_salvage_count(l.jlgid, l.jlgjobid, 'd'::text) FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id;
     RETURN 1;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_close_row(bigint, text) IS
-'Closes a run that is none, because another run of its job is under way: its job is left alone. Returns how many runs that were, 0 or 1.';
+'Closes a run that is none, because another run of its job is under way: its job stays held, and counts it, if that is not refused. Returns how many runs that were, 0 or 1.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_agent_tell(p_job_id integer, p_run_id bigint, p_text text)
 RETURNS jsonb LANGUAGE sql STABLE

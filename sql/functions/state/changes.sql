@@ -97,7 +97,8 @@ AS $$
 BEGIN
     RETURN pgagent.pga_change_short(to_jsonb(p_job) - ARRAY[
         'jobid', 'jobchanged', 'jobagentid', 'jobnextrun', 'joblastrun', 'jobrunid', 'jobfromstep',
-        'jobdeaths', 'jobownerid', 'jobchangeid', 'jobaskedby'
+        'jobdeaths', 'jobownerid', 'jobchangeid', 'jobaskedby', 'jobfailures', 'joblastsuccess', 'jobsucceeded', 'jobfailed',
+        'jobaborted', 'jobempty'
     ]);
 END;
 $$;

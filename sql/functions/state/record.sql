@@ -86,9 +86,9 @@ BEGIN
         -- An open run goes on, and a run that was to be closed has been.
         SELECT NULL::bigint AS step_log_id, NULL::text AS refusal, NULL::text AS reason
         FROM pgagent.pga_joblog AS l
-        WHERE r.next_step_id IS NULL AND l.jlgid = r.run_id
-              AND (l.jlgstatus, CASE WHEN r.run_status IS NOT NULL THEN l.jlgmessage END)
-                  IS NOT DISTINCT FROM (COALESCE(r.run_status, 'r'), r.message)
+        WHERE r.next_step_id IS NULL AND l.jlgid = r.run_id AND l.jlgstatus = COALESCE(r.run_status, 'r')
+              AND (CASE WHEN r.run_status IS NOT NULL THEN l.jlgmessage END IS NOT DISTINCT FROM r.message
+                   OR pgagent.pga_run_says(l.jlgmessage, r.run_status, r.message))
         UNION ALL
         SELECT a.* FROM pgagent.pga_step_advance(r.run_id, r.next_step_id, r.attempt) AS a
         WHERE r.next_step_id IS NOT NULL AND a.refusal IS NULL
@@ -238,8 +238,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_running CONSTANT character := character 'r';
-    v_closed bigint;
-    v_freed bigint;
+    v_closed bigint[];
+    v_counted bigint[];     -- runs whose jobs have been freed, unless they are held for another one
+    v_last_straws bigint[];     -- those of them that were one failure in a row too many
 BEGIN
     PERFORM set_config('pgagent.freeing', 'on', true);     -- the trigger of pga_job asks
     -- A schedule that was to start the job once has done so.
@@ -270,29 +271,48 @@ BEGIN
                       AND o.jlgagentid = c.jlgagentid AND o.jlgid <> ALL (p_held)
             ) THEN j.jobagentid END,
             jobdeaths = CASE WHEN c.jlgstatus = 'd' THEN j.jobdeaths ELSE 0 END,
+            jobfailures = CASE c.jlgstatus WHEN 's' THEN 0 WHEN 'i' THEN j.jobfailures
+                ELSE least(j.jobfailures, 2147483646) + 1 END,
+            joblastsuccess = CASE WHEN c.jlgstatus = 's' THEN clock_timestamp() ELSE j.joblastsuccess END,
+            jobsucceeded = CASE WHEN c.jlgstatus = 's' THEN least(j.jobsucceeded, 9223372036854775806) + 1 ELSE j.jobsucceeded END,
+            jobfailed = CASE WHEN c.jlgstatus = 'f' THEN least(j.jobfailed, 9223372036854775806) + 1 ELSE j.jobfailed END,
+            jobaborted = CASE WHEN c.jlgstatus = 'd' THEN least(j.jobaborted, 9223372036854775806) + 1 ELSE j.jobaborted END,
+            jobempty = CASE WHEN c.jlgstatus = 'i' THEN least(j.jobempty, 9223372036854775806) + 1 ELSE j.jobempty END,
             jobnextrun = CASE WHEN j.jobnextrun IS DISTINCT FROM c.jlgscheduled THEN j.jobnextrun
                 ELSE pgagent.pga_job_after_run(j, c.jlgid, c.jlgscheduled, c.jlgstart, now()) END
         FROM closed AS c
         WHERE j.jobid = ANY (ARRAY[c.jlgjobid]) AND (j.jobagentid = c.jlgagentid) IS TRUE
-        RETURNING j.jobid
+        RETURNING c.jlgid, c.jlgstatus IN ('f', 'd') AND j.jobenabled AND j.jobfailures >= j.jobdisableafter AS is_last_straw
     )
-    SELECT (SELECT count(*) FROM closed AS c), (SELECT count(*) FROM freed AS f) INTO v_closed, v_freed;
+    SELECT ARRAY(SELECT c.jlgid FROM closed AS c), ARRAY(SELECT f.jlgid FROM freed AS f),
+           ARRAY(SELECT f.jlgid FROM freed AS f WHERE f.is_last_straw)
+    INTO v_closed, v_counted, v_last_straws;
     -- Others have mostly been closed before, or belong to nobody.
-    IF v_closed < cardinality(p_held) AND EXISTS (
+    IF cardinality(v_closed) < cardinality(p_held) AND EXISTS (
         SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (p_held) AND l.jlgstatus = v_running
     ) THEN
         PERFORM pgagent.pga_run_left('pgagent.pga_joblog'::regclass);
     END IF;
-    IF v_freed < v_closed AND EXISTS (
-        SELECT FROM pgagent.pga_joblog AS l
-        WHERE l.jlgid = ANY (p_held) AND pgagent.pga_run_is_held(l.jlgagentid, l.jlgid, l.jlgjobid)
-    ) THEN
-        PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
+    IF cardinality(v_counted) < cardinality(v_closed) THEN
+        IF EXISTS (
+            SELECT FROM pgagent.pga_joblog AS l
+            WHERE l.jlgid = ANY (p_held) AND pgagent.pga_run_is_held(l.jlgagentid, l.jlgid, l.jlgjobid)
+        ) THEN
+            PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
+        END IF;
+        -- Two of one job, or somebody has taken the job from its agent.
+        PERFORM pgagent.pga_run_count(l.jlgid, l.jlgjobid, l.jlgstatus::text)
+        FROM (SELECT r.jlgid, r.jlgjobid, r.jlgstatus FROM pgagent.pga_joblog AS r
+              WHERE r.jlgid = ANY (v_closed) AND r.jlgid <> ALL (v_counted) ORDER BY r.jlgid) AS l;
+    END IF;
+    IF v_last_straws <> ARRAY[]::bigint[] THEN
+        PERFORM pgagent.pga_run_give_up(l.jlgid, l.jlgjobid)
+        FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (v_last_straws);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS
-'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; sets the next runs of their jobs, and frees those that are not held for another run as well. Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was.';
+'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; sets the next runs of their jobs, counts them there, and frees those that are not held for another run as well. A job that has failed too often in a row is disabled (pga_run_give_up). Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_is_complete(p_run_id bigint)
 RETURNS boolean LANGUAGE sql STABLE

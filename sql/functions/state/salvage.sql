@@ -35,7 +35,9 @@ BEGIN
     IF v_run.jlgstatus IS DISTINCT FROM 'r' THEN
         reason := pgagent.pga_run_salvage_job(p_agent_id, v_entry.run_id, v_job_id);
         IF v_run.jlgstatus IS NULL OR (v_run.jlgstatus::text, v_run.jlgmessage)
-                                      IS DISTINCT FROM (v_entry.run_status, v_entry.message) THEN
+                                      IS DISTINCT FROM (v_entry.run_status, v_entry.message)
+           AND (v_run.jlgstatus = v_entry.run_status
+                AND pgagent.pga_run_says(v_run.jlgmessage, v_entry.run_status, v_entry.message)) IS NOT TRUE THEN
             refusal := 'PGA01';
             reason := concat_ws('; ', (
                 SELECT r.reason FROM pgagent.pga_run_refusal(
@@ -155,6 +157,7 @@ DECLARE
     v_said text;
     v_duration interval;
     v_lost text;    -- that could not be recorded
+    v_uncounted text;
     v_why text;     -- the first refusal of the run's row
     v_message text;
     v_detail text;
@@ -205,7 +208,10 @@ BEGIN
                OR v_try = 4 AND NOT EXISTS (SELECT FROM pgagent.pga_joblog AS l WHERE l.jlgid = p_run_id) THEN
                 PERFORM pgagent.pga_run_left('pgagent.pga_joblog'::regclass);
             END IF;
-            RETURN nullif(concat_ws('; ', v_lost, format(CASE
+            -- As the log says that it ended; without a row, as it did.
+            v_uncounted := pgagent.pga_run_salvage_count(p_run_id, v_run.jlgjobid,
+                                                         CASE WHEN v_try < 5 THEN v_status ELSE p_status END);
+            RETURN nullif(concat_ws('; ', v_lost, v_uncounted, format(CASE
                 WHEN v_why IS NULL THEN NULL
                 WHEN v_try < 5 THEN 'that it ended as "%s" could not be recorded: %s'
                 ELSE 'its row, which should say that it ended as "%s", had to be deleted: %s'
@@ -220,7 +226,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_salvage_end(bigint, text, text) IS
-'Frees the job of a running run, which the caller has locked, and closes the run with this status and sentence, as far as that is not refused. Returns what was left out and why, NULL if nothing was or the run was not running.';
+'Frees the job of a running run, which the caller has locked, and closes the run with this status and sentence, and counts it, as far as that is not refused. Returns what was left out and why, NULL if nothing was or the run was not running.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_salvage_job(p_agent_id integer, p_run_id bigint, p_job_id integer)
 RETURNS text LANGUAGE plpgsql

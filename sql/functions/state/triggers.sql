@@ -83,6 +83,9 @@ BEGIN
                     pgagent.pga_check_size('pga_job.jobhostagent'::text,
                         CASE WHEN NEW.jobhostagent <> OLD.jobhostagent THEN length(NEW.jobhostagent) END, 1000000, 'characters'::text);
             NEW.jobchanged := now();
+            IF NEW.jobenabled AND NOT OLD.jobenabled THEN
+                NEW.jobfailures := 0;       -- jobdisableafter begins anew
+            END IF;
         END IF;
         IF OLD.jobagentid IS NOT NULL AND (NEW.jobagentid IS NULL OR NEW.jobjclid <> OLD.jobjclid) THEN
             IF (SELECT c.jcafor FROM pgagent.pga_jobcaution AS c LIMIT 1) IS NOT NULL THEN
@@ -103,7 +106,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_trigger() IS
-'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged and jobaskedby, has a promised run be due as pga_job_wish() says, notifies channel pgagent, refuses the claim of a job that is not due, or that is promised to run, or that pga_job_gate() or the limit of its class keeps from those that claim without pga_run_claim() (no row is updated), tells runners when a class with a limit has a place again, or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
+'Trigger: computes jobnextrun where it is NULL, empties it when the job is disabled, keeps jobchanged and jobaskedby, has a job that is enabled again begin with no failures, has a promised run be due as pga_job_wish() says, notifies channel pgagent, refuses the claim of a job that is not due, or that is promised to run, or that pga_job_gate() or the limit of its class keeps from those that claim without pga_run_claim() (no row is updated), tells runners when a class with a limit has a place again, or by an agent that is not registered (PGA03), and has a job that is taken away from a runner that executes it stay held until the run has been stopped. A jobnextrun that is set on a disabled job stays: it asks for one run. Refuses oversized texts with 22023.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_stop(p_job_id integer, p_agent_id integer)
 RETURNS boolean LANGUAGE plpgsql
@@ -284,6 +287,13 @@ RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- It is closed, whatever keeps it from being counted.
+    BEGIN
+        PERFORM pgagent.pga_run_count(NEW.jlgid, NEW.jlgjobid, NEW.jlgstatus::text);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'pgagent: run % of job % is closed, but could not be counted', NEW.jlgid, NEW.jlgjobid
+            USING DETAIL = SQLERRM;
+    END;
     -- pgAgent's own daemon closes its runs itself, and listens to nobody.
     IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a
                WHERE a.jagpid = OLD.jlgagentid AND a.jaglease IS NOT NULL) THEN
@@ -293,7 +303,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_closed() IS
-'Trigger: tells the runner of a run that somebody else has closed it.';
+'Trigger: counts a run that no function of ours has closed among those of its job, and tells its runner. A WARNING says that it could not be counted.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_joblog_cancel()
 RETURNS trigger LANGUAGE plpgsql
@@ -340,6 +350,9 @@ BEGIN
         IF NEW.jlgstatus = 'r' THEN
             NEW.jlgstatus := 'd';
             NEW.jlgmessage := 'was running when the database was dumped';
+            UPDATE pgagent.pga_job AS j
+            SET jobfailures = least(j.jobfailures, 2147483646) + 1, jobaborted = least(j.jobaborted, 9223372036854775806) + 1
+            WHERE j.jobid = NEW.jlgjobid;
             UPDATE pgagent.pga_arming SET armrestored = now() WHERE armrestored IS NULL;
         END IF;
         RETURN NEW;
@@ -486,7 +499,7 @@ CREATE TRIGGER pga_joblog_trigger BEFORE INSERT ON pgagent.pga_joblog
 COMMENT ON TRIGGER pga_joblog_trigger ON pgagent.pga_joblog IS
 'Completes what pgAgent''s daemon logs, and closes runs that come from a dump.';
 
--- A hint, as all notifications: its runner would hear of it at the next heartbeat.
+-- The notification is a hint, as all are: its runner would hear of it at the next heartbeat.
 DROP TRIGGER IF EXISTS pga_joblog_closed ON pgagent.pga_joblog;
 CREATE TRIGGER pga_joblog_closed AFTER UPDATE OF jlgstatus ON pgagent.pga_joblog
     FOR EACH ROW
@@ -494,7 +507,7 @@ CREATE TRIGGER pga_joblog_closed AFTER UPDATE OF jlgstatus ON pgagent.pga_joblog
           AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION pgagent.pga_joblog_closed();
 COMMENT ON TRIGGER pga_joblog_closed ON pgagent.pga_joblog IS
-'Tells the runner of a run that somebody else has closed it.';
+'Counts a run that a person or pgAgent''s own daemon has closed, and tells its runner.';
 
 -- Of a runner's statements none names this column.
 DROP TRIGGER IF EXISTS pga_joblog_cancel ON pgagent.pga_joblog;
