@@ -8,13 +8,14 @@
 EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pgagent.control)
 
 TABLES = $(patsubst %,sql/tables/%.sql, \
-	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause caution change \
+	schema access arming agent session run_as isolation job schedule timezone log skip aside request pause caution change alert \
 	retention)
 FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	meta/version meta/isolation time/calendar time/next_run time/grammar time/schedule time/image \
 	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
-	state/agent state/claim state/record state/figures state/salvage state/older_runners state/prune \
-	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/explain api/changes api/log \
+	state/agent state/claim state/record state/figures state/salvage state/older_runners state/prune state/silences \
+	alerts/rules alerts/tell alerts/runs alerts/watch alerts/deliver \
+	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/alerts api/explain api/changes api/log \
 	files/attributes files/stored files/export files/wanted files/apply \
 	meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.
@@ -137,14 +138,17 @@ $(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: s
 $(CATALOGUE)/obstacles.sql: $(OBSTACLES)
 	@cp $< $@
 
-# What reads a crontab is the runner's (`pgagent import crontab`), too.
+# What reads a crontab is the runner's (`pgagent import crontab`), too, and so is what
+# sends mail and JSON (`pgagent send-alerts`).
 PYTHON_PARTS = $(wildcard sql/plpython/*.py) \
-	python/src/pgagent_runner/verbs/imports/crontab_lines.py
+	python/src/pgagent_runner/verbs/imports/crontab_lines.py \
+	$(patsubst %,python/src/pgagent_runner/sending/%.py,refusal limited smtp posting)
 
-# A line "-- include NAME.py" stands for that file.
+# A line "-- include NAME.py" stands for that file, but for its imports of ours.
 $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(PYTHON_PARTS)
 	@cat $(filter %.sql,$^) | awk '/^-- include / \
-		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) print line; \
+		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) \
+			if (line !~ /^from pgagent_runner\./) print line; \
 		  close(file); next } { print }' >$@
 
 $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
@@ -156,7 +160,8 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 $(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(PYTHON_PARTS)
 	@mkdir -p $(@D)
 	@echo "import plpy" >$@
-	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat \
+		| sed '/^from pgagent_runner\./d' >>$@
 
 extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql

@@ -204,3 +204,86 @@ ALTER TABLE pgagent.pga_job
     ADD COLUMN jobaborted bigint NOT NULL DEFAULT 0,
     ADD COLUMN jobempty bigint NOT NULL DEFAULT 0;
 CREATE INDEX pga_joblog_jlgstart ON pgagent.pga_joblog (jlgstart);
+
+-- Alerts.
+CREATE TABLE pgagent.pga_alert (
+    altid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    altname text NOT NULL UNIQUE,
+    altchannel text NOT NULL,
+    altevents text[] NOT NULL
+        DEFAULT '{failed,recovered,aborted,late,long,disabled,no_runner,unarmed,set_aside}',
+    altjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    altclassid integer
+        REFERENCES pgagent.pga_jobclass (jclid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    altstartjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE SET NULL ON UPDATE RESTRICT,
+    altafterfailures integer NOT NULL DEFAULT 1
+        CONSTRAINT pga_alert_altafterfailures_check CHECK (altafterfailures > 0),
+    altrepeatevery interval
+        CONSTRAINT pga_alert_altrepeatevery_check CHECK (altrepeatevery > interval '0'),
+    altenabled boolean NOT NULL DEFAULT true,
+    altcreated timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    altby name NOT NULL DEFAULT CURRENT_USER,
+    alttest uuid
+);
+CREATE INDEX pga_alert_job ON pgagent.pga_alert (altjobid) WHERE altjobid IS NOT NULL;
+CREATE INDEX pga_alert_startjob ON pgagent.pga_alert (altstartjobid) WHERE altstartjobid IS NOT NULL;
+CREATE TABLE pgagent.pga_alertstate (
+    alsid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    alsaltid uuid NOT NULL
+        REFERENCES pgagent.pga_alert (altid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    alsjobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    alskind text NOT NULL
+        CONSTRAINT pga_alertstate_alskind_check CHECK (alskind IN (
+            'failed', 'late', 'long', 'no_runner', 'unarmed', 'set_aside', 'skipped', 'disabled')),
+    alssince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    alsended timestamptz,
+    alsevent text NOT NULL,
+    alsrunid bigint,
+    alsmessage text,
+    alstold timestamptz,
+    alsrepeats integer NOT NULL DEFAULT 0,
+    alshour timestamptz,
+    alscount integer NOT NULL DEFAULT 0,
+    alschanges jsonb NOT NULL DEFAULT '{}',
+    UNIQUE (alsaltid, alsjobid, alskind)
+);
+CREATE UNIQUE INDEX pga_alertstate_all ON pgagent.pga_alertstate (alsaltid, alskind) WHERE alsjobid IS NULL;
+CREATE INDEX pga_alertstate_job ON pgagent.pga_alertstate (alsjobid);
+CREATE TABLE pgagent.pga_alertevent (
+    aleid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    aleevent text NOT NULL
+        CONSTRAINT pga_alertevent_aleevent_check CHECK (aleevent IN (
+            'failed', 'recovered', 'aborted', 'late', 'skipped', 'long', 'disabled', 'no_runner', 'unarmed', 'set_aside',
+            'flapping', 'test')),
+    aleat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    alealtid uuid NOT NULL,
+    alealert text NOT NULL,
+    alejobid integer,
+    alejob text,
+    alerunid bigint,
+    aledata jsonb NOT NULL DEFAULT '{}',
+    alestate text NOT NULL DEFAULT 'pending'
+        CONSTRAINT pga_alertevent_alestate_check CHECK (alestate IN ('pending', 'sending', 'sent', 'failed', 'silenced')),
+    alemessage uuid,
+    aleattempts integer NOT NULL DEFAULT 0,
+    aledue timestamptz,
+    alelease timestamptz,
+    alesent timestamptz,
+    aleerror text
+);
+CREATE INDEX pga_alertevent_at ON pgagent.pga_alertevent (aleat);
+CREATE INDEX pga_alertevent_due ON pgagent.pga_alertevent (aledue) WHERE alestate IN ('pending', 'sending');
+CREATE INDEX pga_alertevent_message ON pgagent.pga_alertevent (alemessage) WHERE alemessage IS NOT NULL;
+CREATE TABLE pgagent.pga_jobsilence (
+    jsiid uuid NOT NULL PRIMARY KEY DEFAULT gen_random_uuid(),
+    jsijobid integer UNIQUE
+        REFERENCES pgagent.pga_job (jobid) ON DELETE CASCADE ON UPDATE RESTRICT,
+    jsiuntil timestamptz NOT NULL DEFAULT 'infinity',
+    jsireason text NOT NULL DEFAULT '',
+    jsisince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    jsiby name NOT NULL DEFAULT CURRENT_USER
+);
+CREATE UNIQUE INDEX pga_jobsilence_all ON pgagent.pga_jobsilence ((jsijobid IS NULL)) WHERE jsijobid IS NULL;

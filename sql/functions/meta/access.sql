@@ -52,6 +52,7 @@ VALUES
     ('operator editor admin', 'USAGE', 'SEQUENCE', 'pga_joblog_jlgid_seq', ''),
     ('operator editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobpause', ''),
     ('operator editor admin runner', 'INSERT', 'TABLE', 'pga_jobcaution', ''),
+    ('operator editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobsilence', ''),
     -- To define jobs: nothing that frees what a runner holds, or that lets one pose as a runner.
     -- With an id, and the time of its creation, a job comes back that was deleted: see revert_job().
     ('editor admin', 'INSERT', 'TABLE', 'pga_job',
@@ -64,6 +65,7 @@ VALUES
     ('editor admin runner', 'INSERT', 'TABLE', 'pga_jobchange', ''),
     ('editor admin', 'USAGE', 'SEQUENCE', 'pga_jobchange_jchid_seq', ''),
     ('editor admin', 'INSERT UPDATE DELETE', 'VIEW', 'job', ''),
+    ('editor admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_alert', ''),
     -- To look after all of it.
     ('admin', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobclass', ''),
     ('admin', 'USAGE', 'SEQUENCE', 'pga_jobclass_jclid_seq', ''),
@@ -73,7 +75,7 @@ VALUES
     -- To execute jobs.
     ('runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_jobagent|pga_jobsession|pga_joblog|pga_jobskip|pga_jobaside|pga_arming', ''),
     ('runner', 'INSERT UPDATE', 'TABLE', 'pga_jobsteplog', ''),
-    ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause|pga_jobcaution', ''),
+    ('runner', 'DELETE', 'TABLE', 'pga_jobchange|pga_jobpause|pga_jobcaution|pga_jobsilence', ''),
     -- Which lets it lock a class.
     ('runner', 'UPDATE', 'TABLE', 'pga_jobclass', 'jcllimit'),
     ('runner', 'UPDATE', 'TABLE', 'pga_job', 'jobagentid jobnextrun joblastrun jobchanged jobrunid jobfromstep jobdeaths jobenabled jobfailures joblastsuccess jobsucceeded jobfailed jobaborted jobempty'),
@@ -82,6 +84,10 @@ VALUES
     ('runner', 'EXECUTE', 'FUNCTION',
         '(?!pga_run_note$|pga_step_refusal$)pga_(agent|run|step|log)_.*|pga_look_again|pga_seconds_until_due|pga_login_ticket'
         '|pga_job_(skip|passed|latest|make_up|after_run|set_aside|review)', ''),
+    -- To tell what happens.
+    ('admin runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_alertstate|pga_alertevent', ''),
+    ('runner', 'UPDATE', 'TABLE', 'pga_alert', 'alttest'),
+    ('admin runner', 'EXECUTE', 'FUNCTION', 'pga_alert_(watch|claim|sent|take|tests|deliver|notify|start|write|tell|begin|end|failed|run|once|settle)', ''),
     -- Whose jobs: PUBLIC has these until isolate().
     ('reader admin runner', 'EXECUTE', 'FUNCTION', 'pga_may_see_all', ''),
     ('admin runner', 'EXECUTE', 'FUNCTION', 'pga_may_(edit_all|use_runner_login|use_batch|use_conninfo)', ''),
@@ -283,6 +289,10 @@ AS $$
         ('pga_jobcaution', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobpause', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobpause', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'),
         ('pga_jobpause', 'UPDATE', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobpause', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
+        ('pga_alert', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_alertstate', 'SELECT', 'pga_jobskip', 'SELECT', ''),
+        ('pga_alertevent', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobsilence', 'SELECT', 'pga_jobskip', 'SELECT', ''),
+        ('pga_jobsilence', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobsilence', 'UPDATE', 'pga_job', 'UPDATE', 'jobrunid'),
+        ('pga_jobsilence', 'DELETE', 'pga_jobskip', 'DELETE', NULL),
         ('pga_jobrequest', 'SELECT', 'pga_jobskip', 'SELECT', ''), ('pga_jobrequest', 'SELECT', 'pga_job', 'UPDATE', 'jobrunid'),
         ('pga_jobrequest', 'INSERT', 'pga_job', 'UPDATE', 'jobrunid'), ('pga_jobrequest', 'DELETE', 'pga_job', 'UPDATE', 'jobrunid')
     ) AS f (follower, privilege, leader, led_by, led_column)

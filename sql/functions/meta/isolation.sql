@@ -225,8 +225,8 @@ RETURNS SETOF regclass LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT unnest(ARRAY[
-        'pgagent.pga_exception', 'pgagent.pga_job', 'pgagent.pga_jobaside', 'pgagent.pga_jobchange', 'pgagent.pga_joblog',
-        'pgagent.pga_jobpause', 'pgagent.pga_jobrequest', 'pgagent.pga_jobskip', 'pgagent.pga_jobstep', 'pgagent.pga_jobsteplog', 'pgagent.pga_schedule'
+        'pgagent.pga_alert', 'pgagent.pga_alertevent', 'pgagent.pga_alertstate', 'pgagent.pga_exception', 'pgagent.pga_job', 'pgagent.pga_jobaside', 'pgagent.pga_jobchange', 'pgagent.pga_joblog',
+        'pgagent.pga_jobpause', 'pgagent.pga_jobrequest', 'pgagent.pga_jobsilence', 'pgagent.pga_jobskip', 'pgagent.pga_jobstep', 'pgagent.pga_jobsteplog', 'pgagent.pga_schedule'
     ]::regclass[])
 $$;
 COMMENT ON FUNCTION pgagent.pga_isolated_tables() IS

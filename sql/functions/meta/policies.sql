@@ -54,6 +54,10 @@ BEGIN
             ('pga_jobaside', 'jsajobid', NULL),
             ('pga_jobrequest', 'jrqjobid', NULL),
             ('pga_jobpause', 'jpsjobid', NULL),
+            ('pga_alert', 'altjobid', NULL),
+            ('pga_alertstate', 'alsjobid', NULL),
+            ('pga_alertevent', 'alejobid', NULL),
+            ('pga_jobsilence', 'jsijobid', NULL),
             ('pga_jobchange', NULL, NULL)
         ) AS t (name, job, part)
     LOOP
@@ -74,6 +78,8 @@ BEGIN
                 COALESCE(', ' || v_table.part, ' WHERE true'), v_table.job, v_job);
             v_refuses := CASE v_table.name
                 WHEN 'pga_jobpause' THEN 'COALESCE(''job '' || jpsjobid, ''the pause of all jobs''), NULL::name'
+                WHEN 'pga_jobsilence' THEN 'COALESCE(''job '' || jsijobid, ''the silence of all jobs''), NULL::name'
+                WHEN 'pga_alert' THEN 'COALESCE(''job '' || altjobid, ''an alert of all jobs''), NULL::name'
                 WHEN 'pga_exception' THEN 'format(''the job of schedule %s''::text, jexscid), NULL::name'
                 WHEN 'pga_jobsteplog' THEN 'format(''the job of run %s''::text, jsljlgid), NULL::name'
                 ELSE format('format(''job %%s''::text, %s), NULL::name', v_table.job) END;
@@ -83,8 +89,8 @@ BEGIN
                 v_sees := format('%s AND (jstconnstr = '''' OR NOT %s) OR %s', v_see, v_reads, v_writes);
             END IF;
         END IF;
-        IF v_table.name = 'pga_jobpause' THEN
-            v_sees := v_sees || ' OR jpsjobid IS NULL';     -- which concerns everybody
+        IF v_table.name IN ('pga_jobpause', 'pga_jobsilence') THEN
+            v_sees := v_sees || format(' OR %I IS NULL', v_table.job);     -- which concerns everybody
         END IF;
         v_check := format('CASE WHEN %s THEN %s ELSE pgagent.pga_refuse_row(%s) END', v_writes, CASE v_table.name
             WHEN 'pga_jobstep' THEN 'pgagent.pga_may_write_step(jstjobid, jstkind::text, jstconnstr <> '''', jstrunas, jstrunasid)'

@@ -1,5 +1,6 @@
 -- prune.sql: deleting what need not be kept in the log any longer. Writes pga_joblog, whose
--- steps go with it, pga_jobskip, pga_jobaside, pga_jobpause, pga_jobcaution and pga_jobchange.
+-- steps go with it, pga_jobskip, pga_jobaside, pga_jobpause, pga_jobcaution, pga_jobchange,
+-- pga_jobsilence, pga_alertevent and pga_alertstate.
 
 CREATE OR REPLACE FUNCTION pgagent.pga_log_prune(
     p_after integer, p_jobs integer, p_runs integer, OUT last_job_id integer, OUT deleted integer
@@ -47,6 +48,7 @@ BEGIN
     IF last_job_id IS NULL THEN
         PERFORM pgagent.pga_log_prune_changes(10 * p_runs);
         PERFORM pgagent.pga_log_prune_cautions();
+        PERFORM pgagent.pga_log_prune_alerts(10 * p_runs);
     END IF;
     -- A job that is due is tried again within a minute: these are not due any more.
     IF EXISTS (SELECT FROM pgagent.pga_jobaside AS s WHERE s.jsauntil < now() - interval '1 day') THEN
@@ -55,8 +57,11 @@ BEGIN
     IF EXISTS (SELECT FROM pgagent.pga_jobpause AS p WHERE p.jpsuntil < now() - interval '1 day') THEN
         DELETE FROM pgagent.pga_jobpause WHERE jpsuntil < now() - interval '1 day';
     END IF;
+    IF EXISTS (SELECT FROM pgagent.pga_jobsilence AS s WHERE s.jsiuntil < now() - interval '1 day') THEN
+        DELETE FROM pgagent.pga_jobsilence WHERE jsiuntil < now() - interval '1 day';
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_log_prune(integer, integer, integer) IS
-'Deletes, of the next p_jobs jobs after the id p_after (0: of the first), at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. After the last job, what need not be kept of pga_jobchange. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
+'Deletes, of the next p_jobs jobs after the id p_after (0: of the first), at most p_runs runs that are beyond the latest jobkeepruns or began longer than jobkeepfor ago; never a running one. After the last job, what need not be kept of pga_jobchange, and of what alerts have told. Returns the last job that is done with, to go on from (NULL when there is no further one), and how many runs were deleted.';
 
