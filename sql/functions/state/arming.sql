@@ -328,7 +328,9 @@ BEGIN
         UPDATE pgagent.pga_job AS j
         SET jobnextrun = pgagent.pga_job_after_run(
             j, (v_one.run).jlgid, COALESCE((v_one.run).jlgscheduled, (v_one.run).jlgstart),
-            (v_one.run).jlgstart, greatest((v_one.run).jlgstart, v_dumped))
+            (v_one.run).jlgstart, greatest((v_one.run).jlgstart, v_dumped)),
+            jobfailures = least(j.jobfailures, 2147483646) + 1,
+            jobaborted = least(j.jobaborted, 9223372036854775806) + 1
         WHERE j.jobid = (v_one.job).jobid;
         v_settled := v_settled + 1;
         PERFORM set_config('pgagent.freeing'::text, ''::text, true);
@@ -339,7 +341,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_arming_settle() IS
-'Gives jobs that were under way when this database was dumped their next run: the first time after the one for which they ran, or a later one by the job''s rules; and has jobs from a dump of an older version know how their runs have ended. Returns how many jobs that were under way.';
+'Gives jobs that were under way when this database was dumped their next run: the first time after the one for which they ran, or a later one by the job''s rules; counts those runs as aborted; and has jobs from a dump of an older version know how their runs have ended. Returns how many jobs that were under way.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_arming_judge(p_agent pgagent.pga_jobagent)
 RETURNS text LANGUAGE plpgsql

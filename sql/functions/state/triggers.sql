@@ -287,14 +287,14 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pgagent.pga_run_count(p_run.jlgid, p_run.jlgjobid, p_run.jlgstatus::text);
+    PERFORM pgagent.pga_job_count(p_run.jlgid, p_run.jlgjobid, p_run.jlgstatus::text);
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'pgagent: run % of job % has ended, but could not be counted', p_run.jlgid, p_run.jlgjobid
         USING DETAIL = SQLERRM;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_count(pgagent.pga_joblog) IS
-'Counts a run that has ended, as pga_run_count() does, for triggers: a WARNING says that it could not be counted, for what is written to the log stands.';
+'Counts a run that has ended, as pga_job_count() does, for triggers: a WARNING says that it could not be counted, for what is written to the log stands.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_joblog_closed()
 RETURNS trigger LANGUAGE plpgsql
@@ -358,9 +358,6 @@ BEGIN
         IF NEW.jlgstatus = 'r' THEN
             NEW.jlgstatus := 'd';
             NEW.jlgmessage := 'was running when the database was dumped';
-            UPDATE pgagent.pga_job AS j
-            SET jobfailures = least(j.jobfailures, 2147483646) + 1, jobaborted = least(j.jobaborted, 9223372036854775806) + 1
-            WHERE j.jobid = NEW.jlgjobid;
             UPDATE pgagent.pga_arming SET armrestored = now() WHERE armrestored IS NULL;
         END IF;
         RETURN NEW;
