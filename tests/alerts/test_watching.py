@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -145,8 +146,12 @@ def counted(conn):
 
 
 def watch_all_at_once(dsn):
+    """Have twenty sessions watch, which all begin when the last of them is there."""
+    all_are_there = Barrier(20)
+
     def work(_):
         with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            all_are_there.wait()
             watch(session)
 
     with ThreadPoolExecutor(20) as pool:
