@@ -84,7 +84,7 @@ BEGIN
             SELECT FROM pgagent.pga_alertstate AS s
             WHERE s.alsaltid = a.altid AND s.alsjobid = j.jobid AND s.alskind = 'failed' AND s.alsended IS NULL)
               -- Not what was so before somebody wanted to know.
-              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_run_failed(j.jobid) AS r)
+              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_alert_failed_run(j.jobid) AS r)
         ORDER BY j.jobid, a.altid
     LOOP
         PERFORM pgagent.pga_alert_failed(v_one.alert, v_one.job);
@@ -136,7 +136,7 @@ BEGIN
             CONTINUE;
         END IF;
         IF v_one.alskind = 'failed' THEN
-            SELECT r.* INTO v_run FROM pgagent.pga_run_failed(v_one.alsjobid) AS r;
+            SELECT r.* INTO v_run FROM pgagent.pga_alert_failed_run(v_one.alsjobid) AS r;
         ELSE
             v_run := NULL;
         END IF;
