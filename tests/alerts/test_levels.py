@@ -8,6 +8,11 @@ from alerts.telling import claim, fail, later, log, names, run, send_all, sent, 
 from jobs import add_job
 from transitions import register
 
+TABLES_OF_4_2 = (
+    *("pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule"),
+    *("pga_exception", "pga_joblog", "pga_jobsteplog"),
+)
+
 
 @pytest.fixture
 def login(conn, dsn):
@@ -44,7 +49,9 @@ def test_a_runner_closes_runs_decides_sends_starts_jobs_and_prunes(conn, login):
     later(conn)
     assert names(send_all(runner)) == [["failed"]]
     assert [state for _, state in log(conn)] == ["sent"] * 3
-    assert conn.execute("SELECT jrqvia FROM pgagent.pga_jobrequest").fetchall() == [("alert",)]
+    assert conn.execute("SELECT jrqvia FROM pgagent.pga_jobrequest").fetchall() == [
+        ("alert",)
+    ]
     later(conn, "61 minutes")
     watch(runner)
     later(conn)
@@ -69,7 +76,9 @@ def test_an_admin_can_have_sent_what_no_runner_does(conn, agent, login):
     admin.add_notice_handler(lambda said: warnings.append(said.message_primary))
     job_id = add_job(conn, "SELECT 1", due=None)
     admin.execute("SELECT pgagent.add_alert('all', 'mail')")
-    conn.execute("ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID")
+    conn.execute(
+        "ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID"
+    )
     fail(agent, job_id)
     conn.execute("ALTER TABLE pgagent.pga_alertevent DROP CONSTRAINT x")
     assert watch(admin)[0] == 0
@@ -80,7 +89,8 @@ def test_an_admin_can_have_sent_what_no_runner_does(conn, agent, login):
 
 @pytest.mark.parametrize("level", ["reader", "operator", "editor"])
 @pytest.mark.parametrize(
-    "call", ["pga_alert_watch()", "pga_alert_claim('{mail}')", "pga_alert_sent(NULL, 1)"]
+    "call",
+    ["pga_alert_watch()", "pga_alert_claim('{mail}')", "pga_alert_sent(NULL, 1)"],
 )
 def test_others_may_not(login, level, call):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -93,15 +103,19 @@ def test_who_closes_a_run_without_a_right_to_alerts_closes_it_and_it_is_told_lat
     """The daemon of 4.2 may have been granted what it needed before there were alerts."""
     conn.execute("CREATE ROLE pga_daemon LOGIN")
     conn.execute("GRANT USAGE ON SCHEMA pgagent TO pga_daemon")
-    for table in ("pga_job", "pga_joblog"):
+    for table in TABLES_OF_4_2:
         conn.execute(f"GRANT SELECT, INSERT, UPDATE ON pgagent.{table} TO pga_daemon")
     try:
         job_id = add_job(conn, "SELECT 1", due=None)
         conn.execute("SELECT pgagent.add_alert('all', 'mail')")
         conn.execute("INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (%s)", [job_id])
-        with closing(psycopg.connect(dsn, user="pga_daemon", autocommit=True)) as daemon:
+        with closing(
+            psycopg.connect(dsn, user="pga_daemon", autocommit=True)
+        ) as daemon:
             daemon.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'f'")
-        assert conn.execute("SELECT jlgstatus FROM pgagent.pga_joblog").fetchall() == [("f",)]
+        assert conn.execute("SELECT jlgstatus FROM pgagent.pga_joblog").fetchall() == [
+            ("f",)
+        ]
         assert log(conn) == []
         watch(sender)
         later(conn)

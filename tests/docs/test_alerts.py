@@ -9,7 +9,9 @@ from support import ROOT
 def test_alerts_are_made_and_tried_as_the_page_says(conn):
     conn.execute("SELECT pgagent.create_job('etl')")
 
-    shown = conn.execute(block("docs/operating.md", "SELECT pgagent.add_alert('everything'"))
+    shown = conn.execute(
+        block("docs/operating.md", "SELECT pgagent.add_alert('everything'")
+    )
 
     while shown.nextset():
         pass
