@@ -138,14 +138,17 @@ $(CATALOGUE)/trust.sql $(DELTAS:sql/upgrade/%=$(CATALOGUE)/%): $(CATALOGUE)/%: s
 $(CATALOGUE)/obstacles.sql: $(OBSTACLES)
 	@cp $< $@
 
-# What reads a crontab is the runner's (`pgagent import crontab`), too.
+# What reads a crontab is the runner's (`pgagent import crontab`), too, and so is what
+# sends mail and JSON (`pgagent send-alerts`).
 PYTHON_PARTS = $(wildcard sql/plpython/*.py) \
-	python/src/pgagent_runner/verbs/imports/crontab_lines.py
+	python/src/pgagent_runner/verbs/imports/crontab_lines.py \
+	$(patsubst %,python/src/pgagent_runner/sending/%.py,refusal limited smtp posting)
 
-# A line "-- include NAME.py" stands for that file.
+# A line "-- include NAME.py" stands for that file, but for its imports of ours.
 $(PYTHON_SCRIPT): $(PYTHON_HELPERS) $(PYTHON_PARTS)
 	@cat $(filter %.sql,$^) | awk '/^-- include / \
-		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) print line; \
+		{ file = ($$3 ~ "/" ? "" : "sql/plpython/") $$3; while ((getline line < file) > 0) \
+			if (line !~ /^from pgagent_runner\./) print line; \
 		  close(file); next } { print }' >$@
 
 $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
@@ -157,7 +160,8 @@ $(PYTHON_UPGRADE_SCRIPTS): $(PYTHON_SCRIPT)
 $(PYTHON_BODIES): build/plpython/%.py: sql/plpython/%.sql $(PYTHON_PARTS)
 	@mkdir -p $(@D)
 	@echo "import plpy" >$@
-	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat >>$@
+	@sed -nE -e 's|^-- include (.*/)|\1|p' -e 's|^-- include |sql/plpython/|p' $< | xargs cat \
+		| sed '/^from pgagent_runner\./d' >>$@
 
 extension/pgagent--unpackaged.sql extension/pgagent--plain.sql: \
 		extension/pgagent--%.sql: sql/upgrade/%.sql

@@ -7,7 +7,7 @@ CREATE FUNCTION pgagent.import_crontab(
 RETURNS TABLE (line integer, entry text, job text, schedule text, result text) LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
--- include refusal.py
+-- include python/src/pgagent_runner/sending/refusal.py
 -- include ask.py
 -- include python/src/pgagent_runner/verbs/imports/crontab_lines.py
 -- include crontab.py

@@ -1,68 +1,7 @@
-"""Sending a message by SMTP."""
+"""Sending a mail from the database server."""
 
-import io
 import smtplib
-import ssl
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
-from typing import Any
 from urllib.parse import urlsplit
-
-LONGEST_HEADER = 5000  # characters: parsing an address takes longer than reading it
-
-
-def message(
-    sender: str, recipients: "list[str]", subject: str, body: str
-) -> EmailMessage:
-    """Compose a message; headers with line breaks are refused."""
-    for header in (sender, subject, ", ".join(recipients)):
-        if len(header) > LONGEST_HEADER:
-            raise RefusalError(
-                f"a header is not allowed: it has {len(header)} characters",
-                f"Allowed are {LONGEST_HEADER} at most; send several mails.",
-            )
-    mail = EmailMessage()
-    try:
-        mail["From"] = sender
-        mail["To"] = ", ".join(recipients)
-        mail["Subject"] = subject
-    except Exception as error:  # noqa: BLE001  # parsers of addresses raise many
-        raise RefusalError(
-            f"a header is not allowed: {error}", "Headers have one line."
-        ) from None
-    mail["Date"] = formatdate()
-    mail["Message-ID"] = make_msgid(domain="pgagent.invalid")
-    mail.set_content(body)
-    return mail
-
-
-class Plain(smtplib.SMTP):
-    """Without TLS, at first; what a server answers is bounded."""
-
-    deadline: float
-    _host: str  # whose certificate is wanted
-
-    def getreply(self) -> "tuple[int, bytes]":
-        """Return the next answer."""
-        if self.file is None and self.sock is not None:
-            reader = LimitedReader(self.sock, self.deadline)
-            self.file = io.BufferedReader(reader)
-        return super().getreply()
-
-    def send(self, s: Any) -> None:  # noqa: ANN401
-        """Send, piece by piece."""
-        for piece in pieces(s.encode("ascii") if isinstance(s, str) else bytes(s)):
-            try:
-                if self.sock is not None:
-                    self.sock.settimeout(rest_until(self.deadline))
-            except OSError as error:
-                self.close()
-                raise smtplib.SMTPServerDisconnected(str(error)) from None
-            super().send(piece)
-
-
-class Secure(Plain, smtplib.SMTP_SSL):
-    """With TLS."""
 
 
 def send(
@@ -87,35 +26,16 @@ def send(
             "server: that is no mail server",
             "Wanted is smtp://host[:port] or smtps://host[:port].",
         )
-    tls = context or ssl.create_default_context()
-    rest = rest_until(deadline)
-    connection = (
-        Secure(timeout=rest, context=tls)
-        if server.scheme == "smtps"
-        else Plain(timeout=rest)
+    user, _, password = (login or "").partition(":")
+    refused = hand_over(
+        mail,
+        server.hostname,
+        port,
+        "tls" if server.scheme == "smtps" else "offered",
+        (user, password) if login else None,
+        deadline,
+        context,
     )
-    connection.deadline = deadline
-    connection._host = server.hostname  # noqa: SLF001
-    with connection:
-        code, answer = connection.connect(
-            server.hostname, port or (465 if server.scheme == "smtps" else 25)
-        )
-        if code != 220:
-            raise smtplib.SMTPConnectError(code, answer)
-        connection.ehlo()
-        secure = server.scheme == "smtps"
-        if not secure and connection.has_extn("starttls"):
-            connection.starttls(context=tls)
-            secure = True
-        if login:
-            if not secure:
-                raise RefusalError(
-                    "the mail server offers no TLS",
-                    "A password is sent through TLS only.",
-                )
-            user, _, password = login.partition(":")
-            connection.login(user, password)
-        refused = connection.send_message(mail)
     if refused:  # by some, while others get it
         raise smtplib.SMTPRecipientsRefused(refused)
 

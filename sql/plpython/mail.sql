@@ -8,10 +8,11 @@ CREATE FUNCTION pgagent.send_mail(
 RETURNS void LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
--- include refusal.py
+-- include python/src/pgagent_runner/sending/refusal.py
 -- include secret.py
 -- include privilege.py
--- include limited.py
+-- include python/src/pgagent_runner/sending/limited.py
+-- include python/src/pgagent_runner/sending/smtp.py
 -- include mail.py
 return send_mail(recipients, subject, body, sender, server, credentials, timeout)
 $python$;

@@ -6,7 +6,7 @@ CREATE FUNCTION pgagent.schedule_from_rrule(
 RETURNS record LANGUAGE plpython3u STABLE
 SET search_path = pg_catalog, pg_temp
 AS $python$
--- include refusal.py
+-- include python/src/pgagent_runner/sending/refusal.py
 -- include ask.py
 -- include rrule.py
 return schedule_from_rrule(rrule)

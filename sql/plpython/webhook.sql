@@ -6,10 +6,11 @@ CREATE FUNCTION pgagent.post_webhook(
 RETURNS integer LANGUAGE plpython3u
 SET search_path = pg_catalog, pg_temp
 AS $python$
--- include refusal.py
+-- include python/src/pgagent_runner/sending/refusal.py
 -- include secret.py
 -- include privilege.py
--- include limited.py
+-- include python/src/pgagent_runner/sending/limited.py
+-- include python/src/pgagent_runner/sending/posting.py
 -- include webhook.py
 return post_webhook(url, payload, credentials, timeout)
 $python$;

@@ -8,8 +8,9 @@ import time
 
 import psycopg
 import pytest
+from receivers import Listener, Mailbox, address, serving
 
-from .test_messages import Listener, Mailbox, address, secret_file, serving
+from .test_messages import secret_file
 
 pytestmark = pytest.mark.needs("plpython")
 

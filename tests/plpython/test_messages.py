@@ -1,79 +1,12 @@
 """Mail and webhooks, to real servers on this machine."""
 
-import http.server
 import socket
-import socketserver
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
+from receivers import Hook, Mailbox, address, serving
 
 pytestmark = pytest.mark.needs("plpython")
-
-
-class Listener(socketserver.ThreadingTCPServer):
-    """A server that remembers what it has heard."""
-
-    daemon_threads = True
-    heard: list[object]
-
-
-class Mailbox(socketserver.StreamRequestHandler):
-    """Speaks as much SMTP as it takes, without TLS."""
-
-    server: Listener
-    greet = True
-
-    def handle(self):
-        if self.greet:
-            self.wfile.write(b"220 here\r\n")
-        data = False
-        for line in self.rfile:
-            self.server.heard.append(line.decode().rstrip("\r\n"))
-            command = line[:4].upper()
-            if data:
-                data = line != b".\r\n"
-                if not data:
-                    self.wfile.write(b"250 taken\r\n")
-            elif command == b"DATA":
-                data = True
-                self.wfile.write(b"354 go on\r\n")
-            elif command == b"QUIT":
-                self.wfile.write(b"221 bye\r\n")
-                return
-            else:
-                self.wfile.write(self.answer(line))
-
-    def answer(self, line):  # noqa: ARG002
-        return b"250 fine\r\n"
-
-
-class Hook(http.server.BaseHTTPRequestHandler):
-    """Answers as its path says."""
-
-    server: Listener
-
-    def do_POST(self):
-        size = int(self.headers["Content-Length"])
-        self.server.heard.append((self.headers, self.rfile.read(size).decode()))
-        status = int(self.path.strip("/"))
-        self.send_response(status)
-        if status == 302:
-            self.send_header("Location", "/200")
-        self.end_headers()
-        self.wfile.write(b"x" * 1_000_000)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def serving(handler):
-    with Listener(("127.0.0.1", 0), handler) as server:
-        server.heard = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -93,10 +26,6 @@ def silent():
     """A port that accepts and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield server.getsockname()[1]
-
-
-def address(server):
-    return f"127.0.0.1:{server.server_address[1]}"
 
 
 def test_a_mail_arrives(ask, mailbox):

@@ -1,41 +1,30 @@
 """Mail and webhooks through TLS: whose certificate is trusted, and what is told then."""
 
 import base64
-import ssl
-import subprocess
-import tempfile
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
 from cluster import Cluster
-
-from .test_messages import Hook, Listener, Mailbox, address, serving
+from receivers import (
+    LOGIN,
+    Hook,
+    Post,
+    address,
+    context_of,
+    made_certificates,
+    serving,
+    speaking_tls,
+    starting_tls,
+)
 
 pytestmark = pytest.mark.needs("plpython", "openssl")
-
-LOGIN = "me:hush: hush"
 
 
 @pytest.fixture(scope="module")
 def certificates():
     """Certificates of 127.0.0.1 and of another host; the first one is trusted."""
-    with tempfile.TemporaryDirectory(prefix="pgagent-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)  # the server may run as another user
-        for host, known in (("here", "IP:127.0.0.1"), ("elsewhere", "DNS:elsewhere")):
-            command = [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-                *("-days", "2", "-subj", f"/CN={host}"),
-                *("-addext", f"subjectAltName={known}"),
-                *("-keyout", f"{host}.key", "-out", f"{host}.crt"),
-            ]
-            subprocess.run(command, cwd=directory, check=True, capture_output=True)
-        trusted = "".join(
-            (directory / f"{host}.crt").read_text() for host in ("here", "elsewhere")
-        )
-        (directory / "trusted").write_text(trusted)
+    with made_certificates() as directory:
         yield directory
 
 
@@ -59,72 +48,7 @@ def session(certificates):
 @pytest.fixture
 def wrapped(certificates):
     """Return a handler's kin that speaks TLS from the first byte."""
-
-    def wrapped(handler, host):
-        context = context_of(certificates, host)
-
-        class Wrapped(handler):  # type: ignore[misc,valid-type]
-            request: ssl.SSLSocket
-
-            def setup(self):
-                self.request = context.wrap_socket(self.request, server_side=True)
-                super().setup()
-
-            def finish(self):
-                super().finish()
-                self.request.close()
-
-        return Wrapped
-
-    return wrapped
-
-
-def context_of(certificates, host):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / f"{host}.crt", certificates / f"{host}.key")
-    return context
-
-
-class Post(Mailbox):
-    """A mail server that knows logins, and begins TLS when asked."""
-
-    server: Listener
-    context: "ssl.SSLContext | None" = None
-
-    def answer(self, line):
-        command = line.split()[0].upper()
-        if command == b"EHLO":
-            more = b"250-STARTTLS\r\n" if self.context else b""
-            return b"250-here\r\n" + more + b"250 AUTH PLAIN\r\n"
-        if command == b"AUTH":
-            return b"235 welcome\r\n"
-        return super().answer(line)
-
-
-def starting_tls(context):
-    class Starting(Post):
-        def handle(self):
-            self.context = context
-            self.wfile.write(b"220 here\r\n")
-            for line in self.rfile:
-                self.server.heard.append(line.decode().rstrip("\r\n"))
-                if line.upper().startswith(b"STARTTLS"):
-                    break
-                self.wfile.write(self.answer(line))
-            else:
-                return
-            self.wfile.write(b"220 go on\r\n")
-            self.request = context.wrap_socket(self.request, server_side=True)
-            self.context = None
-            self.setup()
-            self.greet = False
-            super().handle()
-
-        def finish(self):
-            super().finish()
-            self.request.close()
-
-    return Starting
+    return lambda handler, host: speaking_tls(handler, context_of(certificates, host))
 
 
 MAIL = "SELECT pgagent.send_mail('{a@b}', 'x', 'y', server => %s, credentials => 'env:LOGIN')"

@@ -2,9 +2,11 @@
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator  # noqa: TC003 (evaluated or not, by server)
 from socket import socket
 from typing import Any
+
+from pgagent_runner.sending.refusal import RefusalError
 
 LONGEST = 262144  # bytes of all answers of a connection
 PIECE = 65536  # bytes that are sent at once

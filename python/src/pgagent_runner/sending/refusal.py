@@ -1,4 +1,8 @@
-"""How the helpers refuse what they are given. Included in the body of each of them."""
+"""How what is given is refused.
+
+The Makefile puts this file, and others of this room, into bodies of pgagent_python as
+well, without the imports of ours. So they are Python 3.9.
+"""
 
 
 class RefusalError(ValueError):
