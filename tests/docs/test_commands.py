@@ -22,6 +22,8 @@ NOT_EXECUTED = {
     ("CONTRIBUTING.md", "EVERY_SECOND_RUNS="): "a long form of a test",
     ("CONTRIBUTING.md", "rm -r build/matrix"): "would have an hour's work done again",
     ("CONTRIBUTING.md", 'ONLY="R6 R16"'): "variables, not a command",
+    ("docs/alerts.md", "pipx inject"): "changes where this user's runner is installed;"
+    " tests/sending/test_receivers.py tries what it brings",
     ("docs/design.md", "SET search_path"): "a clause, not a command",
     ("docs/files.md", "pipx inject"): "changes where this user's runner is installed;"
     " tests/files/test_keeping.py tries what it brings",

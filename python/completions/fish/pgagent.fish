@@ -41,6 +41,7 @@ complete -c pgagent -n __pgagent_no_verb -a update -d 'Update a catalogue that i
 complete -c pgagent -n __pgagent_no_verb -a export -d 'Print the definitions of jobs as a file'
 complete -c pgagent -n __pgagent_no_verb -a plan -d 'Show what applying a file would change'
 complete -c pgagent -n __pgagent_no_verb -a apply -d 'Have jobs be what a file says'
+complete -c pgagent -n __pgagent_no_verb -a send-alerts -d 'Send the messages of alerts that wait'
 complete -c pgagent -n __pgagent_no_verb -a completion -d 'Print the completion of a shell'
 complete -c pgagent -n '__pgagent_verb run' -l config -r -F -d 'read this file instead of the first that is there of $XDG_CONFIG_HOME/pgagent/pgagent.toml (~/.config/…) and /etc/pgagent/pgagent.toml'
 complete -c pgagent -n '__pgagent_verb run' -l poll -x -d 'look for due jobs at least this often'
@@ -222,6 +223,9 @@ complete -c pgagent -n '__pgagent_verb apply' -s x -l expanded -d 'print each ro
 complete -c pgagent -n '__pgagent_verb apply' -s d -l dbname -x -d 'the database that has the schema pgagent'
 complete -c pgagent -n '__pgagent_verb apply' -l config -r -F -d 'the file that says which database, pgagent.toml of a runner'
 complete -c pgagent -n '__pgagent_verb apply' -F
+complete -c pgagent -n '__pgagent_verb send-alerts' -l verbose -d 'say what was sent, too'
+complete -c pgagent -n '__pgagent_verb send-alerts' -s d -l dbname -x -d 'the database that has the schema pgagent'
+complete -c pgagent -n '__pgagent_verb send-alerts' -l config -r -F -d 'the file that says which database, pgagent.toml of a runner'
 complete -c pgagent -n '__pgagent_verb completion' -l names -x -a 'jobs runs' -d 'print what is in the database instead, for completion'
 complete -c pgagent -n '__pgagent_verb completion' -s d -l dbname -x -d 'the database that has the schema pgagent'
 complete -c pgagent -n '__pgagent_verb completion' -l config -r -F -d 'the file that says which database, pgagent.toml of a runner'

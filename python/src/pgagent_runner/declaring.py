@@ -60,7 +60,7 @@ class Kind:
         if isinstance(value, str):
             return self.read(value)
         if (text := self.in_toml(value)) is None:
-            raise ValueError(f"{_shown(value)} is not {self.wanted}")
+            raise ValueError(f"{shown(value)} is not {self.wanted}")
         return self.read(text)
 
     def read_argument(self, text: str) -> Any:  # noqa: ANN401
@@ -78,7 +78,7 @@ class Kind:
         return dict(self.argparse)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Show a value of the file; one of several parts could hold what is secret."""
     containers: dict[type, str] = {list: "an array", dict: "a table"}
     return containers.get(type(value)) or json.dumps(value, default=str)

@@ -1,5 +1,6 @@
 """The only speaker to the schema pgagent: its functions that a runner calls."""
 
+from pgagent_runner.catalog.alerts import Watched, watch_alerts
 from pgagent_runner.catalog.claims import Claimed, Claims, DueJob
 from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
 from pgagent_runner.catalog.errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "Sweeps",
     "Swept",
     "Tickets",
+    "Watched",
     "explain_refusal",
     "is_passing",
     "listen",
@@ -55,4 +57,5 @@ __all__ = [
     "prune_log",
     "review_jobs",
     "was_cancelled",
+    "watch_alerts",
 ]

@@ -616,6 +616,26 @@ VERBS = (
         prints_rows=True,
     ),
     Verb(
+        "send-alerts",
+        "Send the messages of alerts that wait",
+        "alerting.send_alerts",
+        "Decides what people have to be told, and sends it through the channels of"
+        " pgagent.toml: [channels.NAME], see docs/alerts.md. A runner whose file has"
+        " channels does the same by itself; from cron, it also tells that no runner is"
+        " alive. Messages for channels that the file does not have are left to others."
+        "\n\nAn attempt takes ten seconds at most, and all of it a minute. What could"
+        " not be sent is said on standard error and in pgagent.alert_log, and is tried"
+        " again later: 10 seconds after the first attempt, then twice as long each"
+        " time, up to an hour. The exit code is 0 then, too; it is 2 if the file has a"
+        " channel that makes no sense.",
+        (Argument(("--verbose",), "say what was sent, too"),),
+        (
+            ("pgagent send-alerts", "send what waits"),
+            ("pgagent send-alerts --verbose", "and say what that was"),
+        ),
+        level="runner",
+    ),
+    Verb(
         "completion",
         "Print the completion of a shell",
         "completion.print_completion",
