@@ -9,7 +9,7 @@ from .runner_process import Runner, ended_runs
 ROOMS = {
     *("__main__", "cli", "agent", "run", "steps", "catalog", "model", "events"),
     *("backoff", "waiting", "libpq", "poolers", "logs", "systemd", "secrecy"),
-    *("options", "declaring", "configuration", "users"),
+    *("options", "declaring", "configuration", "users", "errands"),
 }
 LOADED = re.compile(r"^import time: .* ([\w.]+)$", re.MULTILINE)
 

@@ -20,6 +20,7 @@ class Told:
     def __init__(self):
         self.changes = []
         self.cancels = 0
+        self.alerts = 0
 
     def note_change(self):
         self.changes.append(time.monotonic())
@@ -27,10 +28,18 @@ class Told:
     def note_cancel(self):
         self.cancels += 1
 
+    def note_alert(self):
+        self.alerts += 1
+
 
 @contextmanager
 def ear_for(listen, loop, told):
-    ear = Ear(listen, on_change=told.note_change, on_cancel=told.note_cancel)
+    ear = Ear(
+        listen,
+        on_change=told.note_change,
+        on_cancel=told.note_cancel,
+        on_alert=told.note_alert,
+    )
     working = loop.start(ear.work())
     yield loop.holding(ear)
     working.cancel()
@@ -72,6 +81,16 @@ def test_each_of_a_few_changes_is_told(conn, ear, told):
 
     poll(lambda: told.cancels == 2)
     assert len(told.changes) == 7
+
+
+def test_what_is_said_of_alerts_is_no_change_of_jobs(conn, ear, told):
+    notify(conn, "alert")
+    poll(lambda: told.alerts)
+    assert len(told.changes) == 1
+
+    notify(conn)
+    told_times(told, 2)
+    assert told.alerts == 1
 
 
 def test_of_many_changes_the_last_is_told_too(conn, ear, told):

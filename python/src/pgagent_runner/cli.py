@@ -29,6 +29,7 @@ from pgagent_runner.catalog.conninfo import (
 )
 from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import add_arguments, gather
+from pgagent_runner.errands import errands
 from pgagent_runner.options import AgentOptions, configuration, take_variables
 from pgagent_runner.secrecy import hide
 from pgagent_runner.users import batch_users
@@ -125,6 +126,7 @@ def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:
         conninfo=_whole(options.conninfo),
         batch_users=batch_users(options.batch_user, file.table("batch_users")),
         secrets=None if file.path is None else file.path.absolute().parent / "secrets",
+        errands=errands(file),
     )
 
 

@@ -174,11 +174,12 @@ class ServerSession(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """What has been notified: whatever it is, jobs may have changed."""
+    """What has been notified: whatever it is, but of alerts, jobs may have changed."""
 
     times: int
     cancel: bool  # whether a run may have to be cancelled
     senders: frozenset[int] = frozenset()  # process ids of their sessions
+    alerts: int = 0  # how often that was of alerts, and of nothing else
 
     def plus(self, other: "Heard") -> "Heard":
         """Return it with what was heard besides."""
@@ -186,6 +187,7 @@ class Heard(NamedTuple):
             self.times + other.times,
             self.cancel or other.cancel,
             self.senders | other.senders,
+            self.alerts + other.alerts,
         )
 
 

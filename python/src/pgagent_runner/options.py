@@ -28,6 +28,7 @@ from pgagent_runner.declaring import (
     whole,
     words,
 )
+from pgagent_runner.errands import NONE, Errands
 from pgagent_runner.users import AS_THE_RUNNER, BatchUsers
 
 MOST_WORKERS = 64  # unless the user wants more
@@ -206,6 +207,8 @@ class AgentOptions:
     """Whom of the operating system batch steps run as."""
     secrets: Path | None = None
     """The folder of files with passwords, beside pgagent.toml; it need not be there."""
+    errands: Errands = NONE
+    """What a child does: the file's alerts."""
 
     def workers_for(self, max_connections: int, agents: int = 1) -> int:
         """Return how many jobs run at once on a server with so many connections.

@@ -59,6 +59,7 @@ class Claimer:
         self._look_at = 0.0
         self._pause: Waiter | None = None
         self._passed_over = False
+        self._has_claimed = False
 
     async def work(self) -> None:
         """Claim until stopped; raises CatalogError if session or agent are lost."""
@@ -94,6 +95,11 @@ class Claimer:
         if self._crew.wanted_free == math.inf:
             self.look_at(moment)
 
+    def is_well(self, seconds: float) -> bool:
+        """Tell whether the last claim was answered, and none has waited for so long."""
+        claims = self._has_claimed and not self._stopped
+        return claims and not self._claims.is_silent(seconds)
+
     def break_off_silent(self, seconds: float) -> None:
         """Give up a claim that has been waiting for an answer for so long."""
         self._claims.break_off_silent(seconds)
@@ -116,12 +122,15 @@ class Claimer:
             self._crew.wanted_free = 1
             return self._in(_FULL_RETRY)
         try:
-            return await self._start_what_is_due(free)
+            look_at = await self._start_what_is_due(free)
         except (CatalogLostError, NotRegisteredError):
             raise
         except CatalogError as e:
+            self._has_claimed = False
             log_repeated(logging.ERROR, "could not look for due jobs: %s", e)
             return self._in(_REFUSED_RETRY)
+        self._has_claimed = True
+        return look_at
 
     async def _start_what_is_due(self, free: int) -> float:
         """Claim as many runs as workers are free; return when to look again."""

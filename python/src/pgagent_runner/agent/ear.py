@@ -31,7 +31,8 @@ class Ear:
     """Tells when jobs may have changed: `work` is a task, which may be cancelled.
 
     `on_change` is called, and before that `on_cancel` if a run may have to be
-    cancelled. It has to hear, by `note`, of runs that start.
+    cancelled; `on_alert` alone if something is to be told that is no change. It has to
+    hear, by `note`, of runs that start.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Ear:
         *,
         on_change: Callable[[], object],
         on_cancel: Callable[[], object],
+        on_alert: Callable[[], object],
     ) -> None:
         """Prepare to hear through what `listen` returns, time and again."""
         self._listen = listen
         self._on_change = on_change
         self._on_cancel = on_cancel
+        self._on_alert = on_alert
         self._now = time.monotonic()
         self._attention = Attention(self._now)
         self._readable = float(_FLOOD)
@@ -90,7 +93,9 @@ class Ear:
         self._now = now
         self._readable -= heard.times
         self._cancel |= heard.cancel
-        if heard.times:
+        if heard.alerts:
+            self._on_alert()
+        if heard.times > heard.alerts:
             self._attention.hear(heard.senders or (_UNKNOWN,), now)
 
     def _tell(self, now: float) -> None:

@@ -17,6 +17,7 @@ from pgagent_runner.agent.review import Review
 from pgagent_runner.agent.server_clock import ServerClock
 from pgagent_runner.agent.suspects import PATIENCE
 from pgagent_runner.agent.sweeper import Sweeper
+from pgagent_runner.agent.teller import Pinger, Teller
 from pgagent_runner.catalog import Claims, Ledger, Tickets, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _OWN_DESCRIPTORS = 200
 _DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
+_SICK_AFTER = 10.0  # seconds that a claim, or all records, have waited for an answer
 _DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
 
@@ -99,10 +101,13 @@ class Service:
         self._claimer = Claimer(
             self._claims, self._crew, self._options.poll, self._new_claims
         )
+        errands = self._options.errands
+        teller = Teller(self._registered.conninfo, errands)
         ear = Ear(
             lambda: listen(self._registered.conninfo),
             on_change=self.look,
             on_cancel=self._lease.beat,
+            on_alert=teller.hear,
         )
         self._events.listen(ear.note)
         self._sweeper = Sweeper(
@@ -114,13 +119,13 @@ class Service:
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._registered.conninfo)
         review = Review(self._registered.conninfo)
-        self._others = [
-            asyncio.create_task(_goes_on(work))
-            for work in (
-                *(ear.work, housekeeping.work),
-                *(review.work, self._sweeper.work),
-            )
+        works = [
+            *(ear.work, housekeeping.work, review.work),
+            *(self._sweeper.work, teller.work),
         ]
+        if errands.alive_every is not None:
+            works.append(Pinger(errands, self._is_well).work)
+        self._others = [asyncio.create_task(_goes_on(work)) for work in works]
         where = self._registered.where
         log.info(
             'agent on host "%s" serves %s, %s jobs at a time',
@@ -199,6 +204,11 @@ class Service:
         self._claims.close()
         self._tickets.close()
         await self._ledger.close()
+
+    def _is_well(self) -> bool:
+        """Tell whether runs are claimed and recorded, as far as there are any."""
+        is_stuck = self._ledger.is_stuck(_SICK_AFTER)
+        return self._claimer.is_well(_SICK_AFTER) and not is_stuck
 
     def _new_claims(self, patience: float = 0) -> Claims:
         known, lock_timeout = self._registered, self._options.lease / 4

@@ -169,6 +169,10 @@ class Claims:
         if session is not None and await session.renew_plans():
             await session.ask(_CLAIM, (self._agent_id, 0, 0, None, None))
 
+    def is_silent(self, seconds: float) -> bool:
+        """Tell whether it has waited for an answer for so long."""
+        return self._session is not None and self._session.is_silent(seconds)
+
     def break_off_silent(self, seconds: float) -> None:
         """Break off what has waited for an answer for so long."""
         if self._session is not None and self._session.break_off_silent(seconds):

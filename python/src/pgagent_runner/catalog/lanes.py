@@ -162,6 +162,13 @@ class Lanes:
         for lane in self._idle:
             lane.session.finish()
 
+    def are_stuck(self, seconds: float) -> bool:
+        """Tell whether some are at work, and none has had an answer for so long."""
+        return bool(self._busy) and all(
+            lane.session.now is None or lane.session.is_silent(seconds)
+            for lane in self._busy
+        )
+
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions whose answer of so long ago must have been lost.
 

@@ -213,6 +213,10 @@ class Ledger:
                 self._warned_of_sessions = True
                 log.warning("sessions of steps can't be noted: %s", e)
 
+    def is_stuck(self, seconds: float) -> bool:
+        """Tell whether all that is being recorded has waited for so long."""
+        return self._lanes.are_stuck(seconds)
+
     def break_off_silent(self, seconds: float) -> None:
         """Break off sessions whose answer, for which they have waited so long, is lost.
 

@@ -16,6 +16,7 @@ from pgagent_runner.model import Heard
 from pgagent_runner.waiting import wait
 
 _CANCEL = b"cancel"
+_ALERT = b"alert"
 
 
 class Listener:
@@ -61,8 +62,7 @@ class Listener:
                     heard = self._note_start(heard)
                 self._pgconn.is_busy()  # which takes in what has come
                 while (notify := self._pgconn.notifies()) is not None:
-                    sender = frozenset((notify.be_pid,))
-                    heard = heard.plus(Heard(1, notify.extra == _CANCEL, sender))
+                    heard = heard.plus(_heard(notify))
         return heard
 
     def close(self) -> None:
@@ -82,6 +82,13 @@ class Listener:
                     result.error_message.decode(errors="replace").strip()
                 )
         return heard
+
+
+def _heard(notify: pq.PGnotify) -> Heard:
+    if notify.extra == _ALERT:
+        return Heard(1, cancel=False, alerts=1)
+    sender = frozenset((notify.be_pid,))
+    return Heard(1, notify.extra == _CANCEL, sender)
 
 
 async def listen(conninfo: str) -> Listener:
