@@ -172,6 +172,25 @@ def test_without_alerts_in_the_catalogue_it_says_so(conn, senders):
     assert "there is no pgagent in this database, or an older version" in done.stderr
 
 
+def test_the_level_runner_is_enough(conn, agent, nightly, web_server, senders):
+    conn.execute("CREATE ROLE telling LOGIN")
+    try:
+        done = senders(hook(web_server), PGUSER="telling")
+        assert done.returncode == 1
+        assert "SELECT pgagent.grant_access('runner', …) would permit it" in done.stderr
+        conn.execute("SELECT pgagent.grant_access('runner', 'telling')")
+        add_alert(conn)
+        add_alert(conn, "too", "notify")
+        fail(agent, nightly)
+        conn.execute("SELECT pgagent.test_alert('night')")
+        later(conn)
+        done = senders(hook(web_server), PGUSER="telling")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {state for (state,) in log(conn, "state")} == {"sent"}
+    finally:
+        conn.execute("DROP OWNED BY telling; DROP ROLE telling")
+
+
 def test_a_file_is_read_although_the_database_is_named(
     conn, agent, nightly, web_server, senders
 ):
