@@ -60,6 +60,10 @@ def test_a_channel_that_makes_sense_is_taken(channel, text):
         (HOOK.replace(".org", ".org:x"), "url: that is not an address"),
         (HOOK + 'headers = { "A b" = "hush" }', "'A b' is no name of a header"),
         (HOOK + 'headers = { A = "hush\\r\\nB: c" }', "headers: that is not a table"),
+        (
+            HOOK.replace("https", "http") + 'headers = { X-Api-Key = "hush" }',
+            "X-Api-Key is sent through https only",
+        ),
         (HOOK + "template = { a = 2020-01-01 }", "a date has no place in JSON"),
         (
             COMMAND.replace('"logger", "-t", "pgagent"', ""),

@@ -139,18 +139,23 @@ def test_a_channel_that_has_failed_is_not_tried_again_by_the_same_process(
 
 
 def test_secrets_are_told_to_nobody(conn, agent, nightly, senders):
+    """Nor by receivers that quote them."""
     add_alert(conn)
+    add_alert(conn, "too", "program")
     fail(agent, nightly)
     later(conn)
     done = senders(
         '[channels.ops]\ntype = "webhook"\nurl = "http://127.0.0.1:1/hush/quiet?key=silence"\n'
-        'headers = { Authorization = "Bearer discretion" }\n',
+        'headers = { Authorization = "Bearer discretion" }\n'
+        '[channels.program]\ntype = "command"\ncommand = ["sh", "-c",'
+        ' "echo not hush, quiet, silence nor Bearer discretion >&2; exit 1"]\n',
         "--verbose",
     )
-    ((error,),) = log(conn, "last_error")
-    assert "refused" in error
+    errors = " ".join(error for (error,) in log(conn, "last_error"))
+    assert "refused" in errors
+    assert "exit code 1: not ***, ***, *** nor ***" in errors
     for secret in ("hush", "quiet", "silence", "discretion"):
-        assert secret not in done.stderr + error
+        assert secret not in done.stderr + errors
 
 
 def test_there_has_to_be_a_database(senders):
@@ -165,6 +170,25 @@ def test_without_alerts_in_the_catalogue_it_says_so(conn, senders):
     done = senders("")
     assert done.returncode == 1
     assert "there is no pgagent in this database, or an older version" in done.stderr
+
+
+def test_the_level_runner_is_enough(conn, agent, nightly, web_server, senders):
+    conn.execute("CREATE ROLE telling LOGIN")
+    try:
+        done = senders(hook(web_server), PGUSER="telling")
+        assert done.returncode == 1
+        assert "SELECT pgagent.grant_access('runner', …) would permit it" in done.stderr
+        conn.execute("SELECT pgagent.grant_access('runner', 'telling')")
+        add_alert(conn)
+        add_alert(conn, "too", "notify")
+        fail(agent, nightly)
+        conn.execute("SELECT pgagent.test_alert('night')")
+        later(conn)
+        done = senders(hook(web_server), PGUSER="telling")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {state for (state,) in log(conn, "state")} == {"sent"}
+    finally:
+        conn.execute("DROP OWNED BY telling; DROP ROLE telling")
 
 
 def test_a_file_is_read_although_the_database_is_named(

@@ -37,6 +37,8 @@ def errands(configuration: Configuration) -> Errands:
     """Return what the file has for a child; raises ConfigurationError."""
     channels = configuration.table("channels")
     alive = configuration.table("alive")
+    if not (channels or alive):
+        return NONE
     every = _alive_every(configuration, alive) if alive else None
     file = configuration.path
     return Errands(file and file.absolute(), bool(channels), every)

@@ -7,6 +7,7 @@ lines, and last of all `report` and JSON: see `agent/children.py`.
 
 import json
 import os
+import signal
 import socket
 import stat
 import sys
@@ -16,12 +17,14 @@ from typing import Any
 
 from pgagent_runner.secrecy import hide
 
+_PATIENCE = 60  # seconds
 _LONGEST = 1 << 20  # bytes of what is to be done
 
 
 def main() -> int:
     """Do what the runner says; return the exit code."""
     hide()
+    signal.alarm(_PATIENCE)  # also if the runner is frozen
     if not stat.S_ISSOCK(os.fstat(0).st_mode):
         sys.stderr.write("this is for the runner: see pgagent send-alerts --help\n")
         return 2

@@ -23,6 +23,8 @@ RESERVED = ("notify", "job")  # what the database itself delivers
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f]+")
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TELLING = re.compile(r"auth|token|key|secret|cookie|password", re.IGNORECASE)
+_HERE = re.compile(r"localhost|127\.[0-9.]+|::1")
 _SHORTEST_SECRET = 4  # characters: shorter ones could be anything
 _MOST_PORTS = 65535
 
@@ -133,8 +135,26 @@ def _check_together(place: str, kind: str, values: dict[str, Any]) -> None:
     """Refuse what does not go together."""
     if kind == "apprise" and ("url" in values) == ("urls" in values):
         raise ConfigurationError(f"{place} needs either url or urls")
-    if kind != "smtp":
+    if kind == "webhook":
+        _check_secrecy(place, values)
+    if kind == "smtp":
+        _check_login(place, values)
+
+
+def _check_secrecy(place: str, values: Mapping[str, Any]) -> None:
+    """Refuse to tell a secret in clear, but on this machine."""
+    parts = urlsplit(values["url"])
+    if parts.scheme == "https" or _HERE.fullmatch(parts.hostname or ""):
         return
+    for name in values.get("headers", {}):
+        if _TELLING.search(name):
+            raise ConfigurationError(
+                f"{place} url: it begins with http://, and {name} is sent through"
+                " https only"
+            )
+
+
+def _check_login(place: str, values: Mapping[str, Any]) -> None:
     if ("login" in values) != ("password" in values):
         missing = "password" if "login" in values else "login"
         raise ConfigurationError(
