@@ -85,7 +85,7 @@ class Listening:
             ),
         ]
         own = text(families).encode()
-        return Response(200, [own, of_database or b""], CONTENT_TYPE)
+        return Response(200, [own, *(of_database or ())], CONTENT_TYPE)
 
 
 def open_listening(address: Address) -> Listening:
