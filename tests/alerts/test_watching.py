@@ -69,14 +69,18 @@ def test_that_there_is_no_runner_is_told_by_whoever_watches(conn, sender):
 @pytest.mark.usefixtures("agent")
 def test_a_job_that_is_set_aside_is_told(conn, sender):
     job_id = add_job(conn, "SELECT 1")
-    conn.execute("SELECT pgagent.pga_job_set_aside(%s, 'a trigger refuses it')", [job_id])
+    conn.execute(
+        "SELECT pgagent.pga_job_set_aside(%s, 'a trigger refuses it')", [job_id]
+    )
     assert told(conn, sender) == ["set_aside"]
     conn.execute("DELETE FROM pgagent.pga_jobaside")
     assert told(conn, sender) == ["recovered"]
 
 
 def test_of_an_alert_of_one_job_only_that_is_told(conn, sender):
-    mine, other = (add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other"))
+    mine, other = (
+        add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other")
+    )
     conn.execute("SELECT pgagent.alter_alert('all', job => 'mine')")
     for job_id in (mine, other):
         set_due(conn, job_id)
@@ -93,7 +97,9 @@ def test_an_unarmed_copy_tells_that_it_is_one_and_nothing_else(conn, agent, send
     watch(sender)
     later(conn)
     # As in a copy of the database.
-    conn.execute("UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'")
+    conn.execute(
+        "UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'"
+    )
     assert told(conn, sender) == ["unarmed"]
     assert log(conn).count(("failed", "silenced")) == 1
     assert log(conn).count(("late", "silenced")) == 1
@@ -104,18 +110,25 @@ def test_an_unarmed_copy_tells_that_it_is_one_and_nothing_else(conn, agent, send
 
 
 def test_a_test_can_be_sent_from_a_copy(conn, sender):
-    conn.execute("UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'")
+    conn.execute(
+        "UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'"
+    )
     conn.execute("SELECT pgagent.test_alert('all')")
     assert names(send_all(sender)) == [["test"]]
 
 
-def test_twenty_watchers_and_as_many_who_close_runs_decide_each_event_once(dsn, conn, agent):
+def test_twenty_watchers_and_as_many_who_close_runs_decide_each_event_once(
+    dsn, conn, agent
+):
     conn.execute("SELECT pgagent.add_alert('too', 'hook')")
     late = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
     for job_id in late:
         set_due(conn, job_id)
     failing = [add_job(conn, "SELECT 1") for _ in range(20)]
-    conn.execute("UPDATE pgagent.pga_job SET jobhostagent = 'nowhere' WHERE jobid = ANY (%s)", [late])
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobhostagent = 'nowhere' WHERE jobid = ANY (%s)",
+        [late],
+    )
     ids = [run_id for run_id, _ in claim(agent, 50)]
     assert len(ids) == len(failing)
     close = """
@@ -182,9 +195,13 @@ def test_an_end_in_a_silence_is_not_sent_either(conn, agent, sender):
     assert log(conn) == [("failed", "sent"), ("recovered", "silenced")]
 
 
-def test_other_jobs_are_told_of_meanwhile_and_silenced_ones_are_not_repeated(conn, agent, sender):
+def test_other_jobs_are_told_of_meanwhile_and_silenced_ones_are_not_repeated(
+    conn, agent, sender
+):
     conn.execute("SELECT pgagent.alter_alert('all', repeat_every => '10 minutes')")
-    mine, other = (add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other"))
+    mine, other = (
+        add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other")
+    )
     for job_id in (mine, other):
         fail(agent, job_id)
     assert told(conn, sender) == ["failed", "failed"]
