@@ -6,7 +6,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job
-from transitions import claim, finish_run, leave, register
+from support import poll
+from transitions import claim, finish_run, leave, register, sweep
 
 PROBLEMS = "SELECT job_id, problem, since, detail FROM pgagent.problems ORDER BY 1, 2"
 MINUTE = timedelta(minutes=1)
@@ -45,14 +46,15 @@ def log(conn, job_id, status, at, *, message=None, lasted="1 second"):
 
 
 def fail(conn, job_id, *hours, status="f", message="failed: step 1"):
-    """Have it failed so many hours ago, and never since."""
+    """Have it failed so many hours ago, and never since; return the ids of the runs."""
     ids = [
-        log(conn, job_id, status, f"now() - interval '{hour} h'", message=message)
+        log(conn, job_id, "r", f"now() - interval '{hour} h'", lasted=None)
         for hour in hours
     ]
     conn.execute(
-        "UPDATE pgagent.pga_job SET jobfailures = %s, jobfailed = %s WHERE jobid = %s",
-        [len(hours), len(hours), job_id],
+        "UPDATE pgagent.pga_joblog SET jlgstatus = %s, jlgmessage = %s, jlgduration = '1 s'"
+        " WHERE jlgid = ANY (%s)",
+        [status, message, ids],
     )
     return ids
 
@@ -80,7 +82,8 @@ def test_there_is_none_where_all_is_well(agent):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "word"), [("f", "failed", "failed"), ("d", "aborted", "was aborted")]
+    ("status", "kind", "word"),
+    [("f", "failed", "failed"), ("d", "aborted", "was aborted")],
 )
 def test_a_failure_says_why_how_often_and_since_when(agent, status, kind, word):
     job_id = add_job(agent, "SELECT 1", due=None)
@@ -88,7 +91,9 @@ def test_a_failure_says_why_how_often_and_since_when(agent, status, kind, word):
     success = log(agent, job_id, "s", "now() - interval '8 h'")
     last = fail(agent, job_id, 7, 5, 3, status=status, message="no disk")[-1]
     idle = log(agent, job_id, "r", "now() - interval '1 h'")
-    agent.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'i' WHERE jlgid = %s", [idle])
+    agent.execute(
+        "UPDATE pgagent.pga_joblog SET jlgstatus = 'i' WHERE jlgid = %s", [idle]
+    )
     agent.execute(
         "UPDATE pgagent.pga_job SET joblastsuccess = (SELECT jlgstart FROM pgagent.pga_joblog WHERE jlgid = %s)",
         [success],
@@ -99,21 +104,25 @@ def test_a_failure_says_why_how_often_and_since_when(agent, status, kind, word):
     assert (found, problem) == (job_id, kind)
     assert is_near(since, ago(agent, "7 h"))
     assert detail.startswith(f"run {last}, at ")
-    assert f"{word}: no disk; it was failure 3 in a row; it has last succeeded at " in detail
+    assert (
+        f"{word}: no disk; it was failure 3 in a row; it has last succeeded at "
+        in detail
+    )
 
 
 def test_a_first_failure_of_a_job_that_has_never_succeeded(agent):
     job_id = add_job(agent, "SELECT 1", due=None)
     fail(agent, job_id, 2)
 
-    assert only(agent)[3].endswith("failed: failed: step 1; no run of it is known to have succeeded")
+    assert only(agent)[3].endswith(
+        "failed: failed: step 1; no run of it is known to have succeeded"
+    )
 
 
 def test_the_last_failure_tells_which_kind_it_is(agent):
     job_id = add_job(agent, "SELECT 1", due=None)
     fail(agent, job_id, 2)
-    log(agent, job_id, "d", "now() - interval '1 h'")
-    agent.execute("UPDATE pgagent.pga_job SET jobfailures = 2")
+    fail(agent, job_id, 1, status="d")
 
     _, problem, since, _ = only(agent)
 
@@ -152,7 +161,9 @@ def test_a_failure_whose_run_is_not_in_the_log_any_more(agent):
     _, problem, since, detail = only(agent)
 
     assert (problem, since) == ("failed", None)
-    assert detail.startswith("its last run is not in the log any more; it was failure 2 in a row; ")
+    assert detail.startswith(
+        "its last run is not in the log any more; it was failure 2 in a row; "
+    )
 
 
 def test_of_a_streak_that_began_before_the_log_the_oldest_run_counts(agent):
@@ -164,7 +175,9 @@ def test_of_a_streak_that_began_before_the_log_the_oldest_run_counts(agent):
     agent.execute("UPDATE pgagent.pga_job SET jobfailures = 100000")
     assert is_near(only(agent)[2], ago(agent, "3 h"))
 
-    agent.execute("UPDATE pgagent.pga_job SET joblastsuccess = now() - interval '9 days'")
+    agent.execute(
+        "UPDATE pgagent.pga_job SET joblastsuccess = now() - interval '9 days'"
+    )
     assert is_near(only(agent)[2], ago(agent, "9 days"))
 
 
@@ -257,10 +270,14 @@ def test_a_paused_job_is_not_late_and_waits_anew_after_it(agent, pause):
     agent.execute(f"SELECT pgagent.{pause.format(job_id)}")
     assert problems(agent) == []
 
-    agent.execute("UPDATE pgagent.pga_jobpause SET jpsuntil = now() - interval '1 minute'")
+    agent.execute(
+        "UPDATE pgagent.pga_jobpause SET jpsuntil = now() - interval '1 minute'"
+    )
     assert problems(agent) == []
 
-    agent.execute("UPDATE pgagent.pga_jobpause SET jpsuntil = now() - interval '7 minutes'")
+    agent.execute(
+        "UPDATE pgagent.pga_jobpause SET jpsuntil = now() - interval '7 minutes'"
+    )
     assert is_near(only(agent)[2], ago(agent, "7 minutes"))
 
 
@@ -285,7 +302,10 @@ def test_the_daemon_of_4_2_alone_is_a_runner_that_leaves_promised_runs_alone(con
 
     _, problem, _, detail = only(conn)
     assert problem == "late"
-    assert "the daemon of pgAgent 4.2, which is all that is alive, leaves this job alone" in detail
+    assert (
+        "the daemon of pgAgent 4.2, which is all that is alive, leaves this job alone"
+        in detail
+    )
 
 
 # long
@@ -297,7 +317,9 @@ def test_a_run_is_long_after_long_after(agent, long_after):
     [(run, _)] = claim(agent)
     assert problems(agent) == []
 
-    agent.execute("UPDATE pgagent.pga_joblog SET jlgstart = now() - interval '31 minutes'")
+    agent.execute(
+        "UPDATE pgagent.pga_joblog SET jlgstart = now() - interval '31 minutes'"
+    )
     if long_after is None:
         assert problems(agent) == []
         return
@@ -324,23 +346,25 @@ def test_a_run_is_long_by_what_the_job_usually_takes(agent):
     assert problems(agent) == [], "four are too few to know"
 
     log(agent, job_id, "s", "now() - interval '1 day'", lasted="1 minute")
-    assert only(agent)[3].endswith("longer than 3 times what it usually takes (00:10:00)")
+    assert only(agent)[3].endswith(
+        "longer than 3 times what it usually takes (00:10:00)"
+    )
 
-    agent.execute("UPDATE pgagent.pga_job SET joblongfactor = 4, joblongafter = '30 minutes'")
+    agent.execute(
+        "UPDATE pgagent.pga_job SET joblongfactor = 4, joblongafter = '30 minutes'"
+    )
     assert only(agent)[3].endswith("longer than long_after (00:30:00)")
 
 
 # disabled
 
 
-def given_up(conn, *, because="it was failure 3 in a row"):
-    """Return a job that the scheduler has disabled."""
-    job_id = add_job(conn, "SELECT 1")
+def given_up(conn):
+    """Return a job that has been disabled after its first failure."""
+    job_id = add_job(conn, "SELECT 1", jobdisableafter=1)
     [(run, _)] = claim(conn)
-    finish_run(conn, run, "f", f"failed: step 1; {because}: the job has been disabled")
-    conn.execute(
-        "UPDATE pgagent.pga_job SET jobenabled = false, jobnextrun = NULL, jobfailed = 1, jobfailures = 1"
-    )
+    finish_run(conn, run, "f", "failed: step 1")
+    assert job(conn, job_id, "jobenabled") is False
     return job_id
 
 
@@ -351,8 +375,25 @@ def test_a_job_that_the_scheduler_has_disabled_is_a_problem(agent):
 
     assert disabled[:2] == (job_id, "disabled")
     assert is_near(disabled[2], ago(agent, "0"))
-    assert "failure 3 in a row: the job has been disabled; alter_job(" in disabled[3]
+    assert "failure 1 in a row: the job has been disabled; alter_job(" in disabled[3]
     assert failed[:2] == (job_id, "failed")
+
+
+def test_so_is_one_that_has_killed_its_runners(conn, dsn):
+    job_id = add_job(conn, "SELECT 1")
+    conn.execute("UPDATE pgagent.pga_job SET jobdeaths = 2")
+    with closing(psycopg.connect(dsn, autocommit=True)) as runner:
+        register(runner)
+        assert claim(runner)
+        conn.execute("SELECT pgagent.run_job(%s::bigint)", [job_id])
+    register(conn)
+    poll(lambda: sweep(conn) or not job(conn, job_id, "jobenabled"))
+
+    aborted, disabled = problems(conn)
+
+    assert aborted[:2] == (job_id, "aborted")
+    assert disabled[:2] == (job_id, "disabled")
+    assert "the job has been disabled" in disabled[3]
 
 
 def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
@@ -360,7 +401,6 @@ def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
     agent.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
     [(run, _)] = claim(agent)
     finish_run(agent, run)
-    agent.execute("UPDATE pgagent.pga_job SET jobfailures = 0")
 
     assert kinds(agent) == ["disabled"]
 
@@ -368,7 +408,7 @@ def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
 def test_it_is_none_any_more_when_somebody_has_enabled_it_or_disables_it_himself(agent):
     given_up(agent)
 
-    agent.execute("UPDATE pgagent.pga_job SET jobenabled = true, jobfailures = 0")
+    agent.execute("UPDATE pgagent.pga_job SET jobenabled = true")
     assert problems(agent) == []
     agent.execute("UPDATE pgagent.pga_job SET jobenabled = false")
     assert problems(agent) == []
@@ -429,15 +469,9 @@ def test_a_zone_that_is_not_known_is_a_problem_of_its_jobs(agent):
     add_schedule(agent, other, jsctimezone="Europe/Berlin")
     agent.execute("RESET session_replication_role")
 
-    assert problems(agent) == [
-        (
-            job_id,
-            "time_zone",
-            None,
-            'schedule "one" is in a time zone that this server does not know: Mars/Olympus; '
-            'schedule "two" is in a time zone that this server does not know: Mars/Olympus',
-        )
-    ]
+    told = "is in a time zone that this server does not know: Mars/Olympus"
+    detail = f'schedule "one" {told}; schedule "two" {told}'
+    assert problems(agent) == [(job_id, "time_zone", None, detail)]
     assert _status(agent, job_id) == only(agent)[3]
 
     agent.execute("UPDATE pgagent.pga_job SET jobenabled = false")
@@ -471,7 +505,9 @@ def test_no_runner_is_a_problem_when_a_job_has_been_due_for_a_minute(conn):
     found, problem, since, detail = only(conn)
     assert (found, problem) == (None, "no_runner")
     assert since == job(conn, job_id, "jobnextrun")
-    assert detail.startswith('no runner is alive: start one with "pgagent run"; 2 jobs are due, the first since ')
+    assert detail.startswith(
+        'no runner is alive: start one with "pgagent run"; 2 jobs are due, the first since '
+    )
 
     register(conn)
     assert problems(conn) == []
@@ -502,7 +538,10 @@ def test_a_runner_that_died_is_missed_after_a_minute(conn, dsn):
 
     assert (found, problem) == (None, "no_runner")
     assert is_near(since, ago(conn, "70 seconds"))
-    assert f'the last one, on host "host a", has shown its last sign of life at {_text(conn, since)}' in detail
+    assert (
+        f'the last one, on host "host a", has shown its last sign of life at {_text(conn, since)}'
+        in detail
+    )
     register(conn)
     assert problems(conn) == []
 
@@ -547,15 +586,21 @@ def test_a_one_shot_that_is_over_is_no_problem(agent):
     assert problems(agent) == []
 
 
-@pytest.mark.parametrize("at", ["infinity", "-infinity", "4000-01-01 BC", "294276-01-01"])
+@pytest.mark.parametrize(
+    "at", ["infinity", "-infinity", "4000-01-01 BC", "294276-01-01"]
+)
 def test_hostile_times_raise_nothing_and_are_not_shown(agent, at):
-    job_id = add_job(agent, "SELECT 1", due=None, joblongafter="1 minute", joblongfactor=1.5)
-    fail(agent, job_id, 1)
+    job_id = add_job(
+        agent, "SELECT 1", due=None, joblongafter="1 minute", joblongfactor=1.5
+    )
     for _ in range(6):
         log(agent, job_id, "s", "now()", lasted="170000000 years")
+    fail(agent, job_id, 1)
     log(agent, job_id, "r", "now()", lasted=None)
     agent.execute("UPDATE pgagent.pga_joblog SET jlgstart = %s", [at])
-    agent.execute("UPDATE pgagent.pga_job SET joblastsuccess = %s, jobnextrun = %s", [at, at])
+    agent.execute(
+        "UPDATE pgagent.pga_job SET joblastsuccess = %s, jobnextrun = %s", [at, at]
+    )
     agent.execute("UPDATE pgagent.pga_jobagent SET jaglease = %s", [at])
     agent.execute("INSERT INTO pgagent.pga_jobpause (jpsuntil) VALUES ('-infinity')")
 
@@ -567,14 +612,17 @@ def test_hostile_times_raise_nothing_and_are_not_shown(agent, at):
 
 @pytest.mark.parametrize("span", ["-170000000 years", "170000000 years", "0.000001 s"])
 def test_hostile_spans_raise_nothing(agent, span):
-    job_id = add_job(agent, "SELECT 1", due="now() - interval '1 h'", joblongfactor=1.7e308)
+    job_id = add_job(
+        agent, "SELECT 1", due="now() - interval '1 h'", joblongfactor=1.7e308
+    )
     for _ in range(6):
         log(agent, job_id, "s", "now()", lasted=span)
     log(agent, job_id, "r", "now() - interval '1 h'", lasted=None)
     agent.execute("UPDATE pgagent.pga_jobagent SET jagleasefor = %s", [span])
     if not span.startswith("-"):
         agent.execute(
-            "UPDATE pgagent.pga_job SET joblateafter = %s, joblongafter = %s", [span, span]
+            "UPDATE pgagent.pga_job SET joblateafter = %s, joblongafter = %s",
+            [span, span],
         )
 
     assert set(kinds(agent)) <= {"late", "long"}
