@@ -140,6 +140,31 @@ TABLE = {
         "unpause_job('etl')", "unpause_job('none')", refused_to="reader"
     ),
     "unpause_all": Row("unpause_all()", refused_to="reader"),
+    "silence": Row(
+        "silence('etl', until => now() + interval '1 hour', reason => 'x')",
+        "silence('none')",
+        refused_to="reader",
+    ),
+    "silence_all": Row(
+        "silence_all(until => now() + interval '1 hour', reason => 'x')",
+        "silence_all(until => '-infinity')",
+        "22023",
+        refused_to="reader",
+    ),
+    "unsilence": Row("unsilence('etl')", "unsilence('none')", refused_to="reader"),
+    "unsilence_all": Row("unsilence_all()", refused_to="reader"),
+    "add_alert": Row(
+        "add_alert('new', 'mail', job => 'etl')",
+        "add_alert('new', 'mail', job => 'none')",
+        twice_state="42710",
+    ),
+    "alter_alert": Row(
+        "alter_alert('alert', events => '{late}')", "alter_alert('none')"
+    ),
+    "drop_alert": Row(
+        "drop_alert('alert')", "drop_alert('none')", twice_state="42704"
+    ),
+    "test_alert": Row("test_alert('alert')", "test_alert('none')"),
     "next_runs": Row("next_runs('etl')", "next_runs('none')", refused_to="none"),
     "explain_job": Row("explain_job('etl')", "explain_job('none')", refused_to="none"),
     "revert_job": Row("revert_job('etl', now())", "revert_job('none', now())"),
@@ -204,6 +229,8 @@ VALUES = {
     "role": "'pga_reader'",
     "as_of": "now()",
     "run_id": "1",
+    "alert": "'alert'",
+    "channel": "'mail'",
     "definition": f"'{FILE}'",
 }
 OTHER_VALUES = {
@@ -226,7 +253,7 @@ def shop(conn):
         SELECT pgagent.create_job('etl'), pgagent.add_step('etl', '1 load', 'SELECT 1'),
                pgagent.add_step('etl', '2 report', 'true', kind => 'batch'),
                pgagent.add_schedule('etl', '@daily'), pgagent.add_schedule('etl', '0 9 13 * fri', 'either'),
-               pgagent.add_exception('etl', '2040-01-01');
+               pgagent.add_exception('etl', '2040-01-01'), pgagent.add_alert('alert', 'mail');
         INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'two'), (1, 'two');
     """)
     for role in ROLES:
@@ -379,6 +406,11 @@ WRITING = [
     f"apply_jobs('{FILE}')",
     "pause_job('etl', '2999-01-01', 'x')",
     "pause_all('2999-01-01', 'x')",
+    "silence('etl', '2999-01-01', 'x')",
+    "silence_all('2999-01-01', 'x')",
+    "add_alert('new', 'mail', '{late}', 'etl', on_conflict => 'replace')",
+    "alter_alert('alert', 'notify', job => 'etl', repeat_every => '1 h')",
+    "drop_alert('alert', if_exists => true)",
     "drop_job('etl', if_exists => true)",
     "drop_step('etl', '1 load', if_exists => true)",
     "drop_schedule('etl', 'either', if_exists => true)",
@@ -397,6 +429,12 @@ LEAVING = [
     f"apply_jobs('{FILE}', dry_run => true)",
     "unpause_job('etl')",
     "unpause_all()",
+    "unsilence('etl')",
+    "unsilence_all()",
+    "add_alert('alert', 'hook', on_conflict => 'nothing')",
+    "add_alert('alert', 'mail', on_conflict => 'replace')",
+    "alter_alert('alert', name => 'alert', channel => 'mail', enabled => true)",
+    "drop_alert('none', if_exists => true)",
     "unschedule(NULL::text)",
     "rename_job('etl', 'etl')",
     "rename_step('etl', '1 load', '1 load')",
@@ -418,6 +456,8 @@ def everything(conn):
         UNION ALL SELECT 'exception', jexid, xmin::text, to_jsonb(t) FROM pgagent.pga_exception AS t
         UNION ALL SELECT 'class', jclid, xmin::text, to_jsonb(t) FROM pgagent.pga_jobclass AS t
         UNION ALL SELECT 'pause', jpsjobid, xmin::text, to_jsonb(t) FROM pgagent.pga_jobpause AS t
+        UNION ALL SELECT 'silence', jsijobid, xmin::text, to_jsonb(t) FROM pgagent.pga_jobsilence AS t
+        UNION ALL SELECT 'alert', altjobid, xmin::text, to_jsonb(t) FROM pgagent.pga_alert AS t
         UNION ALL SELECT 'change', jchid, xmin::text, NULL FROM pgagent.pga_jobchange AS t
         ORDER BY 1, 2
     """).fetchall()

@@ -58,6 +58,8 @@ def test_every_function_and_view_has_an_example_that_runs(conn):
                 conn.execute(JOBS)
             if "disallow_run_as" in example:
                 conn.execute("SELECT pgagent.allow_run_as('reporting')")
+            if "_alert(" in example and "add_alert" not in example:
+                conn.execute("SELECT pgagent.add_alert('nightly', 'notify')")
             conn.execute(example)
 
 

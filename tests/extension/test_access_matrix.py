@@ -23,6 +23,12 @@ PARTS = """
         SELECT {id}, 'job', {id}, 'update', {owner}
         WHERE NOT EXISTS (SELECT FROM pgagent.pga_jobchange WHERE jchjobid = {id});
     INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsuntil) VALUES ({id}, now());
+    INSERT INTO pgagent.pga_jobsilence (jsijobid, jsiuntil) VALUES ({id}, now());
+    INSERT INTO pgagent.pga_alert (altname, altchannel, altjobid) VALUES ('alert ' || {id}, 'mail', {id});
+    INSERT INTO pgagent.pga_alertstate (alsaltid, alsjobid, alskind, alsevent, alsended)
+        SELECT altid, {id}, 'late', 'late', now() FROM pgagent.pga_alert WHERE altjobid = {id};
+    INSERT INTO pgagent.pga_alertevent (aleevent, alealtid, alealert, alejobid, alestate)
+        SELECT 'late', altid, altname, {id}, 'sent' FROM pgagent.pga_alert WHERE altjobid = {id};
     INSERT INTO pgagent.pga_jobcaution (jcafor) VALUES ('pause');
     INSERT INTO pgagent.pga_jobrequest (jrqid, jrqjobid, jrqvia) VALUES (-{id}, {id}, 'run_job')
 """

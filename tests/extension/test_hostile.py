@@ -145,6 +145,21 @@ SELECT pgagent.alter_job(job_name => 'd', timeout => '1 minute', overlap => 'que
 UPDATE pgagent.pga_jobclass SET jcllimit = 1
 SELECT pgagent.pause_job(job_name => 'c', until => '2999-12-31', reason => 'x')
 SELECT pgagent.pause_all(until => '2999-12-31', reason => 'x')
+SELECT pgagent.silence(job_name => 'c', until => '2999-12-31', reason => 'x')
+SELECT pgagent.silence_all(until => '2999-12-31', reason => 'x')
+SELECT pgagent.unsilence(job_name => 'c')
+SELECT pgagent.unsilence_all()
+SELECT pgagent.unsilence_all()
+SELECT pgagent.add_alert(name => 'x', channel => 'notify', job => 'c', events => array['failed', 'late'], repeat_every => '1 h')
+SELECT pgagent.add_alert(name => 'y', channel => 'job:c', on_conflict => 'replace')
+SELECT pgagent.alter_alert(alert => 'x', class => '', name => 'z')
+SELECT pgagent.test_alert(alert => 'z')
+SELECT * FROM pgagent.pga_alert_watch()
+SELECT * FROM pgagent.pga_alert_claim(p_channels => array['mail'])
+SELECT pgagent.pga_alert_sent(p_message => NULL, p_attempt => 1, p_error => 'x')
+TABLE pgagent.alerts
+TABLE pgagent.alert_log
+SELECT pgagent.drop_alert(alert => 'z', if_exists => true)
 SELECT pgagent.run_job(job_name => 'c')
 SELECT * FROM pgagent.explain_job(job_name => 'c')
 TABLE pgagent.classes
@@ -175,6 +190,11 @@ SELECT pgagent.add_exception(job_name => 'c', on_date => '2040-01-01')
 SELECT pgagent.drop_exception(job_name => 'c', on_date => '2040-01-09')
 SELECT pgagent.drop_class(class => 'k')
 SELECT pgagent.pause_job(job_name => 'c', until => '2024-01-01')
+SELECT pgagent.silence(job_name => 'c', until => '2024-01-01')
+SELECT pgagent.add_alert(name => 'y', channel => 'no channel')
+SELECT pgagent.add_alert(name => 'y', channel => 'mail', events => array['never'])
+SELECT pgagent.add_alert(name => 'y', channel => 'mail')
+SELECT pgagent.drop_alert(alert => 'none')
 INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jschours) SELECT jobid, 'x', '{t}' FROM pgagent.pga_job
 INSERT INTO pgagent.pga_exception (jexscid) SELECT jscid FROM pgagent.pga_schedule
 UPDATE pgagent.pga_jobstep SET jstmode = 'never'

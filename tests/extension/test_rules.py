@@ -18,9 +18,11 @@ FUNCTIONS = """
 # triggers call with the rights of whoever writes a table. Not the functions of triggers themselves:
 # to fire one takes no privilege.
 FOR_EVERYBODY = {
+    "add_alert",
     "add_exception",
     "add_schedule",
     "add_step",
+    "alter_alert",
     "alter_class",
     "alter_exception",
     "alter_job",
@@ -33,6 +35,7 @@ FOR_EVERYBODY = {
     "create_class",
     "create_job",
     "delete_log",
+    "drop_alert",
     "drop_class",
     "drop_exception",
     "drop_job",
@@ -85,6 +88,7 @@ FOR_EVERYBODY = {
     "pga_change_word",
     "pga_change_write",
     "pga_changes_since",
+    "pga_check_alert",
     "pga_check_attempts",
     "pga_check_class_limit",
     "pga_check_field",
@@ -122,6 +126,7 @@ FOR_EVERYBODY = {
     "pga_default_owner",
     "pga_default_timezone",
     "pga_enabled_given",
+    "pga_events_known",
     "pga_excepting",
     "pga_exception_add",
     "pga_exception_alter",
@@ -229,6 +234,7 @@ FOR_EVERYBODY = {
     "pga_local_time",
     "pga_login_holders",
     "pga_login_problem",
+    "pga_may_alert_all",
     "pga_may_become",
     "pga_may_edit",
     "pga_may_edit_all",
@@ -257,6 +263,9 @@ FOR_EVERYBODY = {
     "pga_role_id",
     "pga_role_problem",
     "pga_role_refusal",
+    "pga_rule_found",
+    "pga_rule_job",
+    "pga_rule_of",
     "pga_run_note",
     "pga_schedule_base",
     "pga_schedule_by_fields",
@@ -284,6 +293,7 @@ FOR_EVERYBODY = {
     "pga_sequences_forward",
     "pga_server_address",
     "pga_server_port",
+    "pga_silenced_until",
     "pga_span",
     "pga_step_refusal",
     "pga_system_id",
@@ -311,9 +321,14 @@ FOR_EVERYBODY = {
     "run_job",
     "schedule",
     "schedule_in_database",
+    "silence",
+    "silence_all",
+    "test_alert",
     "unpause_all",
     "unpause_job",
     "unschedule",
+    "unsilence",
+    "unsilence_all",
 }
 
 
@@ -354,7 +369,7 @@ def test_every_function_pins_its_search_path(conn):
         WHERE (f.proconfig)[1] IS DISTINCT FROM 'search_path=pg_catalog, pg_temp'
               OR cardinality(f.proconfig) > 1 AND f.proname NOT IN (
                   'pga_class_lock', 'pga_job_next_run', 'pga_change_job', 'pga_change_step', 'pga_change_schedule', 'pga_change_write',
-                  'export_jobs', 'apply_jobs')"""
+                  'export_jobs', 'apply_jobs', 'pga_told', 'pga_told_skip', 'pga_alert_watch')"""
     assert names(conn, loose) == []
 
 

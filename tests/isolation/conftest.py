@@ -43,6 +43,17 @@ WITH run AS (
     VALUES (%(job)s, now(), 'secret')
 ), pause AS (
     INSERT INTO pgagent.pga_jobpause (jpsjobid, jpsuntil, jpsreason) VALUES (%(job)s, now(), 'secret')
+), silence AS (
+    INSERT INTO pgagent.pga_jobsilence (jsijobid, jsiuntil, jsireason) VALUES (%(job)s, now(), 'secret')
+), alert AS (
+    INSERT INTO pgagent.pga_alert (altname, altchannel, altjobid) VALUES ('alert ' || %(job)s, 'mail', %(job)s)
+    RETURNING altid
+), state AS (
+    INSERT INTO pgagent.pga_alertstate (alsaltid, alsjobid, alskind, alsevent, alsended, alsmessage)
+    SELECT altid, %(job)s, 'late', 'late', now(), 'secret' FROM alert
+), event AS (
+    INSERT INTO pgagent.pga_alertevent (aleevent, alealtid, alealert, alejobid, alestate, aleerror)
+    SELECT 'late', altid, 'secret', %(job)s, 'sent', 'secret' FROM alert
 ), exception AS (
     INSERT INTO pgagent.pga_exception (jexscid, jexdate)
     SELECT jscid, '2040-01-01' FROM pgagent.pga_schedule WHERE jscjobid = %(job)s

@@ -69,15 +69,19 @@ BEGIN
         NEW.altstartjobid := NULL;
     ELSIF NEW.altstartjobid IS NULL AND TG_OP = 'INSERT' THEN
         PERFORM pgagent.pga_refuse('pga_alert.altstartjobid'::text, 'is NULL'::text, 'Wanted is the id of the job that is to be started.'::text);
-    ELSIF TG_OP = 'INSERT' OR NEW.altstartjobid IS DISTINCT FROM OLD.altstartjobid THEN
+    ELSIF NEW.altstartjobid = NEW.altjobid THEN
+        PERFORM pgagent.pga_refuse('pga_alert.altstartjobid'::text, 'is the job that it is of'::text, 'A job is not started when it fails itself.'::text);
+    ELSIF NEW.altstartjobid IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.altstartjobid IS DISTINCT FROM OLD.altstartjobid) THEN
         -- Whoever has it started has to be allowed to start it.
         PERFORM pgagent.pga_job_to_write(NEW.altstartjobid::bigint);
     END IF;
+    NEW.altcreated := now();
     NEW.altby := current_user;
-    IF TG_OP = 'INSERT' THEN
-        NEW.altcreated := now();
-    ELSE
+    IF TG_OP = 'UPDATE' THEN
         NEW.altcreated := OLD.altcreated;
+        -- That the job which it starts is dropped changes nothing else.
+        NEW.altby := CASE WHEN NEW.altstartjobid IS NULL AND OLD.altstartjobid IS NOT NULL AND NEW.altchannel = 'job'
+            THEN OLD.altby ELSE current_user END;
     END IF;
     RETURN NEW;
 END;

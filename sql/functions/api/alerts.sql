@@ -46,7 +46,7 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_may_alert_all() IS
 'True, or raises 42501 if policies do not let the current user write alerts of all jobs, or the silence of all.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_alert_found(p_name text)
+CREATE OR REPLACE FUNCTION pgagent.pga_rule_found(p_name text)
 RETURNS pgagent.pga_alert LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,21 +69,21 @@ BEGIN
     RETURN v_alert;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_alert_found(text) IS
+COMMENT ON FUNCTION pgagent.pga_rule_found(text) IS
 'The alert of this name, which is to be changed. Raises 42704 if there is none, 42501 if policies do not let the current user write it.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_alert_job(p_channel text)
+CREATE OR REPLACE FUNCTION pgagent.pga_rule_job(p_channel text)
 RETURNS integer LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN CASE WHEN p_channel LIKE 'job:_%' THEN pgagent.pga_job_id(substr(p_channel, 5)) END;
+    RETURN CASE WHEN p_channel LIKE 'job:_%' THEN pgagent.pga_job_id(substr(p_channel, 5)) END::integer;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_alert_job(text) IS
+COMMENT ON FUNCTION pgagent.pga_rule_job(text) IS
 'The id of the job that a channel job:NAME starts; NULL for other channels. Raises 42704 if there is no such job, 42P09 if there are several.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_alert_of(
+CREATE OR REPLACE FUNCTION pgagent.pga_rule_of(
     p_where text, p_job text, p_job_id bigint, p_class text, OUT job_id integer, OUT class_id integer
 )
 RETURNS record LANGUAGE plpgsql STABLE
@@ -93,7 +93,7 @@ BEGIN
     IF p_job <> '' AND p_job_id IS NOT NULL AND p_job <> pgagent.pga_job_name(p_job_id) THEN
         PERFORM pgagent.pga_refuse(p_where || '(job, job_id)', format('two jobs: "%s" and %s', p_job, p_job_id), 'One of the two is enough.'::text);
     END IF;
-    job_id := COALESCE(p_job_id, CASE WHEN p_job <> '' THEN pgagent.pga_job_id(p_job) END);
+    job_id := COALESCE(p_job_id, CASE WHEN p_job <> '' THEN pgagent.pga_job_id(p_job) END)::integer;
     class_id := CASE WHEN p_class <> '' THEN pgagent.pga_class_id(p_class) END;
     IF job_id IS NULL THEN
         PERFORM pgagent.pga_may_alert_all();
@@ -102,7 +102,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_alert_of(text, text, bigint, text) IS
+COMMENT ON FUNCTION pgagent.pga_rule_of(text, text, bigint, text) IS
 'The ids of the job and the class that an alert is to be of, NULL for all. Raises 42704 if there is no such job or class, 42P09 if several jobs have this name, 22023 for two jobs, 42501 if policies do not let the current user write such an alert.';
 
 CREATE OR REPLACE FUNCTION pgagent.add_alert(
@@ -119,8 +119,8 @@ DECLARE
 BEGIN
     PERFORM pgagent.pga_check_alert('add_alert'::text, COALESCE(name, ''), COALESCE(channel, ''), events, after_failures, repeat_every);
     SELECT o.job_id, o.class_id INTO v_new.altjobid, v_new.altclassid
-    FROM pgagent.pga_alert_of('add_alert'::text, job, job_id, class) AS o;
-    v_new.altstartjobid := pgagent.pga_alert_job(channel);
+    FROM pgagent.pga_rule_of('add_alert'::text, job, job_id, class) AS o;
+    v_new.altstartjobid := pgagent.pga_rule_job(channel);
     v_new.altchannel := CASE WHEN v_new.altstartjobid IS NULL THEN channel ELSE 'job' END;
     v_new.altevents := COALESCE(events, array_remove(pgagent.pga_events_known(), 'skipped'));
     v_new.altafterfailures := COALESCE(after_failures, 1);
@@ -136,7 +136,7 @@ BEGIN
         RAISE EXCEPTION 'pgagent: there is an alert "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = 'alter_alert() changes it.';
     END IF;
-    v_new.altid := (pgagent.pga_alert_found(name)).altid;
+    v_new.altid := (pgagent.pga_rule_found(name)).altid;
     UPDATE pgagent.pga_alert AS a
     SET altchannel = v_new.altchannel, altevents = v_new.altevents, altjobid = v_new.altjobid,
         altclassid = v_new.altclassid, altstartjobid = v_new.altstartjobid, altafterfailures = v_new.altafterfailures,
@@ -161,7 +161,7 @@ RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_old CONSTANT pgagent.pga_alert := pgagent.pga_alert_found(alert);
+    v_old CONSTANT pgagent.pga_alert := pgagent.pga_rule_found(alert);
     v_new pgagent.pga_alert := v_old;
     v_of record;
 BEGIN
@@ -172,13 +172,13 @@ BEGIN
     END IF;
     v_new.altname := COALESCE(name, v_old.altname);
     IF num_nonnulls(job, job_id, class) > 0 THEN
-        SELECT o.* INTO v_of FROM pgagent.pga_alert_of('alter_alert'::text, job,
+        SELECT o.* INTO v_of FROM pgagent.pga_rule_of('alter_alert'::text, job,
             COALESCE(job_id, CASE WHEN job IS NULL THEN v_old.altjobid END), class) AS o;
         v_new.altjobid := v_of.job_id;
         v_new.altclassid := CASE WHEN class IS NULL THEN v_old.altclassid ELSE v_of.class_id END;
     END IF;
     IF channel IS NOT NULL THEN
-        v_new.altstartjobid := pgagent.pga_alert_job(channel);
+        v_new.altstartjobid := pgagent.pga_rule_job(channel);
         v_new.altchannel := CASE WHEN v_new.altstartjobid IS NULL THEN channel ELSE 'job' END;
     END IF;
     v_new.altevents := COALESCE(events, v_old.altevents);
@@ -206,7 +206,7 @@ BEGIN
         RAISE NOTICE 'pgagent: there is no alert "%", skipping', alert;
         RETURN;
     END IF;
-    v_alert := pgagent.pga_alert_found(alert);
+    v_alert := pgagent.pga_rule_found(alert);
     DELETE FROM pgagent.pga_alert AS a WHERE a.altid = v_alert.altid;
 END;
 $$;
@@ -218,7 +218,7 @@ RETURNS uuid LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_alert CONSTANT pgagent.pga_alert := pgagent.pga_alert_found(alert);
+    v_alert CONSTANT pgagent.pga_alert := pgagent.pga_rule_found(alert);
     v_event uuid;
 BEGIN
     UPDATE pgagent.pga_alert AS a SET alttest = COALESCE(a.alttest, gen_random_uuid())

@@ -87,7 +87,7 @@ VALUES
     -- To tell what happens.
     ('admin runner', 'INSERT UPDATE DELETE', 'TABLE', 'pga_alertstate|pga_alertevent', ''),
     ('runner', 'UPDATE', 'TABLE', 'pga_alert', 'alttest'),
-    ('admin runner', 'EXECUTE', 'FUNCTION', 'pga_alert_(watch|claim|sent|take|tests|deliver|notify|start|write|tell|begin|end|failed|run|once|settle)', ''),
+    ('admin runner', 'EXECUTE', 'FUNCTION', 'pga_alert_(?!(trigger|changed|discard)$).*', ''),
     -- Whose jobs: PUBLIC has these until isolate().
     ('reader admin runner', 'EXECUTE', 'FUNCTION', 'pga_may_see_all', ''),
     ('admin runner', 'EXECUTE', 'FUNCTION', 'pga_may_(edit_all|use_runner_login|use_batch|use_conninfo)', ''),
