@@ -191,6 +191,25 @@ def test_of_many_senders_at_once_each_message_has_one(dsn, conn, agent):
     assert {state for _, state in log(conn)} == {"sent"}
 
 
+def test_of_what_senders_have_not_sent_in_time_each_message_has_one_again(dsn, conn, agent):
+    for n in range(10):
+        conn.execute(f"SELECT pgagent.add_alert('a{n}', 'mail')")
+    fail(agent, add_job(conn, "SELECT 1", due=None))
+    later(conn)
+    while claim(conn):
+        pass
+    later(conn, "61 seconds")
+
+    def take(_):
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            return [found[:2] for found in iter(lambda: claim(session), None)]
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [one for some in pool.map(take, range(8)) for one in some]
+    assert len(claimed) == len(set(claimed)) == 11
+    assert {attempt for _, attempt in claimed} == {2}
+
+
 def test_very_many_events_are_several_messages(conn, agent, sender):
     job_id = add_job(conn, "SELECT 1", due=None)
     fail(agent, job_id)

@@ -144,15 +144,85 @@ def test_twenty_watchers_and_as_many_who_close_runs_decide_each_event_once(
 
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(work, range(40)))
-    count = """
+    watch(conn)
+    assert counted(conn) == [("failed", 40, 40), ("late", 20, 20)]
+
+
+def counted(conn):
+    """Return of each event how often there was it, and of how many things."""
+    query = """
         SELECT event, count(*), count(DISTINCT (alert, job_id)) FROM pgagent.alert_log
         GROUP BY event ORDER BY event
     """
+    return conn.execute(query).fetchall()
+
+
+def watch_all_at_once(dsn):
+    def work(_):
+        with closing(psycopg.connect(dsn, autocommit=True)) as session:
+            watch(session)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(work, range(20)))
+
+
+def test_twenty_watchers_tell_an_end_once_and_again_once_and_sum_up_once(dsn, conn, agent):
+    conn.execute("SELECT pgagent.alter_alert('all', repeat_every => '2 hours')")
+    late = [add_job(conn, "SELECT 1", due=None, jobhostagent="nowhere") for _ in range(10)]
+    failing = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
+    flapping = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
+    for job_id in failing:
+        fail(agent, job_id)
+    for job_id in flapping:
+        for status in "fsfs":
+            run(agent, job_id, status)
+    for job_id in late:
+        set_due(conn, job_id)
+    conn.execute("SELECT pgagent.silence(%s)", [failing[0]])
     watch(conn)
-    assert conn.execute(count).fetchall() == [
-        ("failed", 40, 40),
-        ("late", 20, 20),
+    assert counted(conn) == [("failed", 20, 20), ("late", 10, 10), ("recovered", 10, 10)]
+    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = ANY (%s)", [late])
+    later(conn, "121 minutes")
+    watch_all_at_once(dsn)
+    assert counted(conn) == [
+        ("failed", 29, 20),
+        ("flapping", 10, 10),
+        ("late", 10, 10),
+        ("recovered", 20, 20),
     ]
+    # What was told in a silence begins anew for those who were not.
+    conn.execute("SELECT pgagent.silence(%s)", [failing[1]])
+    fail(agent, failing[1])
+    later(conn, "121 minutes")
+    conn.execute("UPDATE pgagent.pga_jobsilence SET jsiuntil = now()")
+    watch_all_at_once(dsn)
+    assert counted(conn)[0] == ("failed", 39, 20)
+
+
+def test_twenty_watchers_sum_up_once(dsn, conn, agent):
+    jobs = [add_job(conn, "SELECT 1", due=None) for _ in range(20)]
+    for job_id in jobs:
+        for status in "fsfs":
+            run(agent, job_id, status)
+    later(conn, "61 minutes")
+    watch_all_at_once(dsn)
+    assert counted(conn) == [("failed", 20, 20), ("flapping", 20, 20), ("recovered", 20, 20)]
+
+
+def test_twenty_watchers_make_up_once_for_what_was_refused(dsn, conn, agent):
+    conn.execute("ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID")
+    jobs = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
+    for job_id in jobs:
+        fail(agent, job_id)
+    conn.execute("ALTER TABLE pgagent.pga_alertevent DROP CONSTRAINT x")
+    watch_all_at_once(dsn)
+    assert counted(conn) == [("failed", 10, 10)]
+    conn.execute("ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID")
+    for job_id in jobs:
+        run(agent, job_id)
+    conn.execute("ALTER TABLE pgagent.pga_alertevent DROP CONSTRAINT x")
+    watch_all_at_once(dsn)
+    assert counted(conn) == [("failed", 10, 10), ("recovered", 10, 10)]
 
 
 def test_what_happens_in_a_silence_is_logged_and_not_sent(conn, agent, sender):

@@ -6,7 +6,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 from jobs import add_job, add_schedule, job
-from transitions import claim, finish_run, leave, register
+from support import poll
+from transitions import claim, finish_run, leave, register, sweep
 
 PROBLEMS = "SELECT job_id, problem, since, detail FROM pgagent.problems ORDER BY 1, 2"
 MINUTE = timedelta(minutes=1)
@@ -45,14 +46,15 @@ def log(conn, job_id, status, at, *, message=None, lasted="1 second"):
 
 
 def fail(conn, job_id, *hours, status="f", message="failed: step 1"):
-    """Have it failed so many hours ago, and never since."""
+    """Have it failed so many hours ago, and never since; return the ids of the runs."""
     ids = [
-        log(conn, job_id, status, f"now() - interval '{hour} h'", message=message)
+        log(conn, job_id, "r", f"now() - interval '{hour} h'", lasted=None)
         for hour in hours
     ]
     conn.execute(
-        "UPDATE pgagent.pga_job SET jobfailures = %s, jobfailed = %s WHERE jobid = %s",
-        [len(hours), len(hours), job_id],
+        "UPDATE pgagent.pga_joblog SET jlgstatus = %s, jlgmessage = %s, jlgduration = '1 s'"
+        " WHERE jlgid = ANY (%s)",
+        [status, message, ids],
     )
     return ids
 
@@ -120,8 +122,7 @@ def test_a_first_failure_of_a_job_that_has_never_succeeded(agent):
 def test_the_last_failure_tells_which_kind_it_is(agent):
     job_id = add_job(agent, "SELECT 1", due=None)
     fail(agent, job_id, 2)
-    log(agent, job_id, "d", "now() - interval '1 h'")
-    agent.execute("UPDATE pgagent.pga_job SET jobfailures = 2")
+    fail(agent, job_id, 1, status="d")
 
     _, problem, since, _ = only(agent)
 
@@ -358,14 +359,12 @@ def test_a_run_is_long_by_what_the_job_usually_takes(agent):
 # disabled
 
 
-def given_up(conn, *, because="it was failure 3 in a row"):
-    """Return a job that the scheduler has disabled."""
-    job_id = add_job(conn, "SELECT 1")
+def given_up(conn):
+    """Return a job that has been disabled after its first failure."""
+    job_id = add_job(conn, "SELECT 1", jobdisableafter=1)
     [(run, _)] = claim(conn)
-    finish_run(conn, run, "f", f"failed: step 1; {because}: the job has been disabled")
-    conn.execute(
-        "UPDATE pgagent.pga_job SET jobenabled = false, jobnextrun = NULL, jobfailed = 1, jobfailures = 1"
-    )
+    finish_run(conn, run, "f", "failed: step 1")
+    assert job(conn, job_id, "jobenabled") is False
     return job_id
 
 
@@ -376,8 +375,25 @@ def test_a_job_that_the_scheduler_has_disabled_is_a_problem(agent):
 
     assert disabled[:2] == (job_id, "disabled")
     assert is_near(disabled[2], ago(agent, "0"))
-    assert "failure 3 in a row: the job has been disabled; alter_job(" in disabled[3]
+    assert "failure 1 in a row: the job has been disabled; alter_job(" in disabled[3]
     assert failed[:2] == (job_id, "failed")
+
+
+def test_so_is_one_that_has_killed_its_runners(conn, dsn):
+    job_id = add_job(conn, "SELECT 1")
+    conn.execute("UPDATE pgagent.pga_job SET jobdeaths = 2")
+    with closing(psycopg.connect(dsn, autocommit=True)) as runner:
+        register(runner)
+        assert claim(runner)
+        conn.execute("SELECT pgagent.run_job(%s::bigint)", [job_id])
+    register(conn)
+    poll(lambda: sweep(conn) or not job(conn, job_id, "jobenabled"))
+
+    aborted, disabled = problems(conn)
+
+    assert aborted[:2] == (job_id, "aborted")
+    assert disabled[:2] == (job_id, "disabled")
+    assert "the job has been disabled" in disabled[3]
 
 
 def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
@@ -385,7 +401,6 @@ def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
     agent.execute("UPDATE pgagent.pga_job SET jobnextrun = now()")
     [(run, _)] = claim(agent)
     finish_run(agent, run)
-    agent.execute("UPDATE pgagent.pga_job SET jobfailures = 0")
 
     assert kinds(agent) == ["disabled"]
 
@@ -393,7 +408,7 @@ def test_it_stays_one_when_a_run_by_hand_succeeds(agent):
 def test_it_is_none_any_more_when_somebody_has_enabled_it_or_disables_it_himself(agent):
     given_up(agent)
 
-    agent.execute("UPDATE pgagent.pga_job SET jobenabled = true, jobfailures = 0")
+    agent.execute("UPDATE pgagent.pga_job SET jobenabled = true")
     assert problems(agent) == []
     agent.execute("UPDATE pgagent.pga_job SET jobenabled = false")
     assert problems(agent) == []
@@ -454,15 +469,9 @@ def test_a_zone_that_is_not_known_is_a_problem_of_its_jobs(agent):
     add_schedule(agent, other, jsctimezone="Europe/Berlin")
     agent.execute("RESET session_replication_role")
 
-    assert problems(agent) == [
-        (
-            job_id,
-            "time_zone",
-            None,
-            'schedule "one" is in a time zone that this server does not know: Mars/Olympus; '
-            'schedule "two" is in a time zone that this server does not know: Mars/Olympus',
-        )
-    ]
+    told = "is in a time zone that this server does not know: Mars/Olympus"
+    detail = f'schedule "one" {told}; schedule "two" {told}'
+    assert problems(agent) == [(job_id, "time_zone", None, detail)]
     assert _status(agent, job_id) == only(agent)[3]
 
     agent.execute("UPDATE pgagent.pga_job SET jobenabled = false")
@@ -584,9 +593,9 @@ def test_hostile_times_raise_nothing_and_are_not_shown(agent, at):
     job_id = add_job(
         agent, "SELECT 1", due=None, joblongafter="1 minute", joblongfactor=1.5
     )
-    fail(agent, job_id, 1)
     for _ in range(6):
         log(agent, job_id, "s", "now()", lasted="170000000 years")
+    fail(agent, job_id, 1)
     log(agent, job_id, "r", "now()", lasted=None)
     agent.execute("UPDATE pgagent.pga_joblog SET jlgstart = %s", [at])
     agent.execute(

@@ -23,6 +23,7 @@ THINGS = {
     ),
     "run": ("pga_joblog", "jlgstatus", "p_row ->> 'jlgstatus'"),
     "step": ("pga_jobsteplog", "jslstatus", "p_row ->> 'jslstatus'"),
+    "event": ("pga_alertevent", "alestate", "p_row ->> 'alestate'"),
 }
 
 # SECURITY DEFINER, because roles that move a thing may not write the observer's table.

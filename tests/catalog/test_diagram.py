@@ -9,6 +9,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from alerts import telling
 from catalog.diagram import PAGE, drawn, observed, writers
 from jobs import add_job, add_schedule, batch
 from transitions import (
@@ -236,6 +237,50 @@ def delete_by_hand(conn):
     conn.execute("SELECT pgagent.delete_log(%s::bigint)", [job_id])
 
 
+def tell_in_every_way(conn):
+    """Have events be sent, fail, be given up and forgotten; leave the catalogue armed."""
+    conn.execute("SELECT pgagent.add_alert('all', 'mail', events => '{disabled}')")
+
+    def write(state="pending"):
+        conn.execute(
+            "SELECT pgagent.pga_alert_write(a, NULL, 'late', NULL, %s, '{}') FROM pgagent.pga_alert AS a",
+            [state],
+        )
+        telling.later(conn)
+
+    def claimed(after="0"):
+        telling.later(conn, after)
+        return telling.claim(conn)[0]
+
+    conn.execute("SELECT pgagent.test_alert('all')")
+    telling.watch(conn)
+    telling.sent(conn, claimed())
+    write()
+    message = claimed()
+    telling.sent(conn, message, 1, "no")
+    telling.sent(conn, message)
+    write()
+    claimed()
+    message = claimed("73 hours")
+    telling.sent(conn, message, 2, "no")
+    telling.sent(conn, message)
+    for way in (lambda: None, claimed):
+        write()
+        way()
+        telling.later(conn, "4 days")
+        telling.watch(conn)
+    write("silenced")
+    write()
+    claimed()
+    telling.later(conn, "2 minutes")
+    write()
+    conn.execute("UPDATE pgagent.pga_arming SET armdatabaseid = 1")
+    telling.watch(conn)
+    conn.execute("SELECT pgagent.arm()")
+    telling.later(conn, "31 days")
+    conn.execute("SELECT pgagent.pga_log_prune_alerts(100)")
+
+
 def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):
     run_in_every_way(conn, agent)
     salvage_in_every_way(conn, agent)
@@ -244,6 +289,7 @@ def test_every_transition_that_is_drawn_takes_place(conn, agent, restoring):
     delete_by_hand(conn)
     take_the_other_ways(conn, agent)
     restore_what_was_running(restoring)
+    tell_in_every_way(conn)
 
     assert observed(conn) == drawn()
 

@@ -272,17 +272,23 @@ def test_promised_runs_that_never_began_are_counted_as_aborted(conn, agent):
     assert not job(conn, job_id, "jobenabled")
 
 
-def test_a_run_that_was_running_when_it_was_dumped_is_counted_as_aborted(conn, dsn):
+def test_a_run_that_was_running_when_it_was_dumped_is_counted_where_it_is_armed(
+    conn, dsn
+):
     with closing(psycopg.connect(dsn, autocommit=True)) as restoring:
         restoring.execute("SET check_function_bodies = off; SET row_security = off")
         restoring.execute(
-            "INSERT INTO pgagent.pga_job (jobid, jobname, jobjclid, jobsucceeded)"
-            " VALUES (1000, 'restored', 1, 7)"
+            "INSERT INTO pgagent.pga_job (jobid, jobname, jobjclid, jobsucceeded, jobnextrun)"
+            " VALUES (1000, 'restored', 1, 7, '2020-01-01')"
         )
         restoring.execute(
-            "INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus, jlgstart)"
-            " VALUES (1, 1000, 'r', '2020-01-01')"
+            "INSERT INTO pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus, jlgscheduled, jlgstart)"
+            " VALUES (1, 1000, 'r', '2020-01-01', '2020-01-01')"
         )
+    assert figures(conn, 1000) == {"jobsucceeded": 7}
+
+    for _ in range(2):
+        conn.execute("SELECT pgagent.arm()")
 
     assert figures(conn, 1000) == {"jobsucceeded": 7} | counted("d")
 
@@ -413,6 +419,27 @@ def test_each_run_that_somebody_closes_in_one_transaction_is_counted(conn):
         assert not job(conn, job_id, "jobenabled")
 
 
+def test_a_run_that_a_daemon_with_rights_on_tables_alone_closes_is_counted(
+    conn, agent, dsn
+):
+    """As they were granted for pgAgent 4.2, where everybody could call its functions."""
+    job_id = add_job(conn, "SELECT 1", due=None, jobdisableafter=1)
+    start(conn, agent, job_id)
+    conn.execute(
+        "CREATE ROLE daemon LOGIN; GRANT USAGE ON SCHEMA pgagent TO daemon;"
+        "GRANT ALL ON ALL TABLES IN SCHEMA pgagent TO daemon;"
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA pgagent TO daemon"
+    )
+    try:
+        with closing(psycopg.connect(dsn, user="daemon", autocommit=True)) as daemon:
+            daemon.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'f'")
+    finally:
+        conn.execute("DROP OWNED BY daemon; DROP ROLE daemon")
+
+    assert figures(conn, job_id) == counted("f")
+    assert not job(conn, job_id, "jobenabled")
+
+
 def test_nothing_keeps_a_run_from_being_closed_by_hand(conn, agent):
     job_id = add_job(conn, "SELECT 1", due=None)
     start(conn, agent, job_id)
@@ -423,7 +450,46 @@ def test_nothing_keeps_a_run_from_being_closed_by_hand(conn, agent):
     conn.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'f'")
 
     assert [status for status, _ in runs(conn)] == ["f"]
-    assert any("could not be counted" in text for text in told)
+    assert any(text.endswith("has ended, but could not be counted") for text in told)
+
+
+@pytest.mark.parametrize("status", "sfd")
+def test_a_run_that_somebody_records_when_it_is_over_is_counted(conn, status):
+    job_id = add_job(conn, due=None)
+
+    for _ in range(2):
+        conn.execute(
+            "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, %s)",
+            [job_id, status],
+        )
+
+    assert figures(conn, job_id) == dict.fromkeys(counted(status), 2)
+
+
+def test_runs_of_the_past_that_somebody_brings_are_not_counted(conn):
+    job_id = add_job(conn, due=None)
+
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)"
+        " VALUES (%s, 's', '2020-01-01'), (%s, 'f', '2020-01-02')",
+        [job_id, job_id],
+    )
+
+    assert figures(conn, job_id) == {}
+
+
+def test_the_row_that_pgagents_own_daemon_writes_if_it_was_too_late_is_not_counted(
+    conn, agent
+):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    start(conn, agent, job_id)
+
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'i')",
+        [job_id],
+    )
+
+    assert figures(conn, job_id) == {}
 
 
 # Disabled after failures in a row.
@@ -540,7 +606,7 @@ def test_a_promised_run_of_a_job_that_is_disabled_takes_place(conn, agent):
     assert claim(agent) == [(promised, job_id)]
 
 
-@pytest.mark.parametrize("way", ["abort", "hand", "salvage", "taken away"])
+@pytest.mark.parametrize("way", ["abort", "hand", "inserted", "salvage", "taken away"])
 def test_a_job_is_disabled_whichever_way_its_last_run_has_failed(conn, agent, way):
     job_id = add_job(conn, "SELECT 1", due=None, jobdisableafter=1)
     run_id = start(conn, agent, job_id)
@@ -549,6 +615,12 @@ def test_a_job_is_disabled_whichever_way_its_last_run_has_failed(conn, agent, wa
         conn.execute("SELECT pgagent.pga_run_abort(%s, 'aborted')", [run_id])
     elif way == "hand":
         conn.execute("UPDATE pgagent.pga_joblog SET jlgstatus = 'f'")
+    elif way == "inserted":
+        conn.execute("DELETE FROM pgagent.pga_joblog")
+        conn.execute(
+            "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'f')",
+            [job_id],
+        )
     elif way == "salvage":
         entry = {"run_id": run_id, "run_status": "f", "job_id": job_id}
         agent.execute(SALVAGE, [json.dumps(entry)])
@@ -600,11 +672,16 @@ def test_a_job_is_disabled_though_the_log_can_not_say_so(conn, agent):
     job_id = add_job(conn, "SELECT 1", due=None, jobdisableafter=1)
     run_id = start(conn, agent, job_id)
     conn.execute(REFUSE.format("pga_joblog", "WHEN (OLD.jlgstatus <> 'r')"))
+    told = []
+    agent.add_notice_handler(lambda notice: told.append(notice.message_primary))
 
     finish_run(agent, run_id, "f", "it failed")
 
     assert runs(conn) == [("f", "it failed")]
     assert not job(conn, job_id, "jobenabled")
+    assert told == [
+        f"pgagent: run {run_id} can't say it in the log: it was failure 1 in a row: the job has been disabled"
+    ]
 
 
 def test_a_run_that_succeeds_sets_no_column_but_those_of_figures(conn, agent):

@@ -54,6 +54,49 @@ def test_one_run_makes_up_for_all_that_was_missed(conn, agent, overdue):
     assert reason.startswith("no runner took the job in time; run ")
 
 
+def left_out(conn):
+    """Return how many minutes each row of what was left out is about, and the total."""
+    return conn.execute(
+        "SELECT extract(epoch FROM until - first_time)::integer / 60 + 1, total"
+        " FROM pgagent.skipped_runs ORDER BY decided"
+    ).fetchall()
+
+
+def test_it_is_counted_how_many_times_are_left_out(conn, agent, overdue):
+    job_id = overdue(10)
+    run_once(conn, agent)
+    ((first, total),) = left_out(conn)
+    assert first == total
+
+    conn.execute(f"UPDATE pgagent.pga_job SET jobnextrun = {MINUTES % 5}")
+    run_once(conn, agent)
+
+    _, (second, total) = left_out(conn)
+    assert total == first + second
+    assert job(conn, job_id, "jobsucceeded") == 2
+
+
+def test_of_one_absence_no_more_than_a_thousand_times_are_counted(conn, agent, overdue):
+    overdue(3000)
+
+    run_once(conn, agent)
+
+    assert left_out(conn)[0][1] == 1000
+
+
+def test_totals_are_those_of_one_job(conn, agent, overdue):
+    for minutes in (10, 20):
+        overdue(minutes)
+        conn.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobenabled")
+        conn.execute(
+            f"UPDATE pgagent.pga_job SET jobnextrun = {MINUTES % minutes} WHERE jobid = (SELECT max(jobid) FROM pgagent.pga_job)"
+        )
+        run_once(conn, agent)
+
+    (_, first), (_, second) = left_out(conn)
+    assert (first, second) == (left_out(conn)[0][0], left_out(conn)[1][0])
+
+
 def test_nothing_is_left_out_of_what_was_in_time(conn, agent, overdue):
     overdue(0)
 

@@ -67,6 +67,17 @@ def test_a_run_that_succeeded_at_last_is_ok(conn, runner, check, tmp_path):
     assert "SQLSTATE: 22012" in sql
 
 
+def test_nothing_that_has_run_is_ok(conn, runner, check):
+    """As its manual has it: it looks for steps with a result that is not 0."""
+    add_job(conn, {"jstcode": "SELECT 1/0"}, due=None)
+    code, line = check()
+    assert (code, line.split(":")[0]) == (OK, "POSTGRES_PGAGENT_JOBS OK")
+
+    add_job(conn)
+    assert ended_runs(conn) == "i"
+    assert check()[0] == OK
+
+
 @pytest.mark.parametrize(
     "step",
     [{"jstcode": "SELECT 1/0"}, batch("exit 3"), retried(batch("exit 75"))],

@@ -238,6 +238,41 @@ def test_classes_that_were_made_anew_are_restored(conn, new_database, dump, rest
 
 
 @pytest.mark.parametrize("options", [["-Fc"], ["-Fp", "--inserts"]], ids=" ".join)
+def test_alerts_and_silences_are_restored_and_what_was_to_be_told_is_not(
+    conn, new_database, dump, restore, options
+):
+    restored = new_database("restored")
+    job_id = add_job(conn, "SELECT 1", name="etl", due=None)
+    add_job(conn, "SELECT 1", name="tell", due=None)
+    conn.execute(
+        """
+        SELECT pgagent.add_alert('mine', 'mail', job => 'etl', repeat_every => '1 h');
+        SELECT pgagent.add_alert('all', 'job:tell'), pgagent.test_alert('all');
+        SELECT pgagent.add_alert('class', 'hook', class => 'Data Import');
+        SELECT pgagent.silence_all(reason => 'x'), pgagent.silence('tell');
+        """
+    )
+    conn.execute("UPDATE pgagent.pga_job SET jobfailures = 1, jobfailed = 1 WHERE jobid = %s", [job_id])
+    conn.execute("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'f')", [job_id])
+    conn.execute("SELECT pgagent.pga_alert_watch()")
+    assert count(conn, "pga_alertevent") > 0
+    assert count(conn, "pga_alertstate") > 0
+    rules = "SELECT to_jsonb(a) - 'alttest' FROM pgagent.pga_alert AS a ORDER BY altname"
+    silences = "SELECT to_jsonb(s) FROM pgagent.pga_jobsilence AS s ORDER BY jsiid"
+
+    restore(dump(conn, *options), restored)
+
+    for rows in (rules, silences):
+        assert restored.execute(rows).fetchall() == conn.execute(rows).fetchall()
+    assert restored.execute("SELECT FROM pgagent.pga_alert WHERE alttest IS NOT NULL").fetchall() == []
+    assert count(restored, "pga_alertevent") == count(restored, "pga_alertstate") == 0
+
+
+def count(session, table):
+    return session.execute(f"SELECT count(*) FROM pgagent.{table}").fetchone()[0]
+
+
+@pytest.mark.parametrize("options", [["-Fc"], ["-Fp", "--inserts"]], ids=" ".join)
 def test_what_was_paused_is_paused_where_it_is_restored(
     conn, new_database, dump, restore, options
 ):

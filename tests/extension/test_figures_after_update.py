@@ -1,7 +1,12 @@
 """What the log knows of runs so far is known of the jobs after an update."""
 
-import psycopg
+from typing import TYPE_CHECKING
+
 import pytest
+from transitions import register
+
+if TYPE_CHECKING:
+    import psycopg
 
 UPDATE = "ALTER EXTENSION pgagent UPDATE"
 
@@ -63,18 +68,23 @@ def log(conn, job_id, status, when):
     )
 
 
+def fill(conn):
+    """Make the jobs of LOGS with their logs."""
+    # A trigger drops an i that is inserted: the daemon of 4.2 writes it if it came too late.
+    conn.execute("ALTER TABLE pgagent.pga_joblog DISABLE TRIGGER USER")
+    for name, (statuses, _) in LOGS.items():
+        job_id = add(conn, name)
+        for hour, status in enumerate(statuses, 1):
+            log(conn, job_id, status, f"'2031-01-01 0{hour}:00+00', '30 s'")
+    conn.execute("ALTER TABLE pgagent.pga_joblog ENABLE TRIGGER USER")
+
+
 def known(conn):
     return {row[0]: row[1:] for row in conn.execute(KNOWN)}
 
 
 def test_it_is_what_the_log_says(older):
-    # One drops an i that is inserted: the daemon of 4.2 writes it if it came too late.
-    older.execute("ALTER TABLE pgagent.pga_joblog DISABLE TRIGGER USER")
-    for name, (statuses, _) in LOGS.items():
-        job_id = add(older, name)
-        for hour, status in enumerate(statuses, 1):
-            log(older, job_id, status, f"'2031-01-01 0{hour}:00+00', '30 s'")
-    older.execute("ALTER TABLE pgagent.pga_joblog ENABLE TRIGGER USER")
+    fill(older)
 
     older.execute(UPDATE)
 
@@ -98,7 +108,7 @@ def test_what_people_have_hung_on_jobs_has_no_say_in_it_and_nobody_is_woken(olde
     older.execute(HANDS_OFF)
     rows = "SELECT jobid, jobnextrun, jobagentid, jobchanged FROM pgagent.pga_job"
     before = older.execute(rows).fetchall()
-    heard = []
+    heard: list[psycopg.Notify] = []
     older.add_notify_handler(heard.append)
     older.execute("LISTEN pgagent")
 
@@ -121,10 +131,55 @@ def test_nothing_is_left_of_what_it_takes(older):
     assert left.fetchone() == (None, None)
 
 
-def test_what_uses_rows_of_jobs_is_named_before_anything_changes(older):
-    older.execute("CREATE TABLE public.kept (job pgagent.pga_job)")
+def with_one_more_aborted(known):
+    """Return what is known of a job of which a run was under way when it was dumped."""
+    failures, succeeded, failed, aborted, *others = known
+    return failures + 1, succeeded, failed, aborted + 1, *others
 
-    with pytest.raises(psycopg.Error) as refusal:
-        older.execute(UPDATE)
 
-    assert "column job of kept holds rows of" in refusal.value.diag.message_detail
+def test_a_dump_of_an_older_version_brings_it_to_where_a_runner_finds_it(
+    older, new_database, dump, restore
+):
+    fill(older)
+    restored = new_database("restored")
+    restore(dump(older, "-Fc"), restored)
+
+    register(restored)
+
+    assert known(restored) == {
+        name: with_one_more_aborted(expected) if "r" in statuses else expected
+        for name, (statuses, expected) in LOGS.items()
+    }
+
+
+def test_what_is_known_already_is_not_asked_of_the_log(
+    conn, new_database, dump, restore
+):
+    fill(conn)
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobsucceeded = 100, jobfailures = 7 WHERE jobname = 'all of it'"
+    )
+    restored = new_database("restored")
+    restore(dump(conn, "-Fc"), restored)
+
+    restored.execute("SELECT pgagent.arm()")
+
+    assert known(restored)["all of it"] == (7, 100, 0, 0, 0, None)
+
+
+def test_a_runner_finds_it_though_somebody_keeps_jobs_from_being_changed(
+    older, new_database, dump, restore
+):
+    fill(older)
+    restored = new_database("restored")
+    restore(dump(older, "-Fc"), restored)
+    restored.execute("DELETE FROM pgagent.pga_joblog WHERE jlgmessage IS NOT NULL")
+    restored.execute(HANDS_OFF.partition("CREATE RULE")[0].rstrip("; \n"))
+    told = []
+    restored.add_notice_handler(lambda notice: told.append(notice.message_primary))
+
+    register(restored)
+
+    assert told == [
+        "pgagent: how the runs of jobs have ended so far is not known of them"
+    ]

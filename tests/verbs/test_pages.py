@@ -76,5 +76,6 @@ def test_the_verbs_of_the_readme_work(conn, dsn, pgagent):
     assert printed[2] == "There is no such run.\n"
 
 
-# test_with_the_whole_api.py has these; an import needs something to import.
-NEEDS_MORE = re.compile(r"^pgagent (pause|unpause|copy|next|import)\b")
+# test_with_the_whole_api.py has these, and test_health.py health; an import needs something
+# to import.
+NEEDS_MORE = re.compile(r"^pgagent (pause|unpause|copy|next|import|health)\b")

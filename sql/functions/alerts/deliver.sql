@@ -229,6 +229,32 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_alert_start(uuid) IS
 'Has the job of an alert run, with the message as what the wish takes along: event (of its first event), event_id (of the message), alert, events; where that is more than 100 kB, without their outputs and the ends of their messages, and events_left_out says how many events there were beyond these. Raises 42704 if the job was dropped.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_check_start(p_alert pgagent.pga_alert)
+RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job text;
+BEGIN
+    -- The job may have become somebody else's since the alert was written.
+    SELECT j.jobname INTO v_job FROM pgagent.pga_job AS j
+    WHERE j.jobid = p_alert.altstartjobid AND EXISTS (SELECT FROM pgagent.pga_isolation) AND NOT EXISTS (
+        SELECT FROM pg_roles AS r
+        WHERE r.rolname = p_alert.altby AND (
+            r.rolsuper
+            OR j.jobowner IS NULL AND has_function_privilege(r.oid, 'pgagent.pga_may_use_runner_login()'::regprocedure, 'EXECUTE'::text)
+            OR j.jobowner IS NOT NULL AND has_function_privilege(r.oid, 'pgagent.pga_may_edit_all()'::regprocedure, 'EXECUTE'::text)
+            OR pg_get_userbyid(j.jobownerid) = j.jobowner AND pg_has_role(r.oid, j.jobownerid, 'USAGE'::text)));
+    IF FOUND THEN
+        RAISE EXCEPTION 'pgagent: "%", who has last changed alert "%", may not start job "%"', p_alert.altby, p_alert.altname, v_job
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'The catalogue is isolated. Whoever may start the job can call alter_alert(channel => ...).';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_check_start(pgagent.pga_alert) IS
+'Raises 42501 if whoever has last changed this alert may not start the job that it starts (any more).';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_deliver()
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -248,6 +274,8 @@ BEGIN
             IF v_first.channel = 'notify' THEN
                 PERFORM pgagent.pga_alert_notify(v_message);
             ELSE
+                PERFORM pgagent.pga_alert_check_start(a)
+                FROM pgagent.pga_alertevent AS e JOIN pgagent.pga_alert AS a ON a.altid = e.alealtid WHERE e.aleid = v_message;
                 PERFORM pgagent.pga_alert_start(v_message);
             END IF;
         EXCEPTION WHEN OTHERS THEN
@@ -269,8 +297,10 @@ DECLARE
         SELECT e.aleat FROM pgagent.pga_alertevent AS e ORDER BY e.aleat DESC OFFSET 99999 LIMIT 1));
 BEGIN
     IF EXISTS (SELECT FROM pgagent.pga_alertevent AS e WHERE e.aleat < v_oldest_kept) THEN
+        -- What is still to be sent is given up before it is that old, unless there are very many.
         DELETE FROM pgagent.pga_alertevent WHERE aleid IN (
-            SELECT e.aleid FROM pgagent.pga_alertevent AS e WHERE e.aleat < v_oldest_kept ORDER BY e.aleat LIMIT p_rows);
+            SELECT e.aleid FROM pgagent.pga_alertevent AS e
+            WHERE e.aleat < v_oldest_kept AND e.alestate NOT IN ('pending', 'sending') ORDER BY e.aleat LIMIT p_rows);
     END IF;
     IF EXISTS (SELECT FROM pgagent.pga_alertstate AS s WHERE s.alsended < now() - interval '1 hour') THEN
         DELETE FROM pgagent.pga_alertstate

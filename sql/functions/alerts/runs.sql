@@ -2,6 +2,21 @@
 -- disabled by the scheduler, or times of it are left out. Nothing that stands in the way of that
 -- may keep a run from being closed: then the next watch finds what was left undone.
 
+CREATE OR REPLACE FUNCTION pgagent.pga_run_failed(p_job_id integer)
+RETURNS SETOF pgagent.pga_joblog LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- That failures are few would have the planner read all runs of the job; COALESCE keeps it
+    -- from that.
+    RETURN QUERY
+    SELECT l.* FROM pgagent.pga_joblog AS l
+    WHERE l.jlgjobid = p_job_id AND COALESCE(l.jlgstatus IN ('f', 'd'), false) ORDER BY l.jlgid DESC LIMIT 1;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_run_failed(integer) IS
+'The latest run of a job that has failed, or was aborted; no row if the log has none.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_failed(p_alert pgagent.pga_alert, p_job pgagent.pga_job)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -10,8 +25,7 @@ DECLARE
     v_run pgagent.pga_joblog;
     v_event text;
 BEGIN
-    SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l
-    WHERE l.jlgjobid = p_job.jobid AND l.jlgstatus IN ('f', 'd') ORDER BY l.jlgid DESC LIMIT 1;
+    SELECT r.* INTO v_run FROM pgagent.pga_run_failed(p_job.jobid) AS r;
     v_event := CASE v_run.jlgstatus WHEN 'd' THEN 'aborted' ELSE 'failed' END;
     IF v_event <> ALL (p_alert.altevents) THEN
         RETURN;
@@ -22,7 +36,7 @@ BEGIN
         COALESCE((
             SELECT min(f.jlgstart) FROM (
                 SELECT l.jlgstart FROM pgagent.pga_joblog AS l
-                WHERE l.jlgjobid = p_job.jobid AND l.jlgstatus IN ('f', 'd')
+                WHERE l.jlgjobid = p_job.jobid AND COALESCE(l.jlgstatus IN ('f', 'd'), false)
                 ORDER BY l.jlgid DESC LIMIT least(p_job.jobfailures, 1000)
             ) AS f), now()),
         v_run.jlgmessage, jsonb_build_object('failures', p_job.jobfailures));

@@ -84,9 +84,7 @@ BEGIN
             SELECT FROM pgagent.pga_alertstate AS s
             WHERE s.alsaltid = a.altid AND s.alsjobid = j.jobid AND s.alskind = 'failed' AND s.alsended IS NULL)
               -- Not what was so before somebody wanted to know.
-              AND a.altcreated <= (
-                  SELECT l.jlgstart FROM pgagent.pga_joblog AS l
-                  WHERE l.jlgjobid = j.jobid AND l.jlgstatus IN ('f', 'd') ORDER BY l.jlgid DESC LIMIT 1)
+              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_run_failed(j.jobid) AS r)
         ORDER BY j.jobid, a.altid
     LOOP
         PERFORM pgagent.pga_alert_failed(v_one.alert, v_one.job);
@@ -138,8 +136,7 @@ BEGIN
             CONTINUE;
         END IF;
         IF v_one.alskind = 'failed' THEN
-            SELECT l.* INTO v_run FROM pgagent.pga_joblog AS l
-            WHERE l.jlgjobid = v_one.alsjobid AND l.jlgstatus IN ('f', 'd') ORDER BY l.jlgid DESC LIMIT 1;
+            SELECT r.* INTO v_run FROM pgagent.pga_run_failed(v_one.alsjobid) AS r;
         ELSE
             v_run := NULL;
         END IF;
@@ -226,6 +223,7 @@ CREATE OR REPLACE FUNCTION pgagent.pga_alert_watch(OUT claimable integer, OUT lo
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
+SET jit = off
 AS $$
 DECLARE
     v_unarmed CONSTANT boolean := pgagent.pga_unarmed() IS NOT NULL;

@@ -170,20 +170,31 @@ BEGIN
     PERFORM pgagent.pga_job_to_write(p_job_id),
             pgagent.pga_check_rules(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs,
                                     p_late_after, p_long_after, p_long_factor, p_disable_after);
-    UPDATE pgagent.pga_job AS j
-    SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
-        joboverlap = COALESCE(p_overlap, j.joboverlap),
-        jobmissed = COALESCE(p_missed, j.jobmissed),
-        jobmissedlimit = nullif(COALESCE(p_missed_limit, j.jobmissedlimit), interval '0'),
-        jobkeepfor = nullif(COALESCE(p_keep_for, j.jobkeepfor), interval '0'),
-        jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0),
-        joblateafter = nullif(COALESCE(p_late_after, j.joblateafter), interval '0'),
-        joblongafter = nullif(COALESCE(p_long_after, j.joblongafter), interval '0'),
-        joblongfactor = nullif(COALESCE(p_long_factor, j.joblongfactor), 0),
-        jobdisableafter = nullif(COALESCE(p_disable_after, j.jobdisableafter), 0)
-    WHERE j.jobid = p_job_id
-          AND num_nonnulls(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs,
-                           p_late_after, p_long_after, p_long_factor, p_disable_after) > 0;
+    -- Not by one statement: who may set the first six by grants from before version 5.1 may
+    -- go on doing so.
+    IF num_nonnulls(p_late_after, p_long_after, p_long_factor, p_disable_after) > 0 THEN
+        UPDATE pgagent.pga_job AS j
+        SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
+            joboverlap = COALESCE(p_overlap, j.joboverlap),
+            jobmissed = COALESCE(p_missed, j.jobmissed),
+            jobmissedlimit = nullif(COALESCE(p_missed_limit, j.jobmissedlimit), interval '0'),
+            jobkeepfor = nullif(COALESCE(p_keep_for, j.jobkeepfor), interval '0'),
+            jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0),
+            joblateafter = nullif(COALESCE(p_late_after, j.joblateafter), interval '0'),
+            joblongafter = nullif(COALESCE(p_long_after, j.joblongafter), interval '0'),
+            joblongfactor = nullif(COALESCE(p_long_factor, j.joblongfactor), 0),
+            jobdisableafter = nullif(COALESCE(p_disable_after, j.jobdisableafter), 0)
+        WHERE j.jobid = p_job_id;
+    ELSIF num_nonnulls(p_timeout, p_overlap, p_missed, p_missed_limit, p_keep_for, p_keep_runs) > 0 THEN
+        UPDATE pgagent.pga_job AS j
+        SET jobtimeout = nullif(COALESCE(p_timeout, j.jobtimeout), interval '0'),
+            joboverlap = COALESCE(p_overlap, j.joboverlap),
+            jobmissed = COALESCE(p_missed, j.jobmissed),
+            jobmissedlimit = nullif(COALESCE(p_missed_limit, j.jobmissedlimit), interval '0'),
+            jobkeepfor = nullif(COALESCE(p_keep_for, j.jobkeepfor), interval '0'),
+            jobkeepruns = nullif(COALESCE(p_keep_runs, j.jobkeepruns), 0)
+        WHERE j.jobid = p_job_id;
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_job_set(bigint, interval, text, text, interval, interval, integer, interval, interval, double precision, integer) IS

@@ -86,13 +86,15 @@ WITH copied AS MATERIALIZED (
     FROM pgagent.pga_job AS j
     LEFT JOIN LATERAL (
         SELECT r AS run FROM pgagent.pga_joblog AS r
-        WHERE r.jlgjobid = j.jobid AND r.jlgstatus IN ('f', 'd') ORDER BY r.jlgid DESC LIMIT 1
+        -- That failures are few would have the planner read all runs of the job; COALESCE keeps
+        -- it from that.
+        WHERE r.jlgjobid = j.jobid AND COALESCE(r.jlgstatus IN ('f', 'd'), false) ORDER BY r.jlgid DESC LIMIT 1
     ) AS l ON true
     LEFT JOIN LATERAL (
         -- A job may have failed for a million times.
         SELECT CASE WHEN j.jobfailures <= 1000 OR j.joblastsuccess IS NULL THEN COALESCE((
             SELECT r.jlgid FROM pgagent.pga_joblog AS r
-            WHERE r.jlgjobid = j.jobid AND r.jlgstatus IN ('f', 'd') AND j.jobfailures <= 1000
+            WHERE r.jlgjobid = j.jobid AND COALESCE(r.jlgstatus IN ('f', 'd'), false) AND j.jobfailures <= 1000
             ORDER BY r.jlgid DESC OFFSET greatest(j.jobfailures, 1) - 1 LIMIT 1
         ), (
             SELECT r.jlgid FROM pgagent.pga_joblog AS r
@@ -181,6 +183,23 @@ FROM (
               AND ((SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid))
     ) AS d
     WHERE d.jobs > 0
+    UNION ALL
+    SELECT NULL AS job_id, NULL AS job, 'alert' AS problem, w.since,
+           format('%s of alert "%s" %s not been sent by channel "%s" since %s: %s',
+                  CASE w.events WHEN 1 THEN '1 event' ELSE w.events || ' events' END, w.altname,
+                  CASE w.events WHEN 1 THEN 'has' ELSE 'have' END, w.altchannel, w.since,
+                  COALESCE(left(w.last_error, 10000), 'no sender that knows this channel has asked for it'))
+    FROM (
+        SELECT a.altname, a.altchannel, count(*) AS events, min(e.aleat) AS since,
+               (array_agg(e.aleerror ORDER BY e.aleattempts DESC) FILTER (WHERE e.aleerror IS NOT NULL))[1] AS last_error
+        FROM pgagent.pga_alertevent AS e
+        JOIN pgagent.pga_alert AS a ON a.altid = e.alealtid AND a.altenabled
+        LEFT JOIN pgagent.pga_job AS j ON j.jobid = a.altjobid
+        WHERE e.alestate IN ('pending', 'sending') AND e.aleat < now() - interval '5 minutes'
+              AND ((SELECT pgagent.pga_sees_all()) OR j.jobid IS NOT NULL AND pgagent.pga_may_see(j.jobowner, j.jobownerid))
+        GROUP BY a.altid
+    ) AS w
+    WHERE (SELECT c.why FROM copied AS c) IS NULL
 ) AS p;
 COMMENT ON VIEW pgagent.problems IS
-'What is wrong now, a row for each problem: of a job, or of all (job_id and job are NULL). failed, aborted: the last run that ended has; late: the job is due, and has waited for longer than its late_after, though it is neither paused nor set aside; long: a run takes longer than long_after, or than long_factor times what it usually takes; disabled: for its failures, not by somebody; set_aside: it can''t be started; role, time_zone: it can''t run, because of a role or of a schedule''s time zone; no_runner: none is alive, and a job has been due for a minute, or a runner that died has not come back for a minute; isolation: the catalogue was isolated where it was dumped, and is not here; unarmed: this is a copy, no job starts, and some would be due (then that is the only problem). since is when that began, as far as is known; detail is a sentence. Example: SELECT job, problem, since, detail FROM pgagent.problems ORDER BY since.';
+'What is wrong now, a row for each problem: of a job, or of all (job_id and job are NULL). failed, aborted: the last run that ended has; late: the job is due, and has waited for longer than its late_after, though it is neither paused nor set aside; long: a run takes longer than long_after, or than long_factor times what it usually takes; disabled: for its failures, not by somebody; set_aside: it can''t be started; role, time_zone: it can''t run, because of a role or of a schedule''s time zone; no_runner: none is alive, and a job has been due for a minute, or a runner that died has not come back for a minute; isolation: the catalogue was isolated where it was dumped, and is not here; alert: what an alert is to tell has not been sent for five minutes; unarmed: this is a copy, no job starts, and some would be due (then that is the only problem). since is when that began, as far as is known; detail is a sentence. Example: SELECT job, problem, since, detail FROM pgagent.problems ORDER BY since.';

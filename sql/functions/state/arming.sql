@@ -244,6 +244,48 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_arming_begin() IS
 'Arms a copy that has no jobs, as of a template with nothing but the extension, when its first one is created, if the caller may.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_arming_recall()
+RETURNS integer LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_recalled integer;
+BEGIN
+    -- Usually there is no such job, or it has never run. What the update to 5.1.0 does for
+    -- all jobs at once is looked up here for each.
+    UPDATE pgagent.pga_job AS j
+    SET jobsucceeded = t.s, jobfailed = t.f, jobaborted = t.d, jobempty = t.i, jobfailures = t.failures,
+        joblastsuccess = t.succeeded_at
+    FROM (
+        SELECT o.jobid, c.s, c.f, c.d, c.i, (
+            SELECT count(*)::integer FROM pgagent.pga_joblog AS l
+            WHERE l.jlgjobid = o.jobid AND l.jlgid > COALESCE(c.last_success, -9223372036854775808) AND l.jlgstatus IN ('f', 'd')
+        ) AS failures, (
+            SELECT l.jlgstart + CASE WHEN l.jlgduration BETWEEN interval '0' AND interval '10000 years' THEN l.jlgduration ELSE interval '0' END
+            FROM pgagent.pga_joblog AS l
+            WHERE l.jlgid = c.last_success AND l.jlgstart BETWEEN '0001-01-01 00:00 UTC' AND '10000-01-01 00:00 UTC'
+        ) AS succeeded_at
+        FROM pgagent.pga_job AS o
+        CROSS JOIN LATERAL (
+            SELECT max(l.jlgid) FILTER (WHERE l.jlgstatus = 's') AS last_success,
+                   count(*) FILTER (WHERE l.jlgstatus = 's') AS s, count(*) FILTER (WHERE l.jlgstatus = 'f') AS f,
+                   count(*) FILTER (WHERE l.jlgstatus = 'd') AS d, count(*) FILTER (WHERE l.jlgstatus = 'i') AS i
+            FROM pgagent.pga_joblog AS l WHERE l.jlgjobid = o.jobid
+        ) AS c
+        WHERE (o.jobsucceeded, o.jobfailed, o.jobempty) = (0, 0, 0)
+              AND ((c.s, c.f, c.i) <> (0, 0, 0) OR c.d > o.jobaborted)
+    ) AS t
+    WHERE j.jobid = t.jobid;
+    GET DIAGNOSTICS v_recalled = ROW_COUNT;
+    RETURN v_recalled;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'pgagent: how the runs of jobs have ended so far is not known of them' USING DETAIL = SQLERRM;
+    RETURN 0;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_arming_recall() IS
+'Has jobs know of their runs what the log does, if they know of none: a dump of a version before 5.1 brings only the log. Returns how many jobs that were; a WARNING says that it was refused.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_arming_settle()
 RETURNS integer LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -286,17 +328,20 @@ BEGIN
         UPDATE pgagent.pga_job AS j
         SET jobnextrun = pgagent.pga_job_after_run(
             j, (v_one.run).jlgid, COALESCE((v_one.run).jlgscheduled, (v_one.run).jlgstart),
-            (v_one.run).jlgstart, greatest((v_one.run).jlgstart, v_dumped))
+            (v_one.run).jlgstart, greatest((v_one.run).jlgstart, v_dumped)),
+            jobfailures = least(j.jobfailures, 2147483646) + 1,
+            jobaborted = least(j.jobaborted, 9223372036854775806) + 1
         WHERE j.jobid = (v_one.job).jobid;
         v_settled := v_settled + 1;
         PERFORM set_config('pgagent.freeing'::text, ''::text, true);
     END LOOP;
+    PERFORM pgagent.pga_arming_recall();
     UPDATE pgagent.pga_arming SET armrestored = NULL WHERE armrestored IS NOT NULL;
     RETURN v_settled;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_arming_settle() IS
-'Gives jobs that were under way when this database was dumped their next run: the first time after the one for which they ran, or a later one by the job''s rules. Returns how many jobs that were.';
+'Gives jobs that were under way when this database was dumped their next run: the first time after the one for which they ran, or a later one by the job''s rules; counts those runs as aborted; and has jobs from a dump of an older version know how their runs have ended. Returns how many jobs that were under way.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_arming_judge(p_agent pgagent.pga_jobagent)
 RETURNS text LANGUAGE plpgsql

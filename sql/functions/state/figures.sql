@@ -7,7 +7,7 @@
 -- another run as well; something of users' refuses its record; pgAgent's own daemon, or a
 -- person, has closed it.
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_count(p_run_id bigint, p_job_id integer, p_status text)
+CREATE OR REPLACE FUNCTION pgagent.pga_job_count(p_run_id bigint, p_job_id integer, p_status text)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -29,14 +29,14 @@ BEGIN
         SELECT FROM pgagent.pga_job AS j
         WHERE j.jobid = p_job_id AND j.jobenabled AND j.jobfailures >= j.jobdisableafter
     ) THEN
-        PERFORM pgagent.pga_run_give_up(p_run_id, p_job_id);
+        PERFORM pgagent.pga_job_give_up(p_run_id, p_job_id);
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_count(bigint, integer, text) IS
+COMMENT ON FUNCTION pgagent.pga_job_count(bigint, integer, text) IS
 'Counts a run that has ended with this status among those of its job, and disables the job if that was one failure in a row too many. Raises PGA04 if a trigger, rule or policy of somebody''s kept the row of the job as it was.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_give_up(p_run_id bigint, p_job_id integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_job_give_up(p_run_id bigint, p_job_id integer)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -72,7 +72,7 @@ BEGIN
     END;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_give_up(bigint, integer) IS
+COMMENT ON FUNCTION pgagent.pga_job_give_up(bigint, integer) IS
 'Disables a job, which the caller has locked, after as many failures in a row as its jobdisableafter allows, and has the last run say so. What is refused of that is left out, and said in the place of it.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_says(p_stored text, p_status text, p_message text)
@@ -91,7 +91,7 @@ DECLARE
     v_detail text;
     v_context text;
 BEGIN
-    PERFORM pgagent.pga_run_count(p_run_id, p_job_id, p_status);
+    PERFORM pgagent.pga_job_count(p_run_id, p_job_id, p_status);
     SET CONSTRAINTS ALL IMMEDIATE;
     RETURN NULL;
 EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
@@ -101,4 +101,4 @@ EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_salvage_count(bigint, integer, text) IS
-'Counts a run that has ended, as pga_run_count() does, if that is not refused. Returns why it was, NULL if it was not.';
+'Counts a run that has ended, as pga_job_count() does, if that is not refused. Returns why it was, NULL if it was not.';

@@ -301,18 +301,18 @@ BEGIN
             PERFORM pgagent.pga_run_left('pgagent.pga_job'::regclass);
         END IF;
         -- Two of one job, or somebody has taken the job from its agent.
-        PERFORM pgagent.pga_run_count(l.jlgid, l.jlgjobid, l.jlgstatus::text)
+        PERFORM pgagent.pga_job_count(l.jlgid, l.jlgjobid, l.jlgstatus::text)
         FROM (SELECT r.jlgid, r.jlgjobid, r.jlgstatus FROM pgagent.pga_joblog AS r
               WHERE r.jlgid = ANY (v_closed) AND r.jlgid <> ALL (v_counted) ORDER BY r.jlgid) AS l;
     END IF;
     IF v_last_straws <> ARRAY[]::bigint[] THEN
-        PERFORM pgagent.pga_run_give_up(l.jlgid, l.jlgjobid)
+        PERFORM pgagent.pga_job_give_up(l.jlgid, l.jlgjobid)
         FROM pgagent.pga_joblog AS l WHERE l.jlgid = ANY (v_last_straws);
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_close(bigint[], bigint[], text[], text[]) IS
-'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; sets the next runs of their jobs, counts them there, and frees those that are not held for another run as well. A job that has failed too often in a row is disabled (pga_run_give_up). Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was.';
+'Closes those of the running runs p_run_ids that are in p_held, whose jobs the caller has locked, each with its status and a sentence why; sets the next runs of their jobs, counts them there, and frees those that are not held for another run as well. A job that has failed too often in a row is disabled (pga_job_give_up). Raises PGA04 if a trigger, rule or policy of somebody''s kept a row as it was.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_is_complete(p_run_id bigint)
 RETURNS boolean LANGUAGE sql STABLE

@@ -282,18 +282,26 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_jobagent_delete() IS
 'Trigger: keeps the row of an agent that has a lease and is alive, with a WARNING.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_joblog_count(p_run pgagent.pga_joblog)
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pgagent.pga_job_count(p_run.jlgid, p_run.jlgjobid, p_run.jlgstatus::text);
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING 'pgagent: run % of job % has ended, but could not be counted', p_run.jlgid, p_run.jlgjobid
+        USING DETAIL = SQLERRM;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_joblog_count(pgagent.pga_joblog) IS
+'Counts a run that has ended, as pga_job_count() does, for triggers: a WARNING says that it could not be counted, for what is written to the log stands.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_joblog_closed()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- It is closed, whatever keeps it from being counted.
-    BEGIN
-        PERFORM pgagent.pga_run_count(NEW.jlgid, NEW.jlgjobid, NEW.jlgstatus::text);
-    EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING 'pgagent: run % of job % is closed, but could not be counted', NEW.jlgid, NEW.jlgjobid
-            USING DETAIL = SQLERRM;
-    END;
+    PERFORM pgagent.pga_joblog_count(NEW);
     -- pgAgent's own daemon closes its runs itself, and listens to nobody.
     IF EXISTS (SELECT FROM pgagent.pga_jobagent AS a
                WHERE a.jagpid = OLD.jlgagentid AND a.jaglease IS NOT NULL) THEN
@@ -303,7 +311,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_closed() IS
-'Trigger: counts a run that no function of ours has closed among those of its job, and tells its runner. A WARNING says that it could not be counted.';
+'Trigger: counts a run that no function of ours has closed among those of its job, and tells its runner.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_joblog_cancel()
 RETURNS trigger LANGUAGE plpgsql
@@ -350,9 +358,6 @@ BEGIN
         IF NEW.jlgstatus = 'r' THEN
             NEW.jlgstatus := 'd';
             NEW.jlgmessage := 'was running when the database was dumped';
-            UPDATE pgagent.pga_job AS j
-            SET jobfailures = least(j.jobfailures, 2147483646) + 1, jobaborted = least(j.jobaborted, 9223372036854775806) + 1
-            WHERE j.jobid = NEW.jlgjobid;
             UPDATE pgagent.pga_arming SET armrestored = now() WHERE armrestored IS NULL;
         END IF;
         RETURN NEW;
@@ -376,11 +381,19 @@ BEGIN
         NEW.jlgstartedby := v_job.jobaskedby;
         NEW.jlgstartedvia := CASE WHEN v_job.jobaskedby IS NULL AND v_job.jobenabled THEN 'schedule' ELSE 'jobnextrun' END;
     END IF;
+    -- What somebody brings from elsewhere did not run here.
+    IF NEW.jlgstatus <> 'r' AND NEW.jlgstart >= now() AND current_setting('pgagent.freeing', true) IS DISTINCT FROM 'on' THEN
+        PERFORM pgagent.pga_joblog_count(NEW);
+        IF v_job.jobenabled AND EXISTS (SELECT FROM pgagent.pga_job AS j WHERE j.jobid = NEW.jlgjobid AND NOT j.jobenabled) THEN
+            NEW.jlgmessage := concat_ws('; ', nullif(NEW.jlgmessage, ''), format(
+                'it was failure %s in a row: the job has been disabled', v_job.jobfailures + 1));
+        END IF;
+    END IF;
     RETURN NEW;
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_joblog_trigger() IS
-'Trigger: adds what pgAgent''s daemon does not log: the agent, its host, the time at which the run was due, what has started it, and the state of the job; drops the row that it writes after a claim that was lost or refused.';
+'Trigger: adds what pgAgent''s daemon does not log: the agent, its host, the time at which the run was due, what has started it, and the state of the job; counts a run that has ended already, unless it began before; drops the row that it writes after a claim that was lost or refused.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_jobsteplog_trigger()
 RETURNS trigger LANGUAGE plpgsql

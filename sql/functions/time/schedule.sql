@@ -128,24 +128,38 @@ COMMENT ON FUNCTION pgagent.pga_job_next_run(integer, timestamptz) IS
 'When the job with this id runs next after p_after by all its enabled schedules together; NULL if by none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_cron_text(p_field boolean[], p_low integer)
-RETURNS text LANGUAGE sql IMMUTABLE
+RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN COALESCE(sum(r.size), 0) IN (0, cardinality(p_field)) THEN '*' ELSE string_agg(
-        CASE r.last - r.first WHEN 0 THEN r.first::text WHEN 1 THEN r.first || ',' || r.last
-             ELSE r.first || '-' || r.last END,
-        ',' ORDER BY r.first
-    ) END
-    FROM (
-        SELECT min(v.value) AS first, max(v.value) AS last, count(*) AS size
+DECLARE
+    v_field boolean[] := p_field;
+    v_at integer[];
+BEGIN
+    IF array_ndims(p_field) > 1 THEN
+        v_field := ARRAY(SELECT unnest(p_field));
+    END IF;
+    v_at := array_positions(v_field, true);
+    -- Most fields are one of these.
+    IF COALESCE(cardinality(v_at), 0) IN (0, cardinality(p_field)) THEN
+        RETURN '*';
+    ELSIF cardinality(v_at) = 1 THEN
+        RETURN (v_at[1] - 1 + p_low)::text;
+    END IF;
+    RETURN (
+        SELECT string_agg(
+            CASE r.last - r.first WHEN 0 THEN r.first::text WHEN 1 THEN r.first || ',' || r.last
+                 ELSE r.first || '-' || r.last END,
+            ',' ORDER BY r.first
+        )
         FROM (
-            SELECT i - 1 + p_low AS value, i - row_number() OVER (ORDER BY i) AS island
-            FROM unnest(CASE WHEN array_ndims(p_field) > 1
-                THEN array_positions(ARRAY(SELECT unnest(p_field)), true)
-                ELSE array_positions(p_field, true) END) AS i
-        ) AS v
-        GROUP BY v.island
-    ) AS r
+            SELECT min(v.value) AS first, max(v.value) AS last
+            FROM (
+                SELECT i - 1 + p_low AS value, i - row_number() OVER (ORDER BY i) AS island FROM unnest(v_at) AS i
+            ) AS v
+            GROUP BY v.island
+        ) AS r
+    );
+END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_cron_text(boolean[], integer) IS
 'A field of a schedule as crontab writes it; its first element stands for p_low.';

@@ -182,6 +182,19 @@ _REFUSALS = (
 )
 
 
+_DOWN = ("too many connections", "server starts")
+
+
+def is_down(reason: str) -> bool:
+    """Tell whether what libpq says means that nobody could be let in.
+
+    That is so if nobody answers, or the server starts or is full; not if this login, or
+    what was asked for, is wrong.
+    """
+    cause = next((r for r in _REFUSALS if r.text.search(reason)), None)
+    return cause is None or not cause.is_answered or cause.name in _DOWN
+
+
 def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
     """Return the error that tells why there is no connection, where, and the remedy.
 

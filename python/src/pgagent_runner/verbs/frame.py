@@ -151,6 +151,7 @@ class Verb:
     examples: commands, each with what it is for; a test executes them.
     level: what grant_access() has to have granted: reader, operator, editor or admin.
     exits: exit codes beside 0, 1 and 2, with their meaning.
+    unknown: the exit code of errors and of misuse, if not 1 and 2.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Verb:
     prints_rows: bool = False
     has_database: bool = True
     exits: tuple[tuple[int, str], ...] = ()
+    unknown: int | None = None
 
     @property
     def all_arguments(self) -> tuple[Argument, ...]:
@@ -215,7 +217,7 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
     Raises SystemExit(2) for arguments, or a pgagent.toml, that make no sense.
     """
     _open_closed_streams()
-    given = _parsed(verb.parser(), arguments)
+    given = _parsed(verb, arguments)
     given.verb = verb
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -228,16 +230,22 @@ def call(verb: Verb, arguments: Sequence[str]) -> int:
     except OSError as e:
         _print_no_more()
         say(given, f"can't print or read all of it: {e.strerror or e}")
-        return FAILED
+        return FAILED if verb.unknown is None else verb.unknown
     return status
 
 
-def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Given:
-    # Options may stand between names, as in `disable a --json b`; argparse can't have
-    # both that and `--`, behind which all are names.
-    if "--" in arguments:
-        return parser.parse_args(arguments)
-    return parser.parse_intermixed_args(arguments)
+def _parsed(verb: Verb, arguments: Sequence[str]) -> Given:
+    parser = verb.parser()
+    try:
+        # Options may stand between names, as in `disable a --json b`; argparse can't
+        # have both that and `--`, behind which all are names.
+        if "--" in arguments:
+            return parser.parse_args(arguments)
+        return parser.parse_intermixed_args(arguments)
+    except SystemExit as e:
+        if e.code == MISUSED and verb.unknown is not None:
+            raise SystemExit(verb.unknown) from None
+        raise
 
 
 def _open_closed_streams() -> None:

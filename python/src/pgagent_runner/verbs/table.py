@@ -202,6 +202,85 @@ VERBS = (
         prints_rows=True,
     ),
     Verb(
+        "problems",
+        "List what is wrong now",
+        "health.list_problems",
+        "Prints a line for each problem, as the view pgagent.problems has them: a job"
+        " whose last run has failed or was aborted, that is late, takes too long, was"
+        " disabled for its failures, is set aside or can't run; no runner alive; a copy"
+        " that is not armed. detail says why.\n\nThe exit code does not say whether"
+        " there are problems, only whether that could be told: `pgagent health` answers"
+        " by its exit code.",
+        (ONE_JOB_OR_ALL,),
+        (
+            ("pgagent problems", "what needs a look"),
+            ("pgagent problems nightly --json", "of one job, for a program"),
+        ),
+        prints_rows=True,
+    ),
+    Verb(
+        "health",
+        "Say in one line how things are, for Nagios and its kin",
+        "health.health",
+        "Prints one line and exits as a Nagios plugin does. It asks the database alone,"
+        " and so is right although no runner may be alive.\n\nIt is CRITICAL if a job"
+        " is due and has waited for longer than --critical seconds, if the database"
+        " can't be reached or does not answer in time, or row security was lost in a"
+        " restore. It is WARNING if a job has waited for longer than --warning seconds,"
+        " if no runner is alive though nothing may be due, and for whatever else"
+        " `pgagent problems` lists: failed and aborted jobs, for instance. With --job"
+        " only that job counts, with what concerns all; then it is CRITICAL if that has"
+        " failed, was aborted, was disabled for that, or can't run for its role or its"
+        " time zone. Jobs that are paused do not wait; a job that somebody has disabled"
+        " is well. It is UNKNOWN if a right is lacking, or there is no such job, or no"
+        " extension of this version.\n\nThe figures are late (seconds that a job has"
+        " waited, at most), running and problems (how many), and runners (how many are"
+        " alive).",
+        (
+            Argument(
+                ("--warning",),
+                "warn of a job that has waited for longer; 60 by default",
+                metavar="SECONDS",
+                kind=whole(0, _MOST),
+                default=60,
+            ),
+            Argument(
+                ("--critical",),
+                "be critical of a job that has waited for longer; 300 by default",
+                metavar="SECONDS",
+                kind=whole(0, _MOST),
+                default=300,
+            ),
+            Argument(
+                ("--job",),
+                "look at this job only: its name, or its id",
+                metavar="JOB",
+                completes="jobs",
+            ),
+            Argument(
+                ("--timeout",),
+                "wait no longer for the database; 10 by default",
+                metavar="SECONDS",
+                kind=whole(1, 3600),
+                default=10,
+            ),
+        ),
+        (
+            ("pgagent health", "of all jobs"),
+            (
+                "pgagent health --job nightly --warning 600 --critical 3600",
+                "of one, that may wait for a while",
+            ),
+        ),
+        exits=(
+            (0, "OK"),
+            (1, "WARNING"),
+            (2, "CRITICAL"),
+            (3, "UNKNOWN: it can't be told, or the command line makes no sense"),
+        ),
+        unknown=3,
+    ),
+    Verb(
         "explain",
         "Say why a job runs, or why not",
         "looking.explain",
