@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 from agents import OURS, ours
 from pgagent_runner import exposition
-from processes import cpu_seconds, descendants
+from processes import cpu_seconds
 from server import DATABASE, Bench, wait_until
 from size import fill_log
 
@@ -19,6 +19,11 @@ BUSY = """
 UPDATE pgagent.pga_job
 SET joblastrun = now(), joblastsuccess = now(), jobsucceeded = 1000,
     jobnextrun = now() + interval '1 hour'
+"""
+SESSIONS = """
+SELECT array_agg(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND backend_type = 'client backend'
 """
 ONE_NAME = "SELECT value FROM pgagent.metrics WHERE name = 'pgagent_job_enabled'"
 
@@ -43,7 +48,7 @@ def metrics(bench: Bench) -> Figures:
 
 
 def scrape(bench: Bench, times: int) -> list[float]:
-    """Return what a scrape of a runner costs, less what it costs to do nothing."""
+    """Return what a scrape costs a runner and its sessions."""
     command = [*ours().command, "--listen", "0", bench.cluster.conninfo(DATABASE)]
     with (
         tempfile.NamedTemporaryFile() as log,
@@ -54,19 +59,16 @@ def scrape(bench: Bench, times: int) -> list[float]:
         found = told.search(Path(log.name).read_text())
         assert found
         url = f"http://{found[1]}/metrics"
-        server = int((bench.cluster.data / "postmaster.pid").read_text().split()[0])
-
-        def spent(*, asks: bool) -> float:
-            pids = [runner.pid, *descendants(server)]
-            began = cpu_seconds(pids)
-            if asks:
-                with urlopen(url) as answer:
-                    answer.read()
+        with urlopen(url) as answer:  # that opens the session
+            answer.read()
+        pids = [runner.pid, *(int(pid) for pid in bench.one(SESSIONS))]
+        cost = 0.0
+        for _ in range(times):
             time.sleep(CACHED)
-            return 1000 * (cpu_seconds(pids) - began)
-
-        spent(asks=True)  # that opens the session
-        cost = sum(spent(asks=True) - spent(asks=False) for _ in range(times))
+            began = cpu_seconds(pids)
+            with urlopen(url) as answer:
+                answer.read()
+            cost += 1000 * (cpu_seconds(pids) - began)
         runner.terminate()
     return [cost / times]
 

@@ -7,20 +7,23 @@ from http.client import HTTPConnection
 
 from support import poll
 
-from .runner_process import Runner
+from .runner_process import PGAGENT, Program
 
 SAMPLE = re.compile(r"([a-zA-Z_:][\w:]*)(\{.*\})? (-?[\d.e+-]+|NaN|[+-]Inf)")
 
 
-class Listener(Runner):
-    """A runner that listens on a free port of 127.0.0.1."""
+class Listener(Program):
+    """A runner that listens on a free port."""
 
-    def __init__(self, *arguments, port=0, environ=None):
-        super().__init__("--listen", port, *arguments, environ=environ)
+    def __init__(self, *arguments, port=0, command=None, environ=None):
+        """Take further options, or another command, and the connection string."""
+        options = ["run", "--poll", "600", "--grace", "0.2", "--log-level", "debug"]
+        command = command or [*options, "--listen", port]
+        super().__init__([PGAGENT, *command, *arguments], environ)
 
     def listens(self):
         self.says("listens on ")
-        self.port = int(first(r"listens on 127.0.0.1:(\d+)", self.log))
+        self.port = int(first(r"listens on [0-9.]+:(\d+)", self.log))
         return self
 
     def ask(self, path="/readyz", method="GET", timeout=10):

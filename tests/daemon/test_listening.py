@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from documents import block
 from jobs import add_job, batch
 from psycopg.conninfo import make_conninfo
 from runner.lossy_proxy import LossyProxy
-from support import ROOT, poll
+from support import poll
 
 from .listener import Listener, figures, first, read_all
 from .runner_process import PGAGENT, Program, Runner, ended_runs, running_step
@@ -29,7 +30,7 @@ PATHS = ["/livez", "/readyz", "/metrics"]
 @pytest.fixture
 def listener(dsn):
     with Listener(dsn) as runner:
-        runner.listens().ready()
+        runner.listens()
         runner.becomes(200, "ready")
         yield runner
 
@@ -223,21 +224,38 @@ def test_it_ends_while_it_is_scraped(dsn):
 
 
 def test_the_check_of_a_container_tells_ready_from_not(conn, dsn):
-    """That of docs/operating.md, which has no other program than Python's."""
-    page = (ROOT / "docs/operating.md").read_text()
-    code = first(r'test: \[CMD, python3, -c, "(.*)"\]', page)
-    with Program([PGAGENT, "run", dsn], {"PGAGENT_LISTEN": "0"}) as runner:
-        runner.says("listens on ")
-        port = first(r"listens on 127.0.0.1:(\d+)", runner.log)
-        command = [sys.executable, "-c", code.replace("9187", port)]
-        poll(lambda: subprocess.run(command, check=False).returncode == 0)
+    """That of the page, which takes no other program than Python's."""
+    compose = block("docs/operating.md", "services:")
+    command = first(r"command: pgagent (.*)", compose).replace("9187", "0").split()
+    code = first(r'test: \[CMD, python3, -c, "(.*)"\]', compose)
+    with Listener(dsn, command=command) as runner:
+        runner.listens()
+        check = [sys.executable, "-c", code.replace("9187", str(runner.port))]
+        poll(lambda: subprocess.run(check, check=False).returncode == 0)
 
         add_job(conn, batch("sleep 60"))
         running_step(conn)
         runner.send(signal.SIGTERM)
-        poll(lambda: subprocess.run(command, check=False, stderr=-3).returncode == 1)
+        poll(lambda: subprocess.run(check, check=False, stderr=-3).returncode == 1)
         runner.send(signal.SIGTERM)
         assert runner.ended() == 0
+
+
+def test_the_probes_of_kubernetes_are_answered(dsn):
+    pod = block("docs/operating.md", "containers:")
+    address = first(r'args: \[run, --listen, "(.*)"\]', pod).replace("9187", "0")
+    with Listener(dsn, command=["run", "--listen", address]) as runner:
+        runner.listens().becomes(200, "ready")
+        paths = re.findall(r"path: (/\w+)", pod)
+        assert paths == ["/livez", "/readyz"]
+        assert [runner.ask(path)[0] for path in paths] == [200, 200]
+
+
+def test_a_service_listens_by_a_variable(dsn):
+    name, port = block("docs/operating.md", "PGAGENT_LISTEN=").strip().split("=")
+    with Listener(dsn, command=["run"], environ={name: "0"}) as runner:
+        runner.listens().becomes(200, "ready")
+    assert port == "9187"
 
 
 # Addresses

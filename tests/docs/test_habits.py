@@ -7,7 +7,18 @@ import pytest
 from support import ROOT
 
 FOLDERS = (
-    *(".ci", "bench", "chaos", "contrib", "dev", "docs", "extension", "python", "sql", "systemd"),
+    *(
+        ".ci",
+        "bench",
+        "chaos",
+        "contrib",
+        "dev",
+        "docs",
+        "extension",
+        "python",
+        "sql",
+        "systemd",
+    ),
     "tests",
 )
 KINDS = {

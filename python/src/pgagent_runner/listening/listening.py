@@ -15,7 +15,13 @@ from pgagent_runner.exposition import CONTENT_TYPE, Family, text
 from pgagent_runner.listening import process
 from pgagent_runner.listening.figures import Figures
 from pgagent_runner.listening.scrape import Scrape
-from pgagent_runner.listening.server import BACKLOG, HttpServer, Response
+from pgagent_runner.listening.server import (
+    BACKLOG,
+    RECEIVE_BUFFER,
+    SEND_BUFFER,
+    HttpServer,
+    Response,
+)
 from pgagent_runner.model import Standing
 
 _LOOK = 0.5  # seconds from one look at the loop's lag to the next
@@ -85,7 +91,7 @@ class Listening:
             ),
         ]
         own = text(families).encode()
-        return Response(200, [own, of_database or b""], CONTENT_TYPE)
+        return Response(200, [own, *(of_database or ())], CONTENT_TYPE)
 
 
 def open_listening(address: Address) -> Listening:
@@ -103,6 +109,9 @@ def open_listening(address: Address) -> Listening:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Connections have the same, so that the kernel keeps little for each.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             listener.setblocking(False)  # noqa: FBT003
             listener.bind(where)
             listener.listen(BACKLOG)

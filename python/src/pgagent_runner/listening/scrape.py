@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from pgagent_runner.catalog import CatalogError
 from pgagent_runner.catalog.connection import Row
 from pgagent_runner.catalog.metrics import MetricsView
-from pgagent_runner.exposition import Family, of_view, text
+from pgagent_runner.exposition import of_view, text
 from pgagent_runner.logs import Repeated
 
 log_repeated = Repeated(logging.getLogger(__name__))
@@ -27,10 +28,10 @@ class Scrape:
         self._view = MetricsView(LONGEST)
         self._reading: asyncio.Task[None] | None = None
         self._answered = -float("inf")
-        self._body: bytes | None = None
+        self._body: Sequence[bytes] | None = None
 
-    async def body(self, conninfo: str | None) -> bytes | None:
-        """Return the view's metrics as text; None if they can't be had just now."""
+    async def body(self, conninfo: str | None) -> Sequence[bytes] | None:
+        """Return the view's metrics, in parts; None if they can't be had just now."""
         if conninfo is None:
             return None
         if self._reading is None:
@@ -42,11 +43,14 @@ class Scrape:
         return self._body
 
     def let_go(self, conninfo: str | None) -> None:
-        """Close the session if there is no use for it."""
-        is_idle = time.monotonic() - self._answered > _IDLE_TIME
-        if self._reading is None and (conninfo is None or is_idle):
+        """Forget what is not told any more; close a session that is of no use."""
+        if self._reading is not None:
+            return
+        age = time.monotonic() - self._answered
+        if conninfo is None or age > FRESH:
             self._body = None
-            self._answered = -float("inf")
+            self._answered = min(self._answered, time.monotonic() - FRESH)
+        if conninfo is None or age > _IDLE_TIME:
             self._view.close()
 
     async def close(self) -> None:
@@ -57,12 +61,12 @@ class Scrape:
         self._view.close()
 
     async def _read(self, conninfo: str) -> None:
-        parts: list[Family] = []
+        parts: dict[str, list[bytes]] = {}
         self._body = None
         try:
             async with asyncio.timeout(LONGEST):
                 await self._view.read(conninfo, partial(_take, parts, {}))
-            self._body = text(parts).encode()
+            self._body = [part for of_name in parts.values() for part in of_name]
         except TimeoutError:
             self._note(f"it has not answered within {LONGEST:g} s")
         except (CatalogError, OSError) as e:
@@ -78,8 +82,13 @@ class Scrape:
         log_repeated(logging.WARNING, what, reason)
 
 
-def _take(parts: list[Family], known: dict[str, str], rows: list[Row]) -> None:
-    """Turn some rows into text, which takes less memory than its lines do."""
+def _take(
+    parts: dict[str, list[bytes]], known: dict[str, str], rows: list[Row]
+) -> None:
+    """Turn some rows into parts of the text; all of it at once takes more memory."""
     for family in of_view(rows, known):
-        family.lines = ["".join(family.lines)]
-        parts.append(family)
+        more = parts.get(family.name)
+        if more is None:
+            parts[family.name] = [text([family]).encode()]
+        else:
+            more.append("".join(family.lines).encode())

@@ -20,6 +20,8 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 BACKLOG = 128  # connections that the kernel keeps for us
+SEND_BUFFER = 128 * 1024  # bytes of each, of which the kernel has twice as many
+RECEIVE_BUFFER = 16 * 1024
 _MOST_AT_ONCE = 32
 _PACE = 0.005  # seconds from one connection to the next
 _REFUSED_PAUSE = 1.0  # the same, if there is no room for one
