@@ -68,7 +68,9 @@ def test_several_jobs_are_silenced_or_none(conn, pgagent, told):
 
 def test_all_are_silenced(conn, pgagent, told):
     pgagent.prints("silence", "--all", "--until", "2099-07-01")
-    query = "SELECT jsijobid, extract(year FROM jsiuntil)::int FROM pgagent.pga_jobsilence"
+    query = (
+        "SELECT jsijobid, extract(year FROM jsiuntil)::int FROM pgagent.pga_jobsilence"
+    )
     assert conn.execute(query).fetchall() == [(None, 2099)]
     said = pgagent.prints("unsilence", "--all")
     assert said == "there is no silence of all jobs any more\n"
