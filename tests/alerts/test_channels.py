@@ -7,7 +7,7 @@ import transitions
 from alerts.telling import fail, later, log, names, run, send_all, watch
 from jobs import add_job, job
 
-LONG = "\u2028\"ü\x01" * 5000
+LONG = '\u2028"ü\x01' * 5000
 
 
 @pytest.fixture
@@ -41,20 +41,34 @@ def test_what_is_too_long_to_be_notified_of_is_shortened(conn, agent, listener):
     job_id = add_job(conn, "SELECT 1", name=LONG)
     ((run_id, _),) = transitions.claim(agent)
     (row,) = conn.execute("SELECT max(jslid) FROM pgagent.pga_jobsteplog").fetchone()
-    transitions.record(agent, run_id, step_log_id=row, step_status="f", output=LONG, run_status="f", message=LONG)
+    transitions.record(
+        agent,
+        run_id,
+        step_log_id=row,
+        step_status="f",
+        output=LONG,
+        run_status="f",
+        message=LONG,
+    )
     later(conn)
     watch(conn)
     (note,) = listener.notifies(timeout=5, stop_after=1)
     assert len(note.payload.encode()) <= 7900
     event = json.loads(note.payload)
-    assert (event["event"], event["job_id"], event["run_id"]) == ("failed", job_id, run_id)
+    assert (event["event"], event["job_id"], event["run_id"]) == (
+        "failed",
+        job_id,
+        run_id,
+    )
     assert LONG.startswith(event["job"])
     assert LONG.startswith(event["message"])
     assert LONG.endswith(event["output"])
     assert len(event["output"]) > 50
 
 
-def test_where_the_catalogue_is_isolated_everybody_hears_ids_only(conn, agent, listener):
+def test_where_the_catalogue_is_isolated_everybody_hears_ids_only(
+    conn, agent, listener
+):
     conn.execute("SELECT pgagent.add_alert('all', 'notify')")
     fail(agent, add_job(conn, "SELECT 1", due=None, name="secret"), "secret")
     conn.execute("SELECT FROM pgagent.isolate()")
@@ -100,7 +114,9 @@ def test_a_job_is_not_started_for_its_own_sake(conn, agent):
         watch(conn)
         for run_id, _ in transitions.claim(agent):
             transitions.finish_run(agent, run_id, "f")
-    query = "SELECT alert, count(*) FROM pgagent.alert_log GROUP BY alert ORDER BY alert"
+    query = (
+        "SELECT alert, count(*) FROM pgagent.alert_log GROUP BY alert ORDER BY alert"
+    )
     # That these jobs fail is told by other channels.
     assert conn.execute(query).fetchall() == [("mail", 3), ("one", 1), ("two", 1)]
 

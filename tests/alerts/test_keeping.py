@@ -47,7 +47,9 @@ def test_of_very_many_events_the_latest_are_kept(conn):
     )
     prune(conn)
     assert count(conn, "pga_alertevent") == 100000
-    assert count(conn, "pga_alertevent", "aleat < now() - interval '100100 seconds'") == 0
+    assert (
+        count(conn, "pga_alertevent", "aleat < now() - interval '100100 seconds'") == 0
+    )
 
 
 def test_what_is_over_is_forgotten_after_an_hour(conn, agent):
@@ -91,7 +93,9 @@ def test_a_silence_that_is_over_is_forgotten_after_a_day(conn):
 
 
 def test_what_has_not_been_sent_for_five_minutes_is_a_problem(conn, agent, sender):
-    query = "SELECT job_id, problem, detail FROM pgagent.problems WHERE problem = 'alert'"
+    query = (
+        "SELECT job_id, problem, detail FROM pgagent.problems WHERE problem = 'alert'"
+    )
     fail(agent, add_job(conn, "SELECT 1", due=None))
     later(conn, "4 minutes")
     assert conn.execute(query).fetchall() == []
@@ -100,7 +104,9 @@ def test_what_has_not_been_sent_for_five_minutes_is_a_problem(conn, agent, sende
     assert job_id is None
     assert 'of alert "all" has not been sent by channel "mail"' in detail
     assert detail.endswith("no sender that knows this channel has asked for it")
-    message = sender.execute("SELECT message FROM pgagent.pga_alert_claim('{mail}')").fetchone()[0]
+    message = sender.execute(
+        "SELECT message FROM pgagent.pga_alert_claim('{mail}')"
+    ).fetchone()[0]
     sent(sender, message, 1, "no route to host")
     ((_, _, detail),) = conn.execute(query).fetchall()
     assert detail.endswith("no route to host")
@@ -129,5 +135,4 @@ def test_a_watch_of_five_hundred_jobs_takes_no_longer_than_a_blink(conn, agent, 
         begin = time.monotonic()
         watch(sender)
         taken.append(time.monotonic() - begin)
-    print("a watch takes, at best, in ms:", round(min(taken) * 1000, 1))
     assert min(taken) < 0.05

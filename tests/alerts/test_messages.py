@@ -191,7 +191,9 @@ def test_of_many_senders_at_once_each_message_has_one(dsn, conn, agent):
     assert {state for _, state in log(conn)} == {"sent"}
 
 
-def test_of_what_senders_have_not_sent_in_time_each_message_has_one_again(dsn, conn, agent):
+def test_of_what_senders_have_not_sent_in_time_each_message_has_one_again(
+    dsn, conn, agent
+):
     for n in range(10):
         conn.execute(f"SELECT pgagent.add_alert('a{n}', 'mail')")
     fail(agent, add_job(conn, "SELECT 1", due=None))

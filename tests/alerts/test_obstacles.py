@@ -26,7 +26,10 @@ TRIGGERS = {
     ),
     "asserts": ("ASSERT false;", "TRIGGER refuse BEFORE INSERT OR UPDATE"),
     "keeps the row": ("RETURN NULL;", "TRIGGER refuse BEFORE INSERT OR UPDATE"),
-    "raises at the commit": ("RAISE EXCEPTION 'no';", "CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE"),
+    "raises at the commit": (
+        "RAISE EXCEPTION 'no';",
+        "CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE",
+    ),
 }
 
 
@@ -125,7 +128,9 @@ def test_a_watch_that_is_refused_one_thing_does_the_others_and_says_so(conn, age
     claimable, look_again = watch(conn)
     assert (claimable, look_again) == (1, 5)
     (warning,) = warnings
-    assert warning.startswith("pgagent: what alerts are to tell can't be decided: new row")
+    assert warning.startswith(
+        "pgagent: what alerts are to tell can't be decided: new row"
+    )
 
 
 def test_where_there_are_no_alerts_a_failing_run_writes_nothing_of_them(conn, agent):

@@ -9,7 +9,17 @@ ROW = """
     SELECT channel, events, job, class, after_failures, repeat_every::text, enabled
     FROM pgagent.alerts WHERE alert = 'a'
 """
-DEFAULT = ["failed", "recovered", "aborted", "late", "long", "disabled", "no_runner", "unarmed", "set_aside"]
+DEFAULT = [
+    "failed",
+    "recovered",
+    "aborted",
+    "late",
+    "long",
+    "disabled",
+    "no_runner",
+    "unarmed",
+    "set_aside",
+]
 
 
 @pytest.fixture
@@ -44,7 +54,13 @@ def test_an_alert_is_of_all_jobs_and_of_all_events_but_skipped_by_default(conn):
 
 @pytest.mark.usefixtures("etl")
 def test_an_alert_is_what_it_is_said_to_be(conn, etl):
-    given = {"job": "etl", "events": ["late"], "after_failures": 3, "repeat_every": "1 hour", "enabled": False}
+    given = {
+        "job": "etl",
+        "events": ["late"],
+        "after_failures": 3,
+        "repeat_every": "1 hour",
+        "enabled": False,
+    }
     call(conn, "add_alert", "a", "mail", **given)
     assert row(conn) == ("mail", ["late"], "etl", None, 3, "01:00:00", False)
     call(conn, "add_alert", "b", "mail", job_id=etl)
@@ -70,7 +86,9 @@ def test_an_alert_is_changed_in_parts_and_zero_or_nothing_takes_a_limit_away(con
 
 def test_if_there_is_one_already_on_conflict_says_what_to_do(conn):
     call(conn, "add_alert", "a", "mail", events=["late"])
-    with pytest.raises(psycopg.errors.DuplicateObject, match='pgagent: there is an alert "a" already'):
+    with pytest.raises(
+        psycopg.errors.DuplicateObject, match='pgagent: there is an alert "a" already'
+    ):
         call(conn, "add_alert", "a", "hook")
     call(conn, "add_alert", "a", "hook", on_conflict="nothing")
     assert row(conn)[0] == "mail"
@@ -105,34 +123,73 @@ def test_a_disabled_alert_can_be_tried_later(conn, told, sender):
 REFUSED = {
     "add_alert('', 'mail')": ("22023", "add_alert(name): is empty"),
     "add_alert(NULL, 'mail')": ("22023", "add_alert(name): is empty"),
-    "add_alert(repeat('x', 501), 'mail')": ("22023", "add_alert(name): has 501 characters"),
+    "add_alert(repeat('x', 501), 'mail')": (
+        "22023",
+        "add_alert(name): has 501 characters",
+    ),
     "add_alert('b', NULL)": ("22023", 'add_alert(channel): "" is no channel'),
-    "add_alert('b', 'me@example.com')": ("22023", 'add_alert(channel): "me@example.com" is no channel'),
+    "add_alert('b', 'me@example.com')": (
+        "22023",
+        'add_alert(channel): "me@example.com" is no channel',
+    ),
     "add_alert('b', 'job')": ("22023", "add_alert(channel): says of no job"),
     "add_alert('b', 'job:')": ("22023", 'add_alert(channel): "job:" is no channel'),
     "add_alert('b', 'job:nothing')": ("42704", 'there is no job "nothing"'),
     "add_alert('b', 'mail', events => '{}')": ("22023", "add_alert(events): is empty"),
-    "add_alert('b', 'mail', events => '{failed,lost}')": ("22023", 'add_alert(events): "lost" is not known'),
-    "add_alert('b', 'mail', events => '{NULL}')": ("22023", 'add_alert(events): "NULL" is not known'),
+    "add_alert('b', 'mail', events => '{failed,lost}')": (
+        "22023",
+        'add_alert(events): "lost" is not known',
+    ),
+    "add_alert('b', 'mail', events => '{NULL}')": (
+        "22023",
+        'add_alert(events): "NULL" is not known',
+    ),
     "add_alert('b', 'mail', job => 'nothing')": ("42704", 'there is no job "nothing"'),
     "add_alert('b', 'mail', job_id => 77)": ("42704", "there is no job with the id 77"),
-    "add_alert('b', 'mail', job => 'etl', job_id => 2)": ("22023", 'add_alert(job, job_id): two jobs: "etl" and 2'),
-    "add_alert('b', 'mail', class => 'nothing')": ("42704", 'there is no job class "nothing"'),
-    "add_alert('b', 'mail', after_failures => 0)": ("22023", "add_alert(after_failures): 0 is out of range"),
-    "add_alert('b', 'mail', repeat_every => '-1 h')": ("22023", 'add_alert(repeat_every): "-01:00:00" is not a span of time'),
-    "add_alert('b', 'job:etl', job => 'etl')": ("22023", "pga_alert.altstartjobid: is the job that it is of"),
-    "add_alert('b', 'mail', on_conflict => 'maybe')": ("22023", 'add_alert(on_conflict): "maybe" is not known'),
+    "add_alert('b', 'mail', job => 'etl', job_id => 2)": (
+        "22023",
+        'add_alert(job, job_id): two jobs: "etl" and 2',
+    ),
+    "add_alert('b', 'mail', class => 'nothing')": (
+        "42704",
+        'there is no job class "nothing"',
+    ),
+    "add_alert('b', 'mail', after_failures => 0)": (
+        "22023",
+        "add_alert(after_failures): 0 is out of range",
+    ),
+    "add_alert('b', 'mail', repeat_every => '-1 h')": (
+        "22023",
+        'add_alert(repeat_every): "-01:00:00" is not a span of time',
+    ),
+    "add_alert('b', 'job:etl', job => 'etl')": (
+        "22023",
+        "pga_alert.altstartjobid: is the job that it is of",
+    ),
+    "add_alert('b', 'mail', on_conflict => 'maybe')": (
+        "22023",
+        'add_alert(on_conflict): "maybe" is not known',
+    ),
     "alter_alert('b')": ("42704", 'there is no alert "b"'),
-    "alter_alert('a', name => 'taken')": ("42710", 'alter_alert(name): there is another "taken" already'),
+    "alter_alert('a', name => 'taken')": (
+        "42710",
+        'alter_alert(name): there is another "taken" already',
+    ),
     "alter_alert('a', name => '')": ("22023", "alter_alert(name): is empty"),
-    "alter_alert('a', channel => 'job:nothing')": ("42704", 'there is no job "nothing"'),
+    "alter_alert('a', channel => 'job:nothing')": (
+        "42704",
+        'there is no job "nothing"',
+    ),
     "drop_alert('b')": ("42704", 'there is no alert "b"'),
     "test_alert('b')": ("42704", 'there is no alert "b"'),
     "silence('nothing')": ("42704", 'there is no job "nothing"'),
     "silence(77)": ("42704", "there is no job with the id 77"),
     "silence('etl', until => '2001-01-01')": ("22023", "silence(until): 2001-01-01"),
     "silence_all(until => '2001-01-01')": ("22023", "silence_all(until): 2001-01-01"),
-    "silence_all(reason => repeat('x', 10001))": ("22023", "pga_jobsilence.jsireason: has 10001 characters"),
+    "silence_all(reason => repeat('x', 10001))": (
+        "22023",
+        "pga_jobsilence.jsireason: has 10001 characters",
+    ),
     "unsilence('nothing')": ("42704", 'there is no job "nothing"'),
 }
 
@@ -173,12 +230,16 @@ def test_a_row_says_who_has_written_it_and_when(conn):
         "INSERT INTO pgagent.pga_alert (altname, altchannel, altby, altcreated)"
         " VALUES ('a', 'mail', 'nobody', '2001-01-01')"
     )
-    conn.execute("UPDATE pgagent.pga_alert SET altby = 'nobody', altcreated = 'infinity'")
+    conn.execute(
+        "UPDATE pgagent.pga_alert SET altby = 'nobody', altcreated = 'infinity'"
+    )
     query = "SELECT changed_by = current_user, created > now() - interval '1 h', isfinite(created) FROM pgagent.alerts"
     assert conn.execute(query).fetchone() == (True, True, True)
 
 
-def test_what_lasts_and_was_told_is_over_for_an_alert_that_is_made_anew(conn, agent, sender, etl):
+def test_what_lasts_and_was_told_is_over_for_an_alert_that_is_made_anew(
+    conn, agent, sender, etl
+):
     call(conn, "add_alert", "a", "mail")
     fail(agent, etl)
     call(conn, "drop_alert", "a")
@@ -202,7 +263,9 @@ def test_an_alert_goes_with_its_job_and_with_its_class(conn, agent, sender, etl)
     # That it has failed is told all the same, by the alert of all jobs.
     ((event,),) = send_all(sender)
     assert (event["job"], event["message"], event["job_id"]) == ("etl", "no disk", etl)
-    assert conn.execute("SELECT alert, state FROM pgagent.alert_log ORDER BY 1").fetchall() == [
+    assert conn.execute(
+        "SELECT alert, state FROM pgagent.alert_log ORDER BY 1"
+    ).fetchall() == [
         ("a", "sent"),
         ("of a job", "failed"),
     ]

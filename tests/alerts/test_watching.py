@@ -70,14 +70,18 @@ def test_that_there_is_no_runner_is_told_by_whoever_watches(conn, sender):
 @pytest.mark.usefixtures("agent")
 def test_a_job_that_is_set_aside_is_told(conn, sender):
     job_id = add_job(conn, "SELECT 1")
-    conn.execute("SELECT pgagent.pga_job_set_aside(%s, 'a trigger refuses it')", [job_id])
+    conn.execute(
+        "SELECT pgagent.pga_job_set_aside(%s, 'a trigger refuses it')", [job_id]
+    )
     assert told(conn, sender) == ["set_aside"]
     conn.execute("DELETE FROM pgagent.pga_jobaside")
     assert told(conn, sender) == ["recovered"]
 
 
 def test_of_an_alert_of_one_job_only_that_is_told(conn, sender):
-    mine, other = (add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other"))
+    mine, other = (
+        add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other")
+    )
     conn.execute("SELECT pgagent.alter_alert('all', job => 'mine')")
     for job_id in (mine, other):
         set_due(conn, job_id)
@@ -94,7 +98,9 @@ def test_an_unarmed_copy_tells_that_it_is_one_and_nothing_else(conn, agent, send
     watch(sender)
     later(conn)
     # As in a copy of the database.
-    conn.execute("UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'")
+    conn.execute(
+        "UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'"
+    )
     assert told(conn, sender) == ["unarmed"]
     assert log(conn).count(("failed", "silenced")) == 1
     assert log(conn).count(("late", "silenced")) == 1
@@ -105,18 +111,25 @@ def test_an_unarmed_copy_tells_that_it_is_one_and_nothing_else(conn, agent, send
 
 
 def test_a_test_can_be_sent_from_a_copy(conn, sender):
-    conn.execute("UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'")
+    conn.execute(
+        "UPDATE pgagent.pga_arming SET armdatabaseid = 1, armdatabase = 'elsewhere'"
+    )
     conn.execute("SELECT pgagent.test_alert('all')")
     assert names(send_all(sender)) == [["test"]]
 
 
-def test_twenty_watchers_and_as_many_who_close_runs_decide_each_event_once(dsn, conn, agent):
+def test_twenty_watchers_and_as_many_who_close_runs_decide_each_event_once(
+    dsn, conn, agent
+):
     conn.execute("SELECT pgagent.add_alert('too', 'hook')")
     late = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
     for job_id in late:
         set_due(conn, job_id)
     failing = [add_job(conn, "SELECT 1") for _ in range(20)]
-    conn.execute("UPDATE pgagent.pga_job SET jobhostagent = 'nowhere' WHERE jobid = ANY (%s)", [late])
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobhostagent = 'nowhere' WHERE jobid = ANY (%s)",
+        [late],
+    )
     ids = [run_id for run_id, _ in claim(agent, 50)]
     assert len(ids) == len(failing)
     close = """
@@ -158,9 +171,13 @@ def watch_all_at_once(dsn):
         list(pool.map(work, range(20)))
 
 
-def test_twenty_watchers_tell_an_end_once_and_again_once_and_sum_up_once(dsn, conn, agent):
+def test_twenty_watchers_tell_an_end_once_and_again_once_and_sum_up_once(
+    dsn, conn, agent
+):
     conn.execute("SELECT pgagent.alter_alert('all', repeat_every => '2 hours')")
-    late = [add_job(conn, "SELECT 1", due=None, jobhostagent="nowhere") for _ in range(10)]
+    late = [
+        add_job(conn, "SELECT 1", due=None, jobhostagent="nowhere") for _ in range(10)
+    ]
     failing = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
     flapping = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
     for job_id in failing:
@@ -172,8 +189,14 @@ def test_twenty_watchers_tell_an_end_once_and_again_once_and_sum_up_once(dsn, co
         set_due(conn, job_id)
     conn.execute("SELECT pgagent.silence(%s)", [failing[0]])
     watch(conn)
-    assert counted(conn) == [("failed", 20, 20), ("late", 10, 10), ("recovered", 10, 10)]
-    conn.execute("UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = ANY (%s)", [late])
+    assert counted(conn) == [
+        ("failed", 20, 20),
+        ("late", 10, 10),
+        ("recovered", 10, 10),
+    ]
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = ANY (%s)", [late]
+    )
     later(conn, "121 minutes")
     watch_all_at_once(dsn)
     assert counted(conn) == [
@@ -198,18 +221,26 @@ def test_twenty_watchers_sum_up_once(dsn, conn, agent):
             run(agent, job_id, status)
     later(conn, "61 minutes")
     watch_all_at_once(dsn)
-    assert counted(conn) == [("failed", 20, 20), ("flapping", 20, 20), ("recovered", 20, 20)]
+    assert counted(conn) == [
+        ("failed", 20, 20),
+        ("flapping", 20, 20),
+        ("recovered", 20, 20),
+    ]
 
 
 def test_twenty_watchers_make_up_once_for_what_was_refused(dsn, conn, agent):
-    conn.execute("ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID")
+    conn.execute(
+        "ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID"
+    )
     jobs = [add_job(conn, "SELECT 1", due=None) for _ in range(10)]
     for job_id in jobs:
         fail(agent, job_id)
     conn.execute("ALTER TABLE pgagent.pga_alertevent DROP CONSTRAINT x")
     watch_all_at_once(dsn)
     assert counted(conn) == [("failed", 10, 10)]
-    conn.execute("ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID")
+    conn.execute(
+        "ALTER TABLE pgagent.pga_alertevent ADD CONSTRAINT x CHECK (false) NOT VALID"
+    )
     for job_id in jobs:
         run(agent, job_id)
     conn.execute("ALTER TABLE pgagent.pga_alertevent DROP CONSTRAINT x")
@@ -257,9 +288,13 @@ def test_an_end_in_a_silence_is_not_sent_either(conn, agent, sender):
     assert log(conn) == [("failed", "sent"), ("recovered", "silenced")]
 
 
-def test_other_jobs_are_told_of_meanwhile_and_silenced_ones_are_not_repeated(conn, agent, sender):
+def test_other_jobs_are_told_of_meanwhile_and_silenced_ones_are_not_repeated(
+    conn, agent, sender
+):
     conn.execute("SELECT pgagent.alter_alert('all', repeat_every => '10 minutes')")
-    mine, other = (add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other"))
+    mine, other = (
+        add_job(conn, "SELECT 1", due=None, name=n) for n in ("mine", "other")
+    )
     for job_id in (mine, other):
         fail(agent, job_id)
     assert told(conn, sender) == ["failed", "failed"]
@@ -284,6 +319,24 @@ def test_what_was_so_before_there_was_an_alert_is_not_told(conn, agent, sender):
     assert told(conn, sender) == []
     fail(agent, job_id)
     assert told(conn, sender) == ["failed"]
+
+
+def test_an_alert_that_is_of_another_job_now_repeats_nothing_of_the_former(
+    conn, agent, sender
+):
+    conn.execute("SELECT pgagent.alter_alert('all', repeat_every => '10 minutes')")
+    mine, other = (
+        add_job(conn, "SELECT 1", due=None, name=name) for name in ("mine", "other")
+    )
+    for job_id in (mine, other):
+        fail(agent, job_id)
+    assert told(conn, sender) == ["failed", "failed"]
+    conn.execute("SELECT pgagent.alter_alert('all', job => 'mine')")
+    later(conn, "11 minutes")
+    watch(sender)
+    later(conn)
+    ((event,),) = send_all(sender)
+    assert (event["job"], event["repeats"]) == ("mine", 1)
 
 
 @pytest.mark.usefixtures("agent")

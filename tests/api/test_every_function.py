@@ -161,9 +161,7 @@ TABLE = {
     "alter_alert": Row(
         "alter_alert('alert', events => '{late}')", "alter_alert('none')"
     ),
-    "drop_alert": Row(
-        "drop_alert('alert')", "drop_alert('none')", twice_state="42704"
-    ),
+    "drop_alert": Row("drop_alert('alert')", "drop_alert('none')", twice_state="42704"),
     "test_alert": Row("test_alert('alert')", "test_alert('none')"),
     "next_runs": Row("next_runs('etl')", "next_runs('none')", refused_to="none"),
     "explain_job": Row("explain_job('etl')", "explain_job('none')", refused_to="none"),

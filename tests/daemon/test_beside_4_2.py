@@ -28,6 +28,16 @@ def test_the_daemon_of_4_2_runs_jobs_on_our_schema(conn, daemon_42):
     assert step_runs(conn, job_id)[1][3] == "hello\n"
 
 
+def test_that_a_job_fails_under_the_daemon_of_4_2_is_told(conn, daemon_42):
+    conn.execute("SELECT pgagent.add_alert('all', 'mail')")
+    job_id = add_job(conn, "SELECT 1/0")
+
+    assert ended_runs(conn) == "f"
+
+    told = "SELECT event, job_id, run_id IS NOT NULL FROM pgagent.alert_log"
+    poll(lambda: conn.execute(told).fetchall() == [("failed", job_id, True)])
+
+
 @pytest.mark.needs("pgagent_4_2")
 def test_the_daemon_of_4_2_takes_over_from_our_runner(conn, cluster, dsn):
     with Runner(dsn):

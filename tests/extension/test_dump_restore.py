@@ -252,19 +252,32 @@ def test_alerts_and_silences_are_restored_and_what_was_to_be_told_is_not(
         SELECT pgagent.silence_all(reason => 'x'), pgagent.silence('tell');
         """
     )
-    conn.execute("UPDATE pgagent.pga_job SET jobfailures = 1, jobfailed = 1 WHERE jobid = %s", [job_id])
-    conn.execute("INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'f')", [job_id])
+    conn.execute(
+        "UPDATE pgagent.pga_job SET jobfailures = 1, jobfailed = 1 WHERE jobid = %s",
+        [job_id],
+    )
+    conn.execute(
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (%s, 'f')",
+        [job_id],
+    )
     conn.execute("SELECT pgagent.pga_alert_watch()")
     assert count(conn, "pga_alertevent") > 0
     assert count(conn, "pga_alertstate") > 0
-    rules = "SELECT to_jsonb(a) - 'alttest' FROM pgagent.pga_alert AS a ORDER BY altname"
+    rules = (
+        "SELECT to_jsonb(a) - 'alttest' FROM pgagent.pga_alert AS a ORDER BY altname"
+    )
     silences = "SELECT to_jsonb(s) FROM pgagent.pga_jobsilence AS s ORDER BY jsiid"
 
     restore(dump(conn, *options), restored)
 
     for rows in (rules, silences):
         assert restored.execute(rows).fetchall() == conn.execute(rows).fetchall()
-    assert restored.execute("SELECT FROM pgagent.pga_alert WHERE alttest IS NOT NULL").fetchall() == []
+    assert (
+        restored.execute(
+            "SELECT FROM pgagent.pga_alert WHERE alttest IS NOT NULL"
+        ).fetchall()
+        == []
+    )
     assert count(restored, "pga_alertevent") == count(restored, "pga_alertstate") == 0
 
 

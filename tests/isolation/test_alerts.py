@@ -10,7 +10,9 @@ def test_an_owner_has_himself_told_of_his_own_job_and_sees_those_events_only(
 ):
     alice = login("alice")
     isolated.execute("DELETE FROM pgagent.pga_alertevent")
-    alice.execute("SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')")
+    alice.execute(
+        "SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')"
+    )
     isolated.execute("SELECT pgagent.add_alert('all', 'mail')")
     isolated.execute(
         "UPDATE pgagent.pga_job SET jobfailures = 1 WHERE jobid = ANY (%s)",
@@ -20,9 +22,16 @@ def test_an_owner_has_himself_told_of_his_own_job_and_sees_those_events_only(
     assert len(isolated.execute(query).fetchall()) == 3 + 3 + 1
     seen = alice.execute(query).fetchall()
     assert {job_id for _, job_id in seen} == {jobs["iso_team_a"]}
-    assert {alert for alert, _ in seen} == {f"alert {jobs['iso_team_a']}", "all", "mine"}
+    assert {alert for alert, _ in seen} == {
+        f"alert {jobs['iso_team_a']}",
+        "all",
+        "mine",
+    }
     query = "SELECT alert FROM pgagent.alerts ORDER BY alert"
-    assert alice.execute(query).fetchall() == [(f"alert {jobs['iso_team_a']}",), ("mine",)]
+    assert alice.execute(query).fetchall() == [
+        (f"alert {jobs['iso_team_a']}",),
+        ("mine",),
+    ]
 
 
 REFUSED = [
@@ -37,7 +46,9 @@ REFUSED = [
 @pytest.mark.parametrize("call", REFUSED)
 def test_what_concerns_all_jobs_is_for_who_may_edit_all(jobs, isolated, login, call):
     alice = login("alice")
-    alice.execute("SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')")
+    alice.execute(
+        "SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')"
+    )
     with pytest.raises(
         psycopg.errors.InsufficientPrivilege,
         match="may not write alerts of all jobs, nor silence all",
@@ -59,7 +70,9 @@ FOREIGN = [
 @pytest.mark.parametrize("call", FOREIGN)
 def test_others_jobs_and_alerts_are_not_there(jobs, isolated, login, call):
     alice = login("alice")
-    alice.execute("SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')")
+    alice.execute(
+        "SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')"
+    )
     isolated.execute("SELECT pgagent.add_alert('all', 'mail')")
     with pytest.raises(psycopg.errors.UndefinedObject):
         alice.execute(f"SELECT pgagent.{call}")
@@ -78,7 +91,9 @@ def test_nor_can_a_row_by_hand_start_a_job_of_others(jobs, login):
 def test_a_name_that_is_taken_is_refused_without_a_word_of_whose_it_is(
     jobs, isolated, login
 ):
-    isolated.execute("SELECT pgagent.add_alert('secret', 'mail', job => 'job of iso_team_b')")
+    isolated.execute(
+        "SELECT pgagent.add_alert('secret', 'mail', job => 'job of iso_team_b')"
+    )
     for conflict in ("error", "replace"):
         with pytest.raises(psycopg.Error) as refused:
             login("alice").execute(
@@ -93,9 +108,13 @@ def test_a_name_that_is_taken_is_refused_without_a_word_of_whose_it_is(
 def test_a_job_that_has_become_anothers_is_not_started_any_more(jobs, isolated, login):
     alice = login("alice")
     alice.execute("SELECT pgagent.create_job('tell', owner => 'iso_team_a')")
-    alice.execute("SELECT pgagent.add_alert('mine', 'job:tell', job => 'job of iso_team_a')")
+    alice.execute(
+        "SELECT pgagent.add_alert('mine', 'job:tell', job => 'job of iso_team_a')"
+    )
     alice.execute("SELECT pgagent.test_alert('mine')")
-    isolated.execute("UPDATE pgagent.pga_job SET jobowner = 'iso_team_b' WHERE jobname = 'tell'")
+    isolated.execute(
+        "UPDATE pgagent.pga_job SET jobowner = 'iso_team_b' WHERE jobname = 'tell'"
+    )
     isolated.execute("DELETE FROM pgagent.pga_jobrequest")
     watch(isolated)
     assert isolated.execute("SELECT FROM pgagent.pga_jobrequest").fetchall() == []
@@ -112,4 +131,6 @@ def test_a_runner_decides_and_sends_for_all(jobs, isolated, login):
     runner.execute("UPDATE pgagent.pga_job SET jobfailures = 1")
     later(isolated)
     (events,) = send_all(runner)
-    assert {event["job_id"] for event in events if event["event"] == "failed"} == set(jobs.values())
+    assert {event["job_id"] for event in events if event["event"] == "failed"} == set(
+        jobs.values()
+    )

@@ -2,7 +2,7 @@
 -- disabled by the scheduler, or times of it are left out. Nothing that stands in the way of that
 -- may keep a run from being closed: then the next watch finds what was left undone.
 
-CREATE OR REPLACE FUNCTION pgagent.pga_run_failed(p_job_id integer)
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_failed_run(p_job_id integer)
 RETURNS SETOF pgagent.pga_joblog LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -14,7 +14,7 @@ BEGIN
     WHERE l.jlgjobid = p_job_id AND COALESCE(l.jlgstatus IN ('f', 'd'), false) ORDER BY l.jlgid DESC LIMIT 1;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_run_failed(integer) IS
+COMMENT ON FUNCTION pgagent.pga_alert_failed_run(integer) IS
 'The latest run of a job that has failed, or was aborted; no row if the log has none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_failed(p_alert pgagent.pga_alert, p_job pgagent.pga_job)
@@ -25,7 +25,7 @@ DECLARE
     v_run pgagent.pga_joblog;
     v_event text;
 BEGIN
-    SELECT r.* INTO v_run FROM pgagent.pga_run_failed(p_job.jobid) AS r;
+    SELECT r.* INTO v_run FROM pgagent.pga_alert_failed_run(p_job.jobid) AS r;
     v_event := CASE v_run.jlgstatus WHEN 'd' THEN 'aborted' ELSE 'failed' END;
     IF v_event <> ALL (p_alert.altevents) THEN
         RETURN;

@@ -111,15 +111,14 @@ AS $$
 DECLARE
     v_state pgagent.pga_alertstate;
 BEGIN
-    UPDATE pgagent.pga_alertstate AS s SET alsended = now()
+    UPDATE pgagent.pga_alertstate AS s
+    SET alsended = now(), alsrunid = COALESCE(p_run_id, s.alsrunid), alsmessage = NULL
     WHERE s.alsid = p_state_id AND s.alsended IS NULL RETURNING s.* INTO v_state;
     -- What nobody has heard of does not end for anybody; but if it was counted, so is this.
     IF NOT FOUND OR NOT p_is_told OR NOT p_alert.altenabled OR 'recovered' <> ALL (p_alert.altevents)
        OR v_state.alstold IS NULL AND v_state.alschanges = '{}' THEN
         RETURN;
     END IF;
-    v_state.alsrunid := COALESCE(p_run_id, v_state.alsrunid);
-    v_state.alsmessage := NULL;
     PERFORM pgagent.pga_alert_tell(p_alert, v_state, 'recovered'::text,
         jsonb_build_object('ended', v_state.alsevent, 'repeats', nullif(v_state.alsrepeats, 0)));
 END;

@@ -84,7 +84,7 @@ BEGIN
             SELECT FROM pgagent.pga_alertstate AS s
             WHERE s.alsaltid = a.altid AND s.alsjobid = j.jobid AND s.alskind = 'failed' AND s.alsended IS NULL)
               -- Not what was so before somebody wanted to know.
-              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_run_failed(j.jobid) AS r)
+              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_alert_failed_run(j.jobid) AS r)
         ORDER BY j.jobid, a.altid
     LOOP
         PERFORM pgagent.pga_alert_failed(v_one.alert, v_one.job);
@@ -117,8 +117,13 @@ DECLARE
 BEGIN
     FOR v_one IN
         SELECT a AS alert, s.alsid, s.alstold, s.alskind, s.alsjobid
-        FROM pgagent.pga_alertstate AS s JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
-        WHERE s.alsended IS NULL AND a.altenabled AND s.alsevent = ANY (a.altevents) AND (NOT p_unarmed OR s.alskind = 'unarmed')
+        FROM pgagent.pga_alertstate AS s
+        LEFT JOIN pgagent.pga_job AS j ON j.jobid = s.alsjobid
+        -- It may have been changed since.
+        JOIN pgagent.pga_alert AS a
+            ON a.altid = s.alsaltid AND a.altenabled AND s.alsevent = ANY (a.altevents)
+               AND (a.altjobid = s.alsjobid OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
+        WHERE s.alsended IS NULL AND (NOT p_unarmed OR s.alskind = 'unarmed')
               AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery) OR s.alstold IS NULL AND s.alschanges = '{}')
               AND pgagent.pga_silenced_until(s.alsjobid) IS NULL
         ORDER BY s.alsjobid, a.altid, s.alskind
@@ -136,7 +141,7 @@ BEGIN
             CONTINUE;
         END IF;
         IF v_one.alskind = 'failed' THEN
-            SELECT r.* INTO v_run FROM pgagent.pga_run_failed(v_one.alsjobid) AS r;
+            SELECT r.* INTO v_run FROM pgagent.pga_alert_failed_run(v_one.alsjobid) AS r;
         ELSE
             v_run := NULL;
         END IF;

@@ -115,20 +115,20 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_conflict CONSTANT text := pgagent.pga_on_conflict('add_alert'::text, on_conflict);
-    v_new pgagent.pga_alert;
+    v_new record;
+    v_id uuid;
 BEGIN
     PERFORM pgagent.pga_check_alert('add_alert'::text, COALESCE(name, ''), COALESCE(channel, ''), events, after_failures, repeat_every);
-    SELECT o.job_id, o.class_id INTO v_new.altjobid, v_new.altclassid
-    FROM pgagent.pga_rule_of('add_alert'::text, job, job_id, class) AS o;
-    v_new.altstartjobid := pgagent.pga_rule_job(channel);
-    v_new.altchannel := CASE WHEN v_new.altstartjobid IS NULL THEN channel ELSE 'job' END;
-    v_new.altevents := COALESCE(events, array_remove(pgagent.pga_events_known(), 'skipped'));
-    v_new.altafterfailures := COALESCE(after_failures, 1);
-    v_new.altrepeatevery := nullif(repeat_every, interval '0');
-    v_new.altenabled := COALESCE(enabled, true);
+    SELECT CASE WHEN t.job_id IS NULL THEN channel ELSE 'job' END AS channel, t.job_id AS start_job_id, o.job_id, o.class_id,
+           COALESCE(events, array_remove(pgagent.pga_events_known(), 'skipped')) AS events,
+           COALESCE(after_failures, 1) AS after_failures, nullif(repeat_every, interval '0') AS repeat_every,
+           COALESCE(enabled, true) AS enabled
+    INTO v_new
+    FROM pgagent.pga_rule_of('add_alert'::text, job, job_id, class) AS o
+    CROSS JOIN (SELECT pgagent.pga_rule_job(channel) AS job_id) AS t;
     INSERT INTO pgagent.pga_alert (altname, altchannel, altevents, altjobid, altclassid, altstartjobid, altafterfailures, altrepeatevery, altenabled)
-    VALUES (name, v_new.altchannel, v_new.altevents, v_new.altjobid, v_new.altclassid, v_new.altstartjobid,
-            v_new.altafterfailures, v_new.altrepeatevery, v_new.altenabled)
+    VALUES (name, v_new.channel, v_new.events, v_new.job_id, v_new.class_id, v_new.start_job_id, v_new.after_failures,
+            v_new.repeat_every, v_new.enabled)
     ON CONFLICT (altname) DO NOTHING;
     IF FOUND OR v_conflict = 'nothing' THEN
         RETURN;
@@ -136,16 +136,16 @@ BEGIN
         RAISE EXCEPTION 'pgagent: there is an alert "%" already', name USING ERRCODE = 'duplicate_object',
             DETAIL = 'alter_alert() changes it.';
     END IF;
-    v_new.altid := (pgagent.pga_rule_found(name)).altid;
+    v_id := (pgagent.pga_rule_found(name)).altid;
     UPDATE pgagent.pga_alert AS a
-    SET altchannel = v_new.altchannel, altevents = v_new.altevents, altjobid = v_new.altjobid,
-        altclassid = v_new.altclassid, altstartjobid = v_new.altstartjobid, altafterfailures = v_new.altafterfailures,
-        altrepeatevery = v_new.altrepeatevery, altenabled = v_new.altenabled
-    WHERE a.altid = v_new.altid AND (
+    SET altchannel = v_new.channel, altevents = v_new.events, altjobid = v_new.job_id, altclassid = v_new.class_id,
+        altstartjobid = v_new.start_job_id, altafterfailures = v_new.after_failures, altrepeatevery = v_new.repeat_every,
+        altenabled = v_new.enabled
+    WHERE a.altid = v_id AND (
         a.altchannel, a.altevents, a.altjobid, a.altclassid, a.altstartjobid, a.altafterfailures, a.altrepeatevery, a.altenabled
     ) IS DISTINCT FROM (
-        v_new.altchannel, v_new.altevents, v_new.altjobid, v_new.altclassid, v_new.altstartjobid,
-        v_new.altafterfailures, v_new.altrepeatevery, v_new.altenabled
+        v_new.channel, v_new.events, v_new.job_id, v_new.class_id, v_new.start_job_id, v_new.after_failures, v_new.repeat_every,
+        v_new.enabled
     );
 END;
 $$;
@@ -162,34 +162,34 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_old CONSTANT pgagent.pga_alert := pgagent.pga_rule_found(alert);
-    v_new pgagent.pga_alert := v_old;
-    v_of record;
+    v_new record;
 BEGIN
     PERFORM pgagent.pga_check_alert('alter_alert'::text, name, channel, events, after_failures, repeat_every);
     IF name <> alert THEN
         PERFORM pgagent.pga_check_new_name('alter_alert(name)'::text, name, EXISTS (
             SELECT FROM pgagent.pga_alert AS a WHERE a.altname = name));
     END IF;
-    v_new.altname := COALESCE(name, v_old.altname);
-    IF num_nonnulls(job, job_id, class) > 0 THEN
-        SELECT o.* INTO v_of FROM pgagent.pga_rule_of('alter_alert'::text, job,
-            COALESCE(job_id, CASE WHEN job IS NULL THEN v_old.altjobid END), class) AS o;
-        v_new.altjobid := v_of.job_id;
-        v_new.altclassid := CASE WHEN class IS NULL THEN v_old.altclassid ELSE v_of.class_id END;
-    END IF;
-    IF channel IS NOT NULL THEN
-        v_new.altstartjobid := pgagent.pga_rule_job(channel);
-        v_new.altchannel := CASE WHEN v_new.altstartjobid IS NULL THEN channel ELSE 'job' END;
-    END IF;
-    v_new.altevents := COALESCE(events, v_old.altevents);
-    v_new.altafterfailures := COALESCE(after_failures, v_old.altafterfailures);
-    v_new.altrepeatevery := nullif(COALESCE(repeat_every, v_old.altrepeatevery), interval '0');
-    v_new.altenabled := COALESCE(enabled, v_old.altenabled);
+    SELECT COALESCE(name, v_old.altname) AS name,
+           CASE WHEN channel IS NULL THEN v_old.altchannel WHEN t.job_id IS NULL THEN channel ELSE 'job' END AS channel,
+           CASE WHEN channel IS NULL THEN v_old.altstartjobid ELSE t.job_id END AS start_job_id,
+           o.job_id, CASE WHEN class IS NULL THEN v_old.altclassid ELSE o.class_id END AS class_id,
+           COALESCE(events, v_old.altevents) AS events, COALESCE(after_failures, v_old.altafterfailures) AS after_failures,
+           nullif(COALESCE(repeat_every, v_old.altrepeatevery), interval '0') AS repeat_every,
+           COALESCE(enabled, v_old.altenabled) AS enabled
+    INTO v_new
+    FROM pgagent.pga_rule_of(
+        'alter_alert'::text, job, COALESCE(job_id, CASE WHEN job IS NULL THEN v_old.altjobid END), class) AS o
+    CROSS JOIN (SELECT pgagent.pga_rule_job(channel) AS job_id) AS t;
     UPDATE pgagent.pga_alert AS a
-    SET altname = v_new.altname, altchannel = v_new.altchannel, altevents = v_new.altevents, altjobid = v_new.altjobid,
-        altclassid = v_new.altclassid, altstartjobid = v_new.altstartjobid, altafterfailures = v_new.altafterfailures,
-        altrepeatevery = v_new.altrepeatevery, altenabled = v_new.altenabled
-    WHERE a.altid = v_old.altid AND v_new IS DISTINCT FROM v_old;
+    SET altname = v_new.name, altchannel = v_new.channel, altevents = v_new.events, altjobid = v_new.job_id,
+        altclassid = v_new.class_id, altstartjobid = v_new.start_job_id, altafterfailures = v_new.after_failures,
+        altrepeatevery = v_new.repeat_every, altenabled = v_new.enabled
+    WHERE a.altid = v_old.altid AND (
+        a.altname, a.altchannel, a.altevents, a.altjobid, a.altclassid, a.altstartjobid, a.altafterfailures, a.altrepeatevery, a.altenabled
+    ) IS DISTINCT FROM (
+        v_new.name, v_new.channel, v_new.events, v_new.job_id, v_new.class_id, v_new.start_job_id, v_new.after_failures,
+        v_new.repeat_every, v_new.enabled
+    );
 END;
 $$;
 COMMENT ON FUNCTION pgagent.alter_alert(text, text, text[], text, text, integer, interval, boolean, bigint, text) IS
