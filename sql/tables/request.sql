@@ -10,7 +10,6 @@ CREATE TABLE pgagent.pga_jobrequest (
     jrqvia text NOT NULL,
     jrqfromstep integer,
     jrqparameters jsonb,
-    jrqscheduled timestamptz,
     jrqrestartof bigint
 );
 -- A job's wishes, the oldest first.
@@ -22,9 +21,8 @@ COMMENT ON COLUMN pgagent.pga_jobrequest.jrqid IS 'The id that the run will have
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqjobid IS 'The job.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqat IS 'When it was asked for.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqby IS 'Who has asked.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqvia IS 'By what means: run_job.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqvia IS 'By what means: run_job, alert.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqfromstep IS 'The step from which the run begins; NULL: the first.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqparameters IS 'Not used yet.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqscheduled IS 'Not used yet.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqparameters IS 'The input of the run, at most 100 kB: its SQL steps have it as the setting pgagent.event, its batch steps as the variable PGAGENT_EVENT; NULL: none.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqrestartof IS 'The run that it repeats; NULL: none.';
 

@@ -116,7 +116,6 @@ CREATE TABLE pgagent.pga_jobrequest (
     jrqvia text NOT NULL,
     jrqfromstep integer,
     jrqparameters jsonb,
-    jrqscheduled timestamptz,
     jrqrestartof bigint
 );
 -- A job's wishes, the oldest first.

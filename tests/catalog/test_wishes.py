@@ -176,6 +176,81 @@ def test_whoever_inserts_a_wish_has_the_job_run(conn, agent, two_steps):
     ).fetchall() == [(run_id, "postgres", "retry", 7)]
 
 
+CLAIMED = (
+    "SELECT step_name, run_event FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60)"
+)
+
+
+def ask_with(conn, job_id, parameters, step=None):
+    """Have the job run with this input; return the id that its run will have."""
+    query = """
+        INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters, jrqfromstep)
+        VALUES (%s, 'alert', %s::jsonb, %s) RETURNING jrqid"""
+    return conn.execute(query, [job_id, parameters, step]).fetchone()[0]
+
+
+def test_a_claim_hands_out_the_input_of_a_run_once(conn, agent, two_steps):
+    other = add_job(conn, "SELECT 3", due=None)
+    ask_with(conn, two_steps, '{"event": "it\'s"}')
+    promise(conn, other)
+    add_job(conn, "SELECT 4")
+
+    assert sorted(agent.execute(CLAIMED).fetchall(), key=str) == [
+        ("step 01", '{"event": "it\'s"}'),
+        ("step 01", None),
+        ("step 01", None),
+        ("step 02", None),
+        (None, None),  # when to look again
+    ]
+
+
+def test_an_input_stays_with_its_wish(conn, agent, two_steps):
+    plain = promise(conn, two_steps)
+    with_input = ask_with(conn, two_steps, "[1]")
+    assert promise(conn, two_steps) == plain
+    last = ask_with(conn, two_steps, "2")
+    assert len({plain, with_input, last}) == 3
+    told = [detail for _, detail in explained(conn, two_steps)]
+    assert ["it has an input" in str(line) for line in told] == [False, True, True]
+
+    found = []
+    for run_id in plain, with_input, last:
+        found.append(agent.execute(CLAIMED).fetchone()[1])
+        finish_run(agent, run_id)
+
+    assert found == [None, "[1]", "2"]
+
+
+def test_an_input_comes_with_the_step_from_which_the_run_begins(conn, agent, two_steps):
+    second = "SELECT max(jstid) FROM pgagent.pga_jobstep"
+    ask_with(conn, two_steps, "[1]", conn.execute(second).fetchone()[0])
+
+    assert agent.execute(CLAIMED).fetchone() == ("step 02", "[1]")
+
+
+def test_a_runner_of_5_0_runs_what_has_an_input_without_it(conn, agent, two_steps):
+    run_id = ask_with(conn, two_steps, "[1]")
+
+    claimed = agent.execute("SELECT * FROM pgagent.pga_run_claim(pg_backend_pid(), 9)")
+
+    assert [(row[0], row[6]) for row in claimed] == [
+        (run_id, "step 01"),
+        (run_id, "step 02"),
+    ]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "€", "🎉"])
+def test_an_input_is_refused_that_no_variable_can_hold(conn, two_steps, character):
+    most = 99_998 // len(character.encode())
+    ask_with(conn, two_steps, f'"{character * most}"')
+
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        ask_with(conn, two_steps, f'"{character * (most + 1)}"')
+
+    assert "jrqparameters" in str(refused.value)
+    assert "100000" in str(refused.value)
+
+
 def test_nobody_can_make_up_an_id_or_ask_in_anothers_name(conn, agent, two_steps):
     first = promise(conn, two_steps)
 

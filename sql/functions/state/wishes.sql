@@ -47,14 +47,14 @@ COMMENT ON FUNCTION pgagent.pga_wishes(pgagent.pga_job) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_wish_take(
     p_job_id integer, p_promised bigint,
-    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint,
+    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint, OUT event text,
     OUT next_run_id bigint, OUT next_from_step integer
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT r.jrqby, r.jrqvia, r.jrqrestartof INTO asked_by, via, restart_of
+    SELECT r.jrqby, r.jrqvia, r.jrqrestartof, r.jrqparameters::text INTO asked_by, via, restart_of, event
     FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_promised AND r.jrqjobid = p_job_id;
     via := COALESCE(via, 'run_job');
     -- The sequence may have been set back, and another run have got the id.
@@ -65,7 +65,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_wish_take(integer, bigint) IS
-'What a claim has to know of the run that is promised to a job: its id, which is the promised one unless a run has that already, who asked for it and how, the run that it repeats, and the wish that comes next. The caller has locked the job, and deletes the row.';
+'What a claim has to know of the run that is promised to a job: its id, which is the promised one unless a run has that already, who asked for it and how, the run that it repeats, its input, and the wish that comes next. The caller has locked the job, and deletes the row.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_wish_gone(p_job_ids integer[], p_promised bigint[])
 RETURNS void LANGUAGE plpgsql
@@ -132,7 +132,10 @@ BEGIN
                 'Runs that a schedule has started, or jobnextrun, are in no need of a row here; run_job is a word for this.'::text);
         END IF;
         PERFORM pgagent.pga_check_size('pga_jobrequest.jrqvia'::text, length(NEW.jrqvia), 100, 'characters'::text),
-                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pg_column_size(NEW.jrqparameters), 1048576, 'bytes'::text);
+                -- As long as it is in UTF-8: Linux gives no process a variable of 128 kB.
+                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, CASE getdatabaseencoding()
+                    WHEN 'SQL_ASCII' THEN octet_length(NEW.jrqparameters::text)
+                    ELSE octet_length(convert_to(NEW.jrqparameters::text, 'UTF8')) END, 100000, 'bytes'::text);
         NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
         NEW.jrqby := current_user;
         NEW.jrqat := now();

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from json import dumps
 from typing import NoReturn
 
 import psycopg
@@ -61,6 +62,8 @@ _OF_POOLED = (
     b"SET client_encoding = 'UTF8'",
     b"SELECT pg_catalog.pg_try_advisory_lock_shared(742199025, 1)",
 )
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 _FRESH = 0.5  # seconds after an answer in which a session counts as alive
 
@@ -170,8 +173,10 @@ class Session:
         same = {name: value.decode() for name, value in where.items()}
         return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
-    async def begin(self, cancellation: Cancellation, name: str | None) -> None:
-        """Get ready for a run: its cancellation, and the name that others see.
+    async def begin(
+        self, cancellation: Cancellation, name: str | None, event: str | None = None
+    ) -> None:
+        """Get ready for a run: its cancellation, the name that others see, its input.
 
         If the server does not answer, has not forgotten the run before, or does not let
         the session be its persona (see `check_refusal`), the session is `lost`.
@@ -182,6 +187,8 @@ class Session:
         settings = self._settings.copy()
         if name is not None:
             settings.append(b"SET application_name = '%s'" % name.encode())
+        if event is not None:
+            settings.append(_setting_of(event, self._pgconn))
         if time.monotonic() - self._reset_since < _FRESH:
             self._untold = settings
         elif not self.lost:
@@ -579,6 +586,18 @@ def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     if pgconn.server_version >= _KNOWS_CHECK_INTERVAL:
         settings.append(_CHECK)
     return settings
+
+
+def _setting_of(event: str, pgconn: pq.abc.PGconn) -> bytes:
+    """Return the statement that sets a run's input, which is JSON.
+
+    A database need not know its characters.
+    """
+    if pgconn.parameter_status(b"server_encoding") != b"SQL_ASCII":
+        event = _NOT_ASCII.sub(lambda characters: dumps(characters[0])[1:-1], event)
+    text = event.encode(errors="surrogateescape")
+    quoted = text.replace(b"\\", rb"\\").replace(b"'", b"''")
+    return b"SET pgagent.event = E'%s'" % quoted
 
 
 def bounded(message: bytes) -> str:

@@ -220,7 +220,7 @@ class SqlSteps:
         """Return what has been taken, or open one if that has died or is none."""
         session = self._sessions.get(target)
         if session is not None:
-            await session.begin(self._cancellation, self._name(parameters))
+            await self._begin(session, parameters)
             if not session.lost:
                 session.write_to(output)
                 return session
@@ -254,7 +254,7 @@ class SqlSteps:
             session = Session(pgconn, self._cancellation, conninfo, persona)
             try:
                 session.write_to(output)
-                await session.begin(self._cancellation, self._name(parameters))
+                await self._begin(session, parameters)
                 session.check_refusal()
                 if session.has_other_pid:
                     same = session.conninfo_of_same
@@ -287,6 +287,10 @@ class SqlSteps:
         finally:
             self._waited += time.monotonic() - self._connecting_since
             self._connecting_since = None
+
+    async def _begin(self, session: Session, parameters: Parameters) -> None:
+        name = self._name(parameters)
+        await session.begin(self._cancellation, name, self._run.event)
 
     def _name(self, parameters: Parameters) -> str | None:
         """Return the name that shows in pg_stat_activity, unless the target has one."""
