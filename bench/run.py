@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import report
 from agents import missing
+from alerts import alerts
 from burst import burst
 from cluster import Cluster
 from delay import delay
@@ -40,6 +41,7 @@ METRICS: dict[str, Callable[[Bench], Figures]] = {
     "limits": limits,
     "owners": owners,
     "statements": statements,
+    "alerts": alerts,
     "size": size,
     "long": long,
 }

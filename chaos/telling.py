@@ -38,7 +38,7 @@ class Delivery(NamedTuple):
 
 
 class Owed(NamedTuple):
-    """That an alert has to tell one of these events of a job, whatever it says itself."""
+    """That an alert has to tell one of these events of a job, whatever it says."""
 
     alert: str
     job: int

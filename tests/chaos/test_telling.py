@@ -21,7 +21,12 @@ def faults(events, deliveries, owed=()):
 
 
 def test_a_history_without_faults_passes():
-    events = [event(1), event(2, "recovered"), event(3, job=2), event(4, state="silenced")]
+    events = [
+        event(1),
+        event(2, "recovered"),
+        event(3, job=2),
+        event(4, state="silenced"),
+    ]
     owed = [Owed("mail", JOB, frozenset({"failed", "aborted"}))]
     deliveries = [message(1, 3), message(2), message(1, 3)]
 
@@ -38,9 +43,10 @@ def test_an_event_that_no_receiver_has_is_found():
 
 
 def test_what_another_receiver_has_is_no_excuse():
-    assert faults(
-        [event(1), event(2, alert="hook")], [message(1), message(2)]
-    ) == {"sent, and not received": 1, "received, and not decided": 1}
+    assert faults([event(1), event(2, alert="hook")], [message(1), message(2)]) == {
+        "sent, and not received": 1,
+        "received, and not decided": 1,
+    }
 
 
 def test_an_event_that_was_not_sent_is_found():
