@@ -34,22 +34,24 @@ def delivered(document: Mapping[str, Any]) -> Delivery:
 class Hook:
     """A web server that takes messages: slowly, and sometimes it refuses one."""
 
-    def __init__(self, rng: random.Random, refuses: float = 0.1) -> None:
-        """Refuse this share of what comes."""
-        self.deliveries: list[Delivery] = []
+    def __init__(
+        self, rng: random.Random, refuses: float = 0.1, slow: float = 0.4
+    ) -> None:
+        """Refuse this share of what comes; take `slow` seconds twice at most."""
+        self.bodies: list[dict[str, Any]] = []
         self.refused = 0
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                time.sleep(rng.uniform(0, 0.4))
+                time.sleep(rng.uniform(0, slow))
                 is_taken = rng.random() >= refuses
                 if is_taken:
-                    hook.deliveries.append(delivered(json.loads(body)))
+                    hook.bodies.append(json.loads(body))
                 else:
                     hook.refused += 1
-                time.sleep(rng.uniform(0, 0.4))
+                time.sleep(rng.uniform(0, slow))
                 self.send_response(204 if is_taken else 503)
                 self.end_headers()
 
@@ -59,6 +61,11 @@ class Hook:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """What has been taken so far."""
+        return [delivered(body) for body in self.bodies]
 
     def __enter__(self) -> Self:
         """Begin to serve."""
