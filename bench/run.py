@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import report
 from agents import missing
-from alerts import alerts
+from alerting import alerts
 from burst import burst
 from cluster import Cluster
 from delay import delay

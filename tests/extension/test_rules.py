@@ -189,6 +189,7 @@ FOR_EVERYBODY = {
     "pga_free_run_id",
     "pga_has_password",
     "pga_has_right",
+    "pga_input_size",
     "pga_interval_next",
     "pga_interval_parse",
     "pga_is_here",

@@ -198,6 +198,7 @@ AS $$
 DECLARE
     v_alert pgagent.pga_alert;
     v_told jsonb;
+    v_events jsonb;
 BEGIN
     SELECT a.* INTO v_alert FROM pgagent.pga_alertevent AS e JOIN pgagent.pga_alert AS a ON a.altid = e.alealtid
     WHERE e.aleid = p_message;
@@ -205,18 +206,28 @@ BEGIN
         RAISE EXCEPTION 'pgagent: the job that alert "%" starts was dropped', v_alert.altname USING ERRCODE = 'undefined_object',
             DETAIL = 'alter_alert(channel => ''job:NAME'') gives it another one.';
     END IF;
-    SELECT jsonb_build_object('event', t.events -> 0 -> 'event', 'event_id', p_message, 'alert', v_alert.altname, 'events', t.events)
-    INTO v_told FROM (SELECT pgagent.pga_alert_events(p_message) AS events) AS t;
-    -- There is a limit to what a wish takes along.
-    IF pg_column_size(v_told) > 1000000 THEN
-        SELECT v_told || jsonb_build_object('events', jsonb_agg(e.event - 'output' - 'message' ORDER BY e.place)) INTO v_told
-        FROM jsonb_array_elements(v_told -> 'events') WITH ORDINALITY AS e (event, place) WHERE e.place <= 500;
+    v_events := pgagent.pga_alert_events(p_message);
+    v_told := jsonb_build_object('event', v_events -> 0 -> 'event', 'event_id', p_message, 'alert', v_alert.altname, 'events', v_events);
+    -- There is a limit to what a wish takes along. Outputs go first, then the ends of long
+    -- messages, then what has happened last.
+    IF pgagent.pga_input_size(v_told) > 100000 THEN
+        SELECT v_told || jsonb_build_object(
+            'events', COALESCE(jsonb_agg(s.event ORDER BY s.place) FILTER (WHERE s.up_to <= 80000), '[]'),
+            'events_left_out', count(*) FILTER (WHERE s.up_to > 80000)) INTO v_told
+        FROM (
+            SELECT e.place, e.event, sum(pgagent.pga_input_size(e.event) + 2) OVER (ORDER BY e.place) AS up_to
+            FROM (
+                SELECT o.place, o.event - 'output' || CASE WHEN o.event ? 'message'
+                    THEN jsonb_build_object('message', left(o.event ->> 'message', 300)) ELSE '{}' END AS event
+                FROM jsonb_array_elements(v_events) WITH ORDINALITY AS o (event, place)
+            ) AS e
+        ) AS s;
     END IF;
     INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters) VALUES (v_alert.altstartjobid, 'alert', v_told);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_start(uuid) IS
-'Has the job of an alert run, with the message as what the wish takes along: event (of its first event), event_id (of the message), alert, events. Raises 42704 if the job was dropped.';
+'Has the job of an alert run, with the message as what the wish takes along: event (of its first event), event_id (of the message), alert, events; where that is more than 100 kB, without their outputs and the ends of their messages, and events_left_out says how many events there were beyond these. Raises 42704 if the job was dropped.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_check_start(p_alert pgagent.pga_alert)
 RETURNS void LANGUAGE plpgsql STABLE

@@ -121,6 +121,16 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_job_wish(pgagent.pga_job, pgagent.pga_job) IS
 'For the trigger of pga_job: the row that is to be stored in place of p_old, for which p_new was written. A run that is promised can be taken back (jobrunid NULL), and not be overwritten; then the next wish moves up. An id that is no wish''s is drawn anew. A job that is promised to run, and free, is due.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_input_size(p_input jsonb)
+RETURNS integer LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT octet_length(CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN convert_to($1::text, 'SQL_ASCII')
+                        ELSE convert_to($1::text, 'UTF8') END)
+$$;
+COMMENT ON FUNCTION pgagent.pga_input_size(jsonb) IS
+'How many bytes of UTF-8 the input of a run has as text, which is how scripts get it.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_jobrequest_draw()
 RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -132,10 +142,8 @@ BEGIN
                 'Runs that a schedule has started, or jobnextrun, are in no need of a row here; run_job is a word for this.'::text);
         END IF;
         PERFORM pgagent.pga_check_size('pga_jobrequest.jrqvia'::text, length(NEW.jrqvia), 100, 'characters'::text),
-                -- As long as it is in UTF-8: Linux gives no process a variable of 128 kB.
-                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, CASE getdatabaseencoding()
-                    WHEN 'SQL_ASCII' THEN octet_length(NEW.jrqparameters::text)
-                    ELSE octet_length(convert_to(NEW.jrqparameters::text, 'UTF8')) END, 100000, 'bytes'::text);
+                -- Linux gives no process a variable of 128 kB.
+                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pgagent.pga_input_size(NEW.jrqparameters), 100000, 'bytes'::text);
         NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
         NEW.jrqby := current_user;
         NEW.jrqat := now();
