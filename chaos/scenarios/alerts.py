@@ -18,7 +18,7 @@ from chaos.telling import Delivery, Event, Owed, check_telling
 
 RUNNERS = 3
 JOBS_AT_ONCE = 3
-SENDING = b"send-alerts"
+SENDING = b"pgagent_runner.sending"
 SETTLED_WITHIN = 300.0  # seconds: a killed sender's message is another's after a minute
 TOLD_WITHIN = 120.0  # seconds until a job that is late is told of
 
