@@ -100,10 +100,7 @@ class Run(NamedTuple):
     steps: tuple[Step, ...]
     step_log_id: int | None = None  # of the first step, which has started
     timeout: float | None = None  # seconds that the run may take; None: no limit
-<<<<<<< HEAD
     due_at: float | None = None  # on the monotonic clock; None: nobody knows
-=======
->>>>>>> input
     event: str | None = None  # JSON, the input with which somebody asked for it
 
     def about(self, step: Step | None = None) -> dict[str, int | str]:

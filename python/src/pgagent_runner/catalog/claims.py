@@ -236,31 +236,20 @@ class Claims:
 
 def _runs(rows: Iterable[Row], columns: Sequence[str], asked: float) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-<<<<<<< HEAD
     run_of = _reader(Run, "run_", columns, without=("steps", "due_at", "event"))
     step_of = _reader(Step, "step_", columns, without=("is_complete",))
     step_id = columns.index("step_id")
     waited, event = columns.index("run_waited"), columns.index("run_event")
-=======
-    run_of = _reader(Run, "run_", columns, without=("steps", "event"))
-    step_of = _reader(Step, "step_", columns, without=("is_complete",))
-    step_id, event = columns.index("step_id"), columns.index("run_event")
->>>>>>> input
     for fields, rows_of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
         of_run = list(rows_of_run)
         steps = tuple(
             _sound(Step(*step_of(row))) for row in of_run if row[step_id] is not None
         )
-<<<<<<< HEAD
         since = of_run[0][waited]
         yield Run(
             *(run_id, job_id, name, steps, step_log_id, _limit(timeout)),
             due_at=None if since is None else asked - since,
-=======
-        yield Run(
-            *(run_id, job_id, name, steps, step_log_id, _limit(timeout)),
->>>>>>> input
             event=of_run[0][event],
         )
 
