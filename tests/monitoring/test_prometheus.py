@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from urllib.parse import quote
 
 import pytest
@@ -114,7 +115,7 @@ def test_the_labels_of_jobs_stay_what_they_are(conn, prometheus):
     add_job(conn, "SELECT 1", name="nightly")
     for database in ("production", "staging"):
         enabled = f'pgagent_job_enabled{{database="{database}"}}'
-        poll(lambda one=enabled: prometheus.query(one), 60)
+        poll(partial(prometheus.query, enabled), 60)
         assert {m["job"] for m, _ in prometheus.query(enabled)} == {"nightly"}
     assert prometheus.query('{exported_job!=""}') == []
 
