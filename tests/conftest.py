@@ -32,7 +32,7 @@ def pytest_itemcollected(item):
 
 
 # Where tests wait more than they compute, those that take longest first; and the others.
-WAITING = ("daemon", "runner", "security", "docs", "chaos", "dev")
+WAITING = ("daemon", "runner", "security", "docs", "monitoring", "chaos", "dev")
 COMPUTING = ("extension",)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from urllib.parse import quote
 
 import pytest
-from daemon.runner_process import Program, Runner
+from daemon.runner_process import Program, Runner, ended_runs
 from jobs import add_job
 from support import peer, poll
 
@@ -118,6 +118,15 @@ def test_the_labels_of_jobs_stay_what_they_are(conn, prometheus):
         poll(partial(prometheus.query, enabled), 60)
         assert {m["job"] for m, _ in prometheus.query(enabled)} == {"nightly"}
     assert prometheus.query('{exported_job!=""}') == []
+
+
+def test_promtool_finds_no_fault_with_what_a_runner_serves(conn, two_runners, promtool):
+    add_job(conn, "SELECT 1", name="nightly")
+    ended_runs(conn)
+    served = ask(two_runners[1][0], "/metrics")
+    assert "pgagent_job_enabled" in served
+    assert "pgagent_start_delay_seconds_bucket" in served
+    assert promtool("check", "metrics", stdin=served) == ""
 
 
 def test_every_panel_can_be_drawn(prometheus):
