@@ -21,11 +21,10 @@ from typing import Any, NoReturn
 import psycopg
 
 from pgagent_runner import logs
-from pgagent_runner.catalog import merge_conninfo
 from pgagent_runner.catalog.conninfo import (
     has_secret,
-    refuse_malformed,
     refuse_readable_secret,
+    take_whole,
 )
 from pgagent_runner.configuration import ConfigurationError
 from pgagent_runner.declaring import add_arguments, gather
@@ -123,29 +122,11 @@ def _options(given: dict[str, Any], *, classic: bool) -> AgentOptions:
     options = AgentOptions(**chosen)
     return replace(
         options,
-        conninfo=_whole(options.conninfo),
+        conninfo=take_whole(options.conninfo, os.environ),
         batch_users=batch_users(options.batch_user, file.table("batch_users")),
         secrets=None if file.path is None else file.path.absolute().parent / "secrets",
         errands=errands(file),
     )
-
-
-def _whole(conninfo: str) -> str:
-    """Return the connection string with what the environment has for it alone.
-
-    PGPASSWORD and PGSERVICE become part of it and leave the environment: they are for
-    this server, not for whichever one a job's connection string names.
-    """
-    own = {"password": "PGPASSWORD", "service": "PGSERVICE"}
-    defaults = {
-        name: os.environ.pop(variable, "") or None for name, variable in own.items()
-    }
-    try:
-        whole = merge_conninfo(conninfo, defaults)
-        refuse_malformed(whole)
-    except ValueError as e:
-        raise ConfigurationError(f"the connection string is wrong: {e}") from None
-    return whole
 
 
 def _run_parser() -> argparse.ArgumentParser:

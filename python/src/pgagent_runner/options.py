@@ -35,6 +35,9 @@ MOST_WORKERS = 64  # unless the user wants more
 LEVELS = ("error", "warning", "info", "debug")
 FORMATS = ("text", "json")
 
+_OWN_DESCRIPTORS = 200
+_DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
+
 _OF_STEPS = re.compile(f"{PREFIX}(JOB|RUN|STEP)_")  # in batch steps
 
 _VERBOSITY = Kind(
@@ -219,6 +222,11 @@ class AgentOptions:
         """
         share = max_connections // 3 // max(1, agents)
         return self.workers or max(1, min(share, MOST_WORKERS))
+
+
+def descriptors_for(workers: int) -> int:
+    """Return how many files and connections a runner of so many jobs may have open."""
+    return _OWN_DESCRIPTORS + _DESCRIPTORS_A_RUN * workers
 
 
 def configuration(

@@ -21,7 +21,7 @@ from pgagent_runner.agent.teller import Pinger, Teller
 from pgagent_runner.catalog import Claims, Ledger, Tickets, listen
 from pgagent_runner.events import Events
 from pgagent_runner.model import Pulse, Run
-from pgagent_runner.options import AgentOptions
+from pgagent_runner.options import AgentOptions, descriptors_for
 from pgagent_runner.steps import (
     Nursery,
     SessionPool,
@@ -33,8 +33,6 @@ from pgagent_runner.systemd import notify
 
 log = logging.getLogger(__name__)
 
-_OWN_DESCRIPTORS = 200
-_DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
 _SICK_AFTER = 10.0  # seconds that a claim, or all records, have waited for an answer
 _DEFECT_PAUSE = 60.0  # seconds before what has failed unforeseen begins anew
 
@@ -247,7 +245,7 @@ class Service:
 def _have_descriptors(workers: int) -> None:
     """Have this process open as many as so many runs may need, if it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _OWN_DESCRIPTORS + _DESCRIPTORS_A_RUN * workers
+    needed = descriptors_for(workers)
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
     if soft != resource.RLIM_INFINITY and soft < needed:

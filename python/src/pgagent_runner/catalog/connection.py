@@ -273,6 +273,19 @@ def merge_conninfo(conninfo: str, defaults: Mapping[str, Any]) -> str:
     return make_conninfo("", **(known | parse_conninfo(conninfo)))
 
 
+def conninfo_of_server(conninfo: str, session: psycopg.Connection[Any]) -> str:
+    """Return how to reach any database of the very server that this session is on.
+
+    `conninfo` is what the session was opened with, which may name several.
+    """
+    info = session.info
+    parameters = parse_conninfo(conninfo)
+    if "hostaddr" in parameters:
+        parameters["hostaddr"] = info.hostaddr
+    parameters |= {"host": info.host, "port": info.port, "user": info.user}
+    return make_conninfo("", **parameters)
+
+
 def connect(conninfo: str, lock_timeout: float = 0) -> BlockingConnection:
     """Open a session with the catalogue, in autocommit mode: for a thread.
 

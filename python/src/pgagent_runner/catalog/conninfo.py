@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import MutableMapping
 
 from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo, PGconn
 
-from pgagent_runner.configuration import Configuration
+from pgagent_runner.catalog.connection import merge_conninfo
+from pgagent_runner.configuration import Configuration, ConfigurationError
 
 
 def has_secret(conninfo: str) -> bool:
@@ -45,6 +47,25 @@ def refuse_readable_secret(configuration: Configuration) -> None:
     conninfo = configuration.table("run").get("conninfo")
     if isinstance(conninfo, str) and has_secret(conninfo):
         configuration.keep_secret("[run] conninfo has a password")
+
+
+def take_whole(conninfo: str, environ: MutableMapping[str, str]) -> str:
+    """Return the connection string with what the environment has for it alone.
+
+    PGPASSWORD and PGSERVICE become part of it and leave the environment: they are for
+    this server, not for whichever one a job's connection string names. Raises
+    ConfigurationError if no server could be reached with it.
+    """
+    own = {"password": "PGPASSWORD", "service": "PGSERVICE"}
+    defaults = {
+        name: environ.pop(variable, "") or None for name, variable in own.items()
+    }
+    try:
+        whole = merge_conninfo(conninfo, defaults)
+        refuse_malformed(whole)
+    except ValueError as e:
+        raise ConfigurationError(f"the connection string is wrong: {e}") from None
+    return whole
 
 
 # What libpq says of values before it looks for a server.

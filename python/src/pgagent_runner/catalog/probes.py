@@ -10,7 +10,7 @@ import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import pq
@@ -195,26 +195,48 @@ def is_down(reason: str) -> bool:
     return cause is None or not cause.is_answered or cause.name in _DOWN
 
 
+class Refusal(NamedTuple):
+    """Why there is no connection, in one line, and what puts that right."""
+
+    told: str
+    remedy: str  # '' if that is not known
+    is_answered: bool
+
+
 def of_refusal(reason: str, parameters: Mapping[str, Any]) -> CatalogLostError:
     """Return the error that tells why there is no connection, where, and the remedy.
 
     It is a `RefusedError` unless nobody has answered.
     """
-    known = {o.keyword.decode(): o.val for o in pq.Conninfo.get_defaults()}
-    user = parameters.get("user") or (known.get("user") or b"").decode()
-    dbname = parameters.get("dbname") or (known.get("dbname") or b"").decode() or user
+    found = refusal(reason, parameters)
+    where = f'database "{_place(parameters)[1]}"'
+    if parameters.get("service"):
+        where = f'service "{parameters["service"]}"'
+    told = f"can't connect to {where}: {found.told}"
+    if found.remedy:
+        told = f"{told}; {found.remedy}"
+    return RefusedError(told) if found.is_answered else CatalogLostError(told)
+
+
+def refusal(reason: str, parameters: Mapping[str, Any]) -> Refusal:
+    """Return why there is no connection, from what libpq or the server says."""
+    user, dbname = _place(parameters)
     reason = _in_one_line(reason.removeprefix("connection failed: "))
     if not reason or reason.endswith(_NO_REASON):
         reason = _why_nothing_is_said()
     cause = next((r for r in _REFUSALS if r.text.search(reason)), None)
-    where = f'database "{dbname}"'
-    if parameters.get("service"):
-        where = f'service "{parameters["service"]}"'
-    told = f"can't connect to {where}: {reason}"
     if cause is None:
-        return RefusedError(told)
-    told = f"{told}; {cause.remedy.format(user=user, dbname=dbname)}"
-    return RefusedError(told) if cause.is_answered else CatalogLostError(told)
+        return Refusal(reason, "", is_answered=True)
+    remedy = cause.remedy.format(user=user, dbname=dbname)
+    return Refusal(reason, remedy, cause.is_answered)
+
+
+def _place(parameters: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the user and the database of a connection."""
+    known = {o.keyword.decode(): o.val for o in pq.Conninfo.get_defaults()}
+    user = parameters.get("user") or (known.get("user") or b"").decode()
+    dbname = parameters.get("dbname") or (known.get("dbname") or b"").decode() or user
+    return user, dbname
 
 
 _NO_REASON = "no error details available"  # psycopg, where libpq gives none

@@ -13,6 +13,7 @@ from pgagent_runner.catalog.connection import (
     Row,
     break_off,
     connect,
+    conninfo_of_server,
     merge_conninfo,
     parse_conninfo,
     renew_settings,
@@ -149,12 +150,7 @@ class Registration:
     @property
     def server_conninfo(self) -> str:
         """How to reach any database of the very server that this session is on."""
-        info = self._connection.info
-        parameters = parse_conninfo(self._conninfo)
-        if "hostaddr" in parameters:
-            parameters["hostaddr"] = info.hostaddr
-        parameters |= {"host": info.host, "port": info.port, "user": info.user}
-        return make_conninfo("", **parameters)
+        return conninfo_of_server(self._conninfo, self._connection)
 
     @property
     def max_connections(self) -> int:

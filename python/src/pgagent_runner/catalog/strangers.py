@@ -1,6 +1,8 @@
 """Whether the schema pgagent is its owner's alone: asked before any function of it."""
 
-from typing import LiteralString
+from typing import Any, LiteralString
+
+import psycopg
 
 from pgagent_runner.catalog.connection import BlockingConnection
 from pgagent_runner.catalog.errors import StrangersError
@@ -78,11 +80,8 @@ _QUERY: LiteralString = """
 
 def refuse_strangers(session: BlockingConnection) -> None:
     """Raise StrangersError if others have, or may put, functions where ours are."""
-    found = session.execute(_QUERY).fetchall()
-    if found:
-        named = [
-            f"{_cut(what)} ({_cut(remedy)})" for what, remedy in found[:_MOST_NAMED]
-        ]
+    if found := strangers(session):
+        named = [f"{what} ({remedy})" for what, remedy in found[:_MOST_NAMED]]
         if len(found) > _MOST_NAMED:
             named.append(f"and {len(found) - _MOST_NAMED} more")
         raise StrangersError(
@@ -90,6 +89,12 @@ def refuse_strangers(session: BlockingConnection) -> None:
             " alone, and functions of others could run with the rights of this login:"
             f" {'; '.join(named)}"
         )
+
+
+def strangers(session: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Return what others have, or may put, in the schema; each with its remedy."""
+    rows = session.execute(_QUERY).fetchall()
+    return [(_cut(what), _cut(remedy)) for what, remedy in rows]
 
 
 def _cut(text: str) -> str:

@@ -64,11 +64,11 @@ def database(given: Given) -> tuple[str, Configuration]:
     file = _file(given, os.environ)
     refuse_readable_secret(file)
     words: dict[str, Any] = dict(_words(given))
-    named = [_named(given.dbname)] if given.dbname else getattr(given, "conninfo", [])
-    if any(named):
-        words["conninfo"] = named
-        if has_secret(" ".join(named)):
-            say(given, _READABLE)
+    told = [named(given.dbname)] if given.dbname else getattr(given, "conninfo", [])
+    if any(told):
+        words["conninfo"] = told
+        if has_secret(" ".join(told)):
+            say(given, READABLE)
     chosen = gather(AgentOptions, words, os.environ, file, _OPTIONS)
     try:
         return merge_conninfo(AgentOptions(**chosen).conninfo, {}), file
@@ -76,13 +76,13 @@ def database(given: Given) -> tuple[str, Configuration]:
         raise ConfigurationError(f"the connection string is wrong: {e}") from None
 
 
-_READABLE = (
+READABLE = (
     "the password on the command line can be read by every user of this machine; keep"
     " it in a .pgpass file"
 )
 
 
-def _named(database: str) -> str:
+def named(database: str) -> str:
     """Return the connection string of what may be the name of a database alone."""
     is_conninfo = "=" in database or "://" in database
     return database if is_conninfo else make_conninfo("", dbname=database)

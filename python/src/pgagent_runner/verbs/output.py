@@ -32,10 +32,13 @@ _DAY, _HOUR, _MINUTE = 86400.0, 3600.0, 60.0
 # Columns of states, and how bad each state is.
 _STATES = ("state", "status", "last_status", "step_status", "ok", "action")
 _COLOURS = {
-    **dict.fromkeys(("failed", "aborted", "no", "drop"), "31"),
-    **dict.fromkeys(("succeeded", "yes", "create"), "32"),
+    **dict.fromkeys(("failed", "aborted", "no", "drop", "fault"), "31"),
+    **dict.fromkeys(("succeeded", "yes", "create", "ok"), "32"),
     **dict.fromkeys(
-        ("due", "set aside", "unarmed", "paused", "class full", "ignored", "alter"),
+        (
+            *("due", "set aside", "unarmed", "paused", "class full", "ignored"),
+            *("alter", "warning"),
+        ),
         "33",
     ),
     "running": "36",

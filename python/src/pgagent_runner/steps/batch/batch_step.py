@@ -133,6 +133,11 @@ def _interpreter(code: bytes) -> list[bytes]:
     return [b"/bin/sh"]
 
 
+def interpreter_of(code: str) -> list[bytes]:
+    """Return the program that runs a script, and the argument that it gets first."""
+    return _interpreter(_normalized(code))
+
+
 def _as_of(user: User | None, inherited: Mapping[str, str]) -> Mapping[str, str]:
     """Return the environment with what a login of the user would change in it."""
     if user is None:
