@@ -53,7 +53,10 @@ class Pgagent:
         return done.stdout
 
     def json(self, *words, **environ):
-        return json.loads(self.prints(*words, "--json", **environ))
+        return self.parsed(self.prints(*words, "--json", **environ))
+
+    def parsed(self, text):
+        return json.loads(text)
 
     def refuses(self, *words, status=1, **environ):
         """Return the one sentence that it says instead of doing anything."""

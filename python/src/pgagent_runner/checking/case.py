@@ -1,7 +1,7 @@
 """What is examined, and how: each look for a limited time, whatever it meets."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,13 +23,15 @@ class Case:
 
     database: the session with the catalogue; None if there is none.
     is_served: whether a runner is alive, as far as that is known.
+    is_fit: whether sessions with the server of the catalogue can be relied upon.
     """
 
     options: AgentOptions
     file: Configuration
-    environ: Mapping[str, str]
+    environ: MutableMapping[str, str]
     database: Database | None = None
     is_served: bool = False
+    is_fit: bool = True
 
     def ask(self) -> Database:
         """Return the session with the catalogue, which those that need it have."""

@@ -52,7 +52,7 @@ def choose(given: Mapping[str, Any], environ: MutableMapping[str, str]) -> Chose
             raise
         remedy = "correct conninfo of pgagent.toml, or PGAGENT_CONNINFO"
         findings.append(fault(_OPTIONS, str(e), remedy))
-        has_database = False
+        conninfo, has_database = "", False
     options = replace(
         options,
         conninfo=conninfo,

@@ -108,6 +108,7 @@ def pooler(case: Case) -> Iterator[Finding]:
     if reason is None:
         yield ok("pooler", "a pooler lies before the server, in session mode")
     else:
+        case.is_fit = False
         told, _, remedy = reason.partition(": ")
         yield fault("pooler", told, remedy)
 
@@ -263,14 +264,15 @@ def clock(case: Case) -> Iterator[Finding]:
         (seconds,) = database.row(_CLOCK)
         after = time.time()
         # Whatever the answer has taken is no difference of clocks.
-        differences.append(max(before - seconds, seconds - after, 0.0, key=abs))
-    least = min(differences, key=abs)
+        differences.append(max(before - seconds, seconds - after, 0.0))
+    least = min(differences)
     if least < _CLOCKS_DIFFER:
         yield ok("clock", "the clocks of the server and of this machine agree")
         return
+    which = "ahead of" if before > seconds else "behind"
     told = (
-        f"the clocks of the server and of this machine differ by {least:.0f} s; jobs go"
-        " by that of the server"
+        f"the clock of this machine is {least:.0f} s {which} that of the server, by"
+        " which jobs go"
     )
     remedy = "timedatectl set-ntp true, on both"
     if least < _A_CLOCK_IS_WRONG:

@@ -21,6 +21,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _PROCESSES_A_RUN = 3  # a guardian, a script, and what it starts
 _OWN_PROCESSES = 10
 _SERVICE = "pgagent.service"
+_NOWHERE = "/nowhere/pgagent"  # a file that is not there
 
 
 def limits(case: Case) -> Iterator[Finding]:
@@ -102,6 +103,13 @@ def passwords(case: Case) -> Iterator[Finding]:
     path = _passfile(case)
     if path is None:
         return
+    for finding in _of_passfile(path):
+        yield finding
+        # libpq would say with each connection that it ignores it.
+        case.environ["PGPASSFILE"] = _NOWHERE
+
+
+def _of_passfile(path: Path) -> Iterator[Finding]:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -152,14 +160,14 @@ def service(case: Case) -> Iterator[Finding]:
     """Look how the service of systemd is, if there is one."""
     if case.is_served or shutil.which("systemctl") is None:
         return
-    names = ("LoadState", "ActiveState", "User", "Result")
-    done = subprocess.run(
-        ["systemctl", "show", _SERVICE, f"--property={','.join(names)}"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=3,
-    )
+    names = ("LoadState", "ActiveState", "Result")
+    command = ["systemctl", "show", _SERVICE, f"--property={','.join(names)}"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=3
+        )
+    except (OSError, subprocess.SubprocessError):  # there is none to be asked
+        return
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if found.get("LoadState") == "loaded" and found.get("ActiveState") == "failed":
         told = f"the service {_SERVICE} has failed ({found.get('Result')})"

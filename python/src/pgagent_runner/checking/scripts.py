@@ -87,9 +87,8 @@ def why_unusable(
     """Say why a script can't be executed by such a first line, and what helps."""
     program = os.fsdecode(words[0])
     shown = short(program)
-    if not Path(program).is_absolute():
-        told = f"its interpreter {shown!r} is no absolute path"
-        return told, f"name it by its path, or #!/usr/bin/env {shown}"
+    if "/" not in program:  # it is looked up, as execvp does
+        return _why_not_found(program, "the runner", user, environment)
     why = _why_not_executable(Path(program), user)
     if why is not None:
         return f"its interpreter {shown} {why}", _remedy(program, why)
@@ -107,11 +106,17 @@ def _of_env(
     if " " in argument or "\t" in argument:
         told = f"env looks for a program of the name {short(argument)!r}"
         return told, f"#!/usr/bin/env -S {short(argument)}"
+    return _why_not_found(argument, "env", user, environment)
+
+
+def _why_not_found(
+    program: str, who: str, user: User | None, environment: Mapping[str, str]
+) -> tuple[str, str] | None:
     path = environment.get("PATH", os.defpath)
     for folder in path.split(os.pathsep):
-        if _why_not_executable(Path(folder or ".", argument), user) is None:
+        if _why_not_executable(Path(folder or ".", program), user) is None:
             return None
-    told = f"env finds no {short(argument)!r} in the PATH of scripts, {short(path)}"
+    told = f"{who} finds no {short(program)!r} in the PATH of scripts, {short(path)}"
     return told, "install it, or start the runner with another PATH, or name another"
 
 

@@ -1,6 +1,7 @@
 """Where SQL steps run: each place is connected to once, as a run would do it."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,6 @@ from typing import LiteralString, NamedTuple
 import psycopg
 
 from pgagent_runner import libpq
-from pgagent_runner.catalog import parse_conninfo
 from pgagent_runner.catalog.probes import refusal
 from pgagent_runner.checking.case import Case
 from pgagent_runner.checking.findings import (
@@ -39,11 +39,9 @@ _NOWHERE = "/nowhere/pgagent"  # a file of passwords that is not there
 _TARGETS: LiteralString = """
     SELECT t.conninfo, t.dbname, t.role, t.by, t.login, pg_catalog.count(*)::integer,
            (pg_catalog.array_agg(t.jobname ORDER BY t.jobid, t.jstid))[1],
-           (pg_catalog.array_agg(t.jstname ORDER BY t.jobid, t.jstid))[1],
-           pg_catalog.bool_or(t.is_atomic)
+           (pg_catalog.array_agg(t.jstname ORDER BY t.jobid, t.jstid))[1]
     FROM (
         SELECT j.jobid, j.jobname, s.jstid, s.jstname,
-               s.jstmode = 'atomic' AS is_atomic,
                pg_catalog."left"(s.jstconnstr, %(longest)s) AS conninfo,
                s.jstdbname::text AS dbname, a.rasrole::text AS role, a.rasby AS by,
                a.raslogin::text AS login
@@ -73,7 +71,6 @@ class _Target(NamedTuple):
     steps: int
     job: str
     step: str
-    is_atomic: bool
 
     @property
     def name(self) -> str:
@@ -97,7 +94,9 @@ def targets(case: Case) -> Iterator[Finding]:
     """Connect to each place where steps of this runner's jobs run."""
     database = case.ask()
     parameters = {"longest": _LONGEST, "station": case.options.station}
-    found = [_Target(*row) for row in database.rows(_TARGETS, parameters)]
+    rows = map(_Target._make, database.rows(_TARGETS, parameters))
+    # What is wrong with the server of the catalogue need not be told once more.
+    found = [one for one in rows if one.conninfo or case.is_fit]
     settings = StepSettings(
         server_conninfo=database.server_conninfo,
         allowed_parameters=case.options.allow_parameter,
@@ -110,7 +109,6 @@ def targets(case: Case) -> Iterator[Finding]:
         loop.run(_try_all(found, settings, findings))
     bad = [findings[one] for one in found if findings.get(one) is not None]
     yield from (finding for finding in bad if finding is not None)
-    yield from _elsewhere(found, database.name)
     left = len(found) - len(findings)
     if left:
         yield warning(
@@ -239,39 +237,10 @@ def _remedy(target: _Target, settings: StepSettings, told: str) -> str:
     if told.startswith("a pooler"):
         return told.partition(": ")[2]
     parameters: dict[str, str | int | None] = {}
-    try:
+    with contextlib.suppress(StepError):  # its service is not there
         parameters = connection_parameters(target.as_step(""), settings)
-    except StepError:
-        return change
     known = refusal(told, parameters).remedy
     return f"{known}; or {change}" if known else change
-
-
-def _elsewhere(found: Sequence[_Target], dbname: str) -> Iterator[Finding]:
-    """Yield atomic steps that are not in the database of the jobs."""
-    for one in found:
-        if not one.is_atomic:
-            continue
-        if one.conninfo:
-            place = parse_conninfo(one.conninfo).get("dbname") if _parses(one) else None
-        else:
-            place = one.dbname
-        if place != dbname:
-            yield fault(
-                "targets",
-                f"{one.name} is atomic, which is possible in the database of the jobs"
-                " only",
-                f"SELECT pgagent.alter_step({literal(one.job)}, {literal(one.step)},"
-                f" database => {literal(dbname)}), or mode => 'single'",
-            )
-
-
-def _parses(target: _Target) -> bool:
-    try:
-        parse_conninfo(target.conninfo)
-    except ValueError:
-        return False
-    return True
 
 
 def _line(text: str) -> str:

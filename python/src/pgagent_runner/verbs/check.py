@@ -39,7 +39,8 @@ def _words(given: Given) -> dict[str, Any]:
     """Return what the command line says of the runner's options."""
     words: dict[str, Any] = {}
     for option in options_of(AgentOptions):
-        if (value := getattr(given, option.name, None)) is not None:
+        value = getattr(given, option.name, None)
+        if value is not None and value is not False:  # a switch that was not given
             words[option.name] = value
     if given.dbname:
         words["conninfo"] = [named(given.dbname)]
