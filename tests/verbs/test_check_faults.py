@@ -207,6 +207,22 @@ def jobs_that_are_due_and_no_runner(it):
     )
 
 
+def a_job_that_has_failed(it):
+    it.execute(
+        "UPDATE pgagent.pga_job SET jobfailures = 1, jobfailed = 1",
+        "INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgmessage)"
+        " SELECT jobid, 'f', 'no such luck' FROM pgagent.pga_job",
+    )
+
+
+def a_job_that_was_set_aside(it):
+    it.execute(
+        "UPDATE pgagent.pga_job SET jobnextrun = now()",
+        "INSERT INTO pgagent.pga_jobaside (jsajobid, jsatimes, jsasince, jsauntil, jsareason)"
+        " SELECT jobid, 3, now(), now(), 'no such luck' FROM pgagent.pga_job",
+    )
+
+
 def a_host_in_another_spelling(it):
     add_job(it.conn, "SELECT 1", name="far", due=None, jobhostagent="DB1.example.com")
     it.words += ["--station", "db1"]
@@ -491,8 +507,16 @@ FAULTS = {
         "SET ROLE postgres; SELECT pgagent.isolate()",
     ),
     jobs_that_are_due_and_no_runner: (
-        *(FAULT, "runner", "no runner is alive, and 1 jobs have been due"),
+        *(FAULT, "runner", "no runner is alive: start one with"),
         "pgagent run, or systemctl start pgagent",
+    ),
+    a_job_that_has_failed: (
+        *(WARNING, "jobs", 'job "tick": failed: run '),
+        "pgagent logs tick",
+    ),
+    a_job_that_was_set_aside: (
+        *(FAULT, "jobs", 'job "tick": set aside: could not be started 3 times'),
+        "pgagent explain tick",
     ),
     a_host_in_another_spelling: (
         *(WARNING, "runner", 'for the host "DB1.example.com", and this one is "db1"'),
@@ -503,7 +527,7 @@ FAULTS = {
         "SELECT pgagent.allow_run_as('sales')",
     ),
     a_time_zone_that_is_gone: (
-        *(FAULT, "time zones", 'a time zone that the server does not know: "Mars/'),
+        *(FAULT, "time zones", "time zone that this server does not know: Mars/"),
         "SELECT pgagent.alter_schedule('tick', '30 2 * * *', timezone => 'UTC')",
     ),
     a_trigger_that_does_not_find_its_table: (

@@ -13,6 +13,7 @@ from typing import Any
 
 from pgagent_runner.checking import (
     installation,
+    jobs,
     machine,
     scripts,
     targets,
@@ -46,10 +47,8 @@ _THEN = (
     Subject("schema", installation.schema),
     Subject("limits", installation.connections),
     Subject("arming", installation.arming),
-    Subject("isolation", installation.isolation),
     Subject("runner", installation.runner),
-    Subject("roles", installation.roles),
-    Subject("time zones", installation.zones),
+    Subject("jobs", jobs.problems),
     Subject("triggers", triggers.triggers, 30.0),
     Subject("scripts", scripts.scripts, 20.0),
     Subject("targets", targets.targets, targets.SECONDS),

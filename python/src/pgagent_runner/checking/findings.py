@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _LONGEST_NAME = 100  # characters
+_LONGEST_TEXT = 600
 _MOST_NAMED = 3
 
 
@@ -48,6 +49,11 @@ def fault(check: str, detail: str, remedy: str) -> Finding:
 def short(name: str) -> str:
     """Return a name, or its beginning: it may have a million characters."""
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+
+
+def cut(text: str) -> str:
+    """Return a text, or its beginning: no more than some sentences."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 def named(names: Sequence[str], total: int | None = None) -> str:

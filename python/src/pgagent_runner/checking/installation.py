@@ -281,21 +281,6 @@ def clock(case: Case) -> Iterator[Finding]:
         yield fault("clock", told, remedy)
 
 
-_ISOLATION: LiteralString = """
-    SELECT pgagent.pga_isolation_broken(),
-           pg_catalog.pg_get_userbyid(c.relowner)::text
-    FROM pg_catalog.pg_class AS c WHERE c.oid = 'pgagent.pga_job'::regclass
-"""
-
-
-def isolation(case: Case) -> Iterator[Finding]:
-    """Look whether teams are kept apart, if that was wanted."""
-    broken, owner = case.ask().row(_ISOLATION)
-    if broken is not None:
-        remedy = f"SET ROLE {identifier(owner)}; SELECT pgagent.isolate()"
-        yield fault("isolation", broken, remedy)
-
-
 # As a runner tells the server how it has reached it, and as it is judged when it
 # registers: see arming.sql.
 _PLACE: LiteralString = """
@@ -337,13 +322,8 @@ def arming(case: Case) -> Iterator[Finding]:
 
 
 _ALIVE: LiteralString = """
-    SELECT COALESCE((
-               SELECT pg_catalog.array_agg(DISTINCT a.station) FROM pgagent.agents AS a
-               WHERE a.alive), '{}'::text[]),
-           (SELECT pg_catalog.count(*) FROM pgagent.pga_job AS j
-            WHERE j.jobagentid IS NULL AND pgagent.pga_paused_until(j.jobid) IS NULL
-                  AND j.jobnextrun < pg_catalog.now() - interval '1 minute'
-                  AND pgagent.pga_unarmed() IS NULL)
+    SELECT COALESCE(pg_catalog.array_agg(DISTINCT a.station), '{}'::text[])
+    FROM pgagent.agents AS a WHERE a.alive
 """
 _HOSTS: LiteralString = """
     SELECT j.jobhostagent, pg_catalog.count(*), pg_catalog.min(j.jobname)
@@ -356,17 +336,12 @@ _HOSTS: LiteralString = """
 
 
 def runner(case: Case) -> Iterator[Finding]:
-    """Look whether a runner is alive, if there is something to be done."""
+    """Look who is alive, and for jobs that are meant for this host by another name."""
     database, station = case.ask(), case.options.station
-    alive, late = database.row(_ALIVE)
+    (alive,) = database.row(_ALIVE)
     case.is_served = bool(alive)
     if alive:
         yield ok("runner", f"alive on {named(quoted(alive))}")
-    elif late:
-        told = f"no runner is alive, and {late} jobs have been due for over a minute"
-        yield fault("runner", told, "pgagent run, or systemctl start pgagent")
-    else:
-        yield ok("runner", "no runner is alive, and no job is due")
     for host, jobs, first in database.rows(_HOSTS):
         if host != station and _bare(host) == _bare(station):
             yield warning(
@@ -382,54 +357,3 @@ def runner(case: Case) -> Iterator[Finding]:
 
 def _bare(host: str) -> str:
     return host.strip().partition(".")[0].lower()
-
-
-_ZONES: LiteralString = """
-    SELECT j.jobname, s.jscname, s.jsctimezone
-    FROM pgagent.pga_schedule AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jscjobid
-    WHERE j.jobenabled AND s.jscenabled AND pgagent.pga_zone_is_unknown(s)
-    ORDER BY s.jscid LIMIT 100
-"""
-
-
-def zones(case: Case) -> Iterator[Finding]:
-    """Look for schedules in time zones that the server does not know."""
-    for job, schedule, zone in case.ask().rows(_ZONES):
-        names = quoted([schedule, job, zone])
-        yield fault(
-            "time zones",
-            f"schedule {names[0]} of job {names[1]} is in a time zone that the server"
-            f" does not know: {names[2]}",
-            f"SELECT pgagent.alter_schedule({literal(job)}, {literal(schedule)},"
-            " timezone => 'UTC'), or another that pg_timezone_names has",
-        )
-
-
-_REFUSALS: LiteralString = """
-    SELECT r.refusal, pg_catalog.count(*),
-           pg_catalog.min(r.jobname), pg_catalog.min(r.jstname)
-    FROM (
-        SELECT j.jobname, s.jstname, pgagent.pga_role_refusal(
-                   j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text,
-                   s.jstconnstr <> '', s.jstmode, a) AS refusal
-        FROM pgagent.pga_jobstep AS s
-        JOIN pgagent.pga_job AS j ON j.jobid = s.jstjobid
-        LEFT JOIN pgagent.pga_run_as AS a
-            ON a.rasrole = COALESCE(s.jstrunas, j.jobowner)
-        WHERE j.jobenabled AND s.jstenabled
-              AND (s.jstrunas IS NOT NULL OR j.jobowner IS NOT NULL)
-    ) AS r
-    WHERE r.refusal IS NOT NULL GROUP BY r.refusal ORDER BY r.refusal LIMIT 100
-"""
-
-
-def roles(case: Case) -> Iterator[Finding]:
-    """Look for steps that must not run as whom they are to run."""
-    for refusal, steps, job, step in case.ask().rows(_REFUSALS):
-        names = quoted([step, job])
-        more = f" and {steps - 1} more" if steps > 1 else ""
-        told = f"step {names[0]} of job {names[1]}{more}: {refusal}"
-        _, _, remedy = refusal.rpartition("by SELECT ")
-        if not remedy.startswith("pgagent."):
-            remedy = f"pgagent.alter_job({literal(job)}, owner => 'ROLE')"
-        yield fault("roles", told, f"SELECT {remedy}")

@@ -14,6 +14,7 @@ from pgagent_runner.catalog.probes import refusal
 from pgagent_runner.checking.case import Case
 from pgagent_runner.checking.findings import (
     Finding,
+    cut,
     fault,
     literal,
     ok,
@@ -245,9 +246,4 @@ def _remedy(target: _Target, settings: StepSettings, told: str) -> str:
 
 def _line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
-    return short_line("; ".join(filter(None, lines)))
-
-
-def short_line(text: str) -> str:
-    """Return a text, or its beginning, that is no more than a sentence or two."""
-    return text if len(text) <= 600 else f"{text[:600]}…"  # noqa: PLR2004
+    return cut("; ".join(filter(None, lines)))
