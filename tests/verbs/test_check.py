@@ -1,5 +1,6 @@
 """`pgagent check` says nothing where nothing is wrong, and is stopped by nothing."""
 
+import json
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from documents import block
 from jobs import add_job, batch
 from pgagent_runner.checking.triggers import names_in
 from psycopg.conninfo import make_conninfo
-from support import ROOT, database
+from support import ROOT, database, poll
 
 HOSTILE = "a'b\"c\\d\x1b[31m\x9b2J\u202ee\x07\nf"
 FAR = "host=127.0.0.1 port=1 dbname=x"
@@ -77,32 +78,59 @@ def test_so_it_is_with_a_runner_and_its_own_login(conn, dsn, jobs, pgagent):
         conn.execute("DROP OWNED BY pgagent_runner; DROP ROLE pgagent_runner")
 
 
-@pytest.mark.needs("other_users")
-def test_so_it_is_for_an_ordinary_user():
+def as_ordinary_user(*words, **environ):
+    """Call the verb as somebody else than root, with the files of this checkout."""
+    packages = [str(ROOT / "python/src"), sysconfig.get_path("purelib")]
+    inherited = {k: v for k, v in os.environ.items() if not LIBPQ.match(k)}
+    own = {"PYTHONPATH": ":".join(packages), "HOME": "/", "TMPDIR": "/tmp"}
+    done = subprocess.run(
+        [str(other_users.interpreter()), "-m", "pgagent_runner", "check", *words],
+        env=inherited | own | {"PGAGENT_CONFIG": os.devnull} | environ,
+        cwd="/",
+        user=other_users.ALICE,
+        group=other_users.ALICE,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "No module named" in done.stderr or "Permission denied" in done.stderr:
+        pytest.skip("other users may not read this checkout")
+    return done
+
+
+@pytest.fixture(scope="module")
+def by_tcp():
+    """A server for users of the operating system who can't enter its folder."""
     with Cluster({"autovacuum": "off"}, tcp=True, is_twin=True) as server:
-        conninfo = server.conninfo(tcp=True)
         with psycopg.connect(server.conninfo(), autocommit=True) as conn:
             conn.execute("CREATE EXTENSION pgagent")
             add_job(conn, "SELECT 1", batch("true"), name="tick", due=None)
-        packages = [str(ROOT / "python/src"), sysconfig.get_path("purelib")]
-        inherited = {k: v for k, v in os.environ.items() if not LIBPQ.match(k)}
-        done = subprocess.run(
-            [str(other_users.interpreter()), "-m", "pgagent_runner", "check"],
-            env=inherited
-            | {"PYTHONPATH": ":".join(packages), "PGAGENT_CONNINFO": conninfo}
-            | {"HOME": "/", "PGAGENT_CONFIG": os.devnull, "TMPDIR": "/tmp"},
-            cwd="/",
-            user=other_users.ALICE,
-            group=other_users.ALICE,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if "No module named" in done.stderr or "Permission" in done.stderr:
-            pytest.skip("other users may not read this folder")
+        yield server.conninfo(tcp=True)
+
+
+@pytest.mark.needs("other_users")
+def test_so_it_is_for_an_ordinary_user(by_tcp):
+    done = as_ordinary_user(PGAGENT_CONNINFO=by_tcp)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("\nEverything is all right.\n"), done.stdout
+
+
+@pytest.mark.needs("other_users")
+def test_a_file_that_may_not_be_read_is_told_and_the_rest_looked_at(by_tcp, tmp_path):
+    file = tmp_path / "pgagent.toml"
+    file.touch(0o600)
+    (tmp_path / "open").mkdir(0o700)  # and closed to scripts
+    environ = {"PGAGENT_CONFIG": str(file), "TMPDIR": str(tmp_path / "open")}
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(0o755)
+    done = as_ordinary_user("-q", "--json", PGAGENT_CONNINFO=by_tcp, **environ)
+    found = json.loads(done.stdout)
+    assert [one["check"] for one in found] == ["pgagent.toml", "scripts"]
+    assert "can't be read: Permission denied" in found[0]["detail"]
+    assert "sudo -u pgagent pgagent check" in found[0]["remedy"]
+    assert "may not make a folder for a script" in found[1]["detail"]
+    assert done.returncode == 1
 
 
 # Oddities.
@@ -272,6 +300,56 @@ def test_neither_is_ipv6(pgagent):
                 conn, {"jstconnstr": conninfo, "jstkind": "s", "jstcode": "x"}, due=None
             )
         says_nothing(pgagent, PGAGENT_CONNINFO=conninfo)
+
+
+# Steps that run as roles.
+
+
+@pytest.fixture
+def locked():
+    """A server that lets in nobody but its owner by its socket, unless it is told to."""
+    with (
+        Cluster({"autovacuum": "off"}, is_twin=True) as server,
+        psycopg.connect(server.conninfo(), autocommit=True) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pgagent")
+        conn.execute("CREATE ROLE billing; CREATE ROLE sales LOGIN")
+        conn.execute("SELECT pgagent.allow_run_as('billing')")
+        conn.execute("SELECT pgagent.allow_run_as('sales', by => 'login')")
+        conn.execute("SELECT pgagent.create_job('job')")
+        for role in ("billing", "sales"):
+            conn.execute(
+                "SELECT pgagent.add_step('job', %s, 'SELECT 1', run_as => %s)",
+                [role, role],
+            )
+        yield server, conn
+
+
+def let_in(server, conn, *lines):
+    """Let others in by the socket only as these lines of pg_hba.conf say."""
+    own = f"local all {server.user} trust"
+    (server.data / "pg_hba.conf").write_text("\n".join([own, *lines, ""]))
+    conn.execute("SELECT pg_reload_conf()")
+    query = "SELECT count(*) FROM pg_hba_file_rules"
+    poll(lambda: conn.execute(query).fetchone()[0] == 1 + len(lines))
+
+
+def test_a_login_of_a_role_has_to_be_asked_for_its_password(locked, pgagent):
+    server, conn = locked
+    dsn = server.conninfo()
+    let_in(
+        *(server, conn, "local all +billing scram-sha-256", "local all sales trust"),
+    )
+    says_nothing(pgagent, "-d", dsn)
+    assert "authentication failed" not in server.log.read_text()
+    let_in(server, conn, "local all +billing peer", "local all sales reject")
+    found = pgagent.parsed(pgagent("check", "-q", "--json", "-d", dsn).stdout)
+    assert [one["check"] for one in found] == ["targets", "targets"]
+    assert 'as role "billing": ' in found[0]["detail"]
+    assert "Peer authentication failed" in found[0]["detail"]
+    assert "in by its password (scram-sha-256 in pg_hba.conf)" in found[0]["remedy"]
+    assert 'as role "sales": ' in found[1]["detail"]
+    assert "pg_hba.conf rejects connection" in found[1]["detail"]
 
 
 # Hostile ones.
