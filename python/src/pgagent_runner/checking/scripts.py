@@ -6,7 +6,7 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 
 from pgagent_runner.checking.case import Case
 from pgagent_runner.checking.findings import (
@@ -28,57 +28,79 @@ _FIRST_LINE = 1000  # characters
 _LEAST_SPACE = 64 << 20  # bytes
 _LEAST_FILES = 1000
 
+# Those with the same first line are the same to us. Some editors put bytes before it.
 _SCRIPTS: LiteralString = """
-    SELECT pg_catalog."left"(s.jstcode, %(longest)s), j.jobowner::text, j.jobname,
-           s.jstname
-    FROM pgagent.pga_jobstep AS s JOIN pgagent.pga_job AS j ON j.jobid = s.jstjobid
-    WHERE (j.jobenabled OR j.jobnextrun IS NOT NULL) AND s.jstenabled
-          AND s.jstkind = 'b' AND j.jobhostagent IN ('', %(station)s)
-    ORDER BY j.jobid, s.jstname, s.jstid
+    SELECT t.line, t.owner, pg_catalog.count(*)::integer,
+           (pg_catalog.array_agg(t.jobname ORDER BY t.jobid, t.jstname, t.jstid))[1],
+           (pg_catalog.array_agg(t.jstname ORDER BY t.jobid, t.jstname, t.jstid))[1]
+    FROM (
+        SELECT CASE WHEN pg_catalog.strpos(pg_catalog."left"(s.jstcode, 4), '#!') > 0
+                    THEN pg_catalog.split_part(
+                        pg_catalog."left"(s.jstcode, %(longest)s), pg_catalog.chr(10), 1)
+                    ELSE '' END AS line,
+               j.jobowner::text AS owner, j.jobid, j.jobname, s.jstid, s.jstname
+        FROM pgagent.pga_jobstep AS s
+        JOIN pgagent.pga_job AS j ON j.jobid = s.jstjobid
+        WHERE (j.jobenabled OR j.jobnextrun IS NOT NULL) AND s.jstenabled
+              AND s.jstkind = 'b' AND j.jobhostagent IN ('', %(station)s)
+    ) AS t
+    GROUP BY t.line, t.owner
+    ORDER BY pg_catalog.min(t.jobid), 5
 """
 
-Named = tuple[str, str]  # a job and a step
+
+class _Program(NamedTuple):
+    """What executes scripts: the words of a first line, and as whom."""
+
+    words: tuple[bytes, ...]
+    user: User | None
+
+
+class _Steps(NamedTuple):
+    """How many scripts, and the first of them."""
+
+    total: int
+    job: str
+    step: str
 
 
 def scripts(case: Case) -> Iterator[Finding]:
     """Look at what all scripts of this runner's jobs need."""
     parameters = {"longest": _FIRST_LINE, "station": case.options.station}
-    steps: dict[tuple[tuple[bytes, ...], User | None], list[Named]] = {}
-    for code, owner, job, step in case.ask().rows(_SCRIPTS, parameters):
+    steps: dict[_Program, _Steps] = {}
+    for line, owner, count, job, step in case.ask().rows(_SCRIPTS, parameters):
         user = case.options.batch_users.user_for(owner)
-        key = (tuple(interpreter_of(code)), user)
-        steps.setdefault(key, []).append((job, step))
+        program = _Program(tuple(interpreter_of(line.rstrip("\r"))), user)
+        known = steps.get(program, _Steps(0, job, step))
+        steps[program] = known._replace(total=known.total + count)
     if not steps:
         return
     environment = batch_environment(case.environ, case.options.env)
     bad = list(_interpreters(steps, environment))
     yield from bad
-    for user in dict.fromkeys(user for _, user in steps):
+    for user in dict.fromkeys(program.user for program in steps):
         bad += (found := list(_folder(environment.get("TMPDIR"), user)))
         yield from found
     if not bad:
-        programs = dict.fromkeys(os.fsdecode(words[0]) for words, _ in steps)
+        programs = dict.fromkeys(os.fsdecode(program.words[0]) for program in steps)
         yield ok("scripts", f"interpreters: {named(list(programs))}")
 
 
 def _interpreters(
-    steps: Mapping[tuple[tuple[bytes, ...], User | None], list[Named]],
-    environment: Mapping[str, str],
+    steps: Mapping[_Program, _Steps], environment: Mapping[str, str]
 ) -> Iterator[Finding]:
     for (words, user), whose in steps.items():
         told = why_unusable(words, user, environment)
         if told is not None:
             reason, mending = told
-            job, step = whose[0]
-            names = quoted([step, job])
-            more = f" and {len(whose) - 1} more" if len(whose) > 1 else ""
+            names = quoted([whose.step, whose.job])
+            more = f" and {whose.total - 1} more" if whose.total > 1 else ""
             change = (
-                f"SELECT pgagent.alter_step({literal(job)}, {literal(step)},"
-                " command => '…')"
+                f"SELECT pgagent.alter_step({literal(whose.job)},"
+                f" {literal(whose.step)}, command => '…')"
             )
-            remedy = f"{mending}; {change}"
             detail = f"step {names[0]} of job {names[1]}{more}: {reason}"
-            yield fault("scripts", detail, remedy)
+            yield fault("scripts", detail, f"{mending}; {change}")
 
 
 def why_unusable(
