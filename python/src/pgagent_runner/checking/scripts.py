@@ -36,7 +36,8 @@ _SCRIPTS: LiteralString = """
     FROM (
         SELECT CASE WHEN pg_catalog.strpos(pg_catalog."left"(s.jstcode, 4), '#!') > 0
                     THEN pg_catalog.split_part(
-                        pg_catalog."left"(s.jstcode, %(longest)s), pg_catalog.chr(10), 1)
+                        pg_catalog."left"(s.jstcode, %(longest)s),
+                        pg_catalog.chr(10), 1)
                     ELSE '' END AS line,
                j.jobowner::text AS owner, j.jobid, j.jobname, s.jstid, s.jstname
         FROM pgagent.pga_jobstep AS s
