@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pgagent_runner.checking import (
+    channels,
     installation,
     jobs,
     machine,
@@ -32,6 +33,7 @@ _OF_MACHINE = (
     Subject("versions", machine.libpq, needs_database=False),
     Subject("limits", machine.limits, needs_database=False),
     Subject("locale", machine.words, needs_database=False),
+    Subject("channels", channels.channels, channels.SECONDS, needs_database=False),
 )
 # A fault in one of these, and the others could not be understood.
 _FIRST = (
@@ -49,6 +51,7 @@ _THEN = (
     Subject("arming", installation.arming),
     Subject("runner", installation.runner),
     Subject("jobs", jobs.problems),
+    Subject("channels", channels.destinations),
     Subject("triggers", triggers.triggers, 30.0),
     Subject("scripts", scripts.scripts, 20.0),
     Subject("targets", targets.targets, targets.SECONDS),

@@ -22,7 +22,7 @@ def send(
     would reach that one again and again. Raises NotSentError.
     """
     chosen = channel.values
-    security = chosen.get("security", "starttls")
+    security = security_of(channel)
     login = (chosen["login"], chosen["password"]) if "login" in chosen else None
     try:
         mail = mail_of(chosen["from"], chosen["to"], subject, text, message.id)
@@ -31,7 +31,7 @@ def send(
         refused = hand_over(
             mail,
             chosen["host"],
-            chosen.get("port", _PORTS.get(security, _USUAL_PORT)),
+            port_of(channel),
             security,
             login,
             deadline,
@@ -45,6 +45,17 @@ def send(
     except (OSError, smtplib.SMTPException, ValueError) as e:
         raise NotSentError(f"{type(e).__name__}: {e}") from None
     return f"not to all: {_reasons(refused)}" if refused else ""
+
+
+def security_of(channel: Channel) -> str:
+    """Return how what is sent is kept from others."""
+    return str(channel.values.get("security", "starttls"))
+
+
+def port_of(channel: Channel) -> int:
+    """Return the port of the mail server."""
+    usual = _PORTS.get(security_of(channel), _USUAL_PORT)
+    return int(channel.values.get("port", usual))
 
 
 def _reasons(refused: dict[str, tuple[int, bytes]]) -> str:
