@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import other_users
 import psycopg
@@ -117,14 +119,18 @@ def test_so_it_is_for_an_ordinary_user(by_tcp):
 
 
 @pytest.mark.needs("other_users")
-def test_a_file_that_may_not_be_read_is_told_and_the_rest_looked_at(by_tcp, tmp_path):
-    file = tmp_path / "pgagent.toml"
-    file.touch(0o600)
-    (tmp_path / "open").mkdir(0o700)  # and closed to scripts
-    environ = {"PGAGENT_CONFIG": str(file), "TMPDIR": str(tmp_path / "open")}
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
+def test_a_file_that_may_not_be_read_is_told_and_the_rest_looked_at(by_tcp):
+    # Below pytest's folder nobody else may look.
+    with tempfile.TemporaryDirectory(prefix="pgagent-") as name:
+        folder = Path(name)
         folder.chmod(0o755)
-    done = as_ordinary_user("-q", "--json", PGAGENT_CONNINFO=by_tcp, **environ)
+        (folder / "pgagent.toml").touch(0o600)
+        (folder / "closed").mkdir(0o700)
+        environ = {
+            "PGAGENT_CONFIG": str(folder / "pgagent.toml"),
+            "TMPDIR": str(folder / "closed"),
+        }
+        done = as_ordinary_user("-q", "--json", PGAGENT_CONNINFO=by_tcp, **environ)
     found = json.loads(done.stdout)
     assert [one["check"] for one in found] == ["pgagent.toml", "scripts"]
     assert "can't be read: Permission denied" in found[0]["detail"]

@@ -3,7 +3,6 @@
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import LiteralString, NamedTuple
@@ -182,14 +181,29 @@ def _may(status: os.stat_result, user: User, bits: int) -> bool:
     return granted & bits == bits
 
 
+def _usual_folder() -> str:
+    """Return what Python would find, which writes a file to try it."""
+    named_ones = (os.environ.get(name, "") for name in ("TEMP", "TMP"))
+    for folder in (*filter(None, named_ones), "/tmp", "/var/tmp"):  # noqa: S108
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return "/tmp"  # noqa: S108
+
+
 def _folder(named_folder: str | None, user: User | None) -> Iterator[Finding]:
     """Look at the folder in which each script gets one of its own."""
     try:
-        folder = Path(named_folder or tempfile.gettempdir()).absolute()
+        folder = Path(named_folder or _usual_folder()).absolute()
         status = folder.stat()
-    except OSError as e:
-        told = f"there is no folder for scripts: {named_folder or e}"
+    except (FileNotFoundError, NotADirectoryError):
+        told = f"there is no folder for scripts: {named_folder or 'TMPDIR names none'}"
         yield fault("scripts", told, "make it, or have TMPDIR name another one")
+        return
+    except OSError as e:
+        told = (
+            f"the folder for scripts can't be looked at: {named_folder}: {e.strerror}"
+        )
+        yield fault("scripts", told, "have TMPDIR name another one")
         return
     is_open = (
         os.access(folder, os.W_OK | os.X_OK)
