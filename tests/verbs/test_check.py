@@ -452,6 +452,17 @@ def test_a_server_that_says_nothing_is_left_after_a_while(pgagent):
     assert "the firewalls on the way" in found["remedy"]
 
 
+def test_files_that_never_end_are_left_alone(jobs, pgagent, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    environ = {"PGSERVICEFILE": str(tmp_path / "pipe"), "PGSERVICE": "x"}
+    found = pgagent.parsed(pgagent("check", "-q", "--json", **environ).stdout)
+    assert [one["check"] for one in found] == ["services", "control database"]
+    assert "no ordinary file, and libpq waits for it" in found[0]["detail"]
+    done = pgagent("check", "-q", "--json", "--config", tmp_path / "pipe")
+    (found,) = pgagent.parsed(done.stdout)
+    assert "could not be read within 10 s" in found["detail"]
+
+
 def test_a_lock_on_a_table_is_told_and_waited_for_no_longer(conn, dsn, jobs, pgagent):
     with psycopg.connect(dsn) as locker:
         locker.execute("LOCK TABLE pgagent.pga_schedule IN ACCESS EXCLUSIVE MODE")

@@ -20,10 +20,11 @@ from pgagent_runner.checking import (
     targets,
     triggers,
 )
-from pgagent_runner.checking.case import Case, Subject, examine
-from pgagent_runner.checking.choices import choose
+from pgagent_runner.checking.case import Case, Subject, examine, within
+from pgagent_runner.checking.choices import Chosen, choose
 from pgagent_runner.checking.database import Database, NoDatabaseError
 from pgagent_runner.checking.findings import Finding, State, fault
+from pgagent_runner.configuration import ConfigurationError
 
 __all__ = ["Finding", "State", "look"]
 
@@ -31,7 +32,7 @@ __all__ = ["Finding", "State", "look"]
 _OF_MACHINE = (
     Subject("passwords", machine.passwords, needs_database=False),
     Subject("versions", machine.libpq, needs_database=False),
-    Subject("limits", machine.limits, needs_database=False),
+    Subject("services", machine.services, needs_database=False),
     Subject("locale", machine.words, needs_database=False),
     Subject("channels", channels.channels, channels.SECONDS, needs_database=False),
 )
@@ -56,8 +57,12 @@ _THEN = (
     Subject("scripts", scripts.scripts, 20.0),
     Subject("targets", targets.targets, targets.SECONDS),
 )
-_LAST = (Subject("service", machine.service, needs_database=False),)
+_LAST = (
+    Subject("limits", machine.limits, needs_database=False),
+    Subject("service", machine.service, needs_database=False),
+)
 
+_READ = 10.0  # seconds for the file
 _CONNECT = 30.0  # seconds for all hosts of the connection string
 
 
@@ -66,7 +71,11 @@ def look(given: Mapping[str, Any]) -> Iterator[Finding]:
 
     Raises ConfigurationError for a connection string there that is none.
     """
-    chosen = choose(given, os.environ)
+    chosen = _chosen(given)
+    if chosen is None:
+        told = f"the file of options could not be read within {_READ:g} s"
+        yield fault("pgagent.toml", told, "make it an ordinary file")
+        return
     yield from chosen.findings
     case = Case(chosen.options, chosen.file, os.environ)
     for subject in _OF_MACHINE:
@@ -75,6 +84,23 @@ def look(given: Mapping[str, Any]) -> Iterator[Finding]:
         yield from _of_database(case)
     for subject in _LAST:
         yield from examine(case, subject)
+
+
+def _chosen(given: Mapping[str, Any]) -> Chosen | None:
+    """Read what was chosen; None if that has taken too long."""
+    found: list[Chosen] = []
+    refused: list[ConfigurationError] = []
+
+    def read() -> None:
+        try:
+            found.append(choose(given, os.environ))
+        except ConfigurationError as e:
+            refused.append(e)
+
+    within(_READ, read)
+    if refused:
+        raise refused[0]
+    return found[0] if found else None
 
 
 def _of_database(case: Case) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ class Case:
     database: the session with the catalogue; None if there is none.
     is_served: whether a runner is alive, as far as that is known.
     is_fit: whether sessions with the server of the catalogue can be relied upon.
+    workers: how many jobs run at once, of which the server has a say.
     """
 
     options: AgentOptions
@@ -32,6 +33,7 @@ class Case:
     database: Database | None = None
     is_served: bool = False
     is_fit: bool = True
+    workers: int = 33
 
     def ask(self) -> Database:
         """Return the session with the catalogue, which those that need it have."""
@@ -54,6 +56,17 @@ class Subject(NamedTuple):
     needs_database: bool = True
 
 
+def within(seconds: float, look: Callable[[], None]) -> bool:
+    """Do something in a thread of its own; tell whether it has ended in time.
+
+    Raises RuntimeError if no thread is left.
+    """
+    thread = threading.Thread(target=look, name="look", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
 def examine(case: Case, subject: Subject) -> list[Finding]:
     """Look at a subject for its time at most, and return what was found.
 
@@ -64,14 +77,11 @@ def examine(case: Case, subject: Subject) -> list[Finding]:
     def look() -> None:
         found.extend(_looked(case, subject))
 
-    thread = threading.Thread(target=look, name=subject.check, daemon=True)
     try:
-        thread.start()
+        if within(subject.seconds, look):
+            return found
     except RuntimeError as e:  # no thread is left
         return [fault(subject.check, f"{e}", "ulimit -u, or systemd's TasksMax=")]
-    thread.join(subject.seconds)
-    if not thread.is_alive():
-        return found
     if subject.needs_database and case.database is not None:
         case.database.break_off()
     hangs = f"it could not be looked at within {subject.seconds:g} s"

@@ -203,7 +203,8 @@ def connections(case: Case) -> Iterator[Finding]:
     """Look whether there are as many connections as jobs may run at once."""
     database, options = case.ask(), case.options
     _, is_superuser, of_role, of_database, free, _ = database.row(_OTHERS)
-    wanted = _OWN_SESSIONS + options.workers_for(free)
+    case.workers = options.workers_for(free)
+    wanted = _OWN_SESSIONS + case.workers
     limits = [(free, "max_connections", "raise max_connections")]
     if of_role >= 0 and not is_superuser:
         remedy = f"ALTER ROLE {identifier(database.user)} CONNECTION LIMIT {wanted + 5}"
@@ -217,7 +218,7 @@ def connections(case: Case) -> Iterator[Finding]:
     if least < wanted:
         yield warning(
             "limits",
-            f"a runner of {wanted - _OWN_SESSIONS} jobs at a time needs {wanted}"
+            f"a runner of {case.workers} jobs at a time needs {wanted}"
             f" connections, and there are {least}: {which}",
             f"{remedy}, or run fewer jobs: --workers {max(1, least // 2)}",
         )

@@ -15,7 +15,7 @@ from psycopg import pq
 from pgagent_runner.catalog import parse_conninfo
 from pgagent_runner.checking.case import Case
 from pgagent_runner.checking.findings import Finding, fault, shell, warning
-from pgagent_runner.options import MOST_WORKERS, descriptors_for
+from pgagent_runner.options import descriptors_for
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _PROCESSES_A_RUN = 3  # a guardian, a script, and what it starts
@@ -26,7 +26,7 @@ _NOWHERE = "/nowhere/pgagent"  # a file that is not there
 
 def limits(case: Case) -> Iterator[Finding]:
     """Look whether a process may have as many files and processes as runs need."""
-    workers = case.options.workers or MOST_WORKERS
+    workers = case.options.workers or case.workers
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = descriptors_for(workers)
     if files != resource.RLIM_INFINITY and files < needed:
@@ -143,6 +143,21 @@ def _passfile(case: Case) -> Path | None:
     except KeyError:
         return None
     return Path(home, ".pgpass")
+
+
+def services(case: Case) -> Iterator[Finding]:
+    """Look whether libpq would wait for ever for the file of services."""
+    named = case.environ.get("PGSERVICEFILE")
+    home = case.environ.get("HOME")
+    if not named and not home:
+        return
+    path = Path(named) if named else Path(str(home), ".pg_service.conf")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        told = (
+            f"the file of services {path} is no ordinary file, and libpq waits for it"
+        )
+        yield fault("services", told, "make it one")
+        case.environ["PGSERVICEFILE"] = _NOWHERE
 
 
 def libpq(case: Case) -> Iterator[Finding]:

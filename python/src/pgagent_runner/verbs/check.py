@@ -1,6 +1,7 @@
 """The verb check: is everything all right? See the room `checking`."""
 
 import shutil
+import signal
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from pgagent_runner.verbs.frame import FAILED, Given, say
 from pgagent_runner.verbs.output import Table, is_terminal, show, write
 from pgagent_runner.verbs.text import visible
 
+_LONGEST = 600  # seconds
 _COLUMNS = ("state", "check", "detail", "remedy")
 _REMEDY = "→ "
 _LEAST_WIDTH = 30  # of the column of sentences
@@ -22,7 +24,9 @@ _BESIDE = 3  # characters between two columns
 
 def check(given: Given) -> int:
     """Look at everything, and print what was found."""
+    signal.alarm(_LONGEST)  # whatever libpq may wait for, where no Python goes on
     findings = list(look(_words(given)))
+    signal.alarm(0)
     bad = [one for one in findings if one.state is not State.OK]
     shown = bad if given.quiet else findings
     if given.json or given.csv or given.expanded:
