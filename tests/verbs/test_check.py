@@ -384,6 +384,26 @@ def test_no_name_can_steer_a_terminal(conn, jobs, pgagent):
         )
 
 
+SECRETS = [
+    "postgresql://u:s3cr3t@127.0.0.1:1/x",
+    "postgresql://u:s3/cr3t@127.0.0.1:1/x",
+    "postgresql://u:p@s3cr3t@127.0.0.1:1/x",
+    "host=127.0.0.1 port=1 password=s3cr3t",
+    "host=127.0.0.1 port=1 password='s3cr3t",
+]
+
+
+@pytest.mark.parametrize("conninfo", SECRETS)
+def test_no_password_is_told(conn, jobs, pgagent, conninfo):
+    step = {"jstkind": "s", "jstcode": "x", "jstconnstr": conninfo}
+    add_job(conn, step, name="far", due=None)
+    (found,) = pgagent.parsed(pgagent("check", "-q", "--json").stdout)
+    done = pgagent("check", PGAGENT_CONNINFO=conninfo)
+    assert done.returncode == 1
+    for told in (found["detail"], found["remedy"], done.stdout, done.stderr):
+        assert not re.search("s3|cr3t", told)
+
+
 def test_a_terminal_that_is_narrow_shows_all_of_it(conn, jobs, pgagent):
     add_job(
         conn, {"jstconnstr": FAR, "jstkind": "s", "jstcode": "x"}, name="far", due=None

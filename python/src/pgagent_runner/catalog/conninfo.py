@@ -72,6 +72,7 @@ def take_whole(conninfo: str, environ: MutableMapping[str, str]) -> str:
 _MALFORMED = re.compile(
     r"invalid (?:port number|integer value|\S+ value)|could not match \d+"
 )
+_SPLIT = ("host", "port", "dbname")  # where parts of such a password come to be
 _NOWHERE = "/nowhere/pgagent"  # a socket's directory that is not there
 _OFF = ("", "0", "f", "false", "n", "no", "off")
 
@@ -113,6 +114,11 @@ def _ask_libpq(parameters: dict[str, str | int | None]) -> None:
     connection.finish()
     # A part of a password that holds an @ may have been taken for the port.
     if _MALFORMED.match(told) and "@" not in told:
+        if any("@" in str(parameters.get(name, "")) for name in _SPLIT):
+            raise ValueError(
+                "it is a URI whose password has an @, : or /, which are written %40,"
+                " %3A and %2F there"
+            )
         is_port = '"port"' in told or "port number" in told
         variable = " (PGPORT, if the connection string has none)" if is_port else ""
         raise ValueError(told + variable)

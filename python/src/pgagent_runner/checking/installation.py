@@ -315,6 +315,8 @@ def arming(case: Case) -> Iterator[Finding]:
     unarmed, is_empty, goes_on = answer or (None, True, None)
     if unarmed is None:
         yield ok("arming", "the jobs are armed here")
+    elif "being restored" in unarmed:
+        yield warning("arming", unarmed, "wait for the end of that session")
     elif is_empty or goes_on:
         yield ok("arming", "the first runner that registers arms the jobs here")
     else:
