@@ -432,6 +432,31 @@ def test_a_thousand_targets_are_tried_within_the_time(conn, jobs, pgagent):
     assert time.monotonic() - begin < 25
 
 
+def found_with(pgagent, bounds):
+    """Return what is found if bounds are others, as on a machine that has less."""
+    code = f"""
+import sys
+from pgagent_runner.checking import scripts, targets
+{bounds}
+from pgagent_runner.cli import main
+sys.exit(main(["check", "-q", "--json"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=pgagent.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return pgagent.parsed(done.stdout)
+
+
+def test_a_folder_of_scripts_that_is_full_is_told(jobs, pgagent):
+    (found,) = found_with(pgagent, "scripts._LEAST_SPACE = 1 << 60")
+    assert re.search(r"\d+ MiB are left in /", found["detail"])
+    assert "make room" in found["remedy"]
+
+
 def test_targets_that_hang_are_left_after_a_while(conn, jobs, pgagent, monkeypatch):
     """All of them, for the time that the test has: the code is the same."""
     with socket.create_server(("127.0.0.1", 0), backlog=1000) as hanging:
@@ -440,21 +465,7 @@ def test_targets_that_hang_are_left_after_a_while(conn, jobs, pgagent, monkeypat
             step = {"jstkind": "s", "jstcode": "x"}
             step["jstconnstr"] = f"host=127.0.0.1 port={port} dbname=x{number}"
             add_job(conn, step, name=f"job {number}", due=None)
-        code = """
-import sys
-from pgagent_runner.checking import targets
-targets._ALL, targets._EACH = 2.0, 0.5
-from pgagent_runner.cli import main
-sys.exit(main(["check", "-q", "--json"]))
-"""
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=pgagent.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    found = pgagent.parsed(done.stdout)
+        found = found_with(pgagent, "targets._ALL, targets._EACH = 2.0, 0.5")
     assert re.search(r"\d+ of 32 targets were not tried", found[-1]["detail"])
     assert found[-1]["state"] == "warning"
     assert {one["state"] for one in found[:-1]} == {"fault"}

@@ -276,6 +276,14 @@ def a_trigger_that_hinders_those_who_edit(it):
     _trigger(it, "INSERT INTO audit VALUES ('x');", "pga_jobstep", "INSERT")
 
 
+def triggers_that_were_left_disabled(it):
+    it.execute("ALTER TABLE pgagent.pga_job DISABLE TRIGGER USER")
+
+
+def row_security_by_hand(it):
+    it.execute("ALTER TABLE pgagent.pga_job ENABLE ROW LEVEL SECURITY")
+
+
 def a_rule_whose_function_does_not_find_its_table(it):
     it.execute(
         "CREATE TABLE public.audit (what text)",
@@ -549,6 +557,18 @@ FAULTS = {
     a_trigger_that_hinders_those_who_edit: (
         *(WARNING, "triggers", "when functions of pgagent call it"),
         "ALTER FUNCTION public.note() SET search_path = public",
+    ),
+    triggers_that_were_left_disabled: (
+        *(FAULT, "triggers", "triggers of pgagent itself are disabled on pgagent.pga_"),
+        "ALTER TABLE pgagent.pga_job ENABLE TRIGGER USER",
+    ),
+    row_security_by_hand: (
+        *(
+            WARNING,
+            "isolation",
+            "row security is enabled on pga_job, and the catalogue",
+        ),
+        "SELECT pgagent.isolate()",
     ),
     a_rule_whose_function_does_not_find_its_table: (
         *(FAULT, "triggers", "rule audit of pgagent.pga_joblog calls public.note()"),

@@ -50,6 +50,7 @@ _THEN = (
     Subject("schema", installation.schema),
     Subject("limits", installation.connections),
     Subject("arming", installation.arming),
+    Subject("isolation", installation.isolation),
     Subject("runner", installation.runner),
     Subject("jobs", jobs.problems),
     Subject("channels", channels.destinations),

@@ -324,6 +324,24 @@ def arming(case: Case) -> Iterator[Finding]:
         yield fault("arming", unarmed, remedy)
 
 
+_ROW_SECURITY: LiteralString = """
+    SELECT pg_catalog.string_agg(c.relname, ', ' ORDER BY c.relname)
+    FROM pgagent.pga_isolated_tables() AS t JOIN pg_catalog.pg_class AS c ON c.oid = t
+    WHERE c.relrowsecurity AND NOT EXISTS (SELECT FROM pgagent.pga_isolation)
+"""
+
+
+def isolation(case: Case) -> Iterator[Finding]:
+    """Look for row security that nobody has recorded; the rest is among problems."""
+    (tables,) = case.ask().row(_ROW_SECURITY)
+    if tables is not None:
+        yield warning(
+            "isolation",
+            f"row security is enabled on {tables}, and the catalogue is not isolated",
+            "SELECT pgagent.isolate(), or SELECT pgagent.isolate(false)",
+        )
+
+
 _ALIVE: LiteralString = """
     SELECT COALESCE(pg_catalog.array_agg(DISTINCT a.station), '{}'::text[])
     FROM pgagent.agents AS a WHERE a.alive

@@ -58,6 +58,17 @@ _HUNG: LiteralString = """
     ORDER BY 1
 """
 
+_DISABLED: LiteralString = """
+    SELECT c.relname::text, pg_catalog.string_agg(
+               pg_catalog.quote_ident(t.tgname), ', ' ORDER BY t.tgname)
+    FROM pg_catalog.pg_trigger AS t
+    JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+    JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+    WHERE c.relnamespace = 'pgagent'::pg_catalog.regnamespace
+          AND p.pronamespace = c.relnamespace AND t.tgenabled IN ('D', 'R')
+    GROUP BY c.relname ORDER BY c.relname
+"""
+
 _FUNCTION: LiteralString = """
     SELECT p.oid::pg_catalog.regprocedure::text, l.lanname::text,
            pg_catalog."left"(p.prosrc, %s),
@@ -154,6 +165,12 @@ class _Unqualified(NamedTuple):
 
 def triggers(case: Case) -> Iterator[Finding]:
     """Look for what would not find its names when the runner calls it."""
+    for table, disabled in case.ask().rows(_DISABLED):
+        yield fault(
+            "triggers",
+            f"triggers of pgagent itself are disabled on pgagent.{table}: {disabled}",
+            f"ALTER TABLE pgagent.{table} ENABLE TRIGGER USER",
+        )
     hung = case.ask().rows(_HUNG)
     is_fine = True
     for thing, table, events, function, remedy in hung:
