@@ -784,42 +784,6 @@ VERBS = (
         level="runner",
     ),
     Verb(
-        "check",
-        "Look whether everything is all right, and say what puts it right",
-        "check.check",
-        "To be called on the runner's machine, as the runner's user, with the options,"
-        " the variables and the file that the runner has. Prints a line for each thing"
-        " that was looked at: ok, a warning (jobs run all the same) or a fault (they do"
-        " not, or not as they should), and with both the command that puts it right."
-        " Nothing is changed, and everything has its time: each place where steps run"
-        " is connected to once, for five seconds at most.",
-        (
-            Argument(
-                ("--quiet", "-q"),
-                "print warnings and faults only: nothing, if there are none",
-            ),
-            Argument(
-                ("-d", "--dbname"),
-                "the database that has the schema pgagent: its name, or a connection"
-                " string. Without it that of the runner: PGAGENT_CONNINFO, or conninfo"
-                " in pgagent.toml, or what libpq takes by default",
-                metavar="CONNINFO",
-            ),
-            *_as_to_the_runner(
-                *("config", "station", "workers", "log_file", "env", "batch_user"),
-                *("allow_parameter", "allow_clear_password"),
-            ),
-        ),
-        (
-            ("pgagent check", "everything"),
-            ("pgagent check --quiet", "for cron, which mails what is printed"),
-        ),
-        level="runner",
-        prints_rows=True,
-        has_database=False,
-        exits=((1, "there is a fault"),),
-    ),
-    Verb(
         "completion",
         "Print the completion of a shell",
         "completion.print_completion",
