@@ -62,6 +62,13 @@ def test_a_job_is_shown_with_all_its_parts(pgagent, nightly):
     shown = pgagent.json("show", "nightly")
     assert (shown["job_id"], shown["description"]) == (nightly, "all of it")
     assert shown["timeout"] == "01:00:00"
+    assert [shown[name] for name in ("late_after", "disable_after")] == [
+        "00:05:00",
+        None,
+    ]
+    assert [shown[name] for name in ("succeeded", "failed", "aborted", "empty")] == [
+        0
+    ] * 4
     dump, report = shown["steps"]
     assert (dump["step"], dump["kind"], dump["on_error"]) == ("1 dump", "sql", "fail")
     assert (report["kind"], report["command"]) == ("batch", "echo a\necho b")
