@@ -1,11 +1,14 @@
 """What a hundred thousand jobs and their log cost."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Self
 
@@ -38,15 +41,20 @@ INSERT INTO pgagent.pga_jobsteplog
     (jsljlgid, jsljstid, jslstatus, jslresult, jslstart, jslduration)
 SELECT jlgid, jlgjobid, 's', 1, jlgstart, jlgduration FROM pgagent.pga_joblog
 """
+# Which the table above has none of, for the sake of ten million rows.
+OUTPUT_BYTES = 200
+OUTPUTS = f"""
+UPDATE pgagent.pga_jobsteplog SET jsloutput = repeat('output ', {OUTPUT_BYTES} / 7)
+"""
 # As pgAdmin 4 asks.
 QUERIES = {
     "pgAdmin's statistics of a job": """
 SELECT jlgid, jlgstatus, jlgstart, jlgduration, (jlgstart + jlgduration) AS endtime
-FROM pgagent.pga_joblog WHERE jlgjobid = 4711 ORDER BY jlgid DESC LIMIT 250""",
+FROM pgagent.pga_joblog WHERE jlgjobid = 47 ORDER BY jlgid DESC LIMIT 250""",
     "pgAdmin's statistics of a step": """
 SELECT jslid, jslstatus, jslresult, jslstart, (jslstart + jslduration) AS endtime,
        jslduration, jsloutput
-FROM pgagent.pga_jobsteplog WHERE jsljstid = 4711 ORDER BY jslid DESC LIMIT 250""",
+FROM pgagent.pga_jobsteplog WHERE jsljstid = 47 ORDER BY jslid DESC LIMIT 250""",
     "pgAdmin's grid of all jobs": """
 SELECT j.jobid, j.jobname, j.jobenabled, j.jobdesc, j.jobhostagent, j.jobcreated,
        j.jobchanged, ag.jagstation AS jagagent, sub.jlgstatus AS jlgstatus,
@@ -60,6 +68,25 @@ LEFT JOIN (
 LEFT JOIN pgagent.pga_jobclass AS jc ON j.jobjclid = jc.jclid
 ORDER BY j.jobname""",
 }
+# As people, verbs and monitors ask. A verb's session does without jit.
+LOOKED_AT_JOBS, LOOKED_AT_RUNS = 500, 1_000  # of each
+LATELY = "run_history of 24 hours"
+LOOKS = {
+    "problems": "SELECT * FROM pgagent.problems",
+    "job_status, states": """
+SELECT job, state, next_run, last_run, last_status, last_duration, consecutive_failures
+FROM pgagent.job_status""",
+    "job_status, all but percentiles": """
+SELECT job_id, job, enabled, state, next_run, last_run, last_status, last_message,
+       last_duration, consecutive_failures, recent_runs, schedule, problem, promised,
+       paused, paused_until
+FROM pgagent.job_status""",
+    "job_status, all": "SELECT * FROM pgagent.job_status",
+    LATELY: """
+SELECT * FROM pgagent.run_history WHERE started > now() - interval '24 hours'""",
+    "run_history of a job": "SELECT * FROM pgagent.run_history WHERE job_id = 47",
+}
+VERBS = ["list", "list --json", "runs", "runs --running", "next", "problems", "health"]
 
 Figures = dict[str, list[float]]
 
@@ -78,6 +105,8 @@ def size(bench: Bench) -> Figures:
         note(f"start delay, {when}, p50, ms", [median(values)])
         note(f"start delay, {when}, p99, ms", [p99(values)])
 
+    for name, values in looks(bench).items():
+        note(name, values)
     bench.clear()
     bench.add_jobs(DELAYED_JOBS)
     note("claim, empty log, p99, ms", [p99(claims(bench))])
@@ -103,6 +132,44 @@ def size(bench: Bench) -> Figures:
     note("runs deleted by retention, each with a row of its step", [retention.deleted])
     note("runs deleted a second", [retention.deleted / retention.seconds])
     return figures
+
+
+def looks(bench: Bench) -> Figures:
+    """Return how many ms each look at a usual size takes, as clients see it."""
+    jobs, rows = LOOKED_AT_JOBS, LOOKED_AT_JOBS * LOOKED_AT_RUNS
+    at_size = f"{jobs:,} jobs, {rows:,} runs logged"
+    bench.clear()
+    bench.add_jobs(jobs)
+    fill_log(bench, jobs, rows)
+    bench.conn.execute("VACUUM ANALYZE")
+    figures: Figures = {}
+    times = [_server_time(bench, LOOKS[LATELY]) for _ in range(20)]
+    figures[f"{LATELY}, {at_size} without output, CPU of the server, ms"] = times
+    bench.conn.execute(OUTPUTS)
+    bench.conn.execute("VACUUM FULL ANALYZE pgagent.pga_jobsteplog")
+    bench.conn.execute("VACUUM ANALYZE")
+    for name, query in (QUERIES | LOOKS).items():
+        times = [_server_time(bench, query) for _ in range(20)]
+        figures[f"{name}, {at_size}, CPU of the server, ms"] = times
+    for verb in VERBS:
+        times = [milliseconds(partial(_call, bench, verb)) for _ in range(5)]
+        figures[f"pgagent {verb}, {at_size}, ms"] = times
+    return figures
+
+
+def _server_time(bench: Bench, query: str) -> float:
+    """Return how many ms of processor time the server takes for a query."""
+    schedule = Path(f"/proc/{bench.conn.info.backend_pid}/schedstat")
+    before = int(schedule.read_text().split()[0])
+    fetch(bench, query)
+    return (int(schedule.read_text().split()[0]) - before) / 1e6
+
+
+def _call(bench: Bench, verb: str) -> None:
+    """Call a verb; what it prints does not count, nor how things are."""
+    command = [sys.executable, "-m", "pgagent_runner", *verb.split()]
+    conninfo = bench.cluster.conninfo(DATABASE)
+    subprocess.run([*command, "-d", conninfo], stdout=subprocess.DEVNULL, check=False)
 
 
 def fill_log(bench: Bench, jobs: int, rows: int) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 from cluster import Cluster
 
+Rows = list[tuple[Any, ...]]
+
 ONE_LINE = 60  # characters of arguments
 PAGE = Path(__file__).resolve().parent.parent / "docs/reference.md"
 
@@ -24,11 +26,12 @@ written.
 INNER = """
 ## For runners and triggers
 
-Functions that runners or the tables' triggers call, or of which those above are made.
+Functions that runners or the tables' triggers call, and functions and views of which
+those above are made.
 Names that begin with `pga_` may change between versions, except
 `pga_next_schedule`, `pga_is_leap_year` and `pgagent_schema_version`, which pgAgent has.
 
-| function | what it does |
+| function or view | what it does |
 |---|---|
 """
 
@@ -137,9 +140,18 @@ def page(conn: psycopg.Connection[Any]) -> str:
                 example
             )
     text += "\n## Views\n"
-    for name, comment, columns in conn.execute(VIEWS):
-        text += section(name, comment, f"Columns: {plain(columns)}.")
-    text += INNER
+    views = conn.execute(VIEWS).fetchall()
+    for name, comment, columns in views:
+        if not is_inner(name):
+            text += section(name, comment, f"Columns: {plain(columns)}.")
+    return text + _inner(functions, views)
+
+
+def _inner(functions: Rows, views: Rows) -> str:
+    text = INNER
+    for name, comment, _ in views:
+        if is_inner(name):
+            text += f"| view `{name}` | {parts(comment)[0]} |\n"
     for name, arguments, _, comment in functions:
         if is_inner(name):
             text += f"| `{name}({plain(arguments)})` | {parts(comment)[0]} |\n"

@@ -200,7 +200,8 @@ def test_a_job_is_late_when_it_has_waited_for_longer_than_late_after(agent):
 
 
 def _text(conn, at):
-    return conn.execute("SELECT %s::timestamptz::text", [at]).fetchone()[0]
+    query = "SELECT date_trunc('second', %s::timestamptz)::text"
+    return conn.execute(query, [at]).fetchone()[0]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ DEEDS = [
     "SELECT * FROM pgagent.next_runs('c')",
     "SELECT * FROM pgagent.next_runs(schedule => '@daily')",
     "TABLE pgagent.job_status",
+    "TABLE pgagent.problems",
     "TABLE pgagent.run_history",
     "TABLE pgagent.skipped_runs",
     "TABLE pgagent.agents",
@@ -192,6 +193,7 @@ def test_a_row_that_is_restored_breaks_no_view_and_an_editor_pretends_none(
         conn.execute(row)
     for view in (
         "job_status",
+        "problems",
         "job",
         "run_history",
         "running",

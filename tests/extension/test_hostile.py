@@ -128,6 +128,7 @@ SELECT * FROM pgagent.next_runs(max_rows => 3)
 SELECT * FROM pgagent.next_runs(schedule => '30 2 * * *', timezone => 'Europe/Berlin', after => '2031-03-29')
 SELECT * FROM pgagent.explain_job(job_name => 'c')
 TABLE pgagent.job_status
+TABLE pgagent.problems
 TABLE pgagent.run_history
 TABLE pgagent.running
 TABLE pgagent.agents
@@ -138,6 +139,7 @@ UPDATE pgagent.pga_arming SET armdatabaseid = 1, armport = 1
 INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'there')
 SELECT * FROM pgagent.explain_job(job_name => 'c')
 TABLE pgagent.job_status
+TABLE pgagent.problems
 SELECT pgagent.arm()
 SELECT pgagent.alter_job(job_name => 'd', timeout => '1 minute', overlap => 'queue', missed => 'skip')
 UPDATE pgagent.pga_jobclass SET jcllimit = 1

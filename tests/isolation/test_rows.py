@@ -541,3 +541,16 @@ def test_all_jobs_are_paused_by_who_may_edit_all(jobs, isolated, login, call):
     isolated.execute("SELECT pgagent.pause_all()")
     told = login("alice").execute("SELECT job, paused FROM pgagent.job_status")
     assert told.fetchall() == [("job of iso_team_a", True)]
+
+
+def test_the_trouble_of_all_jobs_is_everybodys_as_far_as_it_is_his(
+    jobs, isolated, login
+):
+    isolated.execute("DELETE FROM pgagent.pga_joblog; DELETE FROM pgagent.pga_jobpause")
+    isolated.execute("UPDATE pgagent.pga_job SET jobnextrun = now() - interval '1 h'")
+    told = "SELECT detail FROM pgagent.problems WHERE problem = 'no_runner'"
+
+    (detail,) = login("alice").execute(told).fetchone()
+    assert "; 1 job is due, " in detail
+    (detail,) = isolated.execute(told).fetchone()
+    assert "; 3 jobs are due, " in detail

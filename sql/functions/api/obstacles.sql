@@ -6,7 +6,7 @@ RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN format('run %s, at %s, %s%s', p_run.jlgid, p_run.jlgstart,
+    RETURN format('run %s, at %s, %s%s', p_run.jlgid, date_trunc('second', p_run.jlgstart),
         CASE p_run.jlgstatus WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed'
              WHEN 'i' THEN 'had nothing to do' ELSE 'was aborted' END,
         COALESCE(': ' || p_run.jlgmessage, ''));
@@ -47,7 +47,8 @@ COMMENT ON VIEW pgagent.pga_usual IS
 
 CREATE OR REPLACE VIEW pgagent.pga_obstacle AS
 SELECT j.jobid AS job_id, 'set_aside'::text AS problem, x.jsasince AS since,
-       format('could not be started %s times, since %s: %s', x.jsatimes, x.jsasince, x.jsareason) AS detail
+       format('could not be started%s, since %s: %s', CASE WHEN x.jsatimes > 1 THEN format(' %s times', x.jsatimes) END,
+              date_trunc('second', x.jsasince), x.jsareason) AS detail
 FROM pgagent.pga_jobaside AS x
 JOIN pgagent.pga_job AS j ON j.jobid = x.jsajobid
 WHERE j.jobagentid IS NULL AND j.jobnextrun <= now()

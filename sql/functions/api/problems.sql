@@ -15,7 +15,7 @@ WITH hosts AS MATERIALIZED (
 SELECT j.jobid AS job_id, j.jobname AS job, j.jobnextrun AS due, w.since, j.joblateafter AS late_after,
        x.jsajobid IS NULL AND (w.since <= now() - pgagent.pga_span(j.joblateafter)) IS TRUE AS late,
        COALESCE(
-           CASE WHEN x.jsajobid IS NOT NULL THEN format('it could not be started %s times: %s', x.jsatimes, x.jsareason) END,
+           CASE WHEN x.jsajobid IS NOT NULL THEN format('it could not be started%s: %s', CASE WHEN x.jsatimes > 1 THEN format(' %s times', x.jsatimes) END, x.jsareason) END,
            CASE WHEN j.jobowner IS NOT NULL THEN (SELECT pgagent.pga_isolation_broken()) END,
            pgagent.pga_explain_hosts(j.jobhostagent, h.alive),
            CASE WHEN j.jobhostagent <> ALL (h.ours) AND (j.jobhostagent <> '' OR h.ours = '{}') AND (
@@ -82,7 +82,7 @@ WITH copied AS MATERIALIZED (
            ),
            format('%s%s%s', COALESCE(CASE WHEN l.run IS DISTINCT FROM NULL THEN left(pgagent.pga_explain_run(l.run), 10000) END, 'its last run is not in the log any more'),
                   CASE WHEN j.jobfailures > 1 THEN format('; it was failure %s in a row', j.jobfailures) END,
-                  COALESCE('; it has last succeeded at ' || j.joblastsuccess, '; no run of it is known to have succeeded'))
+                  COALESCE('; it has last succeeded at ' || date_trunc('second', j.joblastsuccess), '; no run of it is known to have succeeded'))
     FROM pgagent.pga_job AS j
     LEFT JOIN LATERAL (
         SELECT r AS run FROM pgagent.pga_joblog AS r
@@ -104,7 +104,7 @@ WITH copied AS MATERIALIZED (
     WHERE j.jobfailures > 0 AND (j.jobenabled OR j.jobid IN (SELECT g.jobid FROM given_up AS g))
     UNION ALL
     SELECT w.job_id, 'late' AS problem, w.since,
-           format('due since %s, which is longer ago than late_after (%s): %s', w.since, w.late_after, w.reason)
+           format('due since %s, which is longer ago than late_after (%s): %s', date_trunc('second', w.since), w.late_after, w.reason)
     FROM waiting AS w WHERE w.late
     UNION ALL
     SELECT j.jobid, 'long' AS problem, l.jlgstart,
@@ -150,9 +150,9 @@ FROM (
     UNION ALL
     SELECT NULL AS job_id, NULL AS job, 'no_runner' AS problem, COALESCE(a.seen, w.since),
            'no runner is alive: start one with "pgagent run"'
-           || COALESCE('; the last one, on host "' || a.station || '", has shown its last sign of life at ' || a.seen, '')
+           || COALESCE('; the last one, on host "' || a.station || '", has shown its last sign of life at ' || date_trunc('second', a.seen), '')
            || CASE WHEN w.jobs > 0 THEN format('; %s due, the first since %s',
-                                               CASE w.jobs WHEN 1 THEN '1 job is' ELSE w.jobs || ' jobs are' END, w.since) ELSE '' END
+                                               CASE w.jobs WHEN 1 THEN '1 job is' ELSE w.jobs || ' jobs are' END, date_trunc('second', w.since)) ELSE '' END
     FROM (
         SELECT max(s.seen) AS seen, (array_agg(s.station ORDER BY s.seen DESC NULLS LAST))[1] AS station,
                bool_or(s.alive) IS TRUE AS some_live
@@ -172,7 +172,7 @@ FROM (
     WHERE b.why IS NOT NULL AND (SELECT c.why FROM copied AS c) IS NULL
     UNION ALL
     SELECT NULL AS job_id, NULL AS job, 'unarmed' AS problem, d.since,
-           format('%s; %s be due, the first since %s', c.why, CASE d.jobs WHEN 1 THEN '1 job would' ELSE d.jobs || ' jobs would' END, d.since)
+           format('%s; %s be due, the first since %s', c.why, CASE d.jobs WHEN 1 THEN '1 job would' ELSE d.jobs || ' jobs would' END, date_trunc('second', d.since))
     FROM copied AS c
     CROSS JOIN LATERAL (
         SELECT count(*) AS jobs, min(j.jobnextrun) AS since

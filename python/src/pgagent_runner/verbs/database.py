@@ -38,8 +38,8 @@ _OPTIONS = ("config", "conninfo")
 # Whoever has set one of these has said where to go, as to psql.
 _WHERE = ("PGAGENT_CONNINFO", "PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
 
-# Of this transaction alone: behind a pooler the session is somebody else's afterwards. To
-# compile what a verb asks takes longer than to do it.
+# Of this transaction alone: behind a pooler the session is somebody else's afterwards.
+# To compile what a verb asks takes longer than to do it.
 _SETTINGS: LiteralString = """
     SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true),
            pg_catalog.set_config('DateStyle', 'ISO', true),
