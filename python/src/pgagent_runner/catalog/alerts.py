@@ -8,8 +8,8 @@ import psycopg
 
 from pgagent_runner.catalog.connection import (
     BlockingConnection,
+    Connection,
     connect,
-    open_in_loop,
     translated_errors,
 )
 from pgagent_runner.catalog.errors import CatalogError
@@ -41,21 +41,18 @@ class ClaimedMessage(NamedTuple):
     events: list[dict[str, Any]]
 
 
-async def watch_alerts(conninfo: str) -> Watched | None:
+async def watch_alerts(session: Connection) -> Watched | None:
     """Decide what people are told, and deliver what needs no sender.
 
-    None where the catalogue is that of an older version, which knows of no alerts. In a
-    session of its own. Raises `CatalogError`.
+    None where the catalogue is that of an older version, which knows of no alerts.
+    Raises `CatalogError`.
     """
-    session = await open_in_loop(conninfo, _LOCK_TIMEOUT)
     try:
         row = await (await session.ask(_WATCH)).fetchone()
     except CatalogError as e:
         if isinstance(e.__cause__, psycopg.errors.UndefinedFunction):
             return None
         raise
-    finally:
-        session.finish()
     return None if row is None else Watched(*row)
 
 
