@@ -44,7 +44,6 @@ CREATE TABLE pgagent.pga_jobaside (
     jsareason text NOT NULL,
     jsasince timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
-DROP FUNCTION IF EXISTS pgagent.pga_job_make_up(pgagent.pga_job);
 DROP FUNCTION IF EXISTS pgagent.pga_explain_due(pgagent.pga_job);
 -- An update keeps the description that the extension was created with, here pgAgent 4.2's.
 DO $$
@@ -77,8 +76,6 @@ CREATE TABLE pgagent.pga_arming (
     armedby text NOT NULL DEFAULT CURRENT_USER,
     armrestored timestamptz
 );
-
-DROP FUNCTION IF EXISTS pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz);
 
 CREATE TABLE pgagent.pga_access (
     accat timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp(),

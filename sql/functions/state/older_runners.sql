@@ -114,3 +114,28 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT pgagent.pga_agent_leave(p_agent_id, 'it was stopped'::text) $$;
 COMMENT ON FUNCTION pgagent.pga_agent_leave(integer) IS
 'For runners of 5.0: ends an agent; what it has not finished is aborted.';
+
+-- A claim and a record of 5.0 that wait for an update to commit go on as they have begun.
+CREATE OR REPLACE FUNCTION pgagent.pga_job_make_up(p_job pgagent.pga_job)
+RETURNS timestamptz LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pgagent.pga_job_make_up(p_job.jobid, p_job.jobnextrun, p_job.jobmissed, p_job.jobmissedlimit, p_job.joboverlap);
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_make_up(pgagent.pga_job) IS
+'For claims of 5.0 that are under way during an update: as the function of five arguments.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_job_after_run(
+    p_job pgagent.pga_job, p_run_id bigint, p_scheduled timestamptz, p_started timestamptz
+)
+RETURNS timestamptz LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN pgagent.pga_job_after_run(p_job, p_run_id, p_scheduled, p_started, now());
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_job_after_run(pgagent.pga_job, bigint, timestamptz, timestamptz) IS
+'For records of 5.0 that are under way during an update: as the function of five arguments, for a run that ends now.';
