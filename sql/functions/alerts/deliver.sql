@@ -128,6 +128,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_first pgagent.pga_alertevent;
+    v_is_old boolean;
 BEGIN
     SELECT e.* INTO v_first FROM pgagent.pga_alertevent AS e
     WHERE e.aleid = p_message AND e.alemessage = p_message FOR UPDATE;
@@ -138,9 +139,11 @@ BEGIN
         WHERE alemessage = p_message AND alestate <> 'sent' AND p_attempt BETWEEN 1 AND v_first.aleattempts;
         RETURN FOUND;
     END IF;
+    v_is_old := NOT EXISTS (
+        SELECT FROM pgagent.pga_alertevent AS e WHERE e.alemessage = p_message AND e.aleat >= now() - interval '3 days');
     UPDATE pgagent.pga_alertevent
-    SET alestate = CASE WHEN v_first.aleat < now() - interval '3 days' THEN 'failed' ELSE 'pending' END,
-        aledue = CASE WHEN v_first.aleat < now() - interval '3 days' THEN NULL
+    SET alestate = CASE WHEN v_is_old THEN 'failed' ELSE 'pending' END,
+        aledue = CASE WHEN v_is_old THEN NULL
                  ELSE now() + least(10 * 2.0 ^ (least(p_attempt, 20) - 1), 3600) * interval '1 second' END,
         alelease = NULL, aleerror = left(p_error, 10000)
     -- Whoever was late has failed at what another one is doing now.
@@ -153,7 +156,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_sent(uuid, integer, text) IS
-'For whoever sends: that this attempt at a message has succeeded (no p_error), or why not: then it is due again after 10 seconds, and after each further attempt twice as long, an hour at most; three days after what it tells it is given up. Returns whether that counts: a failure does not if another sender has taken the message since, nor anything of a message that is sent or not there.';
+'For whoever sends: that this attempt at a message has succeeded (no p_error), or why not: then it is due again after 10 seconds, and after each further attempt twice as long, an hour at most; three days after the last event that it tells it is given up. Returns whether that counts: a failure does not if another sender has taken the message since, nor anything of a message that is sent or not there.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_notify(p_message uuid)
 RETURNS void LANGUAGE plpgsql

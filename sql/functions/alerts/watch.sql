@@ -20,6 +20,23 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_alert_tests() IS
 'Has the events that test_alert() has asked for sent.';
 
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_clock()
+RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- Nothing is ever to be sent, or with a sender, for longer than this: see pga_alert_write()
+    -- and pga_alert_sent(). What a sender has was due when it took it.
+    UPDATE pgagent.pga_alertevent AS e
+    SET aledue = now(), alelease = CASE WHEN e.alelease > now() THEN now() ELSE e.alelease END
+    WHERE e.alestate IN ('pending', 'sending')
+          AND e.aledue > now() + interval '1 minute' + CASE WHEN e.alestate = 'pending' AND e.aleattempts > 0
+              THEN least(10 * 2.0 ^ (least(e.aleattempts, 20) - 1), 3600) ELSE 0 END * interval '1 second';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_clock() IS
+'Has that sent now which would be due much later than can be: the server''s clock has been set back.';
+
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_problems(p_unarmed boolean)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -124,7 +141,9 @@ BEGIN
             ON a.altid = s.alsaltid AND a.altenabled AND s.alsevent = ANY (a.altevents)
                AND (a.altjobid = s.alsjobid OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
         WHERE s.alsended IS NULL AND (NOT p_unarmed OR s.alskind = 'unarmed')
-              AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery) OR s.alstold IS NULL AND s.alschanges = '{}')
+              AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery)
+                   OR s.alstold > now() + interval '1 minute' AND a.altrepeatevery IS NOT NULL
+                   OR s.alstold IS NULL AND s.alschanges = '{}')
               AND pgagent.pga_silenced_until(s.alsjobid) IS NULL
         ORDER BY s.alsjobid, a.altid, s.alskind
     LOOP
@@ -171,7 +190,7 @@ BEGIN
         FROM pgagent.pga_alertstate AS s
         JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
         LEFT JOIN pgagent.pga_job AS j ON j.jobid = s.alsjobid AND s.alskind = 'failed'
-        WHERE s.alschanges <> '{}' AND s.alshour <= now() - interval '1 hour' AND (NOT p_unarmed OR s.alskind = 'unarmed')
+        WHERE s.alschanges <> '{}' AND s.alshour NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour' AND (NOT p_unarmed OR s.alskind = 'unarmed')
         ORDER BY s.alsjobid, a.altid, s.alskind
     LOOP
         v_is_silenced := pgagent.pga_silenced_until(v_one.alsjobid) IS NOT NULL;
@@ -213,7 +232,10 @@ BEGIN
             WHEN p_unarmed AND p.aleevent NOT IN ('unarmed', 'test') THEN 'copy'
             WHEN a.altid IS NULL THEN 'its alert was dropped'
             WHEN NOT a.altenabled THEN 'its alert was disabled'
-            WHEN p.aleat < now() - interval '3 days' THEN 'late' END AS error
+            -- A message is sent, or given up, as a whole.
+            WHEN p.aleat < now() - interval '3 days' AND NOT EXISTS (
+                SELECT FROM pgagent.pga_alertevent AS n WHERE n.alemessage = p.alemessage AND n.aleat >= now() - interval '3 days'
+            ) THEN 'late' END AS error
         FROM pgagent.pga_alertevent AS p LEFT JOIN pgagent.pga_alert AS a ON a.altid = p.alealtid
         -- What a sender has it tells.
         WHERE p.alestate = 'pending' OR p.alestate = 'sending' AND p.alelease <= now()
@@ -222,7 +244,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_give_up(boolean) IS
-'Gives up events whose alert was dropped or disabled, or that are three days old; in an unarmed copy (p_unarmed) those that were pending when it was made.';
+'Gives up events whose alert was dropped or disabled, or messages whose last event is three days old; in an unarmed copy (p_unarmed) those that were pending when it was made.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_watch(OUT claimable integer, OUT look_again double precision)
 RETURNS record LANGUAGE plpgsql
@@ -242,10 +264,11 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    FOREACH v_step IN ARRAY ARRAY['tests', 'problems', 'runs', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
+    FOREACH v_step IN ARRAY ARRAY['clock', 'tests', 'problems', 'runs', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
         -- What is refused, or locked, keeps nothing else from being told.
         BEGIN
             CASE v_step
+                WHEN 'clock' THEN PERFORM pgagent.pga_alert_clock();
                 WHEN 'tests' THEN PERFORM pgagent.pga_alert_tests();
                 WHEN 'problems' THEN PERFORM pgagent.pga_alert_problems(v_unarmed);
                 WHEN 'runs' THEN PERFORM pgagent.pga_alert_runs() WHERE NOT v_unarmed;
