@@ -313,3 +313,22 @@ def test_a_message_names_the_job_that_was_dropped(conn, agent, sender, alert):
     assert (event["job"], event["job_id"]) == ("etl", job_id)
     query = "SELECT job, job_id FROM pgagent.alert_log"
     assert conn.execute(query).fetchall() == [("etl", job_id)]
+
+
+def test_what_a_receiver_does_not_take_comes_after_what_is_new(
+    conn, agent, sender, alert
+):
+    odd, even = (add_job(conn, "SELECT 1", due=None) for _ in range(2))
+    fail(agent, odd)
+    later(conn)
+    watch(sender)
+    message, *_ = claim(sender)
+    assert sent(sender, message, error="400 too long")
+    later(conn, "1 hour")
+    fail(agent, even)
+    later(conn)
+    watch(sender)
+    new, attempt, *_, events = claim(sender)
+    assert (attempt, [event["job_id"] for event in events]) == (1, [even])
+    assert sent(sender, new)
+    assert claim(sender)[:2] == (message, 2)

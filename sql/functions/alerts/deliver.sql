@@ -23,7 +23,8 @@ BEGIN
               -- What was to be told where this copy was made is told there.
               AND (NOT v_unarmed OR e.aleevent IN ('unarmed', 'test'))
         GROUP BY e.alemessage, e.alealtid
-        ORDER BY 3, 1, 2
+        -- What a receiver does not take, again and again, keeps nothing else from it.
+        ORDER BY min(e.aleattempts) > 0, 3, 1, 2
     LOOP
         IF v_one.message IS NOT NULL THEN
             SELECT e.aleid INTO v_message FROM pgagent.pga_alertevent AS e
@@ -54,7 +55,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_take(text[], interval) IS
-'Takes the message that has been due longest for one of these channels, for as long as the lease lasts. Returns its id; NULL if there is none.';
+'Takes the message that has been due longest for one of these channels, new ones before those that have failed, for as long as the lease lasts. Returns its id; NULL if there is none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_event(p_event pgagent.pga_alertevent, p_output integer)
 RETURNS jsonb LANGUAGE plpgsql STABLE

@@ -86,7 +86,13 @@ BEGIN
     UPDATE pgagent.pga_alertstate AS s
     SET alssince = p_since, alsended = v_ended, alsevent = p_event, alsrunid = p_run_id, alsmessage = left(p_message, 2000),
         alstold = NULL, alsrepeats = 0
-    WHERE s.alsaltid = p_alert.altid AND s.alsjobid IS NOT DISTINCT FROM p_job_id AND s.alskind = p_kind
+    -- By its id, for IS NOT DISTINCT FROM uses no index, and there may be a row for each job.
+    WHERE s.alsid = (
+              SELECT o.alsid FROM pgagent.pga_alertstate AS o
+              WHERE o.alsaltid = p_alert.altid AND o.alsjobid = p_job_id AND o.alskind = p_kind
+              UNION ALL
+              SELECT o.alsid FROM pgagent.pga_alertstate AS o
+              WHERE p_job_id IS NULL AND o.alsaltid = p_alert.altid AND o.alsjobid IS NULL AND o.alskind = p_kind)
           AND s.alsended IS NOT NULL
     RETURNING s.* INTO v_state;
     IF NOT FOUND THEN

@@ -1,7 +1,8 @@
 """Alerts: deciding what people are told, and what waits to be sent."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
@@ -13,8 +14,12 @@ from pgagent_runner.catalog.connection import (
     translated_errors,
 )
 from pgagent_runner.catalog.errors import CatalogError
+from pgagent_runner.logs import Repeated
+
+log_repeated = Repeated(logging.getLogger(__name__))
 
 _LOCK_TIMEOUT = 10.0  # seconds
+_OURS = "pgagent: "
 
 _WATCH: LiteralString = "SELECT claimable, look_again FROM pgagent.pga_alert_watch()"
 _CLAIM: LiteralString = """
@@ -48,6 +53,7 @@ async def watch_alerts(conninfo: str) -> Watched | None:
     session of its own. Raises `CatalogError`.
     """
     session = await open_in_loop(conninfo, _LOCK_TIMEOUT)
+    session.add_notice_handler(_warning(_log))
     try:
         row = await (await session.ask(_WATCH)).fetchone()
     except CatalogError as e:
@@ -101,10 +107,31 @@ class Alerts:
 
 
 @contextlib.contextmanager
-def open_alerts(conninfo: str) -> Iterator[Alerts]:
-    """Open a session for a sender, and close it in the end; raises `CatalogError`."""
+def open_alerts(conninfo: str, say: Callable[[str], object]) -> Iterator[Alerts]:
+    """Open a session for a sender, and close it in the end; raises `CatalogError`.
+
+    `say` is called with what a watch warns of.
+    """
     session = connect(conninfo, _LOCK_TIMEOUT)
+    session.add_notice_handler(_warning(say))
     try:
         yield Alerts(session)
     finally:
         session.close()
+
+
+def _warning(
+    say: Callable[[str], object],
+) -> Callable[[psycopg.errors.Diagnostic], None]:
+    """Return what takes a watch's own warnings, and no words of others' triggers."""
+
+    def hear(said: psycopg.errors.Diagnostic) -> None:
+        told = said.message_primary or ""
+        if told.startswith(_OURS):
+            say(told.removeprefix(_OURS))
+
+    return hear
+
+
+def _log(told: str) -> None:
+    log_repeated(logging.WARNING, "%s", told)
