@@ -15,7 +15,8 @@ FUNCTIONS = $(patsubst %,sql/functions/%.sql, \
 	state/restore state/owners state/sequences state/wishes state/cautions state/limits state/pauses state/make_up state/zones state/refuse state/triggers state/changes state/arming \
 	state/agent state/claim state/record state/figures state/salvage state/older_runners state/prune state/silences \
 	alerts/rules alerts/tell alerts/runs alerts/watch alerts/deliver \
-	api/run_as api/obstacles api/views api/problems api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/alerts api/explain api/changes api/log \
+	api/run_as problems/obstacles api/views api/classes api/job api/steps api/schedules api/exceptions api/pg_cron api/run api/pause api/alerts api/explain api/changes api/log \
+	problems/waiting problems/failing problems/long problems/all_jobs problems/problems \
 	files/attributes files/stored files/export files/wanted files/apply \
 	api/metrics meta/policies meta/access meta/grants meta/pg_dump)
 # Comments from the tables' own files, for updates: each is written once.

@@ -24,7 +24,7 @@ def given(agent):
 
 def test_the_job_is_told_what_has_happened(conn, agent, sender, started):
     job_id = add_job(conn, "SELECT 1", due=None, name="etl")
-    fail(conn, job_id, message="division by zero")
+    fail(agent, job_id, message="division by zero")
     later(conn)
 
     assert watch(sender)[0] == 0
@@ -46,7 +46,7 @@ def test_more_than_a_wish_can_take_along_is_shortened(
 ):
     for number in range(count):
         job_id = add_job(conn, "SELECT 1", due=None, name=f"{number} {name}")
-        fail(conn, job_id, message='\\"€' * 600)
+        fail(agent, job_id, message='\\"€' * 600)
     later(conn)
 
     watch(sender)

@@ -9,8 +9,9 @@ import time
 import pytest
 from pgagent_runner.agent import children, teller
 from pgagent_runner.agent.children import Answer
+from pgagent_runner.agent.review import Review
 from pgagent_runner.agent.teller import Teller
-from pgagent_runner.catalog import watch_alerts
+from pgagent_runner.catalog import session_for, watch_alerts
 from pgagent_runner.errands import Errands
 from support import poll
 
@@ -44,9 +45,9 @@ def looks(monkeypatch):
     """When it has looked."""
     looks = []
 
-    async def watch(conninfo):
+    async def watch(session):
         looks.append(time.monotonic())
-        return await watch_alerts(conninfo)
+        return await watch_alerts(session)
 
     monkeypatch.setattr(teller, "watch_alerts", watch)
     return looks
@@ -57,7 +58,7 @@ def telling(dsn, loop):
     """Start a teller; return it."""
 
     def telling(errands=CHANNELS):
-        made = loop.call(Teller, dsn, errands)
+        made = loop.call(Teller, dsn, errands, Review())
         loop.started(made.work)
         return made
 
@@ -70,6 +71,11 @@ def add_message(conn, name, channel="ops"):
     conn.execute("SELECT pgagent.test_alert(%s)", [name])
 
 
+async def look(dsn):
+    async with session_for(dsn, 10) as session:
+        return await watch_alerts(session)
+
+
 def hear(it, loop, looks):
     """Have it look because of a notification, and wait for that."""
     before = len(looks)
@@ -79,7 +85,7 @@ def hear(it, loop, looks):
 
 def test_an_older_catalogue_is_no_news(conn, dsn, loop, looks, child, telling, caplog):
     conn.execute("ALTER FUNCTION pgagent.pga_alert_watch() RENAME TO pga_alert_watched")
-    assert loop.run(watch_alerts(dsn)) is None
+    assert loop.run(look(dsn)) is None
     telling()
     poll(lambda: looks)
     assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []

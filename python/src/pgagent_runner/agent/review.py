@@ -1,36 +1,36 @@
-"""The task that looks for schedules whose time zones the server does not know."""
+"""Looking, now and then, for schedules whose time zones the server does not know."""
 
-import asyncio
 import logging
-import random
+import math
+import time
 
-from pgagent_runner.catalog import CatalogError, Reviewed, review_jobs
+from pgagent_runner.catalog import CatalogError, Connection, Reviewed, review_jobs
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 60.0  # seconds between two rounds
+_PAUSE = 50.0  # seconds, at least, between two looks
 
 
 class Review:
-    """Has jobs run again as soon as a time zone is known: `work` is a task."""
+    """Has jobs run again as soon as a time zone is known."""
 
-    def __init__(self, conninfo: str, pause: float = _PAUSE) -> None:
-        """Prepare; each round has a session of its own."""
-        self._conninfo = conninfo
+    def __init__(self, pause: float = _PAUSE) -> None:
+        """Look at most once in this many seconds."""
         self._pause = pause
+        self._looked_at = -math.inf
         self._unknown: set[int] = set()
 
-    async def work(self) -> None:
-        """Look until cancelled; what is under way then is a transaction."""
-        # Runners that are started together do not begin together.
-        await asyncio.sleep(random.uniform(0.01, 0.05) * self._pause)  # noqa: S311
-        while True:
-            try:
-                for found in await review_jobs(self._conninfo, self._unknown):
-                    self._note(found)
-            except CatalogError as e:
-                log.warning("could not review the time zones of schedules: %s", e)
-            await asyncio.sleep(self._pause)
+    async def look(self, session: Connection) -> None:
+        """Look by a session that is new, unless that was done a moment ago."""
+        now = time.monotonic()
+        if now - self._looked_at < self._pause:
+            return
+        self._looked_at = now
+        try:
+            for found in await review_jobs(session, self._unknown):
+                self._note(found)
+        except CatalogError as e:
+            log.warning("could not review the time zones of schedules: %s", e)
 
     def _note(self, found: Reviewed) -> None:
         """Say what is new."""

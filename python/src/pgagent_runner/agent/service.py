@@ -112,7 +112,7 @@ class Service:
             self._claims, self._crew, self._options.poll, self._new_claims
         )
         errands = self._options.errands
-        teller = Teller(self._registered.conninfo, errands)
+        teller = Teller(self._registered.conninfo, errands, Review())
         ear = Ear(
             lambda: listen(self._registered.conninfo),
             on_change=self.look,
@@ -128,9 +128,8 @@ class Service:
         self._claiming = asyncio.create_task(self._claimer.work())
         self._claiming.add_done_callback(lambda _: on_change())
         housekeeping = Housekeeping(self._registered.conninfo)
-        review = Review(self._registered.conninfo)
         works = [
-            *(ear.work, housekeeping.work, review.work),
+            *(ear.work, housekeeping.work),
             *(self._sweeper.work, teller.work),
         ]
         if errands.alive_every is not None:

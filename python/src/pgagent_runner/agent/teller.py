@@ -9,8 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pgagent_runner.agent.children import Answer, errand
+from pgagent_runner.agent.review import Review
 from pgagent_runner.backoff import Backoff
-from pgagent_runner.catalog import CatalogError, Watched, watch_alerts
+from pgagent_runner.catalog import (
+    CatalogError,
+    Watched,
+    session_for,
+    watch_alerts,
+)
 from pgagent_runner.errands import Errands
 from pgagent_runner.logs import Repeated
 from pgagent_runner.waiting import Waiter, wait, wake
@@ -21,6 +27,7 @@ log_repeated = Repeated(log)
 _AT_ONCE = 10  # looks because of notifications that may follow each other at once
 
 # Seconds.
+_LOCK_TIMEOUT = 10.0
 _BEGINNING = 3.0  # in which runners that are started together begin
 _LONGEST_PAUSE = 60.0  # from one look to the next
 _SHORTEST_PAUSE = 1.0
@@ -35,13 +42,15 @@ class Teller:
     """Watches over alerts, and has a child send what waits: `work` is a task.
 
     What needs no sender is delivered by the look itself. A child is one at a time, and
-    only for a file that has channels.
+    only for a file that has channels. Each look has a session of its own, which the
+    review of time zones uses as well.
     """
 
-    def __init__(self, conninfo: str, errands: Errands) -> None:
-        """Prepare; each look has a session of its own."""
+    def __init__(self, conninfo: str, errands: Errands, review: Review) -> None:
+        """Prepare; nothing is connected yet."""
         self._conninfo = conninfo
         self._errands = errands
+        self._review = review
         self._pause: Waiter | None = None
         self._look_at = 0.0
         self._looks = float(_AT_ONCE)  # that notifications are worth
@@ -90,7 +99,9 @@ class Teller:
     async def _look(self) -> float:
         """Look once; return the moment of the next look."""
         try:
-            watched = await watch_alerts(self._conninfo)
+            async with session_for(self._conninfo, _LOCK_TIMEOUT) as session:
+                await self._review.look(session)
+                watched = await watch_alerts(session)
         except CatalogError as e:
             log_repeated(logging.WARNING, "could not look after alerts: %s", e)
             watched = None

@@ -2,7 +2,12 @@
 
 from pgagent_runner.catalog.alerts import Watched, watch_alerts
 from pgagent_runner.catalog.claims import Claimed, Claims, DueJob
-from pgagent_runner.catalog.connection import merge_conninfo, parse_conninfo
+from pgagent_runner.catalog.connection import (
+    Connection,
+    merge_conninfo,
+    parse_conninfo,
+    session_for,
+)
 from pgagent_runner.catalog.errors import (
     CatalogError,
     CatalogLostError,
@@ -31,6 +36,7 @@ __all__ = [
     "CatalogLostError",
     "Claimed",
     "Claims",
+    "Connection",
     "CutError",
     "Deed",
     "DueJob",
@@ -56,6 +62,7 @@ __all__ = [
     "parse_conninfo",
     "prune_log",
     "review_jobs",
+    "session_for",
     "was_cancelled",
     "watch_alerts",
 ]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.errors import Diagnostic
 
 from pgagent_runner.catalog.connection import (
     BlockingConnection,
+    Connection,
     connect,
-    open_in_loop,
     translated_errors,
 )
 from pgagent_runner.catalog.errors import CatalogError
@@ -46,14 +47,14 @@ class ClaimedMessage(NamedTuple):
     events: list[dict[str, Any]]
 
 
-async def watch_alerts(conninfo: str) -> Watched | None:
+async def watch_alerts(session: Connection) -> Watched | None:
     """Decide what people are told, and deliver what needs no sender.
 
-    None where the catalogue is that of an older version, which knows of no alerts. In a
-    session of its own. Raises `CatalogError`.
+    None where the catalogue is that of an older version, which knows of no alerts.
+    Raises `CatalogError`.
     """
-    session = await open_in_loop(conninfo, _LOCK_TIMEOUT)
-    session.add_notice_handler(_warning(_log))
+    hear = _warning(_log)
+    session.add_notice_handler(hear)
     try:
         row = await (await session.ask(_WATCH)).fetchone()
     except CatalogError as e:
@@ -61,7 +62,7 @@ async def watch_alerts(conninfo: str) -> Watched | None:
             return None
         raise
     finally:
-        session.finish()
+        session.remove_notice_handler(hear)
     return None if row is None else Watched(*row)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -333,6 +333,16 @@ async def open_in_loop(conninfo: str, lock_timeout: float = 0) -> Connection:
             pgconn.finish()
             raise
     return session
+
+
+@contextlib.asynccontextmanager
+async def session_for(conninfo: str, lock_timeout: float) -> AsyncIterator[Connection]:
+    """Do as `open_in_loop` does, and close the session in the end."""
+    session = await open_in_loop(conninfo, lock_timeout)
+    try:
+        yield session
+    finally:
+        session.finish()
 
 
 async def open_unless_closed(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import LiteralString, NamedTuple
 
-from pgagent_runner.catalog.connection import open_in_loop
+from pgagent_runner.catalog.connection import Connection
 
 _REVIEW: LiteralString = """
     SELECT schedule_id, schedule_name, schedule_zone, job_id, job_name, is_unknown
@@ -26,16 +26,11 @@ class Reviewed(NamedTuple):
         return {"job_id": self.job_id, "job": self.job_name}
 
 
-async def review_jobs(conninfo: str, unknown: Iterable[int]) -> list[Reviewed]:
+async def review_jobs(session: Connection, unknown: Iterable[int]) -> list[Reviewed]:
     """Set next runs that are missing; return the schedules with unknown time zones.
 
-    And those of the schedules `unknown`, whose zones were not known the last time. In a
-    session of its own, for others remember what they know of zones. Raises
-    `CatalogError`.
+    And those of the schedules `unknown`, whose zones were not known the last time. By a
+    new session, for others remember what they know of zones. Raises `CatalogError`.
     """
-    session = await open_in_loop(conninfo)
-    try:
-        rows = await (await session.ask(_REVIEW, [list(unknown)])).fetchall()
-    finally:
-        session.finish()
+    rows = await (await session.ask(_REVIEW, [list(unknown)])).fetchall()
     return [Reviewed(*row) for row in rows]
