@@ -41,7 +41,6 @@ CREATE OR REPLACE FUNCTION pgagent.pga_alert_problems(p_unarmed boolean, p_limit
 RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = on
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     v_all CONSTANT bigint := -1000000000000;   -- no id of a job; IS NOT DISTINCT FROM can't be hashed
@@ -137,6 +136,58 @@ END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_runs(integer) IS
 'Tells that jobs fail, or succeed again, where something has kept the transaction from it that closed the run. Returns whether there may be more than p_limit of either.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_disabled(p_limit integer)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_one record;
+    v_count integer := 0;
+BEGIN
+    FOR v_one IN
+        SELECT a AS alert, j AS job, g.since, (g.run).jlgid AS run_id
+        FROM pgagent.pga_given_up AS g
+        JOIN pgagent.pga_job AS j ON j.jobid = g.job_id
+        JOIN pgagent.pga_alert AS a
+            ON a.altenabled AND 'disabled' = ANY (a.altevents) AND a.altcreated <= g.since
+               AND (a.altjobid = j.jobid OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
+        -- What was told of it may be forgotten later.
+        WHERE g.since > now() - interval '1 day' AND NOT pgagent.pga_alert_has_told(a.altid, j.jobid, g.since)
+        ORDER BY j.jobid, a.altid LIMIT p_limit
+    LOOP
+        v_count := v_count + 1;
+        -- Of those who look at the same time the second one finds that it was told.
+        PERFORM FROM pgagent.pga_alert AS a WHERE a.altid = (v_one.alert).altid FOR NO KEY UPDATE;
+        IF NOT pgagent.pga_alert_has_told((v_one.alert).altid, (v_one.job).jobid, v_one.since) THEN
+            PERFORM pgagent.pga_alert_begin(
+                v_one.alert, (v_one.job).jobid, 'disabled'::text, 'disabled'::text, v_one.run_id, now(),
+                format('it was failure %s in a row: the job has been disabled', (v_one.job).jobfailures),
+                jsonb_build_object('failures', (v_one.job).jobfailures));
+        END IF;
+    END LOOP;
+    RETURN v_count >= p_limit;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_disabled(integer) IS
+'Tells that jobs were disabled for their failures, or deaths, within the last day, where something has kept the transaction from it that did it. Returns whether there may be more than p_limit of them.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_has_told(p_alert_id uuid, p_job_id integer, p_since timestamptz)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A transaction has begun before the change that it makes.
+    RETURN EXISTS (
+        SELECT FROM pgagent.pga_alertstate AS s
+        WHERE s.alsaltid = p_alert_id AND s.alsjobid = p_job_id AND s.alskind = 'disabled' AND s.alssince > p_since - interval '1 minute'
+    ) OR EXISTS (
+        SELECT FROM pgagent.pga_alertevent AS e
+        WHERE e.alealtid = p_alert_id AND e.alejobid = p_job_id AND e.aleevent IN ('disabled', 'flapping') AND e.aleat > p_since - interval '1 minute');
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_has_told(uuid, integer, timestamptz) IS
+'Whether an alert knows that a job was disabled then.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_again(p_unarmed boolean)
 RETURNS void LANGUAGE plpgsql
@@ -286,7 +337,7 @@ BEGIN
         RAISE EXCEPTION 'pgagent: this server is a standby: it can decide nothing about alerts' USING ERRCODE = 'read_only_sql_transaction',
             DETAIL = 'The primary does. A connection string with several hosts finds it by target_session_attrs=read-write.';
     END IF;
-    FOREACH v_step IN ARRAY ARRAY['clock', 'tests', 'problems', 'runs', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
+    FOREACH v_step IN ARRAY ARRAY['clock', 'tests', 'problems', 'runs', 'disabled', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
         -- What is refused, or locked, keeps nothing else from being told.
         BEGIN
             CASE v_step
@@ -294,6 +345,7 @@ BEGIN
                 WHEN 'tests' THEN PERFORM pgagent.pga_alert_tests();
                 WHEN 'problems' THEN v_is_more := pgagent.pga_alert_problems(v_unarmed, v_limit) OR v_is_more;
                 WHEN 'runs' THEN v_is_more := (NOT v_unarmed AND pgagent.pga_alert_runs(v_limit)) OR v_is_more;
+                WHEN 'disabled' THEN v_is_more := (NOT v_unarmed AND pgagent.pga_alert_disabled(v_limit)) OR v_is_more;
                 WHEN 'again' THEN PERFORM pgagent.pga_alert_again(v_unarmed);
                 WHEN 'sum_up' THEN PERFORM pgagent.pga_alert_sum_up(v_unarmed);
                 WHEN 'give_up' THEN PERFORM pgagent.pga_alert_give_up(v_unarmed);

@@ -121,12 +121,10 @@ def open_alerts(conninfo: str, say: Callable[[str], object]) -> Iterator[Alerts]
         session.close()
 
 
-def _warning(
-    say: Callable[[str], object],
-) -> Callable[[psycopg.errors.Diagnostic], None]:
+def _warning(say: Callable[[str], object]) -> Callable[[Diagnostic], None]:
     """Return what takes a watch's own warnings, and no words of others' triggers."""
 
-    def hear(said: psycopg.errors.Diagnostic) -> None:
+    def hear(said: Diagnostic) -> None:
         told = said.message_primary or ""
         if told.startswith(_OURS):
             say(told.removeprefix(_OURS))
