@@ -91,7 +91,8 @@ CREATE TABLE pgagent.pga_alertevent (
     aleat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
     alealtid uuid NOT NULL,
     alealert text NOT NULL,
-    alejobid integer,
+    alejobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE SET NULL ON UPDATE RESTRICT,
     alejob text,
     alerunid bigint,
     aledata jsonb NOT NULL DEFAULT '{}',
@@ -105,6 +106,7 @@ CREATE TABLE pgagent.pga_alertevent (
     aleerror text
 );
 CREATE INDEX pga_alertevent_at ON pgagent.pga_alertevent (aleat);
+CREATE INDEX pga_alertevent_job ON pgagent.pga_alertevent (alejobid) WHERE alejobid IS NOT NULL;
 -- What is still to be sent: few, among many.
 CREATE INDEX pga_alertevent_due ON pgagent.pga_alertevent (aledue) WHERE alestate IN ('pending', 'sending');
 CREATE INDEX pga_alertevent_message ON pgagent.pga_alertevent (alemessage) WHERE alemessage IS NOT NULL;
@@ -116,7 +118,7 @@ COMMENT ON COLUMN pgagent.pga_alertevent.aleevent IS 'What has happened; flappin
 COMMENT ON COLUMN pgagent.pga_alertevent.aleat IS 'When.';
 COMMENT ON COLUMN pgagent.pga_alertevent.alealtid IS 'The alert.';
 COMMENT ON COLUMN pgagent.pga_alertevent.alealert IS 'Its name at that time.';
-COMMENT ON COLUMN pgagent.pga_alertevent.alejobid IS 'The job; NULL: it concerns all.';
+COMMENT ON COLUMN pgagent.pga_alertevent.alejobid IS 'The job; NULL: it concerns all, or the job was dropped: its id may become that of somebody else''s.';
 COMMENT ON COLUMN pgagent.pga_alertevent.alejob IS 'Its name at that time.';
 COMMENT ON COLUMN pgagent.pga_alertevent.alerunid IS 'The run in question.';
 COMMENT ON COLUMN pgagent.pga_alertevent.aledata IS 'What else is to be said of it.';

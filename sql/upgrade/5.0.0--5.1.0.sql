@@ -292,7 +292,8 @@ CREATE TABLE pgagent.pga_alertevent (
     aleat timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP,
     alealtid uuid NOT NULL,
     alealert text NOT NULL,
-    alejobid integer,
+    alejobid integer
+        REFERENCES pgagent.pga_job (jobid) ON DELETE SET NULL ON UPDATE RESTRICT,
     alejob text,
     alerunid bigint,
     aledata jsonb NOT NULL DEFAULT '{}',
@@ -306,6 +307,7 @@ CREATE TABLE pgagent.pga_alertevent (
     aleerror text
 );
 CREATE INDEX pga_alertevent_at ON pgagent.pga_alertevent (aleat);
+CREATE INDEX pga_alertevent_job ON pgagent.pga_alertevent (alejobid) WHERE alejobid IS NOT NULL;
 CREATE INDEX pga_alertevent_due ON pgagent.pga_alertevent (aledue) WHERE alestate IN ('pending', 'sending');
 CREATE INDEX pga_alertevent_message ON pgagent.pga_alertevent (alemessage) WHERE alemessage IS NOT NULL;
 CREATE TABLE pgagent.pga_jobsilence (

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
-from alerts.telling import claim, fail, later, log, sent, watch
+from alerts.telling import claim, fail, later, log, send_all, sent, watch
 from jobs import add_job
 
 pytestmark = pytest.mark.usefixtures("alert")
@@ -250,3 +250,85 @@ def test_a_test_is_sent_at_once_and_once(conn, sender):
 def test_where_there_are_no_alerts_there_is_nothing_to_do(conn, sender):
     conn.execute("SELECT pgagent.drop_alert('all')")
     assert watch(sender) == (0, 60)
+
+
+@pytest.mark.parametrize("is_with_sender", [True, False])
+def test_what_is_young_is_not_given_up_with_what_is_old(
+    conn, agent, sender, alert, is_with_sender
+):
+    old, young = (add_job(conn, "SELECT 1", due=None) for _ in range(2))
+    fail(agent, old)
+    later(conn, "71 hours")
+    fail(agent, young)
+    later(conn)
+    watch(sender)
+    message, attempt, *_ = claim(sender)
+    if is_with_sender:
+        later(conn, "2 hours")
+    assert sent(sender, message, attempt, "421 come back later")
+    later(conn, "2 hours")
+    watch(sender)
+    *_, events = claim(sender)
+    assert [event["job_id"] for event in events] == [old, young]
+    assert sent(sender, message, attempt + 1, "421 come back later")
+    later(conn, "72 hours")
+    watch(sender)
+    assert log(conn) == [("failed", "failed")] * 2
+
+
+@pytest.mark.parametrize("attempts", [0, 1, 2, 20])
+def test_a_clock_that_is_set_back_delays_no_message(
+    conn, agent, sender, alert, attempts
+):
+    fail(agent, add_job(conn, "SELECT 1", due=None))
+    for attempt in range(1, attempts + 1):
+        later(conn, "2 hours")
+        watch(sender)
+        message, *_ = claim(sender)
+        if attempt < attempts or attempts > 1:
+            assert sent(sender, message, attempt, "421 come back later")
+    later(conn, "-1 day")
+    watch(sender)
+    assert claim(sender)[1] == attempts + 1
+
+
+def test_what_waits_as_long_as_it_should_is_not_hurried(conn, agent, sender, alert):
+    fail(agent, add_job(conn, "SELECT 1", due=None))
+    for attempt in range(1, 20):
+        watch(sender)
+        assert claim(sender) is None
+        later(conn, "61 minutes")
+        watch(sender)
+        message, *_ = claim(sender)
+        assert claim(sender) is None
+        assert sent(sender, message, attempt, "421 come back later")
+
+
+def test_a_message_names_the_job_that_was_dropped(conn, agent, sender, alert):
+    job_id = add_job(conn, "SELECT 1", due=None, name="etl")
+    fail(agent, job_id)
+    conn.execute("DELETE FROM pgagent.pga_job")
+    later(conn)
+    ((event,),) = send_all(sender)
+    assert (event["job"], event["job_id"]) == ("etl", job_id)
+    query = "SELECT job, job_id FROM pgagent.alert_log"
+    assert conn.execute(query).fetchall() == [("etl", job_id)]
+
+
+def test_what_a_receiver_does_not_take_comes_after_what_is_new(
+    conn, agent, sender, alert
+):
+    odd, even = (add_job(conn, "SELECT 1", due=None) for _ in range(2))
+    fail(agent, odd)
+    later(conn)
+    watch(sender)
+    message, *_ = claim(sender)
+    assert sent(sender, message, error="400 too long")
+    later(conn, "1 hour")
+    fail(agent, even)
+    later(conn)
+    watch(sender)
+    new, attempt, *_, events = claim(sender)
+    assert (attempt, [event["job_id"] for event in events]) == (1, [even])
+    assert sent(sender, new)
+    assert claim(sender)[:2] == (message, 2)

@@ -2,11 +2,12 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg
 import pytest
-from alerts.telling import fail, later, names, run, send_all, watch
+from alerts.telling import fail, later, log, names, run, send_all, watch
 from jobs import add_job, job, runs
 from transitions import RECORD, claim
 
@@ -138,3 +139,36 @@ def test_where_there_are_no_alerts_a_failing_run_writes_nothing_of_them(conn, ag
     fail(agent, add_job(conn, "SELECT 1", due=None))
     for table in ("pga_alertstate", "pga_alertevent"):
         assert conn.execute(f"SELECT FROM pgagent.{table}").fetchall() == []
+
+
+def test_that_a_job_was_disabled_is_told_once_by_those_who_watch_next(
+    dsn, conn, agent, sender, locked
+):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    conn.execute("SELECT pgagent.alter_job(%s, disable_after => 2)", [job_id])
+    fail(agent, job_id)
+    session = locked("pga_alertevent")
+    fail(agent, job_id)
+    assert job(conn, job_id, "NOT jobenabled")
+    session.rollback()
+    watchers = [psycopg.connect(dsn, autocommit=True) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(watch, watchers))
+    for watcher in watchers:
+        watcher.close()
+    watch(sender)
+    later(conn)
+    ((failed, disabled),) = send_all(sender)
+    assert (failed["event"], disabled["event"]) == ("failed", "disabled")
+    assert disabled["message"].startswith("it was failure 2 in a row")
+    conn.execute("DELETE FROM pgagent.pga_alertstate")
+    watch(sender)
+    assert len(log(conn)) == 2
+
+
+def test_that_somebody_has_disabled_a_job_is_not_told(conn, agent, sender):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    fail(agent, job_id)
+    conn.execute("SELECT pgagent.alter_job(%s, enabled => false)", [job_id])
+    watch(sender)
+    assert log(conn) == [("failed", "pending")]

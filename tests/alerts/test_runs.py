@@ -309,3 +309,25 @@ def test_hostile_texts_arrive_as_they_are(conn, agent, sender):
     query = "SELECT alert, events FROM pgagent.pga_alert_claim('{mail}')"
     alert, (event,) = sender.execute(query).fetchone()
     assert (alert, event["job"], event["message"]) == (HOSTILE, name[:1000], HOSTILE)
+
+
+def test_a_clock_that_is_set_back_does_not_have_all_that_follows_only_counted(
+    conn, agent, sender
+):
+    job_id = add_job(conn, "SELECT 1", due=None)
+    for status in "fsf":
+        run(agent, job_id, status)
+    assert told(conn, sender) == [["failed", "recovered"]]
+    later(conn, "-1 day")
+    watch(sender)
+    assert told(conn, sender) == [["flapping"]]
+
+
+def test_a_clock_that_is_set_back_ends_no_repetition(conn, agent, sender):
+    alter(conn, repeat_every="2 hours")
+    fail(agent, add_job(conn, "SELECT 1", due=None))
+    assert told(conn, sender) == [["failed"]]
+    later(conn, "-1 day")
+    watch(sender)
+    assert told(conn, sender) == [["failed"]]
+    assert told(conn, sender, "1 hour") == []

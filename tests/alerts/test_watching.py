@@ -369,3 +369,56 @@ def test_a_watch_hears_that_it_is_wanted(conn, sender):
     conn.execute("SELECT pgagent.unsilence_all()")
     heard = [note.payload for note in sender.notifies(timeout=5, stop_after=4)]
     assert heard == ["alert"] * 4
+
+
+def fail_untold(conn, count, status="f"):
+    """Have many jobs fail, or be aborted, while nothing can be told of it."""
+    with conn.transaction():
+        conn.execute("SELECT set_config('pgagent.untold', 'on', true)")
+        conn.execute(
+            """
+            WITH job AS (
+                INSERT INTO pgagent.pga_job (jobjclid, jobname)
+                SELECT 1, 'job ' || n FROM generate_series(1, %s) AS n RETURNING jobid
+            )
+            INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
+            SELECT jobid, %s, clock_timestamp() FROM job
+            """,
+            [count, status],
+        )
+        conn.execute("UPDATE pgagent.pga_job SET jobfailures = 1")
+
+
+def test_a_watch_that_finds_very_much_has_it_told_part_by_part(conn, sender):
+    fail_untold(conn, 1200)
+    assert watch(sender)[1] == 1
+    assert len(log(conn)) == 1000
+    assert watch(sender)[1] > 1
+    assert log(conn) == [("failed", "pending")] * 1200
+
+
+def test_many_that_the_alert_is_not_of_keep_out_none_that_it_is_of(conn, sender):
+    conn.execute("SELECT pgagent.alter_alert('all', events => '{failed}')")
+    fail_untold(conn, 1200, "d")
+    fail_untold(conn, 1)
+    watch(sender)
+    assert log(conn) == [("failed", "pending")]
+
+
+READ = """
+    SELECT seq_tup_read + COALESCE(idx_tup_fetch, 0)
+    FROM pg_stat_xact_user_tables WHERE relid = 'pgagent.pga_alertstate'::regclass
+"""
+
+
+def test_that_a_job_fails_is_told_as_quickly_while_thousands_of_others_do(conn, sender):
+    fail_untold(conn, 1000)
+    watch(sender)
+    conn.execute("ANALYZE pgagent.pga_alertstate")
+    job_id = add_job(conn, "SELECT 1", due=None)
+    with conn.transaction():
+        conn.execute(
+            "UPDATE pgagent.pga_job SET jobfailures = 1 WHERE jobid = %s", [job_id]
+        )
+        assert conn.execute(READ).fetchone()[0] < 100
+    assert len(log(conn)) == 1001

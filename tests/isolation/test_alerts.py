@@ -134,3 +134,20 @@ def test_a_runner_decides_and_sends_for_all(jobs, isolated, login):
     assert {event["job_id"] for event in events if event["event"] == "failed"} == set(
         jobs.values()
     )
+
+
+def test_who_takes_the_id_of_a_dropped_job_sees_nothing_of_what_was_told_of_it(
+    jobs, isolated, login
+):
+    dropped = jobs["iso_team_b"]
+    isolated.execute("DELETE FROM pgagent.pga_job WHERE jobid = %s", [dropped])
+    alice = login("alice")
+    alice.execute(
+        "INSERT INTO pgagent.pga_job (jobid, jobname, jobjclid, jobowner)"
+        " VALUES (%s, 'mine', 1, 'iso_team_a')",
+        [dropped],
+    )
+    for view in ("alert_log", "pga_alertevent"):
+        query = f"SELECT FROM pgagent.{view} AS v WHERE v::text LIKE '%%secret%%'"
+        assert len(alice.execute(query).fetchall()) == 1  # of her own job
+        assert len(isolated.execute(query).fetchall()) == 3

@@ -4,8 +4,10 @@ import re
 import threading
 import time
 
+import psycopg
 import pytest
 from alerts.telling import fail, later, watch
+from cluster import Cluster
 from receivers import add_alert, bodies, hanging, hook, web_server
 from support import poll
 
@@ -221,3 +223,27 @@ def test_senders_at_the_same_time_send_each_message_once(
     ids = [told["event_id"] for told in bodies(web_server)]
     assert len(ids) == len(set(ids)) == 20
     assert {state for (state,) in log(conn, "state")} == {"sent"}
+
+
+def test_what_can_not_be_decided_is_said(conn, agent, nightly, web_server, senders):
+    add_alert(conn)
+    conn.execute(
+        "ALTER TABLE pgagent.pga_alertevent ADD CHECK (aleevent <> 'failed') NOT VALID"
+    )
+    fail(agent, nightly)
+    done = senders(hook(web_server))
+    assert "what alerts are to tell can't be decided: new row" in done.stderr
+
+
+def test_a_standby_can_neither_decide_nor_send_and_says_so(web_server, senders):
+    with Cluster({"hot_standby": "on"}, is_twin=True) as server:
+        with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+            conn.execute("CREATE EXTENSION pgagent")
+            add_alert(conn)
+        server.stop()
+        server.settings["restore_command"] = "false"
+        (server.data / "standby.signal").touch()
+        server.start()
+        done = senders(hook(web_server), "-d", server.conninfo())
+    assert done.returncode == 1
+    assert "this server is a standby" in done.stderr

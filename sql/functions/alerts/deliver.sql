@@ -23,7 +23,8 @@ BEGIN
               -- What was to be told where this copy was made is told there.
               AND (NOT v_unarmed OR e.aleevent IN ('unarmed', 'test'))
         GROUP BY e.alemessage, e.alealtid
-        ORDER BY 3, 1, 2
+        -- What a receiver does not take, again and again, keeps nothing else from it.
+        ORDER BY min(e.aleattempts) > 0, 3, 1, 2
     LOOP
         IF v_one.message IS NOT NULL THEN
             SELECT e.aleid INTO v_message FROM pgagent.pga_alertevent AS e
@@ -54,7 +55,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_take(text[], interval) IS
-'Takes the message that has been due longest for one of these channels, for as long as the lease lasts. Returns its id; NULL if there is none.';
+'Takes the message that has been due longest for one of these channels, new ones before those that have failed, for as long as the lease lasts. Returns its id; NULL if there is none.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_event(p_event pgagent.pga_alertevent, p_output integer)
 RETURNS jsonb LANGUAGE plpgsql STABLE
@@ -128,6 +129,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_first pgagent.pga_alertevent;
+    v_is_old boolean;
 BEGIN
     SELECT e.* INTO v_first FROM pgagent.pga_alertevent AS e
     WHERE e.aleid = p_message AND e.alemessage = p_message FOR UPDATE;
@@ -138,9 +140,11 @@ BEGIN
         WHERE alemessage = p_message AND alestate <> 'sent' AND p_attempt BETWEEN 1 AND v_first.aleattempts;
         RETURN FOUND;
     END IF;
+    v_is_old := NOT EXISTS (
+        SELECT FROM pgagent.pga_alertevent AS e WHERE e.alemessage = p_message AND e.aleat >= now() - interval '3 days');
     UPDATE pgagent.pga_alertevent
-    SET alestate = CASE WHEN v_first.aleat < now() - interval '3 days' THEN 'failed' ELSE 'pending' END,
-        aledue = CASE WHEN v_first.aleat < now() - interval '3 days' THEN NULL
+    SET alestate = CASE WHEN v_is_old THEN 'failed' ELSE 'pending' END,
+        aledue = CASE WHEN v_is_old THEN NULL
                  ELSE now() + least(10 * 2.0 ^ (least(p_attempt, 20) - 1), 3600) * interval '1 second' END,
         alelease = NULL, aleerror = left(p_error, 10000)
     -- Whoever was late has failed at what another one is doing now.
@@ -153,7 +157,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_sent(uuid, integer, text) IS
-'For whoever sends: that this attempt at a message has succeeded (no p_error), or why not: then it is due again after 10 seconds, and after each further attempt twice as long, an hour at most; three days after what it tells it is given up. Returns whether that counts: a failure does not if another sender has taken the message since, nor anything of a message that is sent or not there.';
+'For whoever sends: that this attempt at a message has succeeded (no p_error), or why not: then it is due again after 10 seconds, and after each further attempt twice as long, an hour at most; three days after the last event that it tells it is given up. Returns whether that counts: a failure does not if another sender has taken the message since, nor anything of a message that is sent or not there.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_notify(p_message uuid)
 RETURNS void LANGUAGE plpgsql

@@ -154,7 +154,7 @@ EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_told() IS
-'Trigger: decides, in a subtransaction, which alerts tell that a job fails or succeeds again (its argument is run), or that it was disabled, and waits hardly at all. What is refused, or locked, the next watch makes up for, but for that it was disabled.';
+'Trigger: decides, in a subtransaction, which alerts tell that a job fails or succeeds again (its argument is run), or that it was disabled, and waits hardly at all. What is refused, or locked, the next watch makes up for.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_told_skip()
 RETURNS trigger LANGUAGE plpgsql

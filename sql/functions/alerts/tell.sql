@@ -16,7 +16,8 @@ BEGIN
     INSERT INTO pgagent.pga_alertevent (aleevent, alealtid, alealert, alejobid, alejob, alerunid, aledata, alestate, aledue)
     SELECT p_event, p_alert.altid, p_alert.altname, p_job_id,
            (SELECT left(j.jobname, 1000) FROM pgagent.pga_job AS j WHERE j.jobid = p_job_id),
-           p_run_id, jsonb_strip_nulls(p_data), p_state,
+           -- The id outlives the job here: as a reference it would not.
+           p_run_id, jsonb_strip_nulls(p_data || jsonb_build_object('job_id', p_job_id)), p_state,
            -- What has the same cause comes a little later, and is told together.
            CASE p_state WHEN 'pending' THEN now() + interval '5 seconds' END;
     IF NOT FOUND THEN
@@ -56,7 +57,7 @@ BEGIN
         alschanges = CASE WHEN n.is_first OR s.alscount < 2 THEN s.alschanges
             ELSE s.alschanges || jsonb_build_object(v_name, COALESCE((s.alschanges ->> v_name)::integer, 0) + 1) END
     FROM (
-        SELECT o.alsid, (o.alshour > now() - interval '1 hour' OR o.alschanges <> '{}') IS NOT TRUE AS is_first
+        SELECT o.alsid, (o.alshour BETWEEN now() - interval '1 hour' AND now() + interval '1 hour' OR o.alschanges <> '{}') IS NOT TRUE AS is_first
         FROM pgagent.pga_alertstate AS o WHERE o.alsid = p_state.alsid
     ) AS n
     WHERE s.alsid = n.alsid
@@ -85,7 +86,13 @@ BEGIN
     UPDATE pgagent.pga_alertstate AS s
     SET alssince = p_since, alsended = v_ended, alsevent = p_event, alsrunid = p_run_id, alsmessage = left(p_message, 2000),
         alstold = NULL, alsrepeats = 0
-    WHERE s.alsaltid = p_alert.altid AND s.alsjobid IS NOT DISTINCT FROM p_job_id AND s.alskind = p_kind
+    -- By its id, for IS NOT DISTINCT FROM uses no index, and there may be a row for each job.
+    WHERE s.alsid = (
+              SELECT o.alsid FROM pgagent.pga_alertstate AS o
+              WHERE o.alsaltid = p_alert.altid AND o.alsjobid = p_job_id AND o.alskind = p_kind
+              UNION ALL
+              SELECT o.alsid FROM pgagent.pga_alertstate AS o
+              WHERE p_job_id IS NULL AND o.alsaltid = p_alert.altid AND o.alsjobid IS NULL AND o.alskind = p_kind)
           AND s.alsended IS NOT NULL
     RETURNING s.* INTO v_state;
     IF NOT FOUND THEN

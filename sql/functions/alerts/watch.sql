@@ -20,16 +20,36 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_alert_tests() IS
 'Has the events that test_alert() has asked for sent.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_alert_problems(p_unarmed boolean)
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_clock()
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+    -- Nothing is ever to be sent, or with a sender, for longer than this: see pga_alert_write()
+    -- and pga_alert_sent(). What a sender has was due when it took it.
+    UPDATE pgagent.pga_alertevent AS e
+    SET aledue = now(), alelease = CASE WHEN e.alelease > now() THEN now() ELSE e.alelease END
+    WHERE e.alestate IN ('pending', 'sending')
+          AND e.aledue > now() + interval '1 minute' + CASE WHEN e.alestate = 'pending' AND e.aleattempts > 0
+              THEN least(10 * 2.0 ^ (least(e.aleattempts, 20) - 1), 3600) ELSE 0 END * interval '1 second';
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_clock() IS
+'Has that sent now which would be due much later than can be: the server''s clock has been set back.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_problems(p_unarmed boolean, p_limit integer)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = on
+AS $$
 DECLARE
+    v_all CONSTANT bigint := -1000000000000;   -- no id of a job; IS NOT DISTINCT FROM can't be hashed
     v_one record;
+    v_count integer := 0;
 BEGIN
     -- Of others' jobs, which one does not see, nothing has ended.
     IF NOT pgagent.pga_sees_all() THEN
-        RETURN;
+        RETURN false;
     END IF;
     FOR v_one IN
         WITH problem AS MATERIALIZED (
@@ -44,14 +64,15 @@ BEGIN
                AND (a.altjobid = p.job_id OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
         WHERE NOT EXISTS (
             SELECT FROM pgagent.pga_alertstate AS s
-            WHERE s.alsaltid = a.altid AND s.alsjobid IS NOT DISTINCT FROM p.job_id AND s.alskind = p.problem AND s.alsended IS NULL)
+            WHERE s.alsaltid = a.altid AND COALESCE(s.alsjobid, v_all) = COALESCE(p.job_id, v_all) AND s.alskind = p.problem AND s.alsended IS NULL)
         UNION ALL
         SELECT a, s.alsjobid, s.alskind, NULL, NULL, s.alsid
         FROM pgagent.pga_alertstate AS s JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
         WHERE s.alsended IS NULL AND s.alskind <> 'failed' AND (NOT p_unarmed OR s.alskind = 'unarmed')
-              AND NOT EXISTS (SELECT FROM problem AS p WHERE p.problem = s.alskind AND p.job_id IS NOT DISTINCT FROM s.alsjobid)
-        ORDER BY 2, 3, 6
+              AND NOT EXISTS (SELECT FROM problem AS p WHERE p.problem = s.alskind AND COALESCE(p.job_id, v_all) = COALESCE(s.alsjobid, v_all))
+        ORDER BY 2, 3, 6 LIMIT p_limit
     LOOP
+        v_count := v_count + 1;
         IF v_one.state_id IS NOT NULL THEN
             PERFORM pgagent.pga_alert_end(v_one.alert, v_one.state_id, true, NULL::bigint);
         ELSE
@@ -62,17 +83,20 @@ BEGIN
                 ), v_one.since, v_one.detail, '{}'::jsonb);
         END IF;
     END LOOP;
+    RETURN v_count >= p_limit;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_alert_problems(boolean) IS
-'Tells what is late, long, set_aside, no_runner or unarmed now, and what is not any more; in an unarmed copy (p_unarmed) nothing else has ended.';
+COMMENT ON FUNCTION pgagent.pga_alert_problems(boolean, integer) IS
+'Tells what is late, long, set_aside, no_runner or unarmed now, and what is not any more; in an unarmed copy (p_unarmed) nothing else has ended. Returns whether there may be more than p_limit of that.';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_alert_runs()
-RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_runs(p_limit integer)
+RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     v_one record;
+    v_failing integer := 0;
+    v_well integer := 0;
 BEGIN
     FOR v_one IN
         SELECT a AS alert, j AS job
@@ -83,10 +107,15 @@ BEGIN
         WHERE j.jobfailures > 0 AND NOT EXISTS (
             SELECT FROM pgagent.pga_alertstate AS s
             WHERE s.alsaltid = a.altid AND s.alsjobid = j.jobid AND s.alskind = 'failed' AND s.alsended IS NULL)
-              -- Not what was so before somebody wanted to know.
-              AND a.altcreated <= (SELECT r.jlgstart FROM pgagent.pga_alert_failed_run(j.jobid) AS r)
-        ORDER BY j.jobid, a.altid
+              -- Not what was so before somebody wanted to know. Whatever is found here is told, so
+              -- that it does not come again and again, and keeps others out.
+              AND EXISTS (
+                  SELECT FROM pgagent.pga_alert_failed_run(j.jobid) AS r
+                  WHERE a.altcreated <= r.jlgstart
+                        AND CASE r.jlgstatus WHEN 'd' THEN 'aborted' ELSE 'failed' END = ANY (a.altevents))
+        ORDER BY j.jobid, a.altid LIMIT p_limit
     LOOP
+        v_failing := v_failing + 1;
         PERFORM pgagent.pga_alert_failed(v_one.alert, v_one.job);
     END LOOP;
     FOR v_one IN
@@ -97,14 +126,68 @@ BEGIN
         JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
         JOIN pgagent.pga_job AS j ON j.jobid = s.alsjobid AND j.jobfailures = 0
         WHERE s.alskind = 'failed' AND s.alsended IS NULL
-        ORDER BY j.jobid, a.altid
+        ORDER BY j.jobid, a.altid LIMIT p_limit
     LOOP
+        v_well := v_well + 1;
         PERFORM pgagent.pga_alert_end(v_one.alert, v_one.alsid, (v_one.has_succeeded) IS TRUE, v_one.run_id);
     END LOOP;
+    RETURN greatest(v_failing, v_well) >= p_limit;
 END;
 $$;
-COMMENT ON FUNCTION pgagent.pga_alert_runs() IS
-'Tells that jobs fail, or succeed again, where something has kept the transaction from it that closed the run.';
+COMMENT ON FUNCTION pgagent.pga_alert_runs(integer) IS
+'Tells that jobs fail, or succeed again, where something has kept the transaction from it that closed the run. Returns whether there may be more than p_limit of either.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_disabled(p_limit integer)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_one record;
+    v_count integer := 0;
+BEGIN
+    FOR v_one IN
+        SELECT a AS alert, j AS job, g.since, (g.run).jlgid AS run_id
+        FROM pgagent.pga_given_up AS g
+        JOIN pgagent.pga_job AS j ON j.jobid = g.job_id
+        JOIN pgagent.pga_alert AS a
+            ON a.altenabled AND 'disabled' = ANY (a.altevents) AND a.altcreated <= g.since
+               AND (a.altjobid = j.jobid OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
+        -- What was told of it may be forgotten later.
+        WHERE g.since > now() - interval '1 day' AND NOT pgagent.pga_alert_has_told(a.altid, j.jobid, g.since)
+        ORDER BY j.jobid, a.altid LIMIT p_limit
+    LOOP
+        v_count := v_count + 1;
+        -- Of those who look at the same time the second one finds that it was told.
+        PERFORM FROM pgagent.pga_alert AS a WHERE a.altid = (v_one.alert).altid FOR NO KEY UPDATE;
+        IF NOT pgagent.pga_alert_has_told((v_one.alert).altid, (v_one.job).jobid, v_one.since) THEN
+            PERFORM pgagent.pga_alert_begin(
+                v_one.alert, (v_one.job).jobid, 'disabled'::text, 'disabled'::text, v_one.run_id, now(),
+                format('it was failure %s in a row: the job has been disabled', (v_one.job).jobfailures),
+                jsonb_build_object('failures', (v_one.job).jobfailures));
+        END IF;
+    END LOOP;
+    RETURN v_count >= p_limit;
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_disabled(integer) IS
+'Tells that jobs were disabled for their failures, or deaths, within the last day, where something has kept the transaction from it that did it. Returns whether there may be more than p_limit of them.';
+
+CREATE OR REPLACE FUNCTION pgagent.pga_alert_has_told(p_alert_id uuid, p_job_id integer, p_since timestamptz)
+RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A transaction has begun before the change that it makes.
+    RETURN EXISTS (
+        SELECT FROM pgagent.pga_alertstate AS s
+        WHERE s.alsaltid = p_alert_id AND s.alsjobid = p_job_id AND s.alskind = 'disabled' AND s.alssince > p_since - interval '1 minute'
+    ) OR EXISTS (
+        SELECT FROM pgagent.pga_alertevent AS e
+        WHERE e.alealtid = p_alert_id AND e.alejobid = p_job_id AND e.aleevent IN ('disabled', 'flapping') AND e.aleat > p_since - interval '1 minute');
+END;
+$$;
+COMMENT ON FUNCTION pgagent.pga_alert_has_told(uuid, integer, timestamptz) IS
+'Whether an alert knows that a job was disabled then.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_again(p_unarmed boolean)
 RETURNS void LANGUAGE plpgsql
@@ -124,7 +207,9 @@ BEGIN
             ON a.altid = s.alsaltid AND a.altenabled AND s.alsevent = ANY (a.altevents)
                AND (a.altjobid = s.alsjobid OR a.altjobid IS NULL) AND (a.altclassid = j.jobjclid OR a.altclassid IS NULL)
         WHERE s.alsended IS NULL AND (NOT p_unarmed OR s.alskind = 'unarmed')
-              AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery) OR s.alstold IS NULL AND s.alschanges = '{}')
+              AND (s.alstold <= now() - pgagent.pga_span(a.altrepeatevery)
+                   OR s.alstold > now() + interval '1 minute' AND a.altrepeatevery IS NOT NULL
+                   OR s.alstold IS NULL AND s.alschanges = '{}')
               AND pgagent.pga_silenced_until(s.alsjobid) IS NULL
         ORDER BY s.alsjobid, a.altid, s.alskind
     LOOP
@@ -171,7 +256,7 @@ BEGIN
         FROM pgagent.pga_alertstate AS s
         JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid
         LEFT JOIN pgagent.pga_job AS j ON j.jobid = s.alsjobid AND s.alskind = 'failed'
-        WHERE s.alschanges <> '{}' AND s.alshour <= now() - interval '1 hour' AND (NOT p_unarmed OR s.alskind = 'unarmed')
+        WHERE s.alschanges <> '{}' AND s.alshour NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour' AND (NOT p_unarmed OR s.alskind = 'unarmed')
         ORDER BY s.alsjobid, a.altid, s.alskind
     LOOP
         v_is_silenced := pgagent.pga_silenced_until(v_one.alsjobid) IS NOT NULL;
@@ -213,7 +298,10 @@ BEGIN
             WHEN p_unarmed AND p.aleevent NOT IN ('unarmed', 'test') THEN 'copy'
             WHEN a.altid IS NULL THEN 'its alert was dropped'
             WHEN NOT a.altenabled THEN 'its alert was disabled'
-            WHEN p.aleat < now() - interval '3 days' THEN 'late' END AS error
+            -- A message is sent, or given up, as a whole.
+            WHEN p.aleat < now() - interval '3 days' AND NOT EXISTS (
+                SELECT FROM pgagent.pga_alertevent AS n WHERE n.alemessage = p.alemessage AND n.aleat >= now() - interval '3 days'
+            ) THEN 'late' END AS error
         FROM pgagent.pga_alertevent AS p LEFT JOIN pgagent.pga_alert AS a ON a.altid = p.alealtid
         -- What a sender has it tells.
         WHERE p.alestate = 'pending' OR p.alestate = 'sending' AND p.alelease <= now()
@@ -222,17 +310,21 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_give_up(boolean) IS
-'Gives up events whose alert was dropped or disabled, or that are three days old; in an unarmed copy (p_unarmed) those that were pending when it was made.';
+'Gives up events whose alert was dropped or disabled, or messages whose last event is three days old; in an unarmed copy (p_unarmed) those that were pending when it was made.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_watch(OUT claimable integer, OUT look_again double precision)
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
+SET client_min_messages = 'warning'
 SET jit = off
 AS $$
 DECLARE
     v_unarmed CONSTANT boolean := pgagent.pga_unarmed() IS NOT NULL;
+    -- What is decided is seen, and sent, when this is over, and locked until then.
+    v_limit CONSTANT integer := 1000;
     v_step text;
+    v_is_more boolean := false;
     v_next timestamptz;
 BEGIN
     claimable := 0;
@@ -241,14 +333,19 @@ BEGIN
         SELECT FROM pgagent.pga_alertevent AS e WHERE e.alestate IN ('pending', 'sending')
     ) THEN
         RETURN;
+    ELSIF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'pgagent: this server is a standby: it can decide nothing about alerts' USING ERRCODE = 'read_only_sql_transaction',
+            DETAIL = 'The primary does. A connection string with several hosts finds it by target_session_attrs=read-write.';
     END IF;
-    FOREACH v_step IN ARRAY ARRAY['tests', 'problems', 'runs', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
+    FOREACH v_step IN ARRAY ARRAY['clock', 'tests', 'problems', 'runs', 'disabled', 'again', 'sum_up', 'give_up', 'deliver'] LOOP
         -- What is refused, or locked, keeps nothing else from being told.
         BEGIN
             CASE v_step
+                WHEN 'clock' THEN PERFORM pgagent.pga_alert_clock();
                 WHEN 'tests' THEN PERFORM pgagent.pga_alert_tests();
-                WHEN 'problems' THEN PERFORM pgagent.pga_alert_problems(v_unarmed);
-                WHEN 'runs' THEN PERFORM pgagent.pga_alert_runs() WHERE NOT v_unarmed;
+                WHEN 'problems' THEN v_is_more := pgagent.pga_alert_problems(v_unarmed, v_limit) OR v_is_more;
+                WHEN 'runs' THEN v_is_more := (NOT v_unarmed AND pgagent.pga_alert_runs(v_limit)) OR v_is_more;
+                WHEN 'disabled' THEN v_is_more := (NOT v_unarmed AND pgagent.pga_alert_disabled(v_limit)) OR v_is_more;
                 WHEN 'again' THEN PERFORM pgagent.pga_alert_again(v_unarmed);
                 WHEN 'sum_up' THEN PERFORM pgagent.pga_alert_sum_up(v_unarmed);
                 WHEN 'give_up' THEN PERFORM pgagent.pga_alert_give_up(v_unarmed);
@@ -273,9 +370,9 @@ BEGIN
                  (SELECT min(i.jsiuntil) FROM pgagent.pga_jobsilence AS i WHERE i.jsiuntil > now()))
     INTO v_next
     FROM pgagent.pga_alertstate AS s JOIN pgagent.pga_alert AS a ON a.altid = s.alsaltid AND a.altenabled;
-    look_again := least(look_again, CASE WHEN v_next < now() + interval '1 minute'
+    look_again := least(look_again, CASE WHEN v_is_more THEN 1 END, CASE WHEN v_next < now() + interval '1 minute'
         THEN greatest(extract(epoch FROM v_next - now())::double precision, 1) END);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_watch() IS
-'For whoever sends, any number of them at any time: decides what is to be told, and delivers what takes no sender. Returns how many messages wait for one (pga_alert_claim), and in how many seconds to call this again at the latest: from 1 to 60. Warns of what is refused or locked; raises 55P03 if all of a table is.';
+'For whoever sends, any number of them at any time: decides what is to be told, and delivers what takes no sender. Returns how many messages wait for one (pga_alert_claim), and in how many seconds to call this again at the latest: from 1 to 60. Warns of what is refused or locked; raises 55P03 if all of a table is, 25006 on a standby where there are alerts.';

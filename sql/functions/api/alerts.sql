@@ -18,7 +18,7 @@ COMMENT ON VIEW pgagent.alerts IS
 
 CREATE OR REPLACE VIEW pgagent.alert_log AS
 SELECT e.aleid AS event_id, e.aleevent AS event, e.aleat AS at, COALESCE(a.altname, e.alealert) AS alert,
-       e.alejobid AS job_id, COALESCE(j.jobname, e.alejob) AS job, e.alerunid AS run_id,
+       COALESCE(e.alejobid, (e.aledata ->> 'job_id')::integer) AS job_id, COALESCE(j.jobname, e.alejob) AS job, e.alerunid AS run_id,
        e.alestate AS state, e.aleattempts AS attempts, e.aleerror AS last_error,
        e.aledata ->> 'message' AS detail, e.alemessage AS message_id,
        CASE WHEN e.alestate IN ('pending', 'sending') THEN COALESCE(e.alelease, e.aledue) END AS due, e.alesent AS sent

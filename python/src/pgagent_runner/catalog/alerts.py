@@ -1,10 +1,12 @@
 """Alerts: deciding what people are told, and what waits to be sent."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, LiteralString, NamedTuple
 
 import psycopg
+from psycopg.errors import Diagnostic
 
 from pgagent_runner.catalog.connection import (
     BlockingConnection,
@@ -13,8 +15,12 @@ from pgagent_runner.catalog.connection import (
     translated_errors,
 )
 from pgagent_runner.catalog.errors import CatalogError
+from pgagent_runner.logs import Repeated
+
+log_repeated = Repeated(logging.getLogger(__name__))
 
 _LOCK_TIMEOUT = 10.0  # seconds
+_OURS = "pgagent: "
 
 _WATCH: LiteralString = "SELECT claimable, look_again FROM pgagent.pga_alert_watch()"
 _CLAIM: LiteralString = """
@@ -47,12 +53,16 @@ async def watch_alerts(session: Connection) -> Watched | None:
     None where the catalogue is that of an older version, which knows of no alerts.
     Raises `CatalogError`.
     """
+    hear = _warning(_log)
+    session.add_notice_handler(hear)
     try:
         row = await (await session.ask(_WATCH)).fetchone()
     except CatalogError as e:
         if isinstance(e.__cause__, psycopg.errors.UndefinedFunction):
             return None
         raise
+    finally:
+        session.remove_notice_handler(hear)
     return None if row is None else Watched(*row)
 
 
@@ -98,10 +108,29 @@ class Alerts:
 
 
 @contextlib.contextmanager
-def open_alerts(conninfo: str) -> Iterator[Alerts]:
-    """Open a session for a sender, and close it in the end; raises `CatalogError`."""
+def open_alerts(conninfo: str, say: Callable[[str], object]) -> Iterator[Alerts]:
+    """Open a session for a sender, and close it in the end; raises `CatalogError`.
+
+    `say` is called with what a watch warns of.
+    """
     session = connect(conninfo, _LOCK_TIMEOUT)
+    session.add_notice_handler(_warning(say))
     try:
         yield Alerts(session)
     finally:
         session.close()
+
+
+def _warning(say: Callable[[str], object]) -> Callable[[Diagnostic], None]:
+    """Return what takes a watch's own warnings, and no words of others' triggers."""
+
+    def hear(said: Diagnostic) -> None:
+        told = said.message_primary or ""
+        if told.startswith(_OURS):
+            say(told.removeprefix(_OURS))
+
+    return hear
+
+
+def _log(told: str) -> None:
+    log_repeated(logging.WARNING, "%s", told)

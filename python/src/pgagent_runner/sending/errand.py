@@ -38,7 +38,7 @@ def send_waiting(
     `say` is called with sentences about what went wrong, `note` with what went well.
     SIGTERM has it claim no more.
     """
-    with open_alerts(conninfo) as alerts:
+    with open_alerts(conninfo, say) as alerts:
         watched = alerts.watch()
         if not (watched.claimable and channels.found):
             return Outcome(left=watched.claimable)
