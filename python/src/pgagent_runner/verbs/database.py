@@ -210,7 +210,8 @@ def _opened(given: Given, conninfo: str) -> Session:
         session = psycopg.connect(whole, client_encoding="UTF8")
     except psycopg.Error as e:
         is_missing = e.pgconn is not None and e.pgconn.needs_password
-        if typed is None and is_missing and has_terminal():
+        may_ask = typed is None and getattr(given, "asks", True)
+        if may_ask and is_missing and has_terminal():
             given.password = getpass.getpass(f"pgagent {given.verb.name}: password: ")
             return _opened(given, conninfo)
         raise LostError(str(of_refusal(str(e), parse_conninfo(whole)))) from e
