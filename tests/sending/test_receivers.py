@@ -2,6 +2,7 @@
 
 import base64
 import email
+import hmac
 import email.policy
 import json
 import os
@@ -85,6 +86,34 @@ def test_mail_goes_through_tls_that_is_begun(channel, trusted):
     (login,) = heard(server, "auth plain")
     assert base64.b64decode(login.split()[2]) == b"\0me\0hush: hush"
     assert server.heard.index("STARTTLS") < server.heard.index(login)
+
+
+@openssl
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
+def test_a_login_may_have_any_characters(channel, trusted, mechanism):
+    class Asking(starting_tls(trusted("here"))):
+        def answer(self, line):
+            command = line.split()[0].upper()
+            if command == b"EHLO":
+                return super().answer(line).replace(b"AUTH PLAIN", f"AUTH {mechanism}".encode())
+            if command == b"AUTH" and mechanism != "PLAIN":
+                return b"334 eA==\r\n"
+            if command not in (b"AUTH", b"MAIL", b"RCPT"):
+                return b"235 welcome\r\n"
+            return super().answer(line)
+
+    with serving(Asking) as server:
+        login = 'login = "müller"\npassword = "pässwörd…"'
+        assert attempt(channel(smtp(server, login)), MESSAGE) == ""
+    (asked,) = heard(server, "auth")
+    last = server.heard[server.heard.index(asked) + (mechanism != "PLAIN")].split()[-1]
+    told = base64.b64decode(last)
+    digest = hmac.new("pässwörd…".encode(), b"x", "md5").hexdigest()
+    assert told.decode() == {
+        "PLAIN": "\0müller\0pässwörd…",
+        "LOGIN": "pässwörd…",
+        "CRAM-MD5": f"müller {digest}",
+    }[mechanism]
 
 
 @openssl

@@ -73,7 +73,7 @@ def channels(case: Case) -> Iterator[Finding]:
     bad = list(_all(looks))
     yield from bad
     if looks and not bad:
-        yield ok("channels", f"{named(list(looks))}: nothing was sent")
+        yield ok("channels", f"{named(list(looks))}: found fit; nothing was sent")
 
 
 SECONDS = 120.0
