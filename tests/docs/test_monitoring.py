@@ -134,7 +134,9 @@ def nightly(conn, tmp_path):
 def run_it(conn):
     """Have the nightly run, and wait for the end of that; return how it ended."""
     (run,) = conn.execute("SELECT pgagent.run_job('nightly')").fetchone()
-    query = "SELECT jlgstatus FROM pgagent.pga_joblog WHERE jlgid = %s AND jlgstatus <> 'r'"
+    query = (
+        "SELECT jlgstatus FROM pgagent.pga_joblog WHERE jlgid = %s AND jlgstatus <> 'r'"
+    )
     (status,) = poll(lambda: conn.execute(query, [run]).fetchone())
     return status
 
@@ -170,14 +172,17 @@ def test_who_reads_one_screen_is_woken_once_and_once_when_all_is_well(
             for ours, theirs in (
                 ('"mail.example.org"', f'"{host}"'),
                 ("587", str(port)),
-                ('"host=localhost dbname=postgres user=pgagent_runner"', f'"{place.dsn}"'),
+                (
+                    '"host=localhost dbname=postgres user=pgagent_runner"',
+                    f'"{place.dsn}"',
+                ),
             ):
                 assert ours in file
                 file = file.replace(ours, theirs)
             place.file.write_text(file)
             place.file.chmod(0o644)
 
-            told = place.sh(block(PAGE, "chmod 600"))
+            told = place.sh(block("docs/monitoring.md", "chmod 600"))
             assert re.search(r'^ok +\| channels .*"dba"', told, re.MULTILINE), told
             assert mails(server) == []
 
@@ -188,7 +193,9 @@ def test_who_reads_one_screen_is_woken_once_and_once_when_all_is_well(
                 assert run_it(conn) == "s"
                 (nightly / "shop.dump").unlink()
 
-                place.sql(block(PAGE, "SELECT pgagent.add_alert('on call'"))
+                place.sql(
+                    block("docs/monitoring.md", "SELECT pgagent.add_alert('on call'")
+                )
                 poll(lambda: states(conn) == [("test", "sent")], 20)
                 for _ in range(3):
                     assert run_it(conn) == "f"
@@ -204,7 +211,9 @@ def test_who_reads_one_screen_is_woken_once_and_once_when_all_is_well(
     failed = failed.replace(f"{nightly}", "/srv").replace("'srv/", "'/srv/dumps/")
     assert masked(failed) == masked(shown("Subject: [pgagent] FAILED"))
     assert masked(recovered) == masked(shown("Subject: [pgagent] RECOVERED"))
-    assert place.sh(inline(PAGE, "pgagent alerts --failed")).startswith("No alert")
+    assert place.sh(inline("docs/monitoring.md", "pgagent alerts --failed")).startswith(
+        "No alert"
+    )
 
 
 def test_it_is_said_why_nothing_arrives(conn, place, nightly):
@@ -212,9 +221,11 @@ def test_it_is_said_why_nothing_arrives(conn, place, nightly):
         '[channels.dba]\ntype = "smtp"\nhost = "127.0.0.1"\nport = 1\n'
         'from = "a@b"\nto = "c@d"\n'
     )
-    place.sql(block(PAGE, "SELECT pgagent.add_alert('on call'"))
+    place.sql(block("docs/monitoring.md", "SELECT pgagent.add_alert('on call'"))
     place.sh("pgagent send-alerts")
-    assert "Connection refused" in place.sh(inline(PAGE, "pgagent alerts --failed"))
+    assert "Connection refused" in place.sh(
+        inline("docs/monitoring.md", "pgagent alerts --failed")
+    )
 
 
 # Others
@@ -225,7 +236,7 @@ def test_a_webhook_is_told_what_slack_shows(conn, place, nightly):
     with serving(Hook) as server:
         url = re.sub(r'"https://.*"', f'"http://{address(server)}/200"', file)
         place.write(url)
-        place.sql(block(PAGE, "SELECT pgagent.add_alert('team'"))
+        place.sql(block("docs/monitoring.md", "SELECT pgagent.add_alert('team'"))
         with place.runner() as runner:
             runner.ready()
             for _ in range(3):
@@ -266,8 +277,8 @@ def test_programs_listen_and_jobs_are_started_as_the_page_of_channels_says(
 ):
     conn.execute("CREATE TABLE failures (job text, message text)")
     with closing(psycopg.connect(dsn, autocommit=True)) as session:
-        session.execute(block(CHANNELS, "LISTEN pgagent_event"))
-        place.sql(block(CHANNELS, "SELECT pgagent.create_job('note failures')"))
+        session.execute(block("docs/alerts.md", "LISTEN pgagent_event"))
+        place.sql(block("docs/alerts.md", "SELECT pgagent.create_job('note failures')"))
         with place.runner() as runner:
             runner.ready()
             assert run_it(conn) == "f"
@@ -311,7 +322,7 @@ def test_a_runner_gives_a_sign_of_life(conn, place):
 @pytest.fixture
 def monitor(conn):
     """The role of monitors."""
-    conn.execute(block(PAGE, "CREATE ROLE pgagent_monitor"))
+    conn.execute(block("docs/monitoring.md", "CREATE ROLE pgagent_monitor"))
     yield "pgagent_monitor"
     conn.execute("DROP OWNED BY pgagent_monitor; DROP ROLE pgagent_monitor")
 
@@ -331,24 +342,28 @@ def test_nagios_is_answered(cluster, conn, place, monitor):
 
 
 def test_a_runner_listens_as_the_page_says(place):
-    command = shlex.split(block(PAGE, "pgagent run --listen"))
+    command = shlex.split(block("docs/monitoring.md", "pgagent run --listen"))
     assert command[:3] == ["pgagent", "run", "--listen"]
     place.write(f'[run]\nlisten = "{command[3]}"\n'.replace(command[3], "0"))
     with place.runner() as runner:
         runner.says("listens on 127.0.0.1:")
         port = runner.log.partition("listens on 127.0.0.1:")[2].split()[0]
         asked = place.sh(
-            f"python3 -c \"import urllib.request as u;"
+            f'python3 -c "import urllib.request as u;'
             f" print(u.urlopen('http://127.0.0.1:{port}/metrics').read().decode())\""
         )
     page = (ROOT / PAGE).read_text().partition("## Prometheus")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`(pgagent_\w+)`", page)) - {"pgagent_job_last_success_timestamp_seconds"}
+    named = set(re.findall(r"`(pgagent_\w+)`", page)) - {
+        "pgagent_job_last_success_timestamp_seconds"
+    }
     assert len(named) > 4
     assert [name for name in named if f"# TYPE {name} " not in asked] == []
 
 
 def test_the_figures_explain_themselves(conn):
-    explained = conn.execute(inline(PAGE, "SELECT name, help")).fetchall()
+    explained = conn.execute(
+        inline("docs/monitoring.md", "SELECT name, help")
+    ).fetchall()
     assert all(help_ for _, help_ in explained)
 
 
@@ -389,18 +404,20 @@ def test_the_page_lists_all_events(conn):
 
 
 def test_alerts_and_jobs_are_altered_as_the_page_says(conn, place, nightly):
-    place.sql(block(PAGE, "SELECT pgagent.add_alert('nightly'"))
-    place.sql(block(PAGE, "SELECT pgagent.alter_job('nightly'"))
+    place.sql(block("docs/monitoring.md", "SELECT pgagent.add_alert('nightly'"))
+    place.sql(block("docs/monitoring.md", "SELECT pgagent.alter_job('nightly'"))
     place.sql("SELECT pgagent.test_alert('nightly')")
     conn.execute("SELECT pgagent.pga_alert_watch()")
 
-    listed = place.sh(block(PAGE, "pgagent alerts\n"))
+    listed = place.sh(block("docs/monitoring.md", "pgagent alerts\n"))
     assert re.search(r"^nightly +\| dba .*\| 01:00:00|1 h", listed, re.MULTILINE)
     assert re.search(r"\| test +\| nightly +\|", listed)
-    listed = place.sql(block(PAGE, "SELECT alert, channel, events"))
+    listed = place.sql(block("docs/monitoring.md", "SELECT alert, channel, events"))
     assert "nightly|dba|{failed,aborted,recovered,late}|nightly||1" in listed
     assert "|test|nightly||pending|" in listed
-    limits = "SELECT joblateafter::text, joblongfactor, jobdisableafter FROM pgagent.pga_job"
+    limits = (
+        "SELECT joblateafter::text, joblongfactor, jobdisableafter FROM pgagent.pga_job"
+    )
     assert conn.execute(limits).fetchone() == ("00:10:00", 3, 5)
     after = "SELECT after_failures FROM pgagent.alerts"
     assert conn.execute(after).fetchone() == (2,)
@@ -409,23 +426,31 @@ def test_alerts_and_jobs_are_altered_as_the_page_says(conn, place, nightly):
 SILENCED = "SELECT count(*) FROM pgagent.pga_jobsilence WHERE jsiuntil > now()"
 
 
-@pytest.mark.parametrize("language", ["sh", "sql"])
-def test_jobs_are_silenced_as_the_page_says(conn, place, nightly, language):
-    begin = {"sh": "pgagent silence nightly", "sql": "SELECT pgagent.silence('nightly'"}
-    seen = []
-    for line in block(PAGE, begin[language]).splitlines():
-        getattr(place, language)(line)
-        seen += conn.execute(SILENCED).fetchone()
-    assert seen == [1, 0, 1, 0]
+def test_jobs_are_silenced_as_the_page_says(conn, place, nightly):
+    for do, lines in (
+        (place.sh, block("docs/monitoring.md", "pgagent silence nightly")),
+        (place.sql, block("docs/monitoring.md", "SELECT pgagent.silence('nightly'")),
+    ):
+        seen = []
+        for line in lines.splitlines():
+            do(line)
+            seen += conn.execute(SILENCED).fetchone()
+        assert seen == [1, 0, 1, 0]
 
 
 def test_problems_are_found_as_the_page_says(conn, place, nightly):
     with place.runner() as runner:
         runner.ready()
         assert run_it(conn) == "f"
-        assert "nightly | failed" in place.sh(block(PAGE, "pgagent problems"))
-        listed = place.sql(block(PAGE, "SELECT job, problem, since, detail"))
+        assert "nightly | failed" in place.sh(
+            block("docs/monitoring.md", "pgagent problems")
+        )
+        listed = place.sql(
+            block("docs/monitoring.md", "SELECT job, problem, since, detail")
+        )
         assert listed.startswith("nightly|failed|")
-        assert "No such file" in place.sh(inline(PAGE, "pgagent logs nightly"))
-        explained = place.sh(inline(PAGE, "pgagent explain nightly"))
+        assert "No such file" in place.sh(
+            inline("docs/monitoring.md", "pgagent logs nightly")
+        )
+        explained = place.sh(inline("docs/monitoring.md", "pgagent explain nightly"))
         assert re.search(r"^due +\| no ", explained, re.MULTILINE), explained

@@ -2,8 +2,8 @@
 
 import base64
 import email
-import hmac
 import email.policy
+import hmac
 import json
 import os
 import socket
@@ -95,7 +95,11 @@ def test_a_login_may_have_any_characters(channel, trusted, mechanism):
         def answer(self, line):
             command = line.split()[0].upper()
             if command == b"EHLO":
-                return super().answer(line).replace(b"AUTH PLAIN", f"AUTH {mechanism}".encode())
+                return (
+                    super()
+                    .answer(line)
+                    .replace(b"AUTH PLAIN", f"AUTH {mechanism}".encode())
+                )
             if command == b"AUTH" and mechanism != "PLAIN":
                 return b"334 eA==\r\n"
             if command not in (b"AUTH", b"MAIL", b"RCPT"):
@@ -109,11 +113,14 @@ def test_a_login_may_have_any_characters(channel, trusted, mechanism):
     last = server.heard[server.heard.index(asked) + (mechanism != "PLAIN")].split()[-1]
     told = base64.b64decode(last)
     digest = hmac.new("pässwörd…".encode(), b"x", "md5").hexdigest()
-    assert told.decode() == {
-        "PLAIN": "\0müller\0pässwörd…",
-        "LOGIN": "pässwörd…",
-        "CRAM-MD5": f"müller {digest}",
-    }[mechanism]
+    assert (
+        told.decode()
+        == {
+            "PLAIN": "\0müller\0pässwörd…",
+            "LOGIN": "pässwörd…",
+            "CRAM-MD5": f"müller {digest}",
+        }[mechanism]
+    )
 
 
 @openssl

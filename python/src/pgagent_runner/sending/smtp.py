@@ -87,9 +87,7 @@ class Plain(smtplib.SMTP):
             told = authobject(*challenge)
             return None if told is None else InUtf8(told)
 
-        return super().auth(
-            mechanism, answer, initial_response_ok=initial_response_ok
-        )
+        return super().auth(mechanism, answer, initial_response_ok=initial_response_ok)
 
     def send(self, s: Any) -> None:  # noqa: ANN401
         """Send, piece by piece."""
