@@ -337,22 +337,24 @@ def test_nobody_is_asked_for_a_password(pgagent, tmp_path):
 
 
 def test_a_password_is_taken_from_wherever_libpq_takes_one(pgagent, tmp_path):
-    with Cluster(tcp=True, is_twin=True) as server:
-        with closing(psycopg.connect(server.conninfo(), autocommit=True)) as conn:
-            conn.execute("CREATE EXTENSION pgagent")
-            register(conn)
-            whole = conninfo_to_dict(server.conninfo(tcp=True))
-            password = str(whole.pop("password"))
-            where = make_conninfo(**whole)
-            file = tmp_path / "pgagent.toml"
-            file.write_text(f"[run]\nconninfo = \"{where} password='{password}'\"\n")
-            file.chmod(0o600)
-            for words, environ in (
-                (["-d", where], {"PGPASSWORD": password}),
-                ([], {"PGAGENT_CONFIG": str(file)}),
-            ):
-                done = pgagent("health", *words, **environ)
-                assert done.stdout.startswith("PGAGENT OK - "), done
+    with (
+        Cluster(tcp=True, is_twin=True) as server,
+        closing(psycopg.connect(server.conninfo(), autocommit=True)) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pgagent")
+        register(conn)
+        whole = conninfo_to_dict(server.conninfo(tcp=True))
+        password = str(whole.pop("password"))
+        where = make_conninfo(**whole)
+        file = tmp_path / "pgagent.toml"
+        file.write_text(f"[run]\nconninfo = \"{where} password='{password}'\"\n")
+        file.chmod(0o600)
+        for words, environ in (
+            (["-d", where], {"PGPASSWORD": password}),
+            ([], {"PGAGENT_CONFIG": str(file)}),
+        ):
+            done = pgagent("health", *words, **environ)
+            assert done.stdout.startswith("PGAGENT OK - "), done
 
 
 def test_a_catalogue_that_is_locked_is_critical_in_time(conn, dsn, health):
