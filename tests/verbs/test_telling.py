@@ -35,6 +35,17 @@ def test_what_was_told_is_listed(conn, pgagent, told):
     assert pgagent.json("alerts", "--failed") == []
 
 
+def test_what_no_sender_asks_for_is_told_as_such(conn, pgagent, told):
+    conn.execute("SELECT pgagent.test_alert('on call')")
+    conn.execute("SELECT pgagent.pga_alert_watch()")
+    conn.execute(
+        "UPDATE pgagent.pga_alertevent SET aledue = aledue - interval '1 minute'"
+    )
+    (event,) = pgagent.json("alerts", "--failed")
+    why = "no sender that knows this channel has asked for it"
+    assert (event["state"], event["last_error"]) == ("pending", why)
+
+
 def test_a_test_says_by_which_id_it_is_found(conn, pgagent, told):
     (tried,) = pgagent.json("test-alert", "on call")
     conn.execute("SELECT pgagent.pga_alert_watch()")
