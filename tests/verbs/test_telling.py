@@ -67,6 +67,9 @@ def test_jobs_are_silenced_and_told_of_again(conn, pgagent, told):
         pgagent.prints("unsilence", "nightly") == 'job "nightly" is silenced no more\n'
     )
     assert conn.execute(query).fetchall() == []
+    assert pgagent.prints("silence", "--all") == (
+        "nobody is told of anything; runs go on as ever\n"
+    )
 
 
 def test_several_jobs_are_silenced_or_none(conn, pgagent, told):

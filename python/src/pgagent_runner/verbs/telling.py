@@ -84,7 +84,8 @@ def silence(given: Given) -> int:
     till = f" until {shown(end)}" if until else ""
     which: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
     rows = [(job, name, end) for job, name in which]
-    told = f"nobody is told of {listed(jobs)}{till}; runs go on as ever"
+    what = listed(jobs) if jobs else "anything"
+    told = f"nobody is told of {what}{till}; runs go on as ever"
     report(given, told, Table(("job_id", "job", "silenced_until"), rows))
     return 0
 
