@@ -93,3 +93,15 @@ def test_all_are_silenced(conn, pgagent, told):
 def test_whoever_is_silenced_is_named(pgagent, told):
     assert "name a job" in pgagent.refuses("silence", status=2)
     assert "name none" in pgagent.refuses("silence", "--all", "nightly", status=2)
+
+
+def test_no_level_is_named_where_none_would_help(conn, dsn, pgagent, nightly):
+    conn.execute("CREATE ROLE pga_one LOGIN; SELECT pgagent.isolate()")
+    try:
+        conn.execute("SELECT pgagent.grant_access('editor', 'pga_one')")
+        told = pgagent.refuses("silence", "--all", "-d", f"{dsn} user=pga_one")
+    finally:
+        conn.execute("SELECT pgagent.isolate(false)")
+        conn.execute("DROP OWNED BY pga_one; DROP ROLE pga_one")
+    assert "pga_may_edit_all()" in told
+    assert "grant_access" not in told

@@ -304,7 +304,9 @@ def _explained(given: Given, session: Session, error: psycopg.Error) -> str:
         return f"the connection is lost: {told}"
     if error.sqlstate in _NOT_FOUND and (problem := _catalogue_problem(session)):
         return f'database "{session.info.dbname}": {problem}'
-    if error.sqlstate == _NOT_PERMITTED:
+    # What our own functions refuse says itself what it takes.
+    is_ours = (error.diag.message_primary or "").startswith("pgagent: ")
+    if error.sqlstate == _NOT_PERMITTED and not is_ours:
         level = given.verb.level
         user = session.info.user.replace("'", "''")
         return (
