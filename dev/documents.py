@@ -27,7 +27,8 @@ _SHELL = re.compile(
     r"(sudo|apt|apt-get|apt-mark|pipx|pgagent|psql|pg_dump|pg_restore|systemctl|git|rm"
     r"|python3?|[A-Z_]+=\S+|dev/\w+|build/\S+) \S"
 )
-_NAME = re.compile(r"(pgagent|apt) [a-z-]+|pg_restore -j")  # with nothing to it
+# With nothing to it.
+_NAME = re.compile(r"(pgagent|apt) [a-z]+(-[a-z]+)*|pg_restore -j")
 _SQL = re.compile(
     r"(SELECT|CREATE|ALTER|DROP|GRANT|REVOKE|INSERT|UPDATE|DELETE|TRUNCATE|SET|LOCK|SHOW"
     r"|VACUUM|BEGIN|COPY|NOTIFY|TABLE)\b.*\S \S+ \S"

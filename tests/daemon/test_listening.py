@@ -226,11 +226,11 @@ def test_it_ends_while_it_is_scraped(dsn):
 def test_the_check_of_a_container_tells_ready_from_not(conn, dsn):
     """That of the page, which takes no other program than Python's."""
     compose = block("docs/operating.md", "services:")
-    command = first(r"command: pgagent (.*)", compose).replace("9187", "0").split()
+    command = first(r"command: pgagent (.*)", compose).replace("9630", "0").split()
     code = first(r'test: \[CMD, python3, -c, "(.*)"\]', compose)
     with Listener(dsn, command=command) as runner:
         runner.listens()
-        check = [sys.executable, "-c", code.replace("9187", str(runner.port))]
+        check = [sys.executable, "-c", code.replace("9630", str(runner.port))]
         poll(lambda: subprocess.run(check, check=False).returncode == 0)
 
         add_job(conn, batch("sleep 60"))
@@ -243,7 +243,7 @@ def test_the_check_of_a_container_tells_ready_from_not(conn, dsn):
 
 def test_the_probes_of_kubernetes_are_answered(dsn):
     pod = block("docs/operating.md", "containers:")
-    address = first(r'args: \[run, --listen, "(.*)"\]', pod).replace("9187", "0")
+    address = first(r'args: \[run, --listen, "(.*)"\]', pod).replace("9630", "0")
     with Listener(dsn, command=["run", "--listen", address]) as runner:
         runner.listens().becomes(200, "ready")
         paths = re.findall(r"path: (/\w+)", pod)
@@ -255,7 +255,7 @@ def test_a_service_listens_by_a_variable(dsn):
     name, port = block("docs/operating.md", "PGAGENT_LISTEN=").strip().split("=")
     with Listener(dsn, command=["run"], environ={name: "0"}) as runner:
         runner.listens().becomes(200, "ready")
-    assert port == "9187"
+    assert port == "9630"
 
 
 # Addresses
@@ -277,7 +277,7 @@ def test_an_address_that_is_taken_is_told_before_anything_else(listener, dsn):
     ("address", "reason"),
     [
         ("nowhere.invalid:80", r".*"),
-        ("192.0.2.1:9187", "Cannot assign requested address"),
+        ("192.0.2.1:9630", "Cannot assign requested address"),
         (f"{'x' * 70}.example:80", r".*"),
     ],
 )

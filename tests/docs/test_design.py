@@ -32,7 +32,7 @@ def test_functions_and_tables_that_are_named_exist(asking):
 
 
 def test_files_that_are_named_exist():
-    mentioned = named(r"[a-z][\w/]+\.(?:py|sql)\b")
+    mentioned = named(r"[a-z_][\w/]+\.(?:py|sql)\b")
     files = [
         str(p)
         for d in ("sql", "python/src", "chaos", "dev", "tests")

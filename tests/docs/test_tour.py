@@ -23,6 +23,7 @@ QUIET = """
     NOT EXISTS (SELECT FROM pgagent.job_status
                 WHERE state IN ('running', 'due', 'class full')
                       OR (promised <> '{}' AND state <> 'paused'))
+    AND NOT EXISTS (SELECT FROM pgagent.alert_log WHERE state IN ('pending', 'sending'))
 """
 
 # In these chapters somebody holds a lock that a dump waits for. What each block has come to
@@ -85,7 +86,10 @@ class Day:
         )
         pg_dump.chmod(0o755)
         environ["PATH"] = f"{pg_dump.parent}:{PGAGENT.parent}:{environ['PATH']}"
+        channels = folder / "pgagent.toml"
+        channels.write_text('[channels.dba]\ntype = "command"\ncommand = ["true"]\n')
         self.environ = environ | {
+            "PGAGENT_CONFIG": str(channels),
             "TZ": "Europe/Berlin",
             "PGTZ": "Europe/Berlin",
             "LC_ALL": "C.UTF-8",

@@ -34,6 +34,18 @@ def test_an_owner_has_himself_told_of_his_own_job_and_sees_those_events_only(
     ]
 
 
+def test_an_owner_sees_what_becomes_of_a_test(jobs, isolated, login):
+    alice = login("alice")
+    alice.execute(
+        "SELECT pgagent.add_alert('mine', 'mail', job => 'job of iso_team_a')"
+    )
+    (event,) = alice.execute("SELECT pgagent.test_alert('mine')").fetchone()
+    watch(isolated)
+    query = "SELECT event_id, state FROM pgagent.alert_log WHERE event = 'test'"
+    assert alice.execute(query).fetchall() == [(event, "pending")]
+    assert login("bob").execute(query).fetchall() == []
+
+
 REFUSED = [
     "add_alert('x', 'mail')",
     "add_alert('x', 'mail', class => 'Data Import')",

@@ -185,7 +185,7 @@ def test_dashboard_and_rules_name_what_there_is(dsn, everything):
 @pytest.fixture
 def monitor(conn, dsn):
     """A session of the role that the page makes for exporters."""
-    conn.execute(block("contrib/README.md", "CREATE ROLE pgagent_monitor"))
+    conn.execute(block("docs/monitoring.md", "CREATE ROLE pgagent_monitor"))
     with closing(
         psycopg.connect(dsn, user="pgagent_monitor", autocommit=True)
     ) as session:

@@ -390,7 +390,7 @@ def test_a_verb_cares_for_its_database_only(file, capsys):
         ("LOG_LEVEL", "loud", "'loud' is not one of error, warning, info, debug"),
         ("LOG_FORMAT", "xml", "'xml' is not one of text, json"),
         ("LISTEN", "::1:9", f"'::1:9' {ADDRESS}"),
-        ("LISTEN", "9187/tcp", f"'9187/tcp' {ADDRESS}"),
+        ("LISTEN", "9630/tcp", f"'9630/tcp' {ADDRESS}"),
         ("LISTEN", "host:65536", f"'host:65536' {ADDRESS}"),
         ("LISTEN", "host", f"'host' {ADDRESS}"),
         ("LISTEN", "/run/socket", f"'/run/socket' {ADDRESS}"),
@@ -492,8 +492,8 @@ def test_a_connection_string_of_4_2_is_no_verb(chosen, monkeypatch, words):
 @pytest.mark.parametrize(
     ("toml", "address"),
     [
-        ("9187", ("127.0.0.1", 9187)),
-        ('":9187"', ("127.0.0.1", 9187)),
+        ("9630", ("127.0.0.1", 9630)),
+        ('":9630"', ("127.0.0.1", 9630)),
         ('"0.0.0.0:80"', ("0.0.0.0", 80)),
         ('"runner-1.example:80"', ("runner-1.example", 80)),
         ('"[fe80::1%eth0]:0"', ("fe80::1%eth0", 0)),

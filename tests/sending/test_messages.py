@@ -161,6 +161,13 @@ alert night; message 00000000-0000-0000-0000-000000000007
     )
 
 
+def test_what_concerns_no_job_is_listed_without_one():
+    told = text(
+        message(event("test", None, message="x"), event("test", None, message="x"))
+    )
+    assert told.splitlines()[2] == "TEST          x"
+
+
 def test_thousands_of_jobs_are_no_book():
     many = message(
         *(event("failed", f"job {n}", output="x" * 2000) for n in range(5000))

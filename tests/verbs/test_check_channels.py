@@ -149,7 +149,7 @@ FAULTS = {
     of_no_type: ("[channels.ops] type: ", "docs/alerts.md"),
     with_an_unknown_key: ("has the unknown key 'colour'", "docs/alerts.md"),
     without_an_address: ("lacks url", "docs/alerts.md"),
-    where_nobody_listens: ('channel "ops": ConnectionRefused', "check host and port"),
+    where_nobody_listens: ('channel "ops": Connection refused', "check host and port"),
     without_a_host: ('channel "ops": its host has no address', "the name of the host"),
     whose_program_is_not_there: ("no program '/nowhere/page'", "install it"),
     an_address_of_no_ping: ("[alive] url", "docs/alerts.md"),

@@ -35,7 +35,7 @@ def bash(pgagent):
 
 def test_bash_completes_verbs(bash):
     assert bash("") == [verb.name for verb in VERBS]
-    assert bash("un") == ["unpause"]
+    assert bash("unp") == ["unpause"]
 
 
 def test_bash_completes_options_and_their_values(bash):

@@ -145,10 +145,14 @@ def test_a_right_that_is_lacking_is_named_with_the_level_that_has_it(
 
 def test_the_levels_of_the_table_suffice(conn, dsn, pgagent, nightly):
     verbs = {
-        "operator": ["start nightly", "cancel nightly"],
-        "editor": ["disable nightly", "enable nightly"],
+        "operator": [
+            *("start nightly", "cancel nightly"),
+            *("silence nightly", "unsilence nightly"),
+        ],
+        "editor": ["disable nightly", "enable nightly", "test-alert night"],
         "admin": ["delete-log nightly --yes"],
     }
+    conn.execute("SELECT pgagent.add_alert('night', 'notify')")
     for level, calls in verbs.items():
         conn.execute(f"CREATE ROLE pga_{level} LOGIN")
         try:

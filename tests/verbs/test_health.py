@@ -16,7 +16,7 @@ import pytest
 from cluster import Cluster
 from jobs import add_job
 from pgagent_runner.verbs.table import BY_NAME
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from support import poll
 from transitions import claim, leave, register
 
@@ -334,6 +334,27 @@ def test_nobody_is_asked_for_a_password(pgagent, tmp_path):
         with pgagent.on_terminal("health", **environ) as terminal:
             assert terminal.ended() == UNKNOWN
     assert terminal.seen.startswith("PGAGENT UNKNOWN - can't connect to database ")
+
+
+def test_a_password_is_taken_from_wherever_libpq_takes_one(pgagent, tmp_path):
+    with (
+        Cluster(tcp=True, is_twin=True) as server,
+        closing(psycopg.connect(server.conninfo(), autocommit=True)) as conn,
+    ):
+        conn.execute("CREATE EXTENSION pgagent")
+        register(conn)
+        whole = conninfo_to_dict(server.conninfo(tcp=True))
+        password = str(whole.pop("password"))
+        where = make_conninfo(**whole)
+        file = tmp_path / "pgagent.toml"
+        file.write_text(f"[run]\nconninfo = \"{where} password='{password}'\"\n")
+        file.chmod(0o600)
+        for words, environ in (
+            (["-d", where], {"PGPASSWORD": password}),
+            ([], {"PGAGENT_CONFIG": str(file)}),
+        ):
+            done = pgagent("health", *words, **environ)
+            assert done.stdout.startswith("PGAGENT OK - "), done
 
 
 def test_a_catalogue_that_is_locked_is_critical_in_time(conn, dsn, health):

@@ -40,6 +40,7 @@ def test_every_verb_has_an_example():
 def test_every_command_of_the_page_works(conn, pgagent, nightly, tmp_path):
     """One after the other, as they stand there."""
     conn.execute("SELECT pgagent.schedule('often', '* * * * *', 'SELECT 1')")
+    conn.execute("SELECT pgagent.add_alert('on call', 'mail')")
     environ = pgagent.environ | {"PATH": f"{PGAGENT.parent}:/usr/bin:/bin"}
     tried = 0
     for command in commands_of("docs/cli.md"):

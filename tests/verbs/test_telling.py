@@ -35,6 +35,17 @@ def test_what_was_told_is_listed(conn, pgagent, told):
     assert pgagent.json("alerts", "--failed") == []
 
 
+def test_what_no_sender_asks_for_is_told_as_such(conn, pgagent, told):
+    conn.execute("SELECT pgagent.test_alert('on call')")
+    conn.execute("SELECT pgagent.pga_alert_watch()")
+    conn.execute(
+        "UPDATE pgagent.pga_alertevent SET aledue = aledue - interval '1 minute'"
+    )
+    (event,) = pgagent.json("alerts", "--failed")
+    why = "no sender that knows this channel has asked for it"
+    assert (event["state"], event["last_error"]) == ("pending", why)
+
+
 def test_a_test_says_by_which_id_it_is_found(conn, pgagent, told):
     (tried,) = pgagent.json("test-alert", "on call")
     conn.execute("SELECT pgagent.pga_alert_watch()")
@@ -56,6 +67,9 @@ def test_jobs_are_silenced_and_told_of_again(conn, pgagent, told):
         pgagent.prints("unsilence", "nightly") == 'job "nightly" is silenced no more\n'
     )
     assert conn.execute(query).fetchall() == []
+    assert pgagent.prints("silence", "--all") == (
+        "nobody is told of anything; runs go on as ever\n"
+    )
 
 
 def test_several_jobs_are_silenced_or_none(conn, pgagent, told):
@@ -79,3 +93,15 @@ def test_all_are_silenced(conn, pgagent, told):
 def test_whoever_is_silenced_is_named(pgagent, told):
     assert "name a job" in pgagent.refuses("silence", status=2)
     assert "name none" in pgagent.refuses("silence", "--all", "nightly", status=2)
+
+
+def test_no_level_is_named_where_none_would_help(conn, dsn, pgagent, nightly):
+    conn.execute("CREATE ROLE pga_one LOGIN; SELECT pgagent.isolate()")
+    try:
+        conn.execute("SELECT pgagent.grant_access('editor', 'pga_one')")
+        told = pgagent.refuses("silence", "--all", "-d", f"{dsn} user=pga_one")
+    finally:
+        conn.execute("SELECT pgagent.isolate(false)")
+        conn.execute("DROP OWNED BY pga_one; DROP ROLE pga_one")
+    assert "pga_may_edit_all()" in told
+    assert "grant_access" not in told

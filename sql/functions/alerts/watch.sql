@@ -10,8 +10,11 @@ DECLARE
     v_alert pgagent.pga_alert;
 BEGIN
     FOR v_alert IN SELECT a.* FROM pgagent.pga_alert AS a WHERE a.alttest IS NOT NULL AND a.altenabled ORDER BY a.altid LOOP
-        INSERT INTO pgagent.pga_alertevent (aleid, aleevent, alealtid, alealert, aledata, aledue)
-        VALUES (v_alert.alttest, 'test', v_alert.altid, v_alert.altname, '{"message": "this is a test"}', now())
+        -- It is of the alert's job, if any: whoever sees that sees what becomes of it.
+        INSERT INTO pgagent.pga_alertevent (aleid, aleevent, alealtid, alealert, alejobid, alejob, aledata, aledue)
+        VALUES (v_alert.alttest, 'test', v_alert.altid, v_alert.altname, v_alert.altjobid,
+                (SELECT left(j.jobname, 1000) FROM pgagent.pga_job AS j WHERE j.jobid = v_alert.altjobid),
+                '{"message": "this is a test"}', now())
         ON CONFLICT DO NOTHING;
         UPDATE pgagent.pga_alert SET alttest = NULL WHERE altid = v_alert.altid AND alttest = v_alert.alttest;
     END LOOP;

@@ -45,7 +45,7 @@ UNION ALL
 SELECT 'alert', w.since,
        format('%s of alert "%s" %s not been sent by channel "%s" since %s: %s',
               CASE w.events WHEN 1 THEN '1 event' ELSE w.events || ' events' END, w.altname,
-              CASE w.events WHEN 1 THEN 'has' ELSE 'have' END, w.altchannel, w.since,
+              CASE w.events WHEN 1 THEN 'has' ELSE 'have' END, w.altchannel, date_trunc('second', w.since),
               COALESCE(left(w.last_error, 10000), 'no sender that knows this channel has asked for it'))
 FROM (
     SELECT a.altname, a.altchannel, count(*) AS events, min(e.aleat) AS since,

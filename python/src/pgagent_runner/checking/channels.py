@@ -29,6 +29,7 @@ from pgagent_runner.checking.findings import (
 from pgagent_runner.configuration import Configuration, ConfigurationError
 from pgagent_runner.errands import errands
 from pgagent_runner.sending.channels import Channel, channel_of_url, read_channels
+from pgagent_runner.sending.failures import in_words
 from pgagent_runner.sending.limited import rest_until
 from pgagent_runner.sending.mail import port_of, security_of
 from pgagent_runner.sending.smtp import READY, Plain, Secure
@@ -73,7 +74,7 @@ def channels(case: Case) -> Iterator[Finding]:
     bad = list(_all(looks))
     yield from bad
     if looks and not bad:
-        yield ok("channels", f"{named(list(looks))}: nothing was sent")
+        yield ok("channels", f"{named(list(looks))}: found fit; nothing was sent")
 
 
 SECONDS = 120.0
@@ -138,15 +139,12 @@ def _look(
     except _UnfitError as e:
         errors[name] = e
     except ssl.SSLCertVerificationError as e:
-        told = f"its certificate is not to be trusted: {e.verify_message}"
         remedy = "give the server one that fits its name, of an authority known here"
-        errors[name] = _UnfitError(told, remedy)
+        errors[name] = _UnfitError(in_words(e), remedy)
     except socket.gaierror as e:
-        told = f"its host has no address: {e.strerror}"
-        errors[name] = _UnfitError(told, "check the name of the host")
+        errors[name] = _UnfitError(in_words(e), "check the name of the host")
     except (OSError, smtplib.SMTPException, ValueError) as e:
-        told = f"{type(e).__name__}: {e}"
-        errors[name] = _UnfitError(told, _WAY_THERE)
+        errors[name] = _UnfitError(in_words(e), _WAY_THERE)
     else:
         errors[name] = None
 

@@ -3,7 +3,7 @@
 import smtplib
 
 from pgagent_runner.sending.channels import Channel
-from pgagent_runner.sending.failures import NotSentError
+from pgagent_runner.sending.failures import NotSentError, in_words
 from pgagent_runner.sending.messages import Message
 from pgagent_runner.sending.refusal import RefusalError
 from pgagent_runner.sending.smtp import hand_over
@@ -43,7 +43,8 @@ def send(
     except smtplib.SMTPResponseException as e:
         raise NotSentError(f"{type(e).__name__}: {_answer(e)}") from None
     except (OSError, smtplib.SMTPException, ValueError) as e:
-        raise NotSentError(f"{type(e).__name__}: {e}") from None
+        place = f"{chosen['host']}:{port_of(channel)}"
+        raise NotSentError(f"mail server {place}: {in_words(e)}") from None
     return f"not to all: {_reasons(refused)}" if refused else ""
 
 

@@ -273,9 +273,10 @@ def _listed(message: Message) -> Iterator[str]:
         job = _value(event, "job")
         times = f" ({times})" if (times := _times(event)) else ""
         run = f", run {run}" if (run := _value(event, "run_id")) else ""
-        why = f": {why}" if (why := _line(_value(event, "message"))) else ""
+        what = f"{_line(job)}{times}{run}"
+        told = ": ".join(filter(None, (what, _line(_value(event, "message")))))
         head = _head(event).ljust(_LABEL - 1)
-        yield _line(f"{head} {_line(job)}{times}{run}{why}", _LONGEST_LINE, ends=False)
+        yield _line(f"{head} {told}", _LONGEST_LINE, ends=False)
     if (left_out := len(message.events) - _MOST_LISTED) > 0:
         yield f"and {left_out} more"
 

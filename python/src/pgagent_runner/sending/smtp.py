@@ -50,6 +50,17 @@ def message(
     return mail
 
 
+class InUtf8(str):
+    """A secret in UTF-8, as RFC 4616 has it; smtplib would take nothing but ASCII."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """Return it in UTF-8, whatever is asked for."""
+        del encoding
+        return super().encode("utf-8", errors)
+
+
 class Plain(smtplib.SMTP):
     """Without TLS, at first; what a server answers is bounded."""
 
@@ -62,6 +73,21 @@ class Plain(smtplib.SMTP):
             reader = LimitedReader(self.sock, self.deadline)
             self.file = io.BufferedReader(reader)
         return super().getreply()
+
+    def auth(
+        self,
+        mechanism: str,
+        authobject: Any,  # noqa: ANN401
+        *,
+        initial_response_ok: bool = True,
+    ) -> "tuple[int, bytes]":
+        """Log in by a mechanism."""
+
+        def answer(*challenge: Any) -> Any:  # noqa: ANN401
+            told = authobject(*challenge)
+            return None if told is None else InUtf8(told)
+
+        return super().auth(mechanism, answer, initial_response_ok=initial_response_ok)
 
     def send(self, s: Any) -> None:  # noqa: ANN401
         """Send, piece by piece."""
@@ -120,7 +146,7 @@ def hand_over(  # noqa: PLR0913, PLR0917
                 "A password is sent through TLS only.",
             )
         if login:
-            connection.login(*login)
+            connection.login(*map(InUtf8, login))
         refused = connection.send_message(mail)
         # The server has it; whatever it says to that changes nothing.
         with contextlib.suppress(OSError, smtplib.SMTPException):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgagent_runner.sending.channels import Channel
-from pgagent_runner.sending.failures import NotSentError
+from pgagent_runner.sending.failures import NotSentError, in_words
 from pgagent_runner.sending.messages import Message, as_json, payload, values
 from pgagent_runner.sending.posting import request
 from pgagent_runner.sending.refusal import RefusalError
@@ -41,7 +41,7 @@ def post(
     except RefusalError as e:
         raise NotSentError(f"{e}: {e.detail}") from None
     except (OSError, http.client.HTTPException) as e:
-        raise NotSentError(f"{type(e).__name__}: {e}") from None
+        raise NotSentError(in_words(e)) from None
     if status in _ELSEWHERE:
         raise NotSentError(f"the answer is {status}, and redirections are not followed")
     if status not in _OK:

@@ -210,7 +210,8 @@ def _opened(given: Given, conninfo: str) -> Session:
         session = psycopg.connect(whole, client_encoding="UTF8")
     except psycopg.Error as e:
         is_missing = e.pgconn is not None and e.pgconn.needs_password
-        if typed is None and is_missing and has_terminal():
+        may_ask = typed is None and getattr(given, "asks", True)
+        if may_ask and is_missing and has_terminal():
             given.password = getpass.getpass(f"pgagent {given.verb.name}: password: ")
             return _opened(given, conninfo)
         raise LostError(str(of_refusal(str(e), parse_conninfo(whole)))) from e
@@ -303,7 +304,9 @@ def _explained(given: Given, session: Session, error: psycopg.Error) -> str:
         return f"the connection is lost: {told}"
     if error.sqlstate in _NOT_FOUND and (problem := _catalogue_problem(session)):
         return f'database "{session.info.dbname}": {problem}'
-    if error.sqlstate == _NOT_PERMITTED:
+    # What our own functions refuse says itself what it takes.
+    is_ours = (error.diag.message_primary or "").startswith("pgagent: ")
+    if error.sqlstate == _NOT_PERMITTED and not is_ours:
         level = given.verb.level
         user = session.info.user.replace("'", "''")
         return (

@@ -123,7 +123,7 @@ def health(given: Given) -> int:
 
 def _answer(given: Given) -> tuple[Status, str]:
     """Return the status and the line, whatever the database is like."""
-    given.password = ""  # nobody is there to be asked for one
+    given.asks = False  # nobody is there to be asked for a password
     os.environ.setdefault("PGCONNECT_TIMEOUT", _CONNECT_SECONDS)
     if given.warning > given.critical:
         told = f"--warning {given.warning} is more than --critical {given.critical}"

@@ -486,7 +486,7 @@ VERBS = (
         " send-alerts`. Prints the id of the event.",
         (Argument(("alert",), "the name of the alert", metavar="ALERT"),),
         (("pgagent test-alert 'on call'", "does it reach me?"),),
-        level="admin",
+        level="editor",
         prints_rows=True,
     ),
     Verb(
@@ -509,7 +509,7 @@ VERBS = (
             ("pgagent silence nightly --for '2 hours'", "I know, and am at it"),
             ("pgagent silence --all --until '2099-01-31 06:00'", "maintenance"),
         ),
-        level="editor",
+        level="operator",
         prints_rows=True,
     ),
     Verb(
@@ -520,7 +520,7 @@ VERBS = (
         " by name stay so.",
         (JOBS_OR_ALL, Argument(("--all",), "end the silence of all jobs")),
         (("pgagent unsilence nightly", "tell me again"),),
-        level="editor",
+        level="operator",
         prints_rows=True,
     ),
     Verb(

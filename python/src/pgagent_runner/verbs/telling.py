@@ -15,10 +15,17 @@ _ALERTS: LiteralString = """
 """
 _LOG: LiteralString = """
     SELECT l.at, l.event, l.alert, l.job_id, l.job, l.run_id, l.state, l.attempts,
-           l.sent, l.last_error, l.detail, l.event_id, l.message_id
+           l.sent, COALESCE(l.last_error, w.why) AS last_error, l.detail, l.event_id,
+           l.message_id
     FROM pgagent.alert_log AS l
-    WHERE (%(failed)s::boolean IS NOT TRUE
-           OR l.state = 'failed' OR l.state <> 'sent' AND l.last_error IS NOT NULL)
+    CROSS JOIN LATERAL (
+        -- A sender that knows it asks for it within seconds.
+        SELECT CASE WHEN l.state = 'pending' AND l.attempts = 0
+                         AND l.due < pg_catalog.now() - interval '30 seconds'
+                    THEN 'no sender that knows this channel has asked for it' END AS why
+    ) AS w
+    WHERE (%(failed)s::boolean IS NOT TRUE OR l.state = 'failed'
+           OR l.state <> 'sent' AND COALESCE(l.last_error, w.why) IS NOT NULL)
     ORDER BY l.at DESC, l.event_id LIMIT %(limit)s::bigint
 """
 # What people have room for; CSV, JSON and -x have all columns.
@@ -77,7 +84,8 @@ def silence(given: Given) -> int:
     till = f" until {shown(end)}" if until else ""
     which: list[tuple[object, ...]] = [*jobs.items()] or [(None, None)]
     rows = [(job, name, end) for job, name in which]
-    told = f"nobody is told of {listed(jobs)}{till}; runs go on as ever"
+    what = listed(jobs) if jobs else "anything"
+    told = f"nobody is told of {what}{till}; runs go on as ever"
     report(given, told, Table(("job_id", "job", "silenced_until"), rows))
     return 0
 
