@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from contextlib import closing
+from typing import Any
 
 import pytest
 from pgagent_runner.sending import deliveries
@@ -91,7 +92,9 @@ def test_mail_goes_through_tls_that_is_begun(channel, trusted):
 @openssl
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
 def test_a_login_may_have_any_characters(channel, trusted, mechanism):
-    class Asking(starting_tls(trusted("here"))):
+    base: Any = starting_tls(trusted("here"))
+
+    class Asking(base):
         def answer(self, line):
             command = line.split()[0].upper()
             if command == b"EHLO":

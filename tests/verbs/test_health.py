@@ -345,7 +345,7 @@ def test_a_password_is_taken_from_wherever_libpq_takes_one(pgagent, tmp_path):
         register(conn)
         whole = conninfo_to_dict(server.conninfo(tcp=True))
         password = str(whole.pop("password"))
-        where = make_conninfo(**whole)
+        where = make_conninfo(**{name: str(value) for name, value in whole.items()})
         file = tmp_path / "pgagent.toml"
         file.write_text(f"[run]\nconninfo = \"{where} password='{password}'\"\n")
         file.chmod(0o600)
