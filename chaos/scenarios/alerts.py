@@ -32,7 +32,7 @@ CREATE TABLE chaos.broken (job integer PRIMARY KEY);
 CREATE TABLE chaos.told (input jsonb, at timestamptz DEFAULT clock_timestamp());
 """
 FAILS = "SELECT 1 / (NOT EXISTS (SELECT FROM chaos.broken WHERE job = {job}))::int"
-KEEPS = "INSERT INTO chaos.told (input) SELECT current_setting('pgagent.event')::jsonb"
+KEEPS = "INSERT INTO chaos.told (input) SELECT current_setting('pgagent.input')::jsonb"
 # Somebody looks once a minute at least; what is over by then is not told.
 LASTS = """
 DO $$

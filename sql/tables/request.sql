@@ -9,7 +9,7 @@ CREATE TABLE pgagent.pga_jobrequest (
     jrqby name NOT NULL DEFAULT CURRENT_USER,
     jrqvia text NOT NULL,
     jrqfromstep integer,
-    jrqparameters jsonb,
+    jrqinput jsonb,
     jrqrestartof bigint
 );
 -- A job's wishes, the oldest first.
@@ -23,6 +23,6 @@ COMMENT ON COLUMN pgagent.pga_jobrequest.jrqat IS 'When it was asked for.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqby IS 'Who has asked.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqvia IS 'By what means: run_job, alert.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqfromstep IS 'The step from which the run begins; NULL: the first.';
-COMMENT ON COLUMN pgagent.pga_jobrequest.jrqparameters IS 'The input of the run, at most 100 kB: its SQL steps have it as the setting pgagent.event, its batch steps as the variable PGAGENT_EVENT; NULL: none.';
+COMMENT ON COLUMN pgagent.pga_jobrequest.jrqinput IS 'The input of the run, at most 100 kB: its SQL steps have it as the setting pgagent.input, its batch steps as the variable PGAGENT_INPUT; NULL: none.';
 COMMENT ON COLUMN pgagent.pga_jobrequest.jrqrestartof IS 'The run that it repeats; NULL: none.';
 

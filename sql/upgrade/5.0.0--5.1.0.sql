@@ -112,7 +112,7 @@ CREATE TABLE pgagent.pga_jobrequest (
     jrqby name NOT NULL DEFAULT CURRENT_USER,
     jrqvia text NOT NULL,
     jrqfromstep integer,
-    jrqparameters jsonb,
+    jrqinput jsonb,
     jrqrestartof bigint
 );
 -- A job's wishes, the oldest first.

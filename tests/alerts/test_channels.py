@@ -88,7 +88,7 @@ def test_a_job_is_started_with_what_is_told(conn, agent):
     assert conn.execute(query).fetchall() == [("job:tell somebody", 1)]
     later(conn)
     watch(conn)
-    query = "SELECT jrqjobid, jrqvia, jrqparameters FROM pgagent.pga_jobrequest"
+    query = "SELECT jrqjobid, jrqvia, jrqinput FROM pgagent.pga_jobrequest"
     ((job_id, via, message),) = conn.execute(query).fetchall()
     assert (job_id, via) == (told, "alert")
     assert (message["event"], message["alert"]) == ("failed", "all")

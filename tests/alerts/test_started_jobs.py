@@ -6,7 +6,7 @@ import pytest
 from alerts.telling import fail, later, log, watch
 from jobs import add_job
 
-CLAIMED = "SELECT run_event FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60)"
+CLAIMED = "SELECT run_input FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60)"
 
 
 @pytest.fixture

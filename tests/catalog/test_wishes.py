@@ -177,14 +177,14 @@ def test_whoever_inserts_a_wish_has_the_job_run(conn, agent, two_steps):
 
 
 CLAIMED = (
-    "SELECT step_name, run_event FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60)"
+    "SELECT step_name, run_input FROM pgagent.pga_run_claim(pg_backend_pid(), 9, 60)"
 )
 
 
 def ask_with(conn, job_id, parameters, step=None):
     """Have the job run with this input; return the id that its run will have."""
     query = """
-        INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters, jrqfromstep)
+        INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqinput, jrqfromstep)
         VALUES (%s, 'alert', %s::jsonb, %s) RETURNING jrqid"""
     return conn.execute(query, [job_id, parameters, step]).fetchone()[0]
 
@@ -247,7 +247,7 @@ def test_an_input_is_refused_that_no_variable_can_hold(conn, two_steps, characte
     with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
         ask_with(conn, two_steps, f'"{character * (most + 1)}"')
 
-    assert "jrqparameters" in str(refused.value)
+    assert "jrqinput" in str(refused.value)
     assert "100000" in str(refused.value)
 
 

@@ -12,7 +12,7 @@ from chaos.receivers import Hook
 
 from .runner_process import Runner, ended_runs
 
-INPUT = "current_setting('pgagent.event')::int"
+INPUT = "current_setting('pgagent.input')::int"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def run_with(conn, job_id, inputs):
     """Have a job run once with each of these inputs, in this order."""
     with conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters)"
+            "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqinput)"
             " VALUES (%s, 'test', %s)",
             [(job_id, json.dumps(it)) for it in inputs],
         )

@@ -17,7 +17,7 @@ ODD = {
     "numbers": [12345678901234567890, 0.1, None, True],
     "events": [],
 }
-SETTING = "current_setting('pgagent.event', true)"
+SETTING = "current_setting('pgagent.input', true)"
 KEEP = f"INSERT INTO public.seen SELECT {SETTING}, pg_backend_pid()"
 
 
@@ -36,7 +36,7 @@ def seen(conn):
 
 def ask_with(conn, job_id, parameters):
     conn.execute(
-        "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters)"
+        "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqinput)"
         " VALUES (%s, 'alert', %s::jsonb)",
         [job_id, json.dumps(parameters)],
     )
@@ -47,7 +47,7 @@ def of_mode(code, mode):
 
 
 def test_every_step_of_a_run_has_its_input(conn, runner, seen, tmp_path):
-    script = f'printf %s "$PGAGENT_EVENT" >{tmp_path}/event'
+    script = f'printf %s "$PGAGENT_INPUT" >{tmp_path}/event'
     job_id = add_job(
         conn,
         KEEP,
@@ -67,7 +67,7 @@ def test_every_step_of_a_run_has_its_input(conn, runner, seen, tmp_path):
 
 
 def test_an_input_comes_as_the_document_says(conn, runner):
-    always = inline("docs/operating.md", "SELECT current_setting('pgagent.event')")
+    always = inline("docs/operating.md", "SELECT current_setting('pgagent.input')")
     maybe = inline("docs/operating.md", "SELECT nullif(current_setting('pgagent.ev")
     code = f"SELECT 1 / (({always}) = '7' AND ({maybe}) = '7')::int"
     job_id = add_job(conn, code, due=None, name="etl")
@@ -124,7 +124,7 @@ def test_the_next_run_in_the_same_session_has_no_input(conn, runner, seen, code)
 
 def test_a_script_of_another_run_has_no_input(conn, runner, tmp_path):
     """Its guardian is that of the script before."""
-    script = f'echo "${{PGAGENT_EVENT-none}}" >>{tmp_path}/events'
+    script = f'echo "${{PGAGENT_INPUT-none}}" >>{tmp_path}/events'
     job_id = add_job(conn, batch(script), due=None)
 
     for count, parameters in enumerate(("first", None, "second"), 1):
@@ -142,7 +142,7 @@ def test_the_longest_input_reaches_a_script_and_a_statement(
     conn, runner, seen, tmp_path, character
 ):
     event = character * (99_998 // len(character.encode()))
-    script = f'printf %s "$PGAGENT_EVENT" >{tmp_path}/event'
+    script = f'printf %s "$PGAGENT_INPUT" >{tmp_path}/event'
     job_id = add_job(conn, batch(script), KEEP, due=None)
 
     ask_with(conn, job_id, event)
@@ -190,11 +190,11 @@ def test_a_catalogue_of_another_encoding_hands_out_inputs(cluster, tmp_path, enc
             ):
                 conn.execute("SET client_encoding = 'UTF8'")
                 conn.execute("CREATE EXTENSION pgagent")
-                script = f'printf %s "$PGAGENT_EVENT" >{tmp_path}/event'
+                script = f'printf %s "$PGAGENT_INPUT" >{tmp_path}/event'
                 code = f"SELECT 1 / ({SETTING}::jsonb ->> 0 = 'grün')::int"
                 job_id = add_job(conn, batch(script), code, due=None)
                 conn.execute(
-                    "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters)"
+                    "INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqinput)"
                     " VALUES (%s, 'alert', '[\"grün\"]')",
                     [job_id],
                 )

@@ -203,7 +203,7 @@ def sent_by(dsn, file):
 def wished(conn):
     """Return the events that a job was started with."""
     wishes = conn.execute(
-        "SELECT jrqparameters FROM pgagent.pga_jobrequest WHERE jrqvia = 'alert' ORDER BY jrqid"
+        "SELECT jrqinput FROM pgagent.pga_jobrequest WHERE jrqvia = 'alert' ORDER BY jrqid"
     )
     return [event for (wish,) in wishes for event in wish["events"]]
 

@@ -94,7 +94,7 @@ def test_mail_goes_through_tls_that_is_begun(channel, trusted):
 def test_a_login_may_have_any_characters(channel, trusted, mechanism):
     base: Any = starting_tls(trusted("here"))
 
-    class Asking(base):
+    class Asking(base):  # type: ignore[misc]
         def answer(self, line):
             command = line.split()[0].upper()
             if command == b"EHLO":

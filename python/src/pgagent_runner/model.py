@@ -101,7 +101,7 @@ class Run(NamedTuple):
     step_log_id: int | None = None  # of the first step, which has started
     timeout: float | None = None  # seconds that the run may take; None: no limit
     due_at: float | None = None  # on the monotonic clock; None: nobody knows
-    event: str | None = None  # JSON, the input with which somebody asked for it
+    input: str | None = None  # JSON, the input with which somebody asked for it
 
     def about(self, step: Step | None = None) -> dict[str, int | str]:
         """Return what a message of the log is about: `extra`, as `logging` takes it."""

@@ -40,7 +40,7 @@ FORMATS = ("text", "json")
 _OWN_DESCRIPTORS = 200
 _DESCRIPTORS_A_RUN = 6  # two for a session, four for a script
 
-_OF_STEPS = re.compile(f"{PREFIX}(JOB|RUN|STEP)_")  # in batch steps
+_OF_STEPS = re.compile(f"{PREFIX}((JOB|RUN|STEP)_|INPUT$)")  # in batch steps
 
 _VERBOSITY = Kind(
     "0, 1 or 2",

@@ -227,7 +227,7 @@ BEGIN
             ) AS e
         ) AS s;
     END IF;
-    INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqparameters) VALUES (v_alert.altstartjobid, 'alert', v_told);
+    INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqinput) VALUES (v_alert.altstartjobid, 'alert', v_told);
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_alert_start(uuid) IS

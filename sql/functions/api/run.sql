@@ -42,7 +42,7 @@ BEGIN
     -- Whoever has asked for the same, and still waits, has the id already.
     SELECT w.run_id INTO v_run_id FROM pgagent.pga_wishes(v_job) AS w
     WHERE w.via = 'run_job' AND w.from_step IS NOT DISTINCT FROM v_step_id
-          AND w.parameters IS NULL AND w.restart_of IS NULL
+          AND w.input IS NULL AND w.restart_of IS NULL
     ORDER BY w.place LIMIT 1;
     IF NOT FOUND THEN
         INSERT INTO pgagent.pga_jobrequest (jrqjobid, jrqvia, jrqfromstep)

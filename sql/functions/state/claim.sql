@@ -20,7 +20,7 @@ RETURNS TABLE (
     step_timeout double precision, step_retries integer, step_retry_delay double precision,
     step_retry_backoff double precision, step_retry_on text[],
     step_role text, step_refusal text, step_owner text,
-    run_event text,
+    run_input text,
     look_again double precision
 ) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -48,7 +48,7 @@ DECLARE
     v_promised bigint[];
     v_via text[];
     v_restart_of bigint[];
-    v_events text[];
+    v_inputs text[];
     v_next_run_ids bigint[];
     v_next_from_steps integer[];
     v_stored integer;
@@ -131,9 +131,9 @@ BEGIN
             SELECT array_agg(COALESCE(w.run_id, c.run_id) ORDER BY c.place),
                    array_agg(COALESCE(w.asked_by, c.asked_by) ORDER BY c.place),
                    array_agg(w.via ORDER BY c.place), array_agg(w.restart_of ORDER BY c.place),
-                   array_agg(w.event ORDER BY c.place),
+                   array_agg(w.input ORDER BY c.place),
                    array_agg(w.next_run_id ORDER BY c.place), array_agg(w.next_from_step ORDER BY c.place)
-            INTO v_run_ids, v_asked_by, v_via, v_restart_of, v_events, v_next_run_ids, v_next_from_steps
+            INTO v_run_ids, v_asked_by, v_via, v_restart_of, v_inputs, v_next_run_ids, v_next_from_steps
             FROM unnest(v_job_ids, v_run_ids, v_asked_by) WITH ORDINALITY AS c (job_id, run_id, asked_by, place)
             LEFT JOIN LATERAL pgagent.pga_wish_take(c.job_id, c.run_id) AS w ON c.run_id = ANY (v_promised);
         END IF;
@@ -221,10 +221,10 @@ BEGIN
                    j.jobowner, j.jobownerid, s.jstrunas, s.jstrunasid, s.jstkind::text, s.jstconnstr <> '', s.jstmode
                ) END,
                j.jobowner::text,
-               CASE WHEN s.jstid = f.jsljstid THEN c.event END,
+               CASE WHEN s.jstid = f.jsljstid THEN c.input END,
                NULL::double precision
-        FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids, v_events)
-             AS c (job_id, due, from_step, run_id, step_log_id, event)
+        FROM unnest(v_job_ids, v_due, v_from_steps, v_run_ids, v_step_log_ids, v_inputs)
+             AS c (job_id, due, from_step, run_id, step_log_id, input)
         JOIN pgagent.pga_job AS j ON j.jobid = ANY (ARRAY[c.job_id]) AND (j.jobagentid = p_agent_id) IS TRUE
         LEFT JOIN pgagent.pga_jobsteplog AS f ON f.jslid = ANY (ARRAY[c.step_log_id])
         LEFT JOIN LATERAL (
@@ -251,7 +251,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pgagent.pga_run_claim(integer, integer, double precision, integer, integer[]) IS
-'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Jobs that are paused, and those of classes of which as many as may run at once are under way, are left out; of each class it takes no more than there are places. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Of a job to which runs are promised it takes the first wish (pga_jobrequest), and deletes it; a run whose first step has been deleted has failed then. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, run_waited how long the run has been due, NULL if since ever, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. run_event, in the first row of a run, is the input with which somebody asked for it (pga_jobrequest.jrqparameters), NULL as a rule. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
+'Claims up to p_limit due jobs for this agent, the longest due first, opens a run for each and starts its first step: only the job p_only, if that is not NULL, and none of p_without. Jobs that another transaction holds, that are set aside or have an open run are passed over, not waited for; jobs that are too late by their own rule are put off. Jobs that are paused, and those of classes of which as many as may run at once are under way, are left out; of each class it takes no more than there are places. An agent that is not armed (pga_jobagent.jagunarmed) gets none. Of a job to which runs are promised it takes the first wish (pga_jobrequest), and deletes it; a run whose first step has been deleted has failed then. Returns the runs with their enabled steps in order of execution, as they stand now, one row a step, times in seconds; a run without steps is one row with NULLs. run_step_log_id is the row of the first step, run_waited how long the run has been due, NULL if since ever, step_owner the owner of the job. Where step_code is NULL, code and connection string of the step are longer than 256 kB, and to be read when it is executed. step_role is as whom it runs, without a connection string, NULL: as the runner''s own login; step_refusal is why it must not, in one sentence. run_input, in the first row of a run, is the input with which somebody asked for it (pga_jobrequest.jrqinput), NULL as a rule. A last row has only look_again: how long it is from the beginning of this statement, p_longest at most, until the next job that an agent on this host may claim, other than those in p_without, is due; 0 if one was then. Raises PGA03 if the agent is not registered, 22000 if the row of a run has not been stored, and whatever the triggers of users raise: then nothing was claimed.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_run_due(
     p_agent_id integer, p_limit integer, p_only integer[], p_without integer[]

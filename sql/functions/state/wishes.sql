@@ -26,13 +26,13 @@ COMMENT ON FUNCTION pgagent.pga_wish_next(integer, bigint) IS
 CREATE OR REPLACE FUNCTION pgagent.pga_wishes(p_job pgagent.pga_job)
 RETURNS TABLE (
     place bigint, run_id bigint, from_step integer, asked_at timestamptz, asked_by name, via text,
-    parameters jsonb, restart_of bigint
+    input jsonb, restart_of bigint
 ) LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT row_number() OVER (ORDER BY w.run_id = $1.jobrunid DESC NULLS LAST, w.asked_at, w.run_id), w.*
     FROM (
-        SELECT r.jrqid AS run_id, r.jrqfromstep, r.jrqat AS asked_at, r.jrqby, r.jrqvia, r.jrqparameters, r.jrqrestartof
+        SELECT r.jrqid AS run_id, r.jrqfromstep, r.jrqat AS asked_at, r.jrqby, r.jrqvia, r.jrqinput, r.jrqrestartof
         FROM pgagent.pga_jobrequest AS r WHERE r.jrqjobid = $1.jobid
         UNION ALL
         SELECT $1.jobrunid, $1.jobfromstep, NULL, $1.jobaskedby, 'run_job', NULL, NULL
@@ -47,14 +47,14 @@ COMMENT ON FUNCTION pgagent.pga_wishes(pgagent.pga_job) IS
 
 CREATE OR REPLACE FUNCTION pgagent.pga_wish_take(
     p_job_id integer, p_promised bigint,
-    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint, OUT event text,
+    OUT run_id bigint, OUT asked_by name, OUT via text, OUT restart_of bigint, OUT input text,
     OUT next_run_id bigint, OUT next_from_step integer
 )
 RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT r.jrqby, r.jrqvia, r.jrqrestartof, r.jrqparameters::text INTO asked_by, via, restart_of, event
+    SELECT r.jrqby, r.jrqvia, r.jrqrestartof, r.jrqinput::text INTO asked_by, via, restart_of, input
     FROM pgagent.pga_jobrequest AS r WHERE r.jrqid = p_promised AND r.jrqjobid = p_job_id;
     via := COALESCE(via, 'run_job');
     -- The sequence may have been set back, and another run have got the id.
@@ -143,7 +143,7 @@ BEGIN
         END IF;
         PERFORM pgagent.pga_check_size('pga_jobrequest.jrqvia'::text, length(NEW.jrqvia), 100, 'characters'::text),
                 -- Linux gives no process a variable of 128 kB.
-                pgagent.pga_check_size('pga_jobrequest.jrqparameters'::text, pgagent.pga_input_size(NEW.jrqparameters), 100000, 'bytes'::text);
+                pgagent.pga_check_size('pga_jobrequest.jrqinput'::text, pgagent.pga_input_size(NEW.jrqinput), 100000, 'bytes'::text);
         NEW.jrqid := pgagent.pga_free_run_id(NEW.jrqjobid);
         NEW.jrqby := current_user;
         NEW.jrqat := now();

@@ -236,10 +236,10 @@ class Claims:
 
 def _runs(rows: Iterable[Row], columns: Sequence[str], asked: float) -> Iterator[Run]:
     """Gather the rows of `pga_run_claim`, one for each step, into runs."""
-    run_of = _reader(Run, "run_", columns, without=("steps", "due_at", "event"))
+    run_of = _reader(Run, "run_", columns, without=("steps", "due_at", "input"))
     step_of = _reader(Step, "step_", columns, without=("is_complete",))
     step_id = columns.index("step_id")
-    waited, event = columns.index("run_waited"), columns.index("run_event")
+    waited, given = columns.index("run_waited"), columns.index("run_input")
     for fields, rows_of_run in groupby(rows, run_of):
         run_id, job_id, name, step_log_id, timeout = fields
         of_run = list(rows_of_run)
@@ -250,7 +250,7 @@ def _runs(rows: Iterable[Row], columns: Sequence[str], asked: float) -> Iterator
         yield Run(
             *(run_id, job_id, name, steps, step_log_id, _limit(timeout)),
             due_at=None if since is None else asked - since,
-            event=of_run[0][event],
+            input=of_run[0][given],
         )
 
 

@@ -816,7 +816,8 @@ def overview() -> str:
 
 def refusal(word: str) -> str:
     """Return the sentence for a word that is no verb."""
-    near = difflib.get_close_matches(word, BY_NAME, n=1)
+    others = () if word == "help" else BY_NAME
+    near = difflib.get_close_matches(word, others, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return (
         f"{word!r} is no verb, and a connection string has a =; {hint}"

@@ -157,8 +157,8 @@ def _environment(
         "PGAGENT_STEP_NAME": step.name,
     }
     own = {name: value.replace("\0", "")[:_LONGEST_NAME] for name, value in own.items()}
-    if run.event is not None:
-        own["PGAGENT_EVENT"] = run.event  # of 100 kB at most
+    if run.input is not None:
+        own["PGAGENT_INPUT"] = run.input  # of 100 kB at most
     # As bytes, since the locale's encoding may not know every character of a name.
     return {
         os.fsencode(name): os.fsencode(value) for name, value in inherited.items()

@@ -174,7 +174,7 @@ class Session:
         return make_conninfo(self._conninfo, **same, connect_timeout=1)
 
     async def begin(
-        self, cancellation: Cancellation, name: str | None, event: str | None = None
+        self, cancellation: Cancellation, name: str | None, given: str | None = None
     ) -> None:
         """Get ready for a run: its cancellation, the name that others see, its input.
 
@@ -187,8 +187,8 @@ class Session:
         settings = self._settings.copy()
         if name is not None:
             settings.append(b"SET application_name = '%s'" % name.encode())
-        if event is not None:
-            settings.append(_setting_of(event, self._pgconn))
+        if given is not None:
+            settings.append(_setting_of(given, self._pgconn))
         if time.monotonic() - self._reset_since < _FRESH:
             self._untold = settings
         elif not self.lost:
@@ -588,16 +588,16 @@ def _settings_of_all_runs(pgconn: pq.abc.PGconn) -> list[bytes]:
     return settings
 
 
-def _setting_of(event: str, pgconn: pq.abc.PGconn) -> bytes:
+def _setting_of(given: str, pgconn: pq.abc.PGconn) -> bytes:
     """Return the statement that sets a run's input, which is JSON.
 
     A database need not know its characters.
     """
     if pgconn.parameter_status(b"server_encoding") != b"SQL_ASCII":
-        event = _NOT_ASCII.sub(lambda characters: dumps(characters[0])[1:-1], event)
-    text = event.encode(errors="surrogateescape")
+        given = _NOT_ASCII.sub(lambda characters: dumps(characters[0])[1:-1], given)
+    text = given.encode(errors="surrogateescape")
     quoted = text.replace(b"\\", rb"\\").replace(b"'", b"''")
-    return b"SET pgagent.event = E'%s'" % quoted
+    return b"SET pgagent.input = E'%s'" % quoted
 
 
 def bounded(message: bytes) -> str:

@@ -290,7 +290,7 @@ class SqlSteps:
 
     async def _begin(self, session: Session, parameters: Parameters) -> None:
         name = self._name(parameters)
-        await session.begin(self._cancellation, name, self._run.event)
+        await session.begin(self._cancellation, name, self._run.input)
 
     def _name(self, parameters: Parameters) -> str | None:
         """Return the name that shows in pg_stat_activity, unless the target has one."""
