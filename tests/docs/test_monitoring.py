@@ -13,8 +13,10 @@ from email.policy import default
 
 import psycopg
 import pytest
+from alerts.conftest import agent
 from daemon.runner_process import PGAGENT, Runner
 from documents import ROOT, block, inline
+from jobs import add_job
 from pgagent_runner.configuration import load
 from pgagent_runner.errands import errands
 from pgagent_runner.sending.channels import KEYS, read_channels
@@ -30,7 +32,10 @@ from receivers import (
     serving,
     starting_tls,
 )
+from sending.test_every_event import MAKERS
 from support import poll
+
+__all__ = ["agent"]
 
 PAGE = "docs/monitoring.md"
 CHANNELS = "docs/alerts.md"
@@ -382,6 +387,36 @@ def test_the_table_names_events_and_rules_that_there_are(conn):
     assert named - rules == set()
     events = {event for cell, _ in rows for event in re.findall(r"`(\w+)`", cell)}
     assert events == known_events(conn) - {"recovered"}
+
+
+def told_by(event):
+    """Return what the table says of an event: health and check."""
+    table = (ROOT / PAGE).read_text().split("## What to watch")[1].split("\n## ")[0]
+    (row,) = (
+        cells
+        for cells in (line.split("|") for line in table.splitlines())
+        if len(cells) > 2 and f"`{event}`" in cells[2] and "few workers" not in cells[1]
+    )
+    return row[3].strip(), row[6].strip()
+
+
+@pytest.mark.parametrize(
+    "event", ["failed", "aborted", "late", "long", "disabled", "set_aside", "unarmed"]
+)
+def test_the_table_says_what_health_and_check_say(conn, agent, place, event):
+    job_id = add_job(conn, "SELECT 1", due=None, name="nightly")
+    for well in (True, False):
+        if not well:
+            MAKERS[event](conn, agent, job_id)
+        told = place.sh("pgagent health || :").split()[1]
+        checked = place.sh("pgagent check --json || :")
+        states = {one["state"] for one in json.loads(checked)}
+        if well:
+            assert (told, states) == ("OK", {"ok"}), checked
+    health, check = told_by(event)
+    assert told == {"warning": "WARNING", "by its limits": "CRITICAL"}[health]
+    assert check in states, checked
+    assert check == "fault" or "fault" not in states, checked
 
 
 # What is told
