@@ -167,7 +167,7 @@ BEGIN
                     WHEN s.jstid IS NULL THEN 'it fails, since the step from which it was to begin has been deleted'
                     ELSE format('it begins from step "%s"', s.jstname) END,
                'it repeats run ' || w.restart_of,
-               CASE WHEN w.parameters IS NOT NULL THEN 'it has an input' END,
+               CASE WHEN w.input IS NOT NULL THEN 'it has an input' END,
                CASE WHEN v_is_for_42 THEN 'the daemon of pgAgent 4.2, which is all that is alive, leaves the job alone until it has run: start a runner, or take it back by cancel_run()' END)
     FROM pgagent.pga_wishes(p_job) AS w
     LEFT JOIN pgagent.pga_jobstep AS s ON s.jstid = w.from_step AND s.jstjobid = p_job.jobid
