@@ -68,7 +68,7 @@ def test_every_step_of_a_run_has_its_input(conn, runner, seen, tmp_path):
 
 def test_an_input_comes_as_the_document_says(conn, runner):
     always = inline("docs/operating.md", "SELECT current_setting('pgagent.input')")
-    maybe = inline("docs/operating.md", "SELECT nullif(current_setting('pgagent.ev")
+    maybe = inline("docs/operating.md", "SELECT nullif(current_setting('pgagent.in")
     code = f"SELECT 1 / (({always}) = '7' AND ({maybe}) = '7')::int"
     job_id = add_job(conn, code, due=None, name="etl")
     add_job(conn, f"SELECT 1 / (({maybe}) IS NULL)::int", name="another")

@@ -449,7 +449,7 @@ def test_alerts_and_jobs_are_altered_as_the_page_says(conn, place, nightly):
     assert re.search(r"\| test +\| nightly +\|", listed)
     listed = place.sql(block("docs/monitoring.md", "SELECT alert, channel, events"))
     assert "nightly|dba|{failed,aborted,recovered,late}|nightly||1" in listed
-    assert "|test|nightly||pending|" in listed
+    assert "|test|nightly|nightly|pending|" in listed
     limits = (
         "SELECT joblateafter::text, joblongfactor, jobdisableafter FROM pgagent.pga_job"
     )
