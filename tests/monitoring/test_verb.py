@@ -118,3 +118,20 @@ def test_the_text_is_utf_8_whatever_the_language(conn, metrics):
     add_job(conn, name="é日", due=None)
     done = metrics(LC_ALL="C", PYTHONIOENCODING="ascii")
     assert 'job="é日"'.encode() in done.stdout
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o755])
+def test_where_everybody_may_lay_links_none_is_followed(tmp_path, mode):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    theirs = tmp_path / "precious"
+    theirs.write_text("precious")
+    link = shared / "pgagent.prom"
+    link.symlink_to(theirs)
+    documents.write(link, "all of it\n")
+    is_shared = mode == 0o1777
+    assert link.is_symlink() is not is_shared
+    assert theirs.read_text() == ("precious" if is_shared else "all of it\n")
+    assert link.read_text() == "all of it\n"
+    assert stat.S_IMODE(link.stat().st_mode) & 0o111 == 0

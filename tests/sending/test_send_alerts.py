@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from alerts.telling import fail, later, watch
 from cluster import Cluster
+from pgagent_runner.verbs import alerting
 from receivers import add_alert, bodies, hanging, hook, web_server
 from support import poll
 
@@ -247,3 +248,13 @@ def test_a_standby_can_neither_decide_nor_send_and_says_so(web_server, senders):
         done = senders(hook(web_server), "-d", server.conninfo())
     assert done.returncode == 1
     assert "this server is a standby" in done.stderr
+
+
+def test_its_time_begins_before_it_reads_a_file_that_may_never_end(monkeypatch):
+    done = []
+    monkeypatch.setattr(alerting, "live_shortly", lambda _: done.append("time"))
+    monkeypatch.setattr(alerting, "database", lambda _: ("", None))
+    monkeypatch.setattr(alerting, "_file", lambda _: done.append("file") or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        alerting.send_alerts(None)
+    assert done == ["time", "file"]

@@ -16,6 +16,7 @@ from pgagent_runner.verbs.frame import MISUSED, Given, VerbError, say
 
 def send_alerts(given: Given) -> int:
     """Decide what people are told, and send what waits for the channels of the file."""
+    live_shortly(lambda: say(given, "it has taken too long; the rest comes later"))
     conninfo, _ = database(given)
     file = _file(given)
     found = read_channels(file)
@@ -26,7 +27,6 @@ def send_alerts(given: Given) -> int:
         if given.verbose:
             say(given, text)
 
-    live_shortly(lambda: say(given, "it has taken too long; the rest comes later"))
     try:
         outcome = send_waiting(conninfo, found, lambda text: say(given, text), note)
     except CatalogError as e:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import stat
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -94,21 +95,22 @@ def command_path(path: Path, name: object, where: str) -> Path:
 
 def write(path: Path, text: str) -> None:
     """Write all of a file, or nothing of it; raise VerbError if that can't be done."""
-    target = path.resolve()
     data = text.encode()
     try:
+        target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_file():
+        is_there = target.exists() and not target.is_symlink()
+        if is_there and not target.is_file():
             target.write_bytes(data)
             return
-        mode = target.stat().st_mode if target.exists() else _mode_of_new_files()
+        mode = target.stat().st_mode if is_there else _mode_of_new_files()
         with tempfile.NamedTemporaryFile(
             dir=target.parent, prefix=".", delete=False
         ) as file:
             try:
                 file.write(data)
                 file.flush()
-                os.fchmod(file.fileno(), mode & 0o7777)
+                os.fchmod(file.fileno(), mode & 0o777)
                 os.fsync(file.fileno())
                 Path(file.name).replace(target)
             except BaseException:
@@ -117,6 +119,18 @@ def write(path: Path, text: str) -> None:
                 raise
     except OSError as e:
         raise VerbError(f"{path} can't be written: {e.strerror}") from e
+
+
+def _target(path: Path) -> Path:
+    """Return where a file is to be written: where links lead.
+
+    In a folder as /tmp none is followed, for anybody may have laid it; the file takes
+    its place.
+    """
+    folder = path.absolute().parent.resolve()
+    mode = folder.stat().st_mode if folder.exists() else 0
+    is_shared = mode & stat.S_ISVTX and mode & stat.S_IWOTH
+    return folder / path.name if is_shared else path.resolve()
 
 
 def _mode_of_new_files() -> int:
