@@ -384,7 +384,9 @@ def test_null_is_understood_or_refused_in_words(standing, function):
 def test_a_value_of_another_type_finds_no_function(standing, function):
     wrong = [
         (call, state(error))
-        for *_, call in with_each_argument(standing, function, lambda _: "point '(1,1)'")
+        for *_, call in with_each_argument(
+            standing, function, lambda _: "point '(1,1)'"
+        )
         if state(error := attempt(standing, call)) != "42883"
     ]
     assert wrong == []
