@@ -5,6 +5,7 @@
 in the environment the former has no extension: an ordinary role has called `pgagent init`.
 """
 
+import gc
 import os
 import signal
 import subprocess
@@ -25,6 +26,16 @@ def pytest_configure():
     """Let Ctrl-C be sent to children also where a shell has started this behind its back."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Have the collector pass by thousands of tests, which stay: they are a lot to look at."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_itemcollected(item):

@@ -5,11 +5,12 @@ are tried with each argument of each of its signatures.
 """
 
 from collections import defaultdict
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import psycopg
 import pytest
+from support import database
 from transitions import claim_rows, register
 
 SIGNATURES = r"""
@@ -238,8 +239,18 @@ OTHER_VALUES = {
 }
 
 
-@pytest.fixture
-def shop(conn):
+@pytest.fixture(scope="module")
+def roles(maker):
+    """Have a role of each level, once for all: they are the server's."""
+    for role in ROLES:
+        maker.execute(f"CREATE ROLE pga_{role} LOGIN")
+    yield
+    for role in ROLES:
+        maker.execute(f"DROP ROLE pga_{role}")
+
+
+@contextmanager
+def stocked(conn):
     """Have a job with parts, one of which a run is under way, two of one name, and roles."""
     register(conn)
     conn.execute("""
@@ -255,13 +266,32 @@ def shop(conn):
         INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'two'), (1, 'two');
     """)
     for role in ROLES:
-        conn.execute(f"CREATE ROLE pga_{role} LOGIN")
         if role != "none":
             conn.execute("SELECT pgagent.grant_access(%s, %s)", [role, f"pga_{role}"])
     conn.execute("SELECT pgagent.allow_run_as('pga_reader', by => 'login')")
     yield conn
     for role in ROLES:
-        conn.execute(f"DROP OWNED BY pga_{role}; DROP ROLE pga_{role}")
+        conn.execute(f"DROP OWNED BY pga_{role}")
+
+
+@pytest.fixture
+def shop(conn, roles):
+    """Be able to change all of it, and keep that."""
+    with stocked(conn):
+        yield conn
+
+
+@pytest.fixture(scope="module")
+def standing(cluster, maker, template, roles):
+    """Have it for all tests that take back what they do, or show that nothing was done."""
+    with (
+        database(maker, "standing", template) as name,
+        closing(psycopg.connect(cluster.conninfo(name), autocommit=True)) as conn,
+        stocked(conn),
+    ):
+        before = everything(conn)
+        yield conn
+        assert everything(conn) == before
 
 
 def attempt(session, call):
@@ -326,44 +356,47 @@ def test_every_function_is_in_the_table(conn):
 
 
 @pytest.mark.parametrize("function", TABLE)
-def test_it_does_what_it_is_asked_to(shop, function):
+def test_it_does_what_it_is_asked_to(standing, function):
     row = TABLE[function]
 
-    assert state(attempt(shop, row.ok)) is None
+    assert state(attempt(standing, row.ok)) is None
     if row.missing:
-        error = attempt(shop, row.missing)
+        error = attempt(standing, row.missing)
         assert (state(error), is_ours(error)) == (row.missing_state, True), error
-    with shop.transaction(force_rollback=True):
-        shop.execute(f"SELECT * FROM pgagent.{row.ok}")
-        error = attempt(shop, row.ok)
+    with standing.transaction(force_rollback=True):
+        standing.execute(f"SELECT * FROM pgagent.{row.ok}")
+        error = attempt(standing, row.ok)
         assert state(error) == row.twice_state, error
         assert error is None or is_ours(error)
 
 
 @pytest.mark.parametrize("function", TABLE)
-def test_null_is_understood_or_refused_in_words(shop, function):
+def test_null_is_understood_or_refused_in_words(standing, function):
     odd = [
         (call, error.sqlstate, str(error))
-        for _, _, call in with_each_argument(shop, function, "NULL::{}".format)
-        if (error := attempt(shop, call)) and not is_ours(error)
+        for _, _, call in with_each_argument(standing, function, "NULL::{}".format)
+        if (error := attempt(standing, call)) and not is_ours(error)
     ]
     assert odd == []
 
 
 @pytest.mark.parametrize("function", TABLE)
-def test_a_value_of_another_type_finds_no_function(shop, function):
+def test_a_value_of_another_type_finds_no_function(standing, function):
     wrong = [
         (call, state(error))
-        for *_, call in with_each_argument(shop, function, lambda _: "point '(1,1)'")
-        if state(error := attempt(shop, call)) != "42883"
+        for *_, call in with_each_argument(
+            standing, function, lambda _: "point '(1,1)'"
+        )
+        if state(error := attempt(standing, call)) != "42883"
     ]
     assert wrong == []
 
 
 @pytest.mark.parametrize("function", TABLE)
-def test_it_is_refused_to_who_has_no_right(shop, dsn, function):
+def test_it_is_refused_to_who_has_no_right(cluster, standing, function):
     row = TABLE[function]
     user = f"pga_{row.refused_to}"
+    dsn = cluster.conninfo(standing.info.dbname)
     with closing(psycopg.connect(dsn, autocommit=True, user=user)) as session:
         error = attempt(session, row.ok)
     assert state(error) == "42501", error
@@ -474,8 +507,8 @@ def test_a_definition_that_is_replayed_writes_nothing_more(shop, call):
 
 
 @pytest.mark.parametrize("call", LEAVING)
-def test_what_is_so_already_is_left_alone(shop, call):
-    before = everything(shop)
+def test_what_is_so_already_is_left_alone(standing, call):
+    before = everything(standing)
     for _ in range(3):
-        shop.execute(f"SELECT pgagent.{call}")
-        assert everything(shop) == before
+        standing.execute(f"SELECT pgagent.{call}")
+        assert everything(standing) == before

@@ -3,17 +3,18 @@
 import os
 import signal
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import forking
 from cluster import LIBPQ, Cluster
+from forking import PGAGENT, Forked
 from jobs import runs
 from support import peer, poll
 
-PGAGENT = Path(sysconfig.get_path("scripts")) / "pgagent"
+__all__ = ["PGAGENT"]
 
 
 class Program:
@@ -23,7 +24,7 @@ class Program:
         self, command: Sequence[object], environ: Mapping[str, str] | None = None
     ) -> None:
         """Prepare to start it; of libpq's variables it sees those in `environ` only."""
-        self._command = [str(word) for word in command]
+        self._command = command
         inherited = {k: v for k, v in os.environ.items() if not LIBPQ.match(k)}
         # Nor does it see what this machine has for its own runner.
         nothing = {"PGAGENT_CONFIG": os.devnull}
@@ -31,15 +32,23 @@ class Program:
 
     def __enter__(self) -> Self:
         self._log = tempfile.NamedTemporaryFile()
-        self.process = subprocess.Popen(
-            self._command,
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        self.process = self._start()
         return self
+
+    def _start(self) -> "subprocess.Popen[bytes] | Forked":
+        if not forking.is_forkable(self._command, self._environ):
+            return subprocess.Popen(
+                [str(word) for word in self._command],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,
+            )
+        with Path(os.devnull).open("rb") as nothing:
+            number = self._log.fileno()
+            files = (nothing.fileno(), number, number)
+            return forking.start(self._command, self._environ, files, new_session=True)
 
     def __exit__(self, *_: object) -> None:
         """Stop it in good order, so that it leaves no step behind."""

@@ -33,11 +33,14 @@ def alice(administration):
 
 @pytest.fixture
 def new_database(cluster, maker):
-    """Make empty databases: `new_database("name", owner)` gives the owner's session."""
+    """Make databases: `new_database("name", owner)` gives the owner's session.
+
+    They are empty, if they are not copies of `template`.
+    """
     with ExitStack() as stack:
 
-        def make(name, owner="postgres"):
-            stack.enter_context(database(maker, name, options=f"OWNER {owner}"))
+        def make(name, owner="postgres", template="template1"):
+            stack.enter_context(database(maker, name, template, f"OWNER {owner}"))
             session = psycopg.connect(
                 cluster.conninfo(name), user=owner, autocommit=True
             )

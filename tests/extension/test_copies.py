@@ -24,10 +24,9 @@ SKIPPED = "SELECT jskfrom, jskuntil, jskreason FROM pgagent.pga_jobskip ORDER BY
 
 
 @pytest.fixture
-def source(new_database):
+def source(new_database, template):
     """A database of its own with jobs, in which an agent of host "here" is at work."""
-    source = new_database("source")
-    source.execute("CREATE EXTENSION pgagent")
+    source = new_database("source", template=template)
     register(source)
     return source
 

@@ -1,7 +1,7 @@
 import json
-import subprocess
 from contextlib import closing
 
+import forking
 import psycopg
 import pytest
 from daemon.runner_process import PGAGENT
@@ -26,14 +26,8 @@ class Pgagent:
         self.folder = folder
 
     def __call__(self, *words):
-        return subprocess.run(
-            [PGAGENT, *words],
-            cwd=self.folder,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
+        return forking.run(
+            [PGAGENT, *words], cwd=self.folder, env=self.environ, text=False, timeout=60
         )
 
     def prints(self, *words, status=0):

@@ -1,5 +1,6 @@
 import subprocess
 
+import forking
 import pytest
 from daemon.runner_process import PGAGENT
 from jobs import add_job
@@ -73,12 +74,10 @@ class Metrics:
         self.environ = environ
 
     def __call__(self, *words, **environ):
-        return subprocess.run(
+        return forking.run(
             [PGAGENT, "metrics", *map(str, words)],
             env=self.environ | environ,
-            capture_output=True,
-            check=False,
-            timeout=30,
+            text=False,
         )
 
 

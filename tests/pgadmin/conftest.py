@@ -53,10 +53,19 @@ def dsn(cluster):
     return dsn
 
 
+@pytest.fixture(scope="session")
+def owner(dsn):
+    """A session of the superuser, which has its plans."""
+    with closing(psycopg.connect(dsn, autocommit=True)) as session:
+        yield session
+
+
 @pytest.fixture
-def conn(conn):
-    yield conn
-    conn.execute("DELETE FROM pgagent.pga_job; DELETE FROM pgagent.pga_jobagent")
+def conn(owner):
+    yield owner
+    owner.execute("UNLISTEN *; RESET ALL")
+    owner.execute("DELETE FROM pgagent.pga_job; DELETE FROM pgagent.pga_jobagent")
+    list(owner.notifies(timeout=0))  # what came before UNLISTEN is nobody else's
 
 
 @pytest.fixture(

@@ -1,5 +1,4 @@
-import subprocess
-
+import forking
 import pytest
 from alerts.conftest import agent
 from daemon.runner_process import PGAGENT
@@ -57,12 +56,9 @@ def senders(cluster, conn, tmp_path):
         file = tmp_path / name
         file.write_text(channels)
         file.chmod(0o600)
-        return subprocess.run(
+        return forking.run(
             [PGAGENT, "send-alerts", "--config", file, *options],
             env=cluster.client_environ(conn.info.dbname) | environ,
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=65,
         )
 

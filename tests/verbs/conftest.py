@@ -1,6 +1,7 @@
 import json
 import subprocess
 
+import forking
 import pytest
 from daemon.runner_process import PGAGENT
 
@@ -25,14 +26,8 @@ class Pgagent:
         self.environ = environ | {"TZ": "Europe/Berlin"}
 
     def __call__(self, *words, stdin="", **environ):
-        return subprocess.run(
-            [PGAGENT, *map(str, words)],
-            env=self.environ | environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
+        return forking.run(
+            [PGAGENT, *map(str, words)], env=self.environ | environ, input=stdin
         )
 
     def by_shell(self, line, **environ):

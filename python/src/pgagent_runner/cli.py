@@ -120,9 +120,11 @@ def _listening(options: AgentOptions) -> "Listening | None":
 
 def _serve(options: AgentOptions, listening: "Listening | None") -> None:
     """Be an agent until told to stop. Verbs need none, and do not wait for its code."""
+    gc.disable()
     from pgagent_runner.agent import Agent  # noqa: PLC0415
 
     gc.freeze()  # what has been loaded stays: to look through it takes milliseconds
+    gc.enable()
     with asyncio.Runner(loop_factory=new_loop) as loop:
         loop.run(Agent(options, listening).run())
 
