@@ -161,7 +161,7 @@ Ctrl-C is pressed here:
 Start a job now:        SELECT pgagent.run_job('fail');
 Look at what has run:   SELECT * FROM pgagent.run_history ORDER BY run_id DESC LIMIT 5;
 Why, when, or why not:  SELECT * FROM pgagent.explain_job('count visits');
-What is wrong now:      SELECT * FROM pgagent.problems;  (docs/monitoring.md: how to be told)
+What is wrong now:      SELECT * FROM pgagent.problems;  (docs/monitoring.md has more)
 
 Or by verbs, in another terminal:
 

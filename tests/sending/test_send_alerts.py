@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from argparse import Namespace
 
 import psycopg
 import pytest
@@ -252,9 +253,14 @@ def test_a_standby_can_neither_decide_nor_send_and_says_so(web_server, senders):
 
 def test_its_time_begins_before_it_reads_a_file_that_may_never_end(monkeypatch):
     done = []
+
+    def reads(_):
+        done.append("file")
+        raise ZeroDivisionError
+
     monkeypatch.setattr(alerting, "live_shortly", lambda _: done.append("time"))
     monkeypatch.setattr(alerting, "database", lambda _: ("", None))
-    monkeypatch.setattr(alerting, "_file", lambda _: done.append("file") or 1 / 0)
+    monkeypatch.setattr(alerting, "_file", reads)
     with pytest.raises(ZeroDivisionError):
-        alerting.send_alerts(None)
+        alerting.send_alerts(Namespace())
     assert done == ["time", "file"]
