@@ -248,7 +248,10 @@ def test_a_standby_can_neither_decide_nor_send_and_says_so(web_server, senders):
         server.start()
         done = senders(hook(web_server), "-d", server.conninfo())
     assert done.returncode == 1
-    assert "this server is a standby" in done.stderr
+    assert (
+        "pgagent: this server is a standby: it can decide nothing about alerts"
+        in done.stderr
+    )
 
 
 def test_its_time_begins_before_it_reads_a_file_that_may_never_end(monkeypatch):

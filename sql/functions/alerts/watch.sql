@@ -43,7 +43,6 @@ COMMENT ON FUNCTION pgagent.pga_alert_clock() IS
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_problems(p_unarmed boolean, p_limit integer)
 RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_hashjoin = on
 AS $$
 DECLARE
     v_all CONSTANT bigint := -1000000000000;   -- no id of a job; IS NOT DISTINCT FROM can't be hashed
@@ -176,7 +175,7 @@ COMMENT ON FUNCTION pgagent.pga_alert_disabled(integer) IS
 'Tells that jobs were disabled for their failures, or deaths, within the last day, where something has kept the transaction from it that did it. Returns whether there may be more than p_limit of them.';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_alert_has_told(p_alert_id uuid, p_job_id integer, p_since timestamptz)
-RETURNS boolean LANGUAGE plpgsql
+RETURNS boolean LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -320,6 +319,7 @@ RETURNS record LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '200ms'
 SET client_min_messages = 'warning'
+SET enable_hashjoin = on
 SET jit = off
 AS $$
 DECLARE
