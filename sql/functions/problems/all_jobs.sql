@@ -38,15 +38,15 @@ CROSS JOIN LATERAL (
 WHERE NOT a.some_live
       AND (a.seen < now() - interval '1 minute' OR w.since < now() - interval '1 minute')
 UNION ALL
-SELECT 'isolation', NULL, b.why
+SELECT 'isolation' AS problem, NULL AS since, b.why AS detail
 FROM (SELECT pgagent.pga_isolation_broken() AS why) AS b
 WHERE b.why IS NOT NULL
 UNION ALL
-SELECT 'alert', w.since,
+SELECT 'alert' AS problem, w.since,
        format('%s of alert "%s" %s not been sent by channel "%s" since %s: %s',
               CASE w.events WHEN 1 THEN '1 event' ELSE w.events || ' events' END, w.altname,
               CASE w.events WHEN 1 THEN 'has' ELSE 'have' END, w.altchannel, date_trunc('second', w.since),
-              COALESCE(left(w.last_error, 10000), 'no sender that knows this channel has asked for it'))
+              COALESCE(left(w.last_error, 10000), 'no sender that knows this channel has asked for it')) AS detail
 FROM (
     SELECT a.altname, a.altchannel, count(*) AS events, min(e.aleat) AS since,
            (array_agg(e.aleerror ORDER BY e.aleattempts DESC) FILTER (WHERE e.aleerror IS NOT NULL))[1] AS last_error

@@ -8,12 +8,12 @@ CREATE OR REPLACE VIEW pgagent.problems AS
 WITH found AS (
     SELECT f.job_id, f.problem, f.since, f.detail FROM pgagent.pga_failing AS f
     UNION ALL
-    SELECT g.job_id, 'disabled', g.since,
-           left(pgagent.pga_explain_run(g.run), 10000) || '; alter_job(..., enabled => true) enables it'
+    SELECT g.job_id, 'disabled' AS problem, g.since,
+           left(pgagent.pga_explain_run(g.run), 10000) || '; alter_job(..., enabled => true) enables it' AS detail
     FROM pgagent.pga_given_up AS g
     UNION ALL
-    SELECT w.job_id, 'late', w.since,
-           format('due since %s, which is longer ago than late_after (%s): %s', date_trunc('second', w.since), w.late_after, w.reason)
+    SELECT w.job_id, 'late' AS problem, w.since,
+           format('due since %s, which is longer ago than late_after (%s): %s', date_trunc('second', w.since), w.late_after, w.reason) AS detail
     FROM pgagent.pga_waiting AS w WHERE w.late
     UNION ALL
     SELECT l.job_id, l.problem, l.since, l.detail FROM pgagent.pga_taking_long AS l
@@ -26,14 +26,14 @@ WITH found AS (
         (p.jpsuntil > now()) IS TRUE
         OR EXISTS (SELECT FROM pgagent.pga_jobpause AS a WHERE a.jpsjobid IS NULL AND a.jpsuntil > now())))
     UNION ALL
-    SELECT NULL, t.problem, t.since, t.detail FROM pgagent.pga_trouble AS t
+    SELECT NULL AS job_id, t.problem, t.since, t.detail FROM pgagent.pga_trouble AS t
 )
 SELECT p.job_id, j.jobname AS job, p.problem,
        CASE WHEN p.since BETWEEN '0001-01-02 00:00 UTC' AND '9999-12-30 00:00 UTC' THEN p.since END AS since, p.detail
 FROM (
     SELECT f.job_id, f.problem, f.since, f.detail FROM found AS f WHERE (SELECT pgagent.pga_unarmed()) IS NULL
     UNION ALL
-    SELECT NULL, u.problem, u.since, u.detail FROM pgagent.pga_unarmed_jobs AS u
+    SELECT NULL AS job_id, u.problem, u.since, u.detail FROM pgagent.pga_unarmed_jobs AS u
 ) AS p
 LEFT JOIN pgagent.pga_job AS j ON j.jobid = p.job_id;
 COMMENT ON VIEW pgagent.problems IS
