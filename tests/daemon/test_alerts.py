@@ -239,9 +239,12 @@ def test_a_runner_without_a_database_does_not_ping(frail, frail_dsn, runner):
             it.ready()
             poll(lambda: server.heard, 20)
             frail.stop()
-            it.says("next attempt in")
-            quiet(server)
-            it.stop()
+            try:
+                it.says("next attempt in")
+                quiet(server)
+                it.stop()
+            finally:
+                frail.start()
 
 
 def test_a_url_that_cannot_be_told_is_logged_without_it(conn, dsn, runner):

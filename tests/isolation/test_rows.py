@@ -64,6 +64,14 @@ VIEWS = {
     "metrics": "labels ->> 'job'",
     "job_run_details": "(SELECT jobname FROM pgagent.job AS j WHERE j.jobid = v.jobid)",
 }
+# Parts of problems, which need not show any job.
+PARTS = {
+    "pga_failing": "job_id",
+    "pga_given_up": "job_id",
+    "pga_taking_long": "job_id",
+    "pga_trouble": "NULL::integer",
+    "pga_unarmed_jobs": "NULL::integer",
+}
 # Those that show no job.
 OTHER_VIEWS = ["agents", "classes", "run_as_roles", "access_levels"]
 FOREIGN = {
@@ -183,7 +191,22 @@ def test_every_view_of_jobs_is_a_barrier_in_between(isolated):
     ).fetchall()
     of_jobs = {view for view, _ in views if view not in OTHER_VIEWS}
     assert of_jobs == {view for view, is_barrier in views if is_barrier}
-    assert of_jobs == set(VIEWS)
+    assert of_jobs == {*VIEWS, *PARTS}
+
+
+@pytest.mark.parametrize("view", PARTS)
+def test_a_part_of_problems_shows_no_job_of_others(jobs, isolated, login, view):
+    isolated.execute(
+        "UPDATE pgagent.pga_job SET jobfailures = 1, joblongafter = '1 us', jobfailed = 1;"
+        " UPDATE pgagent.pga_joblog SET jlgstatus = 'r', jlgstart = now() - interval '1 h'"
+    )
+    query = f"SELECT {PARTS[view]} FROM pgagent.{view} WHERE {PARTS[view]} IS NOT NULL"
+    own = [
+        one
+        for (one,) in login("alice").execute("SELECT job_id FROM pgagent.job_status")
+    ]
+    assert {one for (one,) in login("alice").execute(query)} <= set(own)
+    assert login("rita").execute(query).fetchall() == []
 
 
 @pytest.mark.parametrize("view", VIEWS)

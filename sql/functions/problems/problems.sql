@@ -35,6 +35,8 @@ FROM (
     UNION ALL
     SELECT NULL AS job_id, u.problem, u.since, u.detail FROM pgagent.pga_unarmed_jobs AS u
 ) AS p
-LEFT JOIN pgagent.pga_job AS j ON j.jobid = p.job_id;
+LEFT JOIN pgagent.pga_job AS j ON j.jobid = p.job_id
+-- As each part does; here for the name of the job, and what a query asks of it.
+WHERE j.jobid IS NULL OR (SELECT pgagent.pga_sees_all()) OR pgagent.pga_may_see(j.jobowner, j.jobownerid);
 COMMENT ON VIEW pgagent.problems IS
 'What is wrong now, a row for each problem: of a job, or of all (job_id and job are NULL). failed, aborted: the last run that ended has; late: the job is due, and has waited for longer than its late_after, though it is neither paused nor set aside; long: a run takes longer than long_after, or than long_factor times what it usually takes; disabled: for its failures, not by somebody; set_aside: it can''t be started; role, time_zone: it can''t run, because of a role or of a schedule''s time zone; no_runner: none is alive, and a job has been due for a minute, or a runner that died has not come back for a minute; isolation: the catalogue was isolated where it was dumped, and is not here; alert: what an alert is to tell has not been sent for five minutes; unarmed: this is a copy, no job starts, and some would be due (then that is the only problem). since is when that began, as far as is known; detail is a sentence. Example: SELECT job, problem, since, detail FROM pgagent.problems ORDER BY since.';
