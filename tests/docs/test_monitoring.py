@@ -210,7 +210,8 @@ def test_who_reads_one_screen_is_woken_once_and_once_when_all_is_well(
                 assert run_it(conn) == "s"
                 poll(lambda: states(conn)[2:] == [("recovered", "sent")], 30)
                 assert run_it(conn) == "s"
-            assert "mail FROM:<pgagent@example.org>" in "\n".join(server.heard)
+            told = "\n".join(server.heard).lower()
+            assert "mail from:<pgagent@example.org>" in told
             test, failed, recovered = mails(server)
     assert test.startswith("Subject: [pgagent] TEST on ")
     failed = failed.replace(f"{nightly}", "/srv").replace("'srv/", "'/srv/dumps/")
