@@ -73,6 +73,7 @@ LOOKED_AT_JOBS, LOOKED_AT_RUNS = 500, 1_000  # of each
 LATELY = "run_history of 24 hours"
 LOOKS = {
     "problems": "SELECT * FROM pgagent.problems",
+    "a watch of alerts": "SELECT * FROM pgagent.pga_alert_watch()",
     "job_status, states": """
 SELECT job, state, next_run, last_run, last_status, last_duration, consecutive_failures
 FROM pgagent.job_status""",
@@ -148,12 +149,14 @@ def looks(bench: Bench) -> Figures:
     bench.conn.execute(OUTPUTS)
     bench.conn.execute("VACUUM FULL ANALYZE pgagent.pga_jobsteplog")
     bench.conn.execute("VACUUM ANALYZE")
+    bench.conn.execute("SELECT pgagent.add_alert('looked at', 'nobody')")
     for name, query in (QUERIES | LOOKS).items():
         times = [_server_time(bench, query) for _ in range(20)]
         figures[f"{name}, {at_size}, CPU of the server, ms"] = times
     for verb in VERBS:
         times = [milliseconds(partial(_call, bench, verb)) for _ in range(5)]
         figures[f"pgagent {verb}, {at_size}, ms"] = times
+    bench.conn.execute("SELECT pgagent.drop_alert('looked at')")
     return figures
 
 

@@ -1,7 +1,4 @@
-"""How long is kept what alerts have told, and what a watch costs."""
-
-import os
-from pathlib import Path
+"""How long is kept what alerts have told."""
 
 import pytest
 from alerts.telling import fail, later, run, send_all, sent, watch
@@ -114,32 +111,3 @@ def test_what_has_not_been_sent_for_five_minutes_is_a_problem(conn, agent, sende
     later(conn, "1 minute")
     send_all(sender)
     assert conn.execute(query).fetchall() == []
-
-
-MANY = """
-    INSERT INTO pgagent.pga_job (jobjclid, jobname, jobfailures, jobfailed, joblongfactor)
-    SELECT 1, 'job ' || n, (n % 10 = 0)::integer, 1, CASE WHEN n % 5 = 0 THEN 3 END FROM generate_series(1, 500) AS n;
-    INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart, jlgduration)
-    SELECT jobid, CASE WHEN jobfailures > 0 AND n = 1 THEN 'f' ELSE 's' END, now() - n * interval '1 minute', interval '1 second'
-    FROM pgagent.pga_job, generate_series(1, 200) AS n;
-    ANALYZE pgagent.pga_job; ANALYZE pgagent.pga_joblog
-"""
-
-
-def test_a_watch_of_five_hundred_jobs_takes_no_longer_than_a_blink(conn, agent, sender):
-    for statement in MANY.split(";"):
-        conn.execute(statement)
-    conn.execute("SELECT pgagent.add_alert('too', 'hook', job => 'job 7')")
-    for _ in range(10):
-        watch(sender)
-    begin = processor_time(sender)
-    for _ in range(20):
-        watch(sender)
-    assert (processor_time(sender) - begin) / 20 < 0.02
-
-
-def processor_time(session):
-    """Return how many seconds the server has worked for a session."""
-    fields = Path(f"/proc/{session.info.backend_pid}/stat").read_text()
-    user, system = fields.rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
